@@ -1,0 +1,63 @@
+"""snnprof: what a spiking neural network costs, in operations and in joules.
+
+Importing the package is cheap; each name below loads what it needs on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from snnprof._version import __version__
+
+if TYPE_CHECKING:
+    from snnprof import errors
+    from snnprof.activity import Activity
+    from snnprof.hardware import HardwareProfile, load_hardware
+    from snnprof.pricing import EnergyReport, price
+    from snnprof.record.recorder import Recorder
+    from snnprof.workload.models import load_model
+    from snnprof.workload.run import profile
+
+_HOME = {
+    "Activity": "snnprof.activity",
+    "EnergyReport": "snnprof.pricing",
+    "HardwareProfile": "snnprof.hardware",
+    "Recorder": "snnprof.record.recorder",
+    "load_hardware": "snnprof.hardware",
+    "load_model": "snnprof.workload.models",
+    "price": "snnprof.pricing",
+    "profile": "snnprof.workload.run",
+}
+
+__all__ = [
+    "Activity",
+    "EnergyReport",
+    "HardwareProfile",
+    "Recorder",
+    "__version__",
+    "errors",
+    "load_hardware",
+    "load_model",
+    "price",
+    "profile",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "errors":
+        return importlib.import_module("snnprof.errors")
+    if name not in _HOME:
+        raise AttributeError(f"module 'snnprof' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+# In a checkout, `models/` and `hardware_profiles/` stand beside this folder; installed, inside it.
+_checkout = Path(__file__).resolve().parent.parent
+if (_checkout / "pyproject.toml").is_file() and (_checkout / "hardware_profiles" / "__init__.py").is_file():
+    __path__.append(str(_checkout))

@@ -1,0 +1,41 @@
+"""What bad input raises: one clear sentence, and what to do next."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SnnprofError(Exception):
+    """Bad usage or bad input, in one sentence.
+
+    Attributes:
+        hint: what to do next, or "" where the sentence already says it.
+        exit_code: what the command line exits with (2 = bad usage or input).
+    """
+
+    exit_code = 2
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class CheckFailed(SnnprofError):
+    """A check the user asked for (`--strict`, `--fail-over`) did not hold."""
+
+    exit_code = 1
+
+
+def unknown(what: str, name: str, known: Iterable[str], see: str = "") -> SnnprofError:
+    """The error for a name that is not in a list, with the nearest names as the hint."""
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    parts = []
+    if near:
+        parts.append("did you mean " + " or ".join(repr(n) for n in near) + "?")
+    if see:
+        parts.append(f"see '{see}'")
+    elif not near and names:
+        parts.append("known: " + ", ".join(names))
+    return SnnprofError(f"unknown {what} {name!r}", hint=" ".join(parts))
