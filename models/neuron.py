@@ -1,0 +1,65 @@
+"""The bundled models' spiking neuron: a leaky integrate-and-fire layer over all time steps at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class SigmoidSpike(torch.autograd.Function):
+    """A step forward (1 where x ≥ 0); backward the derivative of sigmoid(α x), α = 4."""
+
+    @staticmethod
+    def forward(ctx: Any, excess: Tensor) -> Tensor:
+        ctx.save_for_backward(excess)
+        return (excess >= 0).to(excess.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (excess,) = ctx.saved_tensors
+        slope = torch.sigmoid(4.0 * excess)
+        return gradient * 4.0 * slope * (1.0 - slope)
+
+
+class LIF(nn.Module):
+    """Leaky integrate-and-fire with decayed input and hard reset to 0.
+
+    h[t] = v[t-1] + (x[t] - v[t-1]) / tau; a spike where h[t] - v_threshold ≥ 0; then v[t] = 0, else v[t] = h[t].
+    The potential starts at 0 in every forward pass: no state is kept between calls.
+    The reset carries no gradient.
+
+    Input and output: [T, B, ...]; the output holds only 0 and 1.
+    """
+
+    def __init__(self, tau: float = 2.0, v_threshold: float = 1.0) -> None:
+        super().__init__()
+        self.tau = tau
+        self.v_threshold = v_threshold
+
+    def forward(self, x: Tensor) -> Tensor:
+        learns = torch.is_grad_enabled() and x.requires_grad
+        return self._differentiable(x) if learns else self._in_place(x)
+
+    def _differentiable(self, x: Tensor) -> Tensor:
+        v = torch.zeros_like(x[0])
+        spikes = []
+        for current in x:
+            h = v + (current - v) / self.tau
+            spikes.append(SigmoidSpike.apply(h - self.v_threshold))
+            v = h.masked_fill(spikes[-1].detach().bool(), 0.0)
+        return torch.stack(spikes)
+
+    def _in_place(self, x: Tensor) -> Tensor:
+        v = torch.zeros_like(x[0])
+        spikes = torch.empty_like(x)
+        for current, spike in zip(x, spikes, strict=True):
+            v += (current - v) / self.tau
+            fired = v >= self.v_threshold
+            spike.copy_(fired)
+            v.masked_fill_(fired, 0.0)
+        return spikes
+
+    def extra_repr(self) -> str:
+        return f"tau={self.tau}, v_threshold={self.v_threshold}"
