@@ -1,0 +1,41 @@
+"""Conventions: from raw counts to SOPs, ACs and MACs. One file per paper or tool that has quirks of its own."""
+
+from __future__ import annotations
+
+from snnprof.conventions import exact, formula
+from snnprof.conventions.counts import Category, Convention, Counts, Line, Options
+from snnprof.conventions.formula import deviation, exact_sops, formula_sops
+from snnprof.conventions.kinds import label
+from snnprof.errors import unknown
+
+__all__ = [
+    "Category",
+    "Convention",
+    "Counts",
+    "Line",
+    "Options",
+    "deviation",
+    "exact_sops",
+    "find",
+    "formula_sops",
+    "label",
+    "names",
+]
+
+_ALL: dict[str, Convention] = {convention.id: convention for convention in (exact.CONVENTION, formula.CONVENTION)}
+
+
+def names() -> list[str]:
+    """The conventions' ids, default first."""
+    return list(_ALL)
+
+
+def find(id: str) -> Convention:
+    """The convention of that name.
+
+    Raises:
+        SnnprofError: there is none.
+    """
+    if id not in _ALL:
+        raise unknown("convention", id, _ALL)
+    return _ALL[id]

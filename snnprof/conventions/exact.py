@@ -1,0 +1,112 @@
+"""Exact: every spike that meets a weight, counted; nothing estimated."""
+
+from __future__ import annotations
+
+from snnprof.activity import Activity, ElementwiseRecord, OpRecord, Part
+from snnprof.conventions.counts import Convention, Counts, Line, Options, spike_driven
+from snnprof.conventions.kinds import single_level, split
+from snnprof.errors import SnnprofError
+
+
+def lines(activity: Activity, options: Options) -> list[Line]:
+    contractions = [contraction(op, op_counts(op, options), options) for op in activity.ops]
+    return contractions + other_lines(activity, options)
+
+
+def op_counts(op: OpRecord, options: Options) -> Counts:
+    """SOPs and MACs of one operation over the run."""
+    spikes, multiplied = split(op, options)
+    sops = sum(_events(op, part, options) for part in spikes)
+    macs = sum(_macs(part, options) for part in multiplied)
+    return spike_driven(sops + macs) if options.real == "sop" else spike_driven(sops) + Counts(macs=macs)
+
+
+def contraction(op: OpRecord, counts: Counts, options: Options) -> Line:
+    share = encoder_share(op, options)
+    return Line(op.layer, op.op, op.index, "contraction", counts.scaled(share), op.elements)
+
+
+def encoder_share(op: OpRecord, options: Options) -> float:
+    """1, or 1/T where an input that is the same at each step is encoded once and kept.
+
+    Raises:
+        SnnprofError: T is not known.
+    """
+    constant = all(o.fed_by == ["input"] and o.constant_over_time for o in op.data)
+    if options.encoder == "every_step" or not op.data or not constant:
+        return 1.0
+    if not op.steps:
+        raise SnnprofError(
+            f"encoder=once: the number of time steps of {op.layer!r} is not known",
+            hint="profile again with --timesteps",
+        )
+    return 1 / op.steps
+
+
+def other_lines(activity: Activity, options: Options) -> list[Line]:
+    """Everything outside the contractions: biases, element-wise arithmetic, neuron updates."""
+    biases = [
+        Line(op.layer, "bias", op.index, "elementwise", Counts(adds=op.bias_adds), op.bias_adds)
+        for op in activity.ops
+        if options.bias and op.bias_adds
+    ]
+    elementwise = [
+        Line(entry.layer, entry.op, None, "elementwise", elementwise_counts(entry, options), entry.elements)
+        for entry in activity.elementwise
+        if (options.bias or entry.op != "bias") and (options.reductions or entry.op != "reduce")
+    ]
+    neurons = [
+        Line(neuron.layer, neuron.type, None, "neuron", Counts(), neuron.updates)
+        for neuron in activity.neurons
+        if options.neuron_updates
+    ]
+    return biases + elementwise + neurons
+
+
+def elementwise_counts(entry: ElementwiseRecord, options: Options) -> Counts:
+    """What an element-wise line computes; a mask is a logic operation, which no price list knows."""
+    work = entry.elements if entry.nonzero is None else min(entry.nonzero, entry.elements)
+    if entry.op == "batch_norm":
+        if entry.foldable and options.batch_norm == "folded":
+            return Counts(adds=entry.elements)
+        return Counts(adds=entry.elements, muls=entry.elements)
+    if entry.op in ("add", "bias", "reduce"):
+        return Counts(adds=work)
+    if entry.op == "mul":
+        return Counts(muls=work)
+    return Counts(compares=entry.elements) if entry.op in ("compare", "pool") else Counts()
+
+
+def _events(op: OpRecord, part: Part, options: Options) -> float:
+    if len(op.data) > 1:
+        return _pairs(op, part, options)
+    if options.levels == "events" or single_level(op):
+        return part.effective if options.synapses == "nonzero" else part.events
+    if options.synapses == "nonzero":
+        raise SnnprofError(
+            f"synapses=nonzero: spikes of several levels in {op.layer!r} were not recorded by weight",
+            hint="use levels=events or levels=mac",
+        )
+    return part.by_value
+
+
+def _pairs(op: OpRecord, part: Part, options: Options) -> float:
+    if options.attention != "pairs":
+        return float(getattr(part, "dense_macs" if options.attention == "dense" else options.attention))
+    return part.events if options.levels == "events" or single_level(op) else part.by_value
+
+
+def _macs(part: Part, options: Options) -> float:
+    if options.real_count == "nonzero":
+        return part.effective if options.synapses == "nonzero" else part.events
+    return part.dense_macs if options.real_count == "dense" else part.valid_macs
+
+
+CONVENTION = Convention(
+    id="exact",
+    title="Exact events: each non-zero input element × each weight it meets",
+    source="snnprof",
+    suggested_hardware=None,
+    settings=Options(),
+    count=lines,
+)

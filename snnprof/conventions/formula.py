@@ -1,0 +1,86 @@
+"""Formula: firing rate × dense MACs, what papers print. With it goes its deviation from the exact count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from snnprof.activity import Activity, NeuronRecord, OpRecord, Part
+from snnprof.conventions import exact
+from snnprof.conventions.counts import Convention, Counts, Line, Options, Rate, spike_driven
+from snnprof.conventions.kinds import split
+
+_DEFAULT = Options()
+
+
+def lines(activity: Activity, options: Options) -> list[Line]:
+    contractions = [exact.contraction(op, op_counts(op, activity, options), options) for op in activity.ops]
+    return contractions + exact.other_lines(activity, options)
+
+
+def op_counts(op: OpRecord, activity: Activity, options: Options) -> Counts:
+    """rate × dense MACs of the spike-driven parts, dense MACs of the others, over the run."""
+    spikes, multiplied = split(op, options)
+    sops = rate_times_macs(op, activity, options.rate, spikes)
+    macs = sum(part.dense_macs for part in multiplied)
+    return spike_driven(sops + macs) if options.real == "sop" else spike_driven(sops) + Counts(macs=macs)
+
+
+def rate_times_macs(op: OpRecord, activity: Activity, rate: Rate, parts: list[Part]) -> float:
+    """SOP_l = fr_l · T · FLOPs_l; the dense MACs of a run already contain T and the samples."""
+    dense = sum(part.dense_macs for part in parts)
+    share = rate_of(op, activity, rate, parts)
+    return 0.0 if share is None else share * dense
+
+
+def rate_of(op: OpRecord, activity: Activity, rate: Rate, parts: list[Part]) -> float | None:
+    """The firing rate a formula multiplies with.
+
+    Args:
+        rate: `input`: non-zeros / elements of what the operation reads (of the left operand for data × data);
+            `mean`: mean level; `neuron`: spikes / neuron-steps of the layers feeding it; `network`: of all layers.
+
+    Returns:
+        The rate, or None where nothing was read. An operation that no neuron feeds has only its input rate.
+    """
+    if rate == "network":
+        return firing_rate(activity.neurons)
+    feeding = [neuron for neuron in activity.neurons if neuron.layer in op.fed_by]
+    if rate == "neuron" and feeding:
+        return firing_rate(feeding)
+    elements = sum(part.elements for part in parts)
+    spikes = sum(part.level_sum if rate == "mean" else part.nonzero for part in parts)
+    return spikes / elements if elements else None
+
+
+def firing_rate(neurons: Iterable[NeuronRecord]) -> float | None:
+    """Spikes per neuron and step over several layers: every neuron-step weighs the same."""
+    layers = list(neurons)
+    updates = sum(layer.updates for layer in layers)
+    return sum(layer.spikes for layer in layers) / updates if updates else None
+
+
+def formula_sops(op: OpRecord, activity: Activity, rate: Rate = "input") -> float | None:
+    """What rate × FLOPs says of an operation, over the run; None where no part of it is driven by spikes."""
+    spikes, _ = split(op, _DEFAULT)
+    return rate_times_macs(op, activity, rate, spikes) if spikes else None
+
+
+def exact_sops(op: OpRecord) -> float:
+    """The exact count, with the default options."""
+    return exact.op_counts(op, _DEFAULT).sops
+
+
+def deviation(op: OpRecord, activity: Activity, rate: Rate = "input") -> float | None:
+    """formula / exact − 1; None where the exact count is zero or no part of the operation is driven by spikes."""
+    formula, counted = formula_sops(op, activity, rate), exact_sops(op)
+    return None if formula is None or not counted else formula / counted - 1
+
+
+CONVENTION = Convention(
+    id="formula",
+    title="Formula: input rate × dense MACs",
+    source="SOP = fr · T · FLOPs, as in the Spikformer and Spike-driven Transformer papers",
+    suggested_hardware=None,
+    settings=Options(method="formula"),
+    count=lines,
+)

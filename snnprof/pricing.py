@@ -1,0 +1,383 @@
+"""Counts × prices. What a profile has no price for is listed as unpriced and the total becomes a lower bound."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from snnprof import conventions, memory, twins
+from snnprof.activity import Activity, Finding, NeuronRecord, OpRecord
+from snnprof.conventions import Convention, Counts, Line
+from snnprof.hardware import DEFAULT, EVIDENCE, Evidence, HardwareProfile, Price, load_hardware
+from snnprof.twins import Twin
+from snnprof.units import PICOJOULES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Term = Literal["sop", "mac", "elementwise", "neuron", "spike", "memory", "static"]
+TERMS: tuple[Term, ...] = ("sop", "mac", "elementwise", "neuron", "spike", "memory", "static")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a report, over the whole run.
+
+    Attributes:
+        category: `contraction`, `elementwise`, `neuron`, `static`, or `total`.
+        label: what its data was: `binary`, `real`, `integer n<=3`, `binary x binary` …; empty where it has none.
+        rate: non-zeros / elements of what it reads (a neuron's: spikes per neuron-step).
+        formula_sops: what input rate × FLOPs says; null where no spike drives it.
+        deviation: formula_sops / exact SOPs − 1.
+        terms: picojoules by kind of work; null where there is no price for it, or another figure covers it.
+        unpriced: work without a price: what, and how often.
+    """
+
+    layer: str
+    op: str
+    index: int | None
+    category: str
+    label: str = ""
+    rate: float | None = None
+    fed_by: tuple[str, ...] = ()
+    dense_macs: float = 0.0
+    sops: float = 0.0
+    acs: float = 0.0
+    macs: float = 0.0
+    formula_sops: float | None = None
+    deviation: float | None = None
+    terms: Mapping[Term, float | None] = field(default_factory=dict)
+    unpriced: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def energy_pj(self) -> float | None:
+        """The sum of the known terms; null where nothing could be priced."""
+        known = [value for value in self.terms.values() if value is not None]
+        return sum(known) if known else None
+
+
+@dataclass(frozen=True)
+class EnergyReport:
+    """Activity × convention × hardware: derived, never stored as truth. All figures are of the whole run."""
+
+    activity: Activity
+    hardware: HardwareProfile
+    convention: Convention
+    rows: tuple[Row, ...]
+    latency_s: float | None = None
+    hops: float | None = None
+
+    def per_inference(self, value: float | None) -> float | None:
+        """A figure of the run per sample; null where either is unknown."""
+        samples = self.activity.samples
+        return value / samples if value is not None and samples else None
+
+    @cached_property
+    def totals(self) -> Row:
+        """The sum of the rows."""
+        formula = _sum_known(row.formula_sops for row in self.rows)
+        return Row(
+            layer="total",
+            op="",
+            index=None,
+            category="total",
+            dense_macs=sum(row.dense_macs for row in self.rows),
+            sops=sum(row.sops for row in self.rows),
+            acs=sum(row.acs for row in self.rows),
+            macs=sum(row.macs for row in self.rows),
+            formula_sops=formula,
+            deviation=self._deviation(formula),
+            terms={term: _sum_known(row.terms.get(term) for row in self.rows) for term in TERMS},
+            unpriced=_added(row.unpriced for row in self.rows),
+        )
+
+    @property
+    def energy_pj(self) -> float | None:
+        return self.totals.energy_pj
+
+    @property
+    def operations(self) -> float:
+        """SOPs and MACs."""
+        return self.totals.sops + self.totals.macs
+
+    @property
+    def unpriced(self) -> list[tuple[str, float]]:
+        """Work that is not in the total: what, and how often; most frequent first."""
+        return sorted(self.totals.unpriced.items(), key=lambda item: -item[1])
+
+    @property
+    def lower_bound(self) -> bool:
+        """Whether something is missing from the total."""
+        return bool(self.totals.unpriced) or bool(self.activity.uncounted)
+
+    @property
+    def grade(self) -> Evidence | None:
+        """The weakest evidence among the prices that were used; null where none was."""
+        used = [self.hardware.evidence_of(price) for price in self._used_prices()]
+        return max(used, key=EVIDENCE.index, default=None)
+
+    @cached_property
+    def findings(self) -> list[Finding]:
+        """What a reader of this report's energies must know. The activity has findings of its own."""
+        from snnprof.cautions import cautions
+
+        return cautions(self)
+
+    @property
+    def ann_twin(self) -> Twin:
+        return twins.ann_twin(self.activity, self.hardware)
+
+    @property
+    def quantised_twin(self) -> Twin | None:
+        return twins.quantised_twin(self.activity, self.hardware)
+
+    @property
+    def dense_run(self) -> Twin:
+        """The same SNN, no sparsity used."""
+        return twins.dense_run(self.activity, self.hardware)
+
+    @property
+    def energy_range_pj(self) -> tuple[float | None, float | None]:
+        """The energy if no neuron ever fired, and if all fired at each step: where the figure can lie at all."""
+        silent, firing = (self._again(make(self.activity)) for make in (twins.all_silent, twins.all_firing))
+        return silent.energy_pj, firing.energy_pj
+
+    @property
+    def spikes_per_synapse(self) -> float | None:
+        """Spikes per synapse and inference: Σ events / Σ (dense MACs / steps) of what spikes drive."""
+        driven = [op for op in self.activity.ops if conventions.formula_sops(op, self.activity) is not None]
+        if not driven or not all(op.steps for op in driven):
+            return None
+        synapses = sum(op.dense_macs / (op.steps or 1) for op in driven)
+        return sum(op.events for op in driven) / synapses if synapses else None
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """One row per line, whole run; energies in picojoules, missing where unpriced."""
+        import pandas as pd
+
+        records = [_as_record(row) for row in self.rows]
+        return pd.DataFrame(records)
+
+    def _again(self, activity: Activity) -> EnergyReport:
+        return price(activity, self.hardware, self.convention, self.latency_s, self.hops)
+
+    def _deviation(self, formula: float | None) -> float | None:
+        exact = sum(conventions.exact_sops(op) for op in self.activity.ops)
+        return None if formula is None or not exact else formula / exact - 1
+
+    def _used_prices(self) -> list[Price | None]:
+        energy, terms = self.hardware.energy, self.totals.terms
+        prices: dict[Term, Price | None] = {
+            "sop": self.hardware.sop, "mac": energy.mac, "elementwise": self.hardware.add,
+            "neuron": energy.neuron_update, "spike": energy.spike_out, "memory": None, "static": None,
+        }  # fmt: skip
+        return [price for term, price in prices.items() if terms.get(term)]
+
+
+def price(
+    activity: Activity,
+    hardware: str | HardwareProfile = DEFAULT,
+    convention: str | Convention = "exact",
+    latency_s: float | None = None,
+    hops: float | None = None,
+) -> EnergyReport:
+    """Prices an activity.
+
+    Args:
+        hardware: a profile or its id.
+        convention: a convention or its id.
+        latency_s: seconds per inference; needed to turn static power into energy.
+        hops: routers a spike crosses on average; where it is not given, hops are unpriced.
+
+    Raises:
+        SnnprofError: there is no such profile or convention, or the activity lacks what the convention needs.
+    """
+    profile = load_hardware(hardware) if isinstance(hardware, str) else hardware
+    rule = conventions.find(convention) if isinstance(convention, str) else convention
+    pricer = _Pricer(activity, profile, hops)
+    rows = [pricer.row(line) for line in rule.lines(activity)]
+    rows += pricer.static(latency_s)
+    return EnergyReport(activity, profile, rule, tuple(rows), latency_s, hops)
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Why one total is smaller than another: gain = operations ratio × price ratio.
+
+    Attributes:
+        total: energy of a / energy of b.
+        operations: operations of a / operations of b: what the network did.
+        price: mean picojoules per operation of a / of b: what the choice of constants did.
+    """
+
+    total: float
+    operations: float
+    price: float
+    findings: tuple[Finding, ...] = ()
+
+
+def split_gain(a: EnergyReport | Twin, b: EnergyReport | Twin) -> Gain | None:
+    """The gain of b over a, split into operations and prices; None where either energy or count is unknown or 0."""
+    if not (a.energy_pj and b.energy_pj and a.operations and b.operations):
+        return None
+    total, operations = a.energy_pj / b.energy_pj, a.operations / b.operations
+    from snnprof.cautions import mismatches
+
+    return Gain(total, operations, total / operations, tuple(mismatches(a.hardware, b.hardware)))
+
+
+@dataclass(frozen=True)
+class _Priced:
+    """Picojoules of some work, and what of it has no price."""
+
+    pj: float | None = 0.0
+    unpriced: Mapping[str, float] = field(default_factory=dict)
+
+
+def _priced(work: Mapping[str, tuple[float, Price | None]]) -> _Priced:
+    """Prices each kind of work; None where there is work and no price for any of it."""
+    asked = {what: (count, price) for what, (count, price) in work.items() if count}
+    known = [count * price.value for count, price in asked.values() if price]
+    unpriced = {what: count for what, (count, price) in asked.items() if not price}
+    return _Priced(sum(known) if known or not asked else None, unpriced)
+
+
+@dataclass(frozen=True)
+class _Pricer:
+    """One activity on one machine."""
+
+    activity: Activity
+    hardware: HardwareProfile
+    hops: float | None
+
+    def row(self, line: Line) -> Row:
+        if line.category == "contraction":
+            return self._contraction(line, self._ops[line.layer, line.op, line.index])
+        if line.category == "neuron":
+            return self._neuron(line, self._neurons[line.layer])
+        return self._elementwise(line)
+
+    def static(self, latency_s: float | None) -> list[Row]:
+        """The power drawn whether or not anything spikes, as a line of its own."""
+        static = self.hardware.static
+        if not static or self.hardware.scope == "all_in":
+            return []
+        seconds, samples = latency_s or static.latency_s, self.activity.samples
+        if seconds is None or samples is None:
+            priced = _Priced(None, {"static power, inferences": float(samples or 1)})
+        else:
+            priced = _Priced(
+                static.power_w * self._units(static.capacity_neurons) * seconds * samples * PICOJOULES["J"]
+            )
+        return [Row("", "static", None, "static", terms={"static": priced.pj}, unpriced=priced.unpriced)]
+
+    @cached_property
+    def _ops(self) -> dict[tuple[str, str, int | None], OpRecord]:
+        return {op.key: op for op in self.activity.ops}
+
+    @cached_property
+    def _neurons(self) -> dict[str, NeuronRecord]:
+        return {neuron.layer: neuron for neuron in self.activity.neurons}
+
+    def _contraction(self, line: Line, op: OpRecord) -> Row:
+        counts = line.counts
+        sop = _priced({"sop": (counts.sops, self.hardware.sop)})
+        mac = _priced({"mac": (counts.macs, self.hardware.energy.mac)})
+        stored = self._memory(op, counts)
+        return Row(
+            line.layer, line.op, line.index, line.category,
+            label=conventions.label(op),
+            rate=op.nonzero / op.elements if op.elements else None,
+            fed_by=tuple(op.fed_by),
+            dense_macs=op.dense_macs, sops=counts.sops, acs=counts.acs, macs=counts.macs,
+            formula_sops=conventions.formula_sops(op, self.activity),
+            deviation=conventions.deviation(op, self.activity),
+            terms={"sop": sop.pj, "mac": mac.pj, "memory": stored.pj},
+            unpriced=_added([sop.unpriced, mac.unpriced, stored.unpriced]),
+        )  # fmt: skip
+
+    def _memory(self, op: OpRecord, counts: Counts) -> _Priced:
+        if not self.hardware.memory:
+            return _Priced(None)
+        pj = memory.memory_pj(op, counts, self.activity, self.hardware)
+        return _Priced(pj, {} if pj is not None else {"memory access": counts.sops + counts.macs})
+
+    def _elementwise(self, line: Line) -> Row:
+        energy, counts = self.hardware.energy, line.counts
+        priced = _priced(
+            {
+                "add": (counts.adds, self.hardware.add),
+                "mul": (counts.muls, energy.mul),
+                "compare": (counts.compares, energy.compare),
+                line.op: (0.0 if counts.elementwise else line.elements, None),
+            }
+        )
+        return Row(
+            line.layer, line.op, line.index, line.category,
+            macs=counts.macs, terms={"elementwise": priced.pj}, unpriced=priced.unpriced,
+        )  # fmt: skip
+
+    def _neuron(self, line: Line, neuron: NeuronRecord) -> Row:
+        update, spike = self._update(neuron), self._spike(neuron)
+        return Row(
+            line.layer, line.op, None, line.category,
+            rate=neuron.rate,
+            terms={"neuron": update.pj, "spike": spike.pj},
+            unpriced=_added([update.unpriced, spike.unpriced]),
+        )  # fmt: skip
+
+    def _update(self, neuron: NeuronRecord) -> _Priced:
+        energy = self.hardware.energy
+        if self.hardware.covers("neuron_update"):
+            return _Priced(None)
+        if not energy.neuron_update and "neuron_update" in self.hardware.includes:
+            counts = memory.neuron_counts(neuron)
+            return _priced({"add": (counts.adds, self.hardware.add), "mac": (counts.macs, energy.mac)})
+        if not energy.neuron_update_idle:
+            return _priced({"neuron update": (neuron.updates, energy.neuron_update)})
+        idle = neuron.updates - neuron.driven
+        return _priced(
+            {
+                "neuron update": (neuron.driven, energy.neuron_update),
+                "idle neuron update": (idle, energy.neuron_update_idle),
+            }
+        )
+
+    def _spike(self, neuron: NeuronRecord) -> _Priced:
+        energy, work = self.hardware.energy, dict[str, tuple[float, Price | None]]()
+        if not self.hardware.covers("spike_out"):
+            work["spike out"] = (neuron.spikes, energy.spike_out)
+        if energy.hop and not self.hardware.covers("hop"):
+            work["hop"] = (neuron.spikes * (1 if self.hops is None else self.hops), energy.hop if self.hops else None)
+        return _priced(work) if work else _Priced(None)
+
+    def _units(self, capacity: float | None) -> int:
+        """Chips or cores the network needs."""
+        neurons = sum(neuron.size for neuron in self.activity.neurons)
+        return max(1, math.ceil(neurons / capacity)) if capacity else 1
+
+
+def _added(parts: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    total: dict[str, float] = {}
+    for part in parts:
+        for what, count in part.items():
+            total[what] = total.get(what, 0.0) + count
+    return total
+
+
+def _sum_known(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+def _as_record(row: Row) -> dict[str, Any]:
+    return {
+        "layer": row.layer, "op": row.op, "index": row.index, "category": row.category, "label": row.label,
+        "rate": row.rate, "fed_by": " ".join(row.fed_by), "dense_macs": row.dense_macs,
+        "sops": row.sops, "acs": row.acs, "macs": row.macs,
+        "formula_sops": row.formula_sops, "deviation": row.deviation, "energy_pj": row.energy_pj,
+        **{f"{term}_pj": row.terms.get(term) for term in TERMS},
+    }  # fmt: skip

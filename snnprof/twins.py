@@ -1,0 +1,133 @@
+"""What else the same network could have done: run once as an ANN, run densely, stay silent, fire everywhere."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from snnprof.activity import Activity, ElementwiseRecord, NeuronRecord, OpRecord, Part
+from snnprof.conventions.attention import linear_order
+from snnprof.hardware import HardwareProfile, load_hardware
+
+INT8_AT_NODE = {45: "cmos45-int8-acc32", 7: "cmos7-int8"}
+
+
+@dataclass(frozen=True)
+class Twin:
+    """A dense run of the same network, over as many samples as the activity has.
+
+    Attributes:
+        operations: MACs, null where the number of steps of an operation is not known.
+        energy_pj: null where they are unknown or the hardware has no price for a MAC.
+        hardware: the profile that priced it.
+        bits: width of its activations, where that is the point of it.
+    """
+
+    operations: float | None
+    energy_pj: float | None
+    hardware: HardwareProfile
+    bits: int | None = None
+
+
+def ann_twin(activity: Activity, hardware: HardwareProfile) -> Twin:
+    """The same network run once: Σ dense MACs / steps, with attention in the order that a softmax allows."""
+    return _priced(ann_macs(activity), hardware)
+
+
+def quantised_twin(activity: Activity, hardware: HardwareProfile) -> Twin | None:
+    """The ANN with ⌈log2(T + 1)⌉-bit activations, which carry as much as T binary steps (Yan et al. 2024).
+
+    Priced as INT8 of the same technology node; None where there is no such profile or T is unknown.
+    """
+    steps = [op.steps for op in activity.ops if op.steps]
+    node = hardware.technology.node_nm
+    if not steps or node is None or int(node) not in INT8_AT_NODE:
+        return None
+    bits = math.ceil(math.log2(max(steps) + 1))
+    twin = _priced(ann_macs(activity), load_hardware(INT8_AT_NODE[int(node)]))
+    return Twin(twin.operations, twin.energy_pj, twin.hardware, bits) if bits <= 8 else None
+
+
+def dense_run(activity: Activity, hardware: HardwareProfile) -> Twin:
+    """The same SNN on a machine that uses no sparsity: each MAC of each step."""
+    return _priced(float(sum(op.dense_macs for op in activity.ops)), hardware)
+
+
+def ann_macs(activity: Activity) -> float | None:
+    """MACs of the ANN twin; None where the number of steps of an operation is not known."""
+    if not all(op.steps for op in activity.ops):
+        return None
+    reordered = linear_order(activity.ops)
+    return sum(op.dense_macs / (op.steps or 1) * reordered.get(op.key, 1.0) for op in activity.ops)
+
+
+def all_silent(activity: Activity) -> Activity:
+    """The activity as if no neuron had ever fired; real inputs stay."""
+    return _with_spikes(activity, firing=False)
+
+
+def all_firing(activity: Activity) -> Activity:
+    """The activity as if every spike that could be were there, at the highest level seen."""
+    return _with_spikes(activity, firing=True)
+
+
+def _priced(macs: float | None, hardware: HardwareProfile) -> Twin:
+    mac = hardware.energy.mac
+    return Twin(macs, None if macs is None or mac is None else macs * mac.value, hardware)
+
+
+def _with_spikes(activity: Activity, firing: bool) -> Activity:
+    return activity.model_copy(
+        update={
+            "ops": [_op_with_spikes(op, firing) for op in activity.ops],
+            "neurons": [_neuron_with_spikes(neuron, firing) for neuron in activity.neurons],
+            "elementwise": [_line_with_spikes(line, firing) for line in activity.elementwise],
+            "blocks": [],
+        }
+    )
+
+
+def _op_with_spikes(op: OpRecord, firing: bool) -> OpRecord:
+    real = [part for part in op.parts if part.kind == "real"]
+    spikes = [part for part in op.parts if part.kind == "spikes" or (part.kind == "silent" and not real)]
+    kept = [part for part in op.parts if part not in spikes]
+    levels = math.prod(operand.max_level or 1 for operand in op.data)
+    return op.model_copy(update={"parts": kept + _merged(spikes, levels if firing else 0)})
+
+
+def _merged(parts: Iterable[Part], levels: int) -> list[Part]:
+    """One part in which every element has `levels` levels."""
+    every = list(parts)
+    if not every:
+        return []
+    elements = sum(part.elements for part in every)
+    dense = sum(part.dense_macs for part in every)
+    valid = sum(part.valid_macs for part in every)
+    fires = 1 if levels else 0
+    return [
+        Part(
+            kind="spikes",
+            elements=elements,
+            nonzero=fires * elements,
+            level_sum=levels * elements,
+            dense_macs=dense,
+            valid_macs=valid,
+            events=fires * valid,
+            by_value=levels * valid,
+            effective=fires * valid,
+            left=fires * dense,
+            right=fires * dense,
+        )
+    ]
+
+
+def _neuron_with_spikes(neuron: NeuronRecord, firing: bool) -> NeuronRecord:
+    count = neuron.updates if firing else 0
+    return neuron.model_copy(update={"spikes": count, "level_sum": count, "driven": count, "spikes_per_step": []})
+
+
+def _line_with_spikes(line: ElementwiseRecord, firing: bool) -> ElementwiseRecord:
+    if line.nonzero is None:
+        return line
+    return line.model_copy(update={"nonzero": line.elements if firing else 0})

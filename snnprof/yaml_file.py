@@ -1,0 +1,132 @@
+"""Reads small YAML files written by people: plain data, with the line of every key, and nothing that explodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from snnprof.errors import SnnprofError
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 12
+
+Place = tuple[str | int, ...]
+
+
+class YamlProblem(SnnprofError):
+    """What is wrong with a file, and on which line."""
+
+    def __init__(self, text: str, line: int | None = None) -> None:
+        super().__init__(text)
+        self.text = text
+        self.line = line
+
+
+@dataclass(frozen=True)
+class Document:
+    """A file's data and where each of its keys stands."""
+
+    path: Path
+    data: dict[str, Any]
+    lines: dict[Place, int] = field(default_factory=dict)
+
+    def line_of(self, place: Place) -> int | None:
+        """The line of a key, or of the nearest key above it that the file has."""
+        while place and place not in self.lines:
+            place = place[:-1]
+        return self.lines.get(place)
+
+
+def read_yaml(path: Path) -> Document:
+    """Reads a mapping.
+
+    Raises:
+        YamlProblem: the file is missing, too big, no UTF-8, no YAML, no mapping, nested too deep, repeats a key, or
+            uses anchors (with which a small file can describe an endless one).
+    """
+    text = _text(path)
+    try:
+        _refuse_traps(text)
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if not isinstance(node, yaml.MappingNode):
+            raise YamlProblem("must be a mapping of keys to values", 1)
+        lines: dict[Place, int] = {}
+        return Document(path, _plain(loader, node, (), lines), lines)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        problem = getattr(error, "problem", None) or "cannot be read"
+        raise YamlProblem(f"not valid YAML: {problem}", mark.line + 1 if mark else None) from error
+    except ValueError as error:
+        raise YamlProblem(f"not valid YAML: {error}") from error
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise YamlProblem(f"cannot be read: {(error.strerror or 'unknown error').lower()}") from error
+    if len(raw) > MAX_BYTES:
+        raise YamlProblem(f"is larger than {MAX_BYTES} bytes")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise YamlProblem("is not UTF-8 text") from error
+
+
+def _refuse_traps(text: str) -> None:
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        line = event.start_mark.line + 1 if event.start_mark else None
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            raise YamlProblem("anchors and aliases (& and *) are not allowed", line)
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise YamlProblem(f"is nested deeper than {MAX_DEPTH} levels", line)
+
+
+def _plain(loader: yaml.SafeLoader, node: yaml.Node, place: Place, lines: dict[Place, int]) -> Any:
+    if isinstance(node, yaml.MappingNode):
+        return _mapping(loader, node, place, lines)
+    if isinstance(node, yaml.SequenceNode):
+        values = []
+        for position, child in enumerate(node.value):
+            lines[(*place, position)] = child.start_mark.line + 1
+            values.append(_plain(loader, child, (*place, position), lines))
+        return values
+    return _scalar(loader, node)
+
+
+def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode, place: Place, lines: dict[Place, int]) -> dict[str, Any]:
+    data: dict[str, Any] = {}
+    for key_node, child in node.value:
+        line = key_node.start_mark.line + 1
+        if not isinstance(key_node, yaml.ScalarNode):
+            raise YamlProblem("a key must be a word", line)
+        key = key_node.value
+        if key in data:
+            raise YamlProblem(f"the key {key!r} stands twice", line)
+        lines[(*place, key)] = line
+        data[key] = _plain(loader, child, (*place, key), lines)
+    return data
+
+
+def _scalar(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
+    value = loader.construct_object(node)
+    if isinstance(value, str) and isinstance(node, yaml.ScalarNode) and node.style is None:
+        return _number_or_text(value)
+    return value
+
+
+def _number_or_text(text: str) -> float | str:
+    """YAML 1.1 takes an unquoted 1e9 for text, because the exponent has no sign."""
+    if text.lower().strip("+-") in ("inf", "infinity", "nan") or "_" in text:
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        return text
