@@ -1,0 +1,401 @@
+"""The catalogue: which models are known by name, and what is known about them. No torch, no numpy.
+
+One YAML file per paper, beside the model's `.py`:
+
+    name: spikformer                  # what users type; the file's stem
+    title: Spikformer
+    builder: package.module:function  # function(**settings) -> nn.Module
+    layout: batch                     # axes of the input: batch | time-batch | batch-time | step
+    paper: {title, authors, year, venue, doi, url, bibtex}
+    note: what was assumed            # `reconstruction: true` where the paper's own definition could not be read
+    known, assumed: [sentence, …]
+    default: digits                   # the preset of a bare name
+    roles:                            # first match wins; a pattern is a regular expression for the whole of
+      - {pattern: …, role: QKV}       # a module path, or of `path#index` for a layer's index-th contraction;
+      - {pattern: …, role: …, presets: …}                                  # optionally only for some presets
+    blocks:
+      - {pattern: 'block\\.(\\d+)(\\..*)?', block: 'block \\1'}
+    presets:
+      4-384-cifar10:
+        settings: {…, classes: 10, timesteps: 4}      # the builder's keyword arguments
+        input_shape: [3, 32, 32]                      # one frame; an event model sees T of them
+        events: false
+        data: cifar10                                 # a `--data` source
+        normalise: {mean: […], std: […]}              # of images in [0, 1], as in training
+        aliases: […]
+        checkpoint: file                              # beside the YAML, with the seed and test accuracy of its training
+        seed: 0
+        accuracy: 0.99
+        note: …
+    published:                        # rows for `paper:ROW`; status says how the figure was read
+      - {id, title, preset, dataset, timesteps, scope, parameters_m, accuracy, sops_g, energy_mj,
+         attention_rate, output_rate, arithmetic: {sop_pj, mac_pj, macs_g}, follows, note, source, status}
+
+Third parties add models by an entry point in the group `snnprof.models`, named after the model: a module with a YAML
+of its name beside it, a package that holds NAME.yaml, or an attribute with the path of a YAML file.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import re
+from collections.abc import Iterable
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
+
+from snnprof.errors import SnnprofError, unknown
+from snnprof.yaml_file import YamlProblem, read_yaml
+
+ENTRY_POINTS = "snnprof.models"
+SEE = "snnprof models list"
+
+
+class _Facts(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Paper(_Facts):
+    title: str
+    authors: str
+    year: int
+    venue: str = ""
+    doi: str | None = None
+    url: str | None = None
+    bibtex: str
+
+
+class Role(_Facts):
+    """What the layers that match a pattern do: `stem`, `SPS`, `QKV`, `QK^T`, `AV`, `projection`, `MLP`, `head`, …"""
+
+    pattern: str
+    role: str
+    presets: str = ".*"
+
+
+class BlockPattern(_Facts):
+    """Where the layers that match a pattern stand; `block` may use the pattern's groups."""
+
+    pattern: str
+    block: str
+
+
+class Normalise(_Facts):
+    """Per-channel mean and standard deviation that images in [0, 1] were normalised with in training."""
+
+    mean: list[float]
+    std: list[float]
+
+
+class Preset(_Facts):
+    """One configuration of a model.
+
+    Attributes:
+        settings: keyword arguments of the builder.
+        input_shape: one frame [C, H, W]; `sample_shape` is what the model takes.
+        events: a sample is T frames instead of one.
+        data: a `--data` source.
+        checkpoint: file beside the YAML; null where no weights are shipped.
+        seed, accuracy: of the shipped checkpoint's training; accuracy is a share of the test samples.
+    """
+
+    settings: dict[str, Any] = Field(default_factory=dict)
+    input_shape: list[int]
+    events: bool = False
+    data: str
+    normalise: Normalise | None = None
+    aliases: list[str] = Field(default_factory=list)
+    checkpoint: str | None = None
+    seed: int | None = None
+    accuracy: float | None = None
+    note: str | None = None
+
+    @property
+    def timesteps(self) -> int | None:
+        return self.settings.get("timesteps")
+
+    @property
+    def classes(self) -> int | None:
+        return self.settings.get("classes")
+
+    def sample_shape(self, timesteps: int | None = None) -> list[int]:
+        """The shape of one sample; `timesteps` replaces the preset's own T."""
+        steps = timesteps or self.timesteps
+        return [steps, *self.input_shape] if self.events and steps else list(self.input_shape)
+
+
+class Arithmetic(_Facts):
+    """The constants a source states: its energy is sops_g · sop_pj + macs_g · mac_pj, in mJ."""
+
+    sop_pj: float | None = None
+    mac_pj: float | None = None
+    macs_g: float | None = None
+
+
+class Published(_Facts):
+    """A row of a paper's table.
+
+    Attributes:
+        scope: the whole `network`, or the `attention` products alone.
+        parameters_m: millions of parameters.
+        accuracy: percent.
+        sops_g: synaptic operations per inference, in 1e9; null for networks without spikes.
+        energy_mj: millijoules per inference.
+        attention_rate, output_rate: firing rates of the attention weights and of the neurons after them.
+        follows: whether the energy follows from the counts by the stated constants; null where none are stated.
+        status: how the figure was obtained: read in the paper, in another source, or remembered and unverified.
+    """
+
+    id: str
+    title: str
+    preset: str | None = None
+    dataset: str | None = None
+    timesteps: int | None = None
+    scope: Literal["network", "attention"] = "network"
+    parameters_m: float | None = None
+    accuracy: float | None = None
+    sops_g: float | None = None
+    energy_mj: float | None = None
+    attention_rate: float | None = None
+    output_rate: float | None = None
+    arithmetic: Arithmetic | None = None
+    follows: bool | None = None
+    note: str | None = None
+    source: str
+    status: Literal["paper", "third party", "unverified"]
+
+    @property
+    def recomputed_mj(self) -> float | None:
+        """The energy by the stated constants; null where they or the counts are missing."""
+        terms = self.arithmetic
+        if terms is None:
+            return None
+        products = [_product(self.sops_g, terms.sop_pj), _product(terms.macs_g, terms.mac_pj)]
+        known = [product for product in products if product is not None]
+        return sum(known) if known else None
+
+
+class ModelEntry(_Facts):
+    """Everything the catalogue knows about one model; see the module docstring."""
+
+    name: str
+    title: str
+    builder: str
+    layout: Literal["batch", "time-batch", "batch-time", "step"] = "batch"
+    paper: Paper
+    reconstruction: bool = False
+    note: str | None = None
+    known: list[str] = Field(default_factory=list)
+    assumed: list[str] = Field(default_factory=list)
+    default: str
+    roles: list[Role] = Field(default_factory=list)
+    blocks: list[BlockPattern] = Field(default_factory=list)
+    presets: dict[str, Preset]
+    published: list[Published] = Field(default_factory=list)
+    _path: Path = PrivateAttr(default=Path())
+
+    @field_validator("roles", "blocks")
+    @classmethod
+    def _patterns_compile(cls, value: list[Any]) -> list[Any]:
+        for item in value:
+            re.compile(item.pattern)
+        return value
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> ModelEntry:
+        if self.default not in self.presets:
+            raise ValueError(f"the default preset {self.default!r} is not among the presets")
+        strangers = {row.preset for row in self.published if row.preset} - set(self.presets)
+        if strangers:
+            raise ValueError(f"published rows name presets that do not exist: {', '.join(sorted(strangers))}")
+        return self
+
+    @property
+    def path(self) -> Path:
+        """The YAML file."""
+        return self._path
+
+    def preset_name(self, name: str | None) -> str:
+        """A preset's own name, from its name, an alias, or null for the default.
+
+        Raises:
+            SnnprofError: there is no such preset.
+        """
+        if name is None:
+            return self.default
+        for own, preset in self.presets.items():
+            if name == own or name in preset.aliases:
+                return own
+        aliases = [alias for preset in self.presets.values() for alias in preset.aliases]
+        raise unknown(f"preset of {self.name}", name, [*self.presets, *aliases], f"snnprof models show {self.name}")
+
+    def preset(self, name: str | None = None) -> Preset:
+        """A preset by name or alias, or the default one."""
+        return self.presets[self.preset_name(name)]
+
+    def checkpoint_path(self, name: str | None = None) -> Path | None:
+        """The checkpoint shipped for a preset."""
+        file = self.preset(name).checkpoint
+        return None if file is None else self.path.parent / file
+
+    def role(self, layer: str, index: int | None = None, preset: str | None = None) -> str | None:
+        """What a layer does, or its `index`-th contraction; null where no pattern matches."""
+        for entry in self.roles:
+            if _matches(entry.pattern, layer, index) and re.fullmatch(entry.presets, preset or self.default):
+                return entry.role
+        return None
+
+    def block(self, layer: str) -> str | None:
+        """Which block of the network a layer stands in; null where no pattern matches."""
+        for entry in self.blocks:
+            match = re.fullmatch(entry.pattern, layer)
+            if match:
+                return match.expand(entry.block)
+        return None
+
+
+def names() -> list[str]:
+    """Every model known by name: the bundled ones, then those of other packages."""
+    bundled = sorted(_bundled())
+    return bundled + sorted(set(_plugins()) - set(bundled))
+
+
+def is_known(name: str) -> bool:
+    """Whether a name is in the catalogue; other packages are only looked at where it is not bundled."""
+    return name in _bundled() or name in _plugins()
+
+
+@cache
+def entry(name: str) -> ModelEntry:
+    """What is known about a model.
+
+    Raises:
+        SnnprofError: there is no such model, or its file is not in order.
+    """
+    if name in _bundled():
+        return load(_bundled()[name])
+    if name in _plugins():
+        return load(_plugin_file(_plugins()[name]))
+    raise unknown("model", name, names(), SEE)
+
+
+def split(spec: str) -> tuple[str, str]:
+    """NAME[:PRESET] as a model's name and a preset's own name.
+
+    Raises:
+        SnnprofError: there is no such model or preset.
+    """
+    name, _, wanted = spec.partition(":")
+    return name, entry(name).preset_name(wanted or None)
+
+
+def preset(name: str, preset: str | None = None) -> Preset:
+    """A preset by `NAME:PRESET`, or by name and preset.
+
+    Raises:
+        SnnprofError: there is no such model or preset.
+    """
+    model, own = split(name if preset is None else f"{name}:{preset}")
+    return entry(model).presets[own]
+
+
+def role(name: str, layer: str, index: int | None = None, preset: str | None = None) -> str | None:
+    """A layer's role in a model known by name; null for other models."""
+    return entry(name).role(layer, index, preset) if is_known(name) else None
+
+
+def block(name: str, layer: str) -> str | None:
+    """A layer's block in a model known by name; null for other models."""
+    return entry(name).block(layer) if is_known(name) else None
+
+
+def published() -> dict[str, Published]:
+    """Every published row by its id."""
+    return {row.id: row for name in names() for row in entry(name).published}
+
+
+def published_row(row: str) -> Published:
+    """The published row of an id, as in `paper:ROW`.
+
+    Raises:
+        SnnprofError: there is no such row.
+    """
+    rows = published()
+    if row not in rows:
+        raise unknown("published row", row, rows, "snnprof models show NAME")
+    return rows[row]
+
+
+def load(path: Path) -> ModelEntry:
+    """Reads a model's YAML file.
+
+    Raises:
+        SnnprofError: it is missing or does not follow the schema.
+    """
+    try:
+        document = read_yaml(path)
+        found = ModelEntry.model_validate(document.data)
+    except YamlProblem as problem:
+        raise SnnprofError(f"model file {path}{_at(problem.line)}: {problem.text}") from problem
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        line = _at(document.line_of(first["loc"]))
+        raise SnnprofError(f"model file {path}{line}: {where or 'file'}: {first['msg']}") from error
+    found._path = path
+    return found
+
+
+def _at(line: int | None) -> str:
+    return "" if line is None else f", line {line}"
+
+
+def _matches(pattern: str, layer: str, index: int | None) -> bool:
+    if re.fullmatch(pattern, layer):
+        return True
+    return index is not None and re.fullmatch(pattern, f"{layer}#{index}") is not None
+
+
+def _product(count: float | None, price: float | None) -> float | None:
+    return None if count is None or price is None else count * price
+
+
+@cache
+def _bundled() -> dict[str, Path]:
+    folder = Path(str(files("snnprof.models")))
+    return {path.stem: path for path in folder.glob("*.yaml")}
+
+
+@cache
+def _plugins() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+
+
+def _plugin_file(point: EntryPoint) -> Path:
+    """The YAML behind an entry point; a module is located without importing it, so that torch stays out."""
+    try:
+        if point.attr:
+            return Path(point.load())
+        spec = importlib.util.find_spec(point.module)
+    except Exception as error:
+        raise SnnprofError(f"model {point.name!r}: its entry point {point.value!r} failed: {error}") from error
+    if spec is None or spec.origin is None:
+        raise SnnprofError(f"model {point.name!r}: its entry point names no module {point.module!r}")
+    return _first_file(point.name, _candidates(Path(spec.origin), point.name))
+
+
+def _candidates(module: Path, name: str) -> Iterable[Path]:
+    return (module.with_suffix(".yaml"), module.parent / f"{name}.yaml")
+
+
+def _first_file(name: str, candidates: Iterable[Path]) -> Path:
+    tried = list(candidates)
+    for path in tried:
+        if path.is_file():
+            return path
+    raise SnnprofError(f"model {name!r}: there is no {' or '.join(map(str, tried))}")

@@ -1,0 +1,290 @@
+"""Models: from `NAME[:PRESET]`, `FILE.py:FUNCTION` or `package.module:ATTR` to a module with weights."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+import yaml
+from torch import nn
+
+from snnprof.activity import ModelFacts
+from snnprof.errors import SnnprofError, unknown
+from snnprof.workload import catalogue, checkpoints
+from snnprof.workload.catalogue import ModelEntry, Preset
+from snnprof.workload.checkpoints import Checkpoint
+
+WEIGHTLESS = {"timesteps"}  # settings that leave trained weights what they are
+FORMS = "NAME[:PRESET], FILE.py:FUNCTION or package.module:ATTR"
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model ready to run, and what is known about it; null where nobody said.
+
+    Attributes:
+        module: in evaluation mode, on the CPU.
+        facts: for the run file; `note` says where weights are random.
+        timesteps: T.
+        layout: axes of its input (`batch`, `time-batch`, `batch-time`, `step`).
+        input_shape: one sample, without the batch axis; event models include T.
+        classes: outputs.
+        entry, preset: the catalogue's, for models known by name.
+    """
+
+    module: nn.Module
+    facts: ModelFacts
+    timesteps: int | None = None
+    layout: str | None = None
+    input_shape: list[int] | None = None
+    classes: int | None = None
+    entry: ModelEntry | None = None
+    preset: Preset | None = None
+
+
+def load_model(spec: str, settings: Mapping[str, Any] | None = None, checkpoint: str | Path | None = None) -> nn.Module:
+    """The module behind a name, file or import path; see `resolve`."""
+    return resolve(spec, settings, checkpoint).module
+
+
+def resolve(
+    spec: str,
+    settings: Mapping[str, Any] | None = None,
+    checkpoint: str | Path | None = None,
+    seed: int = 0,
+) -> LoadedModel:
+    """Builds a model and gives it weights.
+
+    A name without a preset takes the preset that the checkpoint's shapes show, else the default one. Without a
+    checkpoint a preset's shipped weights are used, unless the settings change the network; then, as for any other
+    model, weights are random from `seed`, and the facts' note says so.
+
+    Args:
+        spec: `NAME[:PRESET]`, `FILE.py:FUNCTION` or `package.module:ATTR`.
+        settings: keyword arguments of the builder; text is read as YAML reads a value.
+        checkpoint: a state dict to load.
+        seed: for random weights.
+
+    Raises:
+        SnnprofError: the name, file, function, setting or checkpoint is wrong; or the model's own code failed.
+    """
+    given = {key: yaml_value(value) for key, value in (settings or {}).items()}
+    weights = None if checkpoint is None else checkpoints.read(checkpoint)
+    name, _, rest = spec.partition(":")
+    if catalogue.is_known(name):
+        return _known(spec, name, rest or None, given, weights, seed)
+    return _foreign(spec, given, weights, seed)
+
+
+def untrained(spec: str, settings: Mapping[str, Any] | None = None, seed: int = 0) -> nn.Module:
+    """A model of the catalogue with random weights, in training mode, whatever is shipped."""
+    name, preset = catalogue.split(spec)
+    entry = catalogue.entry(name)
+    return _built(_builder(entry), {**entry.presets[preset].settings, **(settings or {})}, spec, seed)
+
+
+def yaml_value(value: Any) -> Any:
+    """A setting given as text, as YAML reads it: `4` is a number, `[3, 4]` a list."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError:
+        return value
+
+
+def _known(
+    spec: str, name: str, wanted: str | None, given: dict[str, Any], weights: Checkpoint | None, seed: int
+) -> LoadedModel:
+    entry = catalogue.entry(name)
+    preset_name, read_off = _chosen_preset(entry, wanted, weights)
+    preset = entry.presets[preset_name]
+    settings = {**preset.settings, **read_off, **given}
+    module = _built(_builder(entry), settings, f"{name}:{preset_name}", seed)
+    shipped = entry.checkpoint_path(preset_name)
+    if weights is None and shipped is not None and set(given) <= WEIGHTLESS:
+        weights = checkpoints.read(shipped)
+    if weights is not None:
+        checkpoints.load_into(module, weights, f"{name}:{preset_name}", _preset_hint(entry, weights))
+    steps = settings.get("timesteps")
+    note = None if weights else _random_note(seed, shipped is not None)
+    return LoadedModel(
+        module=module.eval(),
+        facts=_facts(module, spec, weights, note, name, preset_name),
+        timesteps=steps,
+        layout=entry.layout,
+        input_shape=preset.sample_shape(steps),
+        classes=settings.get("classes"),
+        entry=entry,
+        preset=preset,
+    )
+
+
+def _chosen_preset(entry: ModelEntry, wanted: str | None, weights: Checkpoint | None) -> tuple[str, dict[str, Any]]:
+    """The preset's own name, and the settings in which a checkpoint of an unnamed preset departs from it."""
+    if wanted is not None or weights is None:
+        return entry.preset_name(wanted), {}
+    found = checkpoints.recognised(entry, weights.shapes)
+    if found is None:
+        default = entry.preset_name(None)
+        return default, {}
+    return found
+
+
+def _preset_hint(entry: ModelEntry, weights: Checkpoint) -> str:
+    fitting = checkpoints.fitting_presets(entry, weights.shapes)
+    return f"it fits {' or '.join(f'{entry.name}:{name}' for name in fitting)}" if fitting else ""
+
+
+def _foreign(spec: str, given: dict[str, Any], weights: Checkpoint | None, seed: int) -> LoadedModel:
+    found = find(spec)
+    if isinstance(found, nn.Module):
+        if given:
+            raise SnnprofError(f"{spec} is a finished module; it takes no settings")
+        module = found
+    else:
+        module = _built(found, given, spec, seed)
+    if weights is not None:
+        checkpoints.load_into(module, weights, spec)
+    note = None if weights else "weights as the model's own code left them"
+    return LoadedModel(module.eval(), _facts(module, spec, weights, note, spec.rpartition(":")[2]))
+
+
+def find(spec: str) -> Any:
+    """The object that `FILE.py:NAME` or `package.module:NAME` stands for.
+
+    Raises:
+        SnnprofError: there is no such file, module or attribute, or its own code failed on import.
+    """
+    place, colon, attribute = spec.rpartition(":")
+    if place.endswith(".py") or spec.endswith(".py"):
+        if not colon:
+            raise SnnprofError(f"{spec} does not say which function builds the model", hint=f"{spec}:FUNCTION")
+        return _attribute(_module_of_file(Path(place)), attribute, spec)
+    if not colon or not all(part.isidentifier() for part in place.split(".")):
+        raise _no_model(spec)
+    return _attribute(_module_of_name(place, spec), attribute, spec)
+
+
+def _attribute(module: ModuleType, name: str, spec: str) -> Any:
+    if not hasattr(module, name):
+        public = [known for known in vars(module) if not known.startswith("_")]
+        raise unknown(f"name in {spec.rpartition(':')[0]}", name, public)
+    return getattr(module, name)
+
+
+def _module_of_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise SnnprofError(f"there is no file {path}")
+    name = f"_snnprof_file_{path.stem}"
+    found = importlib.util.spec_from_file_location(name, path)
+    if found is None or found.loader is None:
+        raise SnnprofError(f"{path} cannot be imported")
+    _search_first(path.resolve().parent)
+    module = importlib.util.module_from_spec(found)
+    sys.modules[name] = module  # dataclasses and pickle look their module up
+    try:
+        found.loader.exec_module(module)
+    except Exception as error:
+        raise _failed(f"{path} failed on import", error) from error
+    return module
+
+
+def _module_of_name(name: str, spec: str) -> ModuleType:
+    _search_first(Path.cwd())
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+            raise _no_model(spec) from error
+        raise _failed(f"module {name} failed on import", error) from error
+    except Exception as error:
+        raise _failed(f"module {name} failed on import", error) from error
+
+
+def _search_first(folder: Path) -> None:
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+
+def _no_model(spec: str) -> SnnprofError:
+    place = spec.partition(":")[0]
+    if "." in place or "/" in place:
+        return SnnprofError(f"there is no module {place!r} for the model {spec}", hint=f"a model is {FORMS}")
+    return unknown("model", place, catalogue.names(), catalogue.SEE)
+
+
+def _failed(what: str, error: Exception) -> SnnprofError:
+    return SnnprofError(f"{what}: {type(error).__name__}: {error}", hint="--debug shows where")
+
+
+def _builder(entry: ModelEntry) -> Callable[..., Any]:
+    builder: Callable[..., Any] = find(entry.builder)
+    return builder
+
+
+def _built(builder: Any, settings: Mapping[str, Any], spec: str, seed: int) -> nn.Module:
+    if not callable(builder):
+        raise SnnprofError(f"{spec} is a {type(builder).__name__}, neither a module nor a function that returns one")
+    _check_settings(builder, settings, spec)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            built = builder(**settings)
+        except SnnprofError:
+            raise
+        except Exception as error:
+            raise _failed(f"building {spec} failed", error) from error
+    if not isinstance(built, nn.Module):
+        raise SnnprofError(f"{spec} returned a {type(built).__name__}, not an nn.Module")
+    return built
+
+
+def _check_settings(builder: Callable[..., Any], settings: Mapping[str, Any], spec: str) -> None:
+    parameters = inspect.signature(builder).parameters
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    for key in settings:
+        if key not in parameters:
+            raise unknown(f"setting of {spec}", key, parameters)
+    needed = [
+        name
+        for name, parameter in parameters.items()
+        if parameter.default is parameter.empty
+        and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        and name not in settings
+    ]
+    if needed:
+        raise SnnprofError(f"{spec} needs a value for {', '.join(needed)}", hint=f"--set {needed[0]}=VALUE")
+
+
+def _random_note(seed: int, shipped: bool) -> str:
+    why = "the shipped weights belong to other settings; " if shipped else ""
+    return f"{why}weights are random (seed {seed}), not trained: rates and energies are not the trained network's"
+
+
+def _facts(
+    module: nn.Module,
+    spec: str,
+    weights: Checkpoint | None,
+    note: str | None,
+    name: str,
+    preset: str | None = None,
+) -> ModelFacts:
+    return ModelFacts(
+        source=spec,
+        name=name,
+        preset=preset,
+        parameters=sum(parameter.numel() for parameter in module.parameters()),
+        checkpoint=None if weights is None else weights.path.name,
+        sha256=None if weights is None else weights.sha256,
+        note=note,
+    )
