@@ -1,0 +1,424 @@
+"""Sees every operator of any model, below modules and functions: reads contractions, passes provenance on, counts.
+
+On the first batch facts go from tensor to tensor and each call site gets a `Plan`; later batches only look the plan
+up, count and verify. A user-driven recorder stays in the first phase: correct, and a little slower.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from snnprof.record import provenance, rules
+from snnprof.record.counters import LineCounter, OpCounter, Plan, Role
+from snnprof.record.elementwise import FREE, line_of, reads_input
+from snnprof.record.provenance import Facts, Folding, Store, TimeAxis
+from snnprof.record.rules import Contraction
+from snnprof.record.tally import Steps
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from snnprof.record.recorder import Recorder
+
+SiteKey = tuple[Any, ...]
+_MODULE_CALLS = {nn.Module._call_impl.__code__, nn.Module._wrapped_call_impl.__code__}
+
+
+class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Hands each operator that runs inside the model to the recorder's books."""
+
+    def __init__(self, books: Books) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.books = books
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        books = self.books
+        name = func.overloadpacket.__name__
+        if not books.inside:
+            return func(*args, **kwargs)
+        form = rules.reading(name, args, kwargs)
+        if form is None and name not in _KNOWN and torch.is_inference_mode_enabled():
+            with self:
+                result = func.decompose(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
+        # Facts must be read before an in-place operator overwrites its operand.
+        facts = books.facts_of(args, kwargs) if books.learning else None
+        if form is not None:
+            counter = books.contraction(name, form)
+        else:
+            books.other(name, args, kwargs, facts)
+            counter = None
+        result = func(*args, **kwargs)
+        if facts is not None:
+            books.pass_on(func, name, args, kwargs, facts, result, counter, form)
+        return result
+
+    @classmethod
+    def ignore_compile_internals(cls) -> bool:
+        return True
+
+
+_KNOWN = frozenset(provenance.PASSING) | FREE
+
+
+class Books:
+    """All counters of a recording, and the facts by which each call site is counted."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+        self.ledger = recorder.ledger
+        self.store = Store()
+        self.learning = True
+        self.path: list[str] = []
+        self.neuron_depth = 0
+        self.ops: dict[SiteKey, OpCounter] = {}
+        self.by_id: dict[int, OpCounter] = {}
+        self.lines: dict[tuple[str, str], LineCounter] = {}
+        self.uncounted: dict[tuple[str, str], int] = {}
+        self.disguised: set[str] = set()
+        self.late: set[str] = set()
+        self.used_parameters: set[str] = set()
+        self._plans: dict[SiteKey, tuple[OpCounter, Plan] | None] = {}
+        self._line_plans: dict[SiteKey, tuple[str, tuple[int, ...] | None] | None] = {}
+        self._per_layer: dict[str, int] = {}
+        self._parameters: dict[int, str] = {}
+
+    @property
+    def inside(self) -> bool:
+        return bool(self.path)
+
+    @property
+    def layer(self) -> str:
+        return self.path[-1] if self.path else ""
+
+    def know_parameters(self, model: nn.Module) -> None:
+        """Parameters and buffers are weight: they depend on no input."""
+        for name, parameter in model.named_parameters():
+            self._parameters[parameter.data_ptr()] = name
+            self.store.set(parameter, replace(_of_parameter(parameter), params=frozenset([name])))
+
+    def end_batch(self) -> None:
+        """The first batch is over: from here on plans are looked up and values verify them."""
+        self.learning = False
+        self.store = Store()
+        for counter in self.ops.values():
+            counter.end_batch()
+
+    def forget_lines(self, layer: str) -> None:
+        """A module turned out to be a neuron: its arithmetic is neuron updates."""
+        for key in [key for key in self.lines if key[0] == layer]:
+            self.lines[key].forgotten = True
+
+    # -- contractions --------------------------------------------------------------------------------------
+
+    def contraction(self, name: str, form: Contraction) -> OpCounter | None:
+        """Counts one contraction; None where both operands are weight and nothing is inferred by it."""
+        key = self._site(name, form.operands)
+        if self.learning:
+            self._plans[key] = self._planned(key, form, self._plans.get(key))
+        elif key not in self._plans:
+            self.late.add(self.layer)
+            self._plans[key] = self._planned(key, form, None)
+        found = self._plans[key]
+        if found is None:
+            return None
+        counter, plan = found
+        counter.count(form, plan)
+        return counter
+
+    def _planned(
+        self, key: SiteKey, form: Contraction, earlier: tuple[OpCounter, Plan] | None
+    ) -> tuple[OpCounter, Plan] | None:
+        first, second = (self._operand_facts(operand) for operand in form.operands)
+        if not (first.data or second.data):
+            return earlier
+        roles: tuple[Role, Role] = ("data" if first.data else "weight", "data" if second.data else "weight")
+        facts = (first, second)
+        steps = self._steps(form, roles)
+        if earlier is not None and earlier[1].roles == roles:
+            plan = earlier[1]
+            facts = (_joined(plan.facts[0], first), _joined(plan.facts[1], second))
+            steps = steps if steps == plan.steps else (None, None)
+        counter = self._counter(key, form, roles, facts)
+        sparse = roles.count("weight") == 1 and _has_zeros(form.operands[roles.index("weight")])
+        return counter, Plan(roles, facts, steps, sparse)
+
+    def _operand_facts(self, operand: Tensor) -> Facts:
+        """A state that starts as zeros is data already: it will be."""
+        facts = self.store.of(operand) if self.learning else self._unlearned(operand)
+        return replace(facts, data=True) if facts.quantum == 0 and not facts.params else facts
+
+    def _unlearned(self, operand: Tensor) -> Facts:
+        """After the first batch only parameters are known; the rest errs towards real data."""
+        name = self._parameters.get(operand.untyped_storage().data_ptr())
+        return Facts(params=frozenset([name])) if name else provenance.real(())
+
+    def _counter(
+        self, key: SiteKey, form: Contraction, roles: tuple[Role, Role], facts: tuple[Facts, Facts]
+    ) -> OpCounter:
+        params = frozenset[str]().union(*(f.params for f, role in zip(facts, roles, strict=True) if role == "weight"))
+        identity = (self.layer, type(form).__name__, params or key, roles)
+        if identity not in self.ops:
+            index = self._per_layer.get(self.layer, 0)
+            self._per_layer[self.layer] = index + 1
+            counter = OpCounter(self.ledger, self.layer, index, form, roles)
+            counter.source = "" if params else _source()
+            counter.facts = list(facts)
+            self.ops[identity] = counter
+            self.by_id[id(counter)] = counter
+        counter = self.ops[identity]
+        counter.facts = [_joined(a, b) for a, b in zip(counter.facts, facts, strict=True)]
+        return counter
+
+    def _site(self, name: str, operands: Sequence[Tensor]) -> SiteKey:
+        """Where in the code a contraction stands: its parameter where it has one, else the calling lines."""
+        for operand in operands:
+            parameter = self._parameters.get(operand.untyped_storage().data_ptr())
+            if parameter is not None:
+                return (self.layer, name, parameter, operand.storage_offset())
+        return (self.layer, name, *_callers())
+
+    # -- other operators -----------------------------------------------------------------------------------
+
+    def other(self, name: str, args: Any, kwargs: Any, facts: list[Facts] | None) -> None:
+        """Counts an operator that is no contraction, outside neuron modules."""
+        if name in FREE or self.neuron_depth:
+            return
+        key = (self.layer, name, *_caller())
+        if facts is not None:
+            self._line_plans[key] = self._line_plan(name, args, facts)
+        plan = self._line_plans.get(key)
+        if plan is None:
+            return
+        line, positions = plan
+        if line == "uncounted":
+            self.uncounted[self.layer, name] = self.uncounted.get((self.layer, name), 0) + 1
+            return
+        tensors = _tensors(args)
+        elements = tensors[0].numel() if reads_input(line) else _broadcast_numel(tensors)
+        counter = self._line(line, tensors[0].device)
+        counter.count(elements, None if positions is None else [tensors[p] for p in positions])
+
+    def _line_plan(self, name: str, args: Any, facts: list[Facts]) -> tuple[str, tuple[int, ...] | None] | None:
+        line = line_of(name, facts)
+        if line is None:
+            return None
+        if line == "reduce" and facts[0].product:
+            self.disguised.add(self.layer)
+        data = [i for i, f in enumerate(facts) if f.data]
+        quantised = all(facts[i].quantum is not None for i in data)
+        if line == "batch_norm" and facts[0].result_of is None:
+            self._line(line, _tensors(args)[0].device).foldable = False
+        return line, tuple(data) if quantised else None
+
+    def _line(self, line: str, device: torch.device) -> LineCounter:
+        key = (self.layer, line)
+        if key not in self.lines:
+            self.lines[key] = LineCounter(self.ledger, self.layer, line, device)
+        return self.lines[key]
+
+    # -- provenance ----------------------------------------------------------------------------------------
+
+    def facts_of(self, args: Any, kwargs: Any) -> list[Facts]:
+        return [self.store.of(tensor) for tensor in _tensors(args) + _tensors(tuple(kwargs.values()))]
+
+    def pass_on(
+        self,
+        func: Any,
+        name: str,
+        args: Any,
+        kwargs: Any,
+        facts: list[Facts],
+        result: Any,
+        counter: OpCounter | None,
+        form: Contraction | None,
+    ) -> None:
+        """Writes the facts of an operator's result, or of the operand it changed in place."""
+        outputs = _tensors(result if isinstance(result, tuple | list) else (result,))
+        if not outputs:
+            return
+        inputs = _tensors(args)
+        if name not in FREE and any(f.data for f in facts):
+            self.used_parameters |= frozenset[str]().union(*(f.params for f in facts))
+        passed = (
+            self._of_contraction(form, counter)
+            if form is not None
+            else provenance.passed_on(name, facts, args, kwargs, result)
+        )
+        if func._schema.is_mutable:
+            self._write(outputs[0], passed, inputs)
+            return
+        known = {t.untyped_storage()._cdata for t in inputs}
+        for output in outputs:
+            if output.untyped_storage()._cdata in known:
+                self._view(name, output, passed)
+            else:
+                self.store.set(output, passed, self._time(name, output, inputs, args))
+
+    def _view(self, name: str, output: Tensor, passed: Facts) -> None:
+        """A view shares its storage's facts; an expanded axis may be the time axis."""
+        if name in ("expand", "expand_as"):
+            self.store.set(output, passed, self._expanded(output) or self.store.time(output))
+
+    def _expanded(self, output: Tensor) -> TimeAxis | None:
+        steps = self.recorder.timesteps or 1
+        shared = [d for d in range(output.dim()) if output.stride(d) == 0 and output.shape[d] == steps]
+        return TimeAxis(0, steps) if steps > 1 and shared else None
+
+    def _write(self, target: Tensor, passed: Facts, inputs: list[Tensor]) -> None:
+        """In place: the whole storage takes the new facts, a part of it stands beside the rest."""
+        whole = target.numel() * target.element_size() >= target.untyped_storage().nbytes()
+        time = self.store.time(target)
+        if whole:
+            time = time or provenance.carried(target, [(t, self.store.time(t)) for t in inputs[1:]])
+            self.store.set(target, passed, time)
+        else:
+            self.store.set(target, provenance.side_by_side([self.store.of(target), passed]), time)
+
+    def _of_contraction(self, form: Contraction, counter: OpCounter | None) -> Facts:
+        first, second = (self._operand_facts(operand) for operand in form.operands)
+        terms = form.macs // max(form.outputs, 1)
+        if counter is None:
+            return provenance.joined([first, second], quantised=False)
+        result = provenance.multiplied(first, second, terms)
+        if first.params or second.params or form.bias:
+            result = provenance.joined([result], quantised=False)
+        name = id(counter)
+        return replace(result, data=True, ops=frozenset([name]), result_of=name, product=False)
+
+    # -- the time axis -------------------------------------------------------------------------------------
+
+    def _time(self, name: str, output: Tensor, inputs: list[Tensor], args: Any) -> TimeAxis | None:
+        carried = provenance.carried(output, [(t, self.store.time(t)) for t in inputs])
+        if carried is not None or not inputs:
+            return carried
+        steps = self.recorder.timesteps or 1
+        if steps > 1 and name in ("repeat", "stack", "tile"):
+            made = _made_axis(name, output, inputs, args, steps)
+            return provenance.axis_of(output, made)
+        return None
+
+    def _steps(self, form: Contraction, roles: tuple[Role, Role]) -> tuple[Steps | None, Steps | None]:
+        """Where each data operand's steps lie; None for both where they disagree."""
+        found = [self.steps_of(t) if role == "data" else None for t, role in zip(form.operands, roles, strict=True)]
+        allowed = form.operands[0].dim() - 2 if roles == ("data", "data") else None
+        if roles == ("data", "data"):
+            left, right = found
+            same = left == right and form.operands[0].dim() == form.operands[1].dim()
+            if not same or left is None or allowed is None or left.dim >= allowed:
+                return None, None
+        elif any(s and not _splits(form, i, s.dim) for i, s in enumerate(found)):
+            return None, None
+        return found[0], found[1]
+
+    def steps_of(self, tensor: Tensor) -> Steps | None:
+        """Where the time steps lie in a tensor, from its provenance or, failing that, from its first axes."""
+        fold = provenance.folding(tensor, self.store.time(tensor)) if self.learning else None
+        if fold is None:
+            return self._leading(tensor)
+        first = tensor.shape[fold.dim] == fold.size * fold.inner
+        return Steps(fold.dim, fold.size, None if first else fold.inner)
+
+    def _leading(self, tensor: Tensor) -> Steps | None:
+        """A tensor of T·B rows, or of T by B, is time-major unless the layout says otherwise."""
+        steps, batch = self.recorder.timesteps or 1, self.recorder.batch_size
+        if steps == 1 or not batch or tensor.dim() == 0:
+            return None
+        rows = tensor.shape[0]
+        major = rows == steps * batch or (tensor.dim() > 1 and rows == steps and tensor.shape[1] == batch)
+        if not major or self.recorder.layout == "step":
+            return None
+        return Steps(0, steps, 1 if self.recorder.layout == "batch-time" and rows == steps * batch else None)
+
+
+def _made_axis(name: str, output: Tensor, inputs: list[Tensor], args: Any, steps: int) -> Folding | None:
+    if name == "stack":
+        dim = args[1] if len(args) > 1 else 0
+        return Folding(dim % output.dim(), 1, steps) if len(inputs) == steps else None
+    repeats = args[1]
+    new = output.dim() - inputs[0].dim()
+    for dim, times in enumerate(repeats):
+        size = 1 if dim < new else inputs[0].shape[dim - new]
+        if times == steps and size == 1:
+            return Folding(dim, 1, steps)
+    return None
+
+
+def _splits(form: Contraction, position: int, dim: int) -> bool:
+    """Whether the steps along `dim` of an operand reach separate results: a batch axis, not one summed over."""
+    if isinstance(form, rules.Convolution):
+        return dim == 0
+    return dim != form.operands[position].dim() - 1 - position
+
+
+def _joined(a: Facts, b: Facts) -> Facts:
+    joined = provenance.side_by_side([a, b])
+    return replace(joined, pad=a.pad if a.pad == b.pad else ())
+
+
+def _of_parameter(parameter: Tensor) -> Facts:
+    """A parameter of one element scales by its value; larger ones erase the quantum of what they multiply."""
+    return provenance.constant(parameter) if parameter.numel() == 1 else Facts()
+
+
+def _has_zeros(weight: Tensor) -> bool:
+    return bool((weight.detach() == 0).any())
+
+
+def _tensors(values: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor)]
+
+
+def _broadcast_numel(tensors: list[Tensor]) -> int:
+    return max(t.numel() for t in tensors[:2]) if len(tensors) > 1 else tensors[0].numel()
+
+
+def _callers() -> tuple[Any, ...]:
+    """The calling lines from the operator up to the module whose forward runs it; loops repeat them."""
+    frame = sys._getframe(3)
+    chain: list[Any] = []
+    while frame is not None and frame.f_code not in _MODULE_CALLS and len(chain) < 64:
+        chain += (id(frame.f_code), frame.f_lasti)
+        frame = frame.f_back  # type: ignore[assignment]
+    return tuple(chain)
+
+
+def _caller() -> tuple[int, int]:
+    frame = sys._getframe(3)
+    return id(frame.f_code), frame.f_lasti
+
+
+def _source() -> str:
+    """`file:line` of the user's code that runs the operator."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        path = frame.f_code.co_filename.replace("\\", "/")
+        if "/torch/" not in path and "snnprof/record/" not in path:
+            return f"{path.rpartition('/')[2]}:{frame.f_lineno}"
+        frame = frame.f_back  # type: ignore[assignment]
+    return ""
+
+
+@contextmanager
+def plain_kernels() -> Iterator[None]:
+    """Fused attention, fused encoder layers and compiled modules run as operators one can see; undone at the end."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH), torch.compiler.set_stance("force_eager"):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)

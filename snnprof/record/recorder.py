@@ -1,0 +1,370 @@
+"""Recorder: attaches to a model, sums what happens on the device, detaches. It only observes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any
+
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from snnprof.activity import (
+    KINDS,
+    PART_COUNTS,
+    Activity,
+    Block,
+    Finding,
+    ModelFacts,
+    Run,
+    Uncounted,
+    thinned,
+)
+from snnprof.record import findings, neurons, provenance
+from snnprof.record.counters import NeuronCounter
+from snnprof.record.dispatch import Books, Watcher, plain_kernels
+from snnprof.record.ledger import Ledger
+from snnprof.record.neurons import Watched
+from snnprof.record.provenance import Facts, Folding
+from snnprof.record.tally import SCRATCH, Steps
+
+
+class Recorder:
+    """Counts every contraction and spike of the forward passes that run inside it.
+
+    Example:
+        >>> import torch, snnprof
+        >>> layer = torch.nn.Linear(4, 3, bias=False)
+        >>> with snnprof.Recorder(layer) as recorder:
+        ...     _ = layer(torch.tensor([[1.0, 0.0, 1.0, 0.0]]))
+        >>> recorder.activity(samples=1).ops[0].events
+        6
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        layout: str = "batch",
+        timesteps: int | None = None,
+        input: str = "auto",
+        neuron: Sequence[str] = (),
+    ) -> None:
+        """Prepares to watch `model`.
+
+        Args:
+            model: any module; nothing of it is changed but hooks while recording.
+            layout: what the first axes of its input are: `batch`, `time-batch`, `batch-time` or `step`.
+            timesteps: T, where it is known; without it spikes and kinds are not told apart by step.
+            input: `auto`, `spikes` or `real`: what the model's input is.
+            neuron: class names to be taken for neuron layers besides those known.
+
+        Raises:
+            SnnprofError: a class in `neuron` occurs nowhere in the model.
+        """
+        self.model = model
+        self.layout = layout
+        self.timesteps = timesteps
+        self.input = input
+        self.batch_size: int | None = None
+        self.ledger = Ledger()
+        self.watched: dict[nn.Module, Watched] = neurons.watched(model, neuron)
+        self.books = Books(self)
+        self._names = {module: name for name, module in model.named_modules()}
+        self._neurons: dict[nn.Module, NeuronCounter] = {}
+        self._neuron_steps: dict[nn.Module, Steps | None] = {}
+        self._candidates: dict[nn.Module, list[Facts]] = {}
+        self._entered: list[bool] = []
+        self._notes: list[Finding] = []
+        self._handles: list[Any] = []
+        self._stack: ExitStack | None = None
+        self._batches = 0
+        self._passes = 0
+        self._blocks: list[tuple[int, int | None]] = []
+        self._ran: set[str] = set()
+
+    # -- attach and detach ---------------------------------------------------------------------------------
+
+    def __enter__(self) -> Recorder:
+        self._stack = ExitStack()
+        try:
+            self._stack.callback(self._detach)
+            self._attach()
+            self._stack.enter_context(plain_kernels())
+            self.books.know_parameters(self.model)
+            self._stack.enter_context(Watcher(self.books))
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._stack is not None
+        self._stack.close()
+        SCRATCH.clear()
+
+    def _attach(self) -> None:
+        for module, name in self._names.items():
+            before = module.register_forward_pre_hook(self._entering(name), with_kwargs=True)
+            after = module.register_forward_hook(self._leaving(name), with_kwargs=True, always_call=True)
+            self._handles += [before, after]
+
+    def _detach(self) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+        self.books.path.clear()
+        self.books.neuron_depth = 0
+        self._entered.clear()
+        self._candidates.clear()
+
+    # -- hooks ---------------------------------------------------------------------------------------------
+
+    def _entering(self, name: str) -> Any:
+        def enter(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            if not self.books.path:
+                self._begin_pass(_tensors((args, kwargs)))
+            self.books.path.append(name)
+            neuron = module in self.watched
+            self._entered.append(neuron)
+            if neuron:
+                self.books.neuron_depth += 1
+                self._drive(module, name, _tensors((args, kwargs)))
+            elif self.books.learning and not self.books.neuron_depth and neurons.could_be_neuron(module):
+                self._candidates[module] = self._facts_of(_tensors((args, kwargs))[:1])
+
+        return enter
+
+    def _leaving(self, name: str) -> Any:
+        def leave(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+            if self._entered and self._entered.pop():
+                self.books.neuron_depth -= 1
+            if self.books.path:
+                self.books.path.pop()
+            self._ran.add(name)
+            if output is None:  # an exception passed through
+                return
+            if module in self._candidates:
+                self._recognise(module, name, _tensors((args, kwargs)), output)
+            if module in self.watched:
+                self._fire(module, name, output)
+
+        return leave
+
+    def _begin_pass(self, inputs: list[Tensor]) -> None:
+        """The outermost module is called: its inputs are data, unless they are state seen before."""
+        self._passes += 1
+        if not inputs:
+            return
+        first = inputs[0]
+        axis = {"time-batch": 0, "batch-time": 1}.get(self.layout)
+        if axis is not None and first.dim() > axis:
+            self.timesteps = self.timesteps or first.shape[axis]
+        rows = 1 if axis == 0 else 0
+        self.batch_size = first.shape[rows] if first.dim() > rows else 1
+        if not self.books.learning:
+            return
+        for tensor in inputs:
+            if self.books.store.get(tensor) is None:
+                facts = provenance.of_input(tensor, self.input)
+                self._note_input(facts)
+                fold = None if axis is None else Folding(axis, 1, self.timesteps or 1)
+                self.books.store.set(tensor, facts, provenance.axis_of(tensor, fold))
+
+    def _note_input(self, facts: Facts) -> None:
+        if self.input == "auto" and facts.quantum is not None and facts.levels > 1:
+            self._note(
+                "C08",
+                "",
+                f"the model's input holds whole numbers up to {facts.levels} and was taken for event counts",
+                "pass --input real if they are pixel values, or --input spikes to silence this",
+            )
+
+    # -- neurons -------------------------------------------------------------------------------------------
+
+    def _drive(self, module: nn.Module, name: str, inputs: list[Tensor]) -> None:
+        counter = self._neuron(module, name)
+        if not inputs:
+            return
+        counter.drive(inputs[0])
+        if self.books.learning:
+            facts = self.books.store.get(inputs[0])
+            for op in facts.ops if facts else ():
+                self.books.by_id[op].feeds.add(name)
+
+    def _recognise(self, module: nn.Module, name: str, inputs: list[Tensor], output: Any) -> None:
+        """An innermost module without weights that turned real input into spikes is a hand-written neuron."""
+        before = self._candidates.pop(module)
+        result = neurons.first_tensor(output)
+        after = self.books.store.get(result) if result is not None else None
+        was_real = bool(before) and before[0].data and before[0].quantum is None
+        if after and was_real and after.data and after.quantum == 1 and after.levels == 1:
+            self.watched[module] = Watched(neurons.HAND_WRITTEN, "behaviour")
+            self.books.forget_lines(name)
+            self._drive(module, name, inputs)
+
+    def _fire(self, module: nn.Module, name: str, output: Any) -> None:
+        spikes = self.watched[module].kind.spikes(output)
+        counter = self._neuron(module, name)
+        if spikes is None:
+            return
+        if self.books.learning:
+            self._learn_spikes(module, name, spikes, counter)
+        counter.fire(spikes, self._neuron_steps.get(module))
+
+    def _learn_spikes(self, module: nn.Module, name: str, spikes: Tensor, counter: NeuronCounter) -> None:
+        """What comes out of a neuron layer: its quantum is 1, and only its first values tell its levels."""
+        facts = provenance.of_input(spikes, "spikes", name)
+        if not provenance.is_whole(spikes.detach().float()):
+            self._note(
+                "C07", name, f"neuron layer {name!r} puts out graded values; what it feeds counts as real",
+                "if it is no spiking neuron, leave it out of --neuron",
+            )  # fmt: skip
+            facts = provenance.real([name])
+        counter.levels = max(counter.levels, facts.levels)
+        known = self.books.store.get(spikes)
+        if known and known.quantum == 1 and known.levels > facts.levels and known.levels <= 15:
+            facts = provenance.spikes([name], known.levels, known.signed)
+        fold = None
+        if self.timesteps and self.watched[module].kind.time_first(module) and spikes.shape[0] == self.timesteps:
+            fold = Folding(0, 1, self.timesteps)
+        axis = provenance.axis_of(spikes, fold) or self.books.store.time(spikes)
+        self.books.store.set(spikes, facts, axis)
+        self._neuron_steps[module] = self.books.steps_of(spikes)
+
+    def _neuron(self, module: nn.Module, name: str) -> NeuronCounter:
+        if module not in self._neurons:
+            found_by = self.watched[module].found_by
+            self._neurons[module] = NeuronCounter(self.ledger, name, type(module).__name__, found_by, self.timesteps)
+        return self._neurons[module]
+
+    def _facts_of(self, tensors: list[Tensor]) -> list[Facts]:
+        return [facts for facts in (self.books.store.get(t) for t in tensors) if facts]
+
+    # -- batches and blocks --------------------------------------------------------------------------------
+
+    def end_batch(self) -> None:
+        """Says that the next pass starts a new batch of fresh sequences; what was learned is used from here on."""
+        self._batches += 1
+        self.books.end_batch()
+        for counter in self._neurons.values():
+            counter.calls_in_batch = 0
+
+    def end_block(self, samples: int, correct: int | None = None) -> None:
+        """Reads the device's sums back: the one synchronisation of a block of whole batches."""
+        self.ledger.drain()
+        self._blocks.append((samples, correct))
+
+    # -- the result ----------------------------------------------------------------------------------------
+
+    def activity(self, samples: int | None = None, timesteps: int | None = None) -> Activity:
+        """What was counted so far.
+
+        Args:
+            samples: how many samples ran, where the caller drove the passes.
+            timesteps: T, where the caller looped over the steps.
+
+        Returns:
+            An Activity; `steps` is null where neither batches nor T were told.
+        """
+        told = bool(self._batches)
+        if not told:
+            self.end_block(samples or 0)
+        batches = self._batches or self._sequences(timesteps)
+        total = sum(n for n, _ in self._blocks) if told else samples
+        ops = [counter.record(batches) for counter in self.books.ops.values()]
+        spiking = [counter.record(batches, total) for counter in self._neurons.values()]
+        lines = [line for line in self.books.lines.values() if not (line.forgotten or self._inside_neuron(line.layer))]
+        elementwise = [line.record() for line in lines]
+        blocks = self._assembled(lines) if total is not None else []
+        activity = Activity(
+            run=Run(model=self._model_facts(), layout=self.layout, timesteps=timesteps or self.timesteps),
+            samples=total,
+            ops=ops,
+            neurons=spiking,
+            elementwise=elementwise,
+            uncounted=self._uncounted(),
+            blocks=blocks if told else _one(blocks, samples or 0),
+        )
+        return activity.model_copy(update={"findings": self.findings(activity)})
+
+    def _sequences(self, timesteps: int | None) -> int | None:
+        """How many batches the caller ran, where only T is told: a pass each, or T passes each in a loop."""
+        folded = any(counter.runs > counter.calls_in_batch for counter in self._neurons.values())
+        if timesteps is None or folded:
+            return self._passes if (timesteps or self.timesteps) else None
+        return self._passes // timesteps if self._passes % timesteps == 0 else None
+
+    def _assembled(self, lines: list[Any]) -> list[Block]:
+        count = len(self._blocks)
+        ops = [_padded(c.blocks, count, 2 + len(KINDS) * len(PART_COUNTS)) for c in self.books.ops.values()]
+        spiking = [_padded(c.blocks, count, 0) for c in self._neurons.values()]
+        other = [_padded(line.blocks, count, 2) for line in lines]
+        return thinned(
+            [
+                Block(
+                    samples=samples,
+                    correct=correct,
+                    ops=[rows[i] for rows in ops],
+                    neurons=[rows[i] for rows in spiking],
+                    elementwise=[rows[i] for rows in other],
+                )
+                for i, (samples, correct) in enumerate(self._blocks)
+            ]
+        )
+
+    def _model_facts(self) -> ModelFacts:
+        sizes = {name: p.numel() for name, p in self.model.named_parameters()}
+        used = sum(size for name, size in sizes.items() if name in self.books.used_parameters)
+        return ModelFacts(
+            source=type(self.model).__name__, name=type(self.model).__name__, parameters=sum(sizes.values()),
+            parameters_used=used,
+        )  # fmt: skip
+
+    def _uncounted(self) -> list[Uncounted]:
+        outside = {key: n for key, n in self.books.uncounted.items() if not self._inside_neuron(key[0])}
+        return [Uncounted(layer=layer, op=op, calls=calls) for (layer, op), calls in outside.items()]
+
+    def _inside_neuron(self, layer: str) -> bool:
+        names = [self._names[module] for module in self._neurons]
+        return any(layer == name or (name and layer.startswith(name + ".")) for name in names)
+
+    # -- findings ------------------------------------------------------------------------------------------
+
+    def _note(self, code: str, layer: str, text: str, hint: str) -> None:
+        finding = Finding(code=code, layer=layer, text=text, hint=hint)
+        if finding not in self._notes:
+            self._notes.append(finding)
+
+    def findings(self, activity: Activity) -> list[Finding]:
+        """What a reader of these counts must know."""
+        return [*self._notes, *findings.of_books(self.books), *findings.of_activity(activity, self._idle(activity))]
+
+    def _idle(self, activity: Activity) -> list[str]:
+        """Modules with a weight matrix that ran, and in which no contraction was seen."""
+        seen = {op.layer for op in activity.ops}
+        return [
+            name
+            for module, name in self._names.items()
+            if name in self._ran
+            and any(p.dim() > 1 for p in module.parameters(recurse=False))
+            and not any(layer == name or layer.startswith(f"{name}.") or name == "" for layer in seen)
+        ]
+
+
+def _one(blocks: list[Block], samples: int) -> list[Block]:
+    """A user-driven recording is one block, however often it was read."""
+    return [block.model_copy(update={"samples": samples}) for block in thinned(blocks, 1)]
+
+
+def _padded(blocks: list[Any], count: int, width: int) -> list[Any]:
+    """A counter that appeared late has nothing in the blocks before."""
+    width = len(blocks[0]) if blocks else width
+    return [[0] * width] * (count - len(blocks)) + blocks
+
+
+def _tensors(values: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor)]

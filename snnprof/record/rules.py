@@ -1,0 +1,288 @@
+"""The table  aten operator → counting rule.
+
+Every contraction PyTorch can run is one of two normal forms: a convolution, or a product of two stacks of matrices.
+A `reading` turns an operator's arguments into its normal form; the formulas below count both. Adding an operator is
+adding a reading to `READINGS`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """x `[N, C, *space]` ⊛ weight; `weight` is `[Cout, C/g, *k]`, or `[C, Cout/g, *k]` where transposed."""
+
+    x: Tensor
+    weight: Tensor
+    bias: bool
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+    transposed: bool
+    output_padding: tuple[int, ...]
+    groups: int
+
+    @property
+    def operands(self) -> tuple[Tensor, Tensor]:
+        return self.x, self.weight
+
+    @property
+    def kernel(self) -> tuple[int, ...]:
+        return tuple(self.weight.shape[2:])
+
+    @property
+    def space(self) -> tuple[int, ...]:
+        return tuple(self.x.shape[2:])
+
+    @property
+    def out_channels(self) -> int:
+        return self.weight.shape[1] * self.groups if self.transposed else self.weight.shape[0]
+
+    @property
+    def out_space(self) -> tuple[int, ...]:
+        """Output positions: (i + 2p − d(k−1) − 1) / s + 1, or (i−1)s − 2p + d(k−1) + op + 1 where transposed."""
+        geometry = zip(
+            self.space, self.kernel, self.stride, self.padding, self.dilation, self.output_padding, strict=True
+        )
+        if self.transposed:
+            return tuple((i - 1) * s - 2 * p + d * (k - 1) + op + 1 for i, k, s, p, d, op in geometry)
+        return tuple((i + 2 * p - d * (k - 1) - 1) // s + 1 for i, k, s, p, d, _ in geometry)
+
+    @property
+    def macs(self) -> int:
+        """Dense MACs: positions × Cout × C/g × taps; a transposed convolution's positions are its inputs."""
+        positions = math.prod(self.space if self.transposed else self.out_space)
+        return self.x.shape[0] * positions * self.x.shape[1] * self.out_channels // self.groups * math.prod(self.kernel)
+
+    @property
+    def outputs(self) -> int:
+        return self.x.shape[0] * self.out_channels * math.prod(self.out_space)
+
+
+@dataclass(frozen=True)
+class Product:
+    """left `[*b, N, K]` @ right `[*b, K, M]`; the stacks broadcast. A bias is one addition per result."""
+
+    left: Tensor
+    right: Tensor
+    bias: bool = False
+
+    @property
+    def operands(self) -> tuple[Tensor, Tensor]:
+        return self.left, self.right
+
+    @property
+    def stack(self) -> tuple[int, ...]:
+        return tuple(torch.broadcast_shapes(self.left.shape[:-2], self.right.shape[:-2]))  # type: ignore[no-untyped-call]
+
+    @property
+    def outputs(self) -> int:
+        return math.prod(self.stack) * self.left.shape[-2] * self.right.shape[-1]
+
+    @property
+    def macs(self) -> int:
+        """Dense MACs: b · N · K · M."""
+        return self.outputs * self.left.shape[-1]
+
+
+Contraction = Convolution | Product
+Reading = Callable[[tuple[Any, ...], dict[str, Any]], Contraction]
+
+
+# -- formulas ------------------------------------------------------------------------------------------------
+
+
+def fanout_1d(size: int, out: int, kernel: int, stride: int, padding: int, dilation: int, transposed: bool) -> Tensor:
+    """Taps through which each input position reaches an output, along one axis; int64 `[size]`.
+
+    Input i meets output o through tap k where i + p − k·d = o·s, or o = i·s − p + k·d for a transposed convolution.
+    """
+    i = torch.arange(size).unsqueeze(1)
+    k = torch.arange(kernel).unsqueeze(0)
+    if transposed:
+        o = i * stride - padding + k * dilation
+        return ((o >= 0) & (o < out)).sum(1)
+    o = i + padding - k * dilation
+    return ((o >= 0) & (o % stride == 0) & (o < out * stride)).sum(1)
+
+
+def fanout(conv: Convolution) -> Tensor:
+    """Outputs (positions × channels) that each input position reaches; float64 `[*space]`.
+
+    Separable: the product of the axes' taps, times the output channels of a group.
+    """
+    total = torch.tensor(float(conv.out_channels // conv.groups), dtype=torch.float64)
+    for axis in range(len(conv.space)):
+        taps = fanout_1d(
+            conv.space[axis],
+            conv.out_space[axis],
+            conv.kernel[axis],
+            conv.stride[axis],
+            conv.padding[axis],
+            conv.dilation[axis],
+            conv.transposed,
+        )
+        total = total.unsqueeze(-1) * taps.double()
+    return total
+
+
+def convolved(counts: Tensor, fan: Tensor) -> Tensor:
+    """Events of a convolution: Σ_pos count[pos] · fanout[pos]; counts `[steps, *space]` → `[steps]`."""
+    return (counts * fan).flatten(1).sum(1)
+
+
+def effective_convolution(counts: Tensor, conv: Convolution) -> Tensor:
+    """Events whose weight is not zero: the counts `[steps, C, *space]` convolved with the non-zero weights' number."""
+    live = (conv.weight.detach() != 0).double()
+    per_group = live.shape[1] if conv.transposed else live.shape[0] // conv.groups
+    if conv.transposed:
+        kernel = live.sum(1, keepdim=True)
+    else:
+        kernel = live.reshape(conv.groups, per_group, *live.shape[1:]).sum(1)
+    result = torch.ops.aten.convolution(
+        counts, kernel, None, conv.stride, conv.padding, conv.dilation, conv.transposed, conv.output_padding,
+        conv.groups,
+    )  # fmt: skip
+    return torch.round(result.flatten(1).sum(1))
+
+
+def paired(left: Tensor, right: Tensor) -> Tensor:
+    """Events of left @ right: Σ_k left[…, k] · right[…, k]; each `[steps, *stack, K]` → `[steps]`."""
+    return (left * right).flatten(1).sum(1)
+
+
+# -- readings ------------------------------------------------------------------------------------------------
+
+
+def _tuple(value: int | Sequence[int], size: int) -> tuple[int, ...]:
+    values = (value,) if isinstance(value, int) else tuple(value)
+    return values * size if len(values) == 1 else values
+
+
+def _convolution(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Contraction:
+    x, weight, bias, stride, padding, dilation, transposed, output_padding, groups = args[:9]
+    return _conv(x, weight, bias, stride, padding, dilation, transposed, output_padding, groups)
+
+
+def _conv(
+    x: Tensor, weight: Tensor, bias: Any, stride: Any, padding: Any, dilation: Any, transposed: bool, extra: Any, g: int
+) -> Convolution:
+    size = weight.dim() - 2
+    batched = x if x.dim() == weight.dim() else x.unsqueeze(0)
+    return Convolution(
+        batched,
+        weight,
+        bias is not None,
+        _tuple(stride, size),
+        _tuple(padding, size),
+        _tuple(dilation, size),
+        transposed,
+        _tuple(extra, size),
+        g,
+    )
+
+
+def _conv_nd(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Contraction:
+    """conv1d…3d as they arrive under inference_mode, string padding excepted: that one is decomposed."""
+    values = _named(args, kwargs, input=None, weight=None, bias=None, stride=1, padding=0, dilation=1, groups=1)
+    return _conv(
+        values["input"], values["weight"], values["bias"], values["stride"], values["padding"], values["dilation"],
+        False, 0, values["groups"],
+    )  # fmt: skip
+
+
+def _conv_transpose_nd(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Contraction:
+    values = _named(
+        args, kwargs, input=None, weight=None, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1
+    )
+    return _conv(
+        values["input"], values["weight"], values["bias"], values["stride"], values["padding"], values["dilation"],
+        True, values["output_padding"], values["groups"],
+    )  # fmt: skip
+
+
+def _named(args: tuple[Any, ...], kwargs: dict[str, Any], **defaults: Any) -> dict[str, Any]:
+    return {**defaults, **dict(zip(defaults, args, strict=False)), **kwargs}
+
+
+def _mm(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Contraction:
+    return Product(args[0], args[1])
+
+
+def _addmm(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Contraction:
+    return Product(args[1], args[2], bias=_number(kwargs.get("beta", 1)) != 0)
+
+
+def _mv(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Contraction:
+    return Product(args[0], args[1].unsqueeze(-1))
+
+
+def _addmv(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Contraction:
+    return Product(args[1], args[2].unsqueeze(-1), bias=_number(kwargs.get("beta", 1)) != 0)
+
+
+def _dot(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Contraction:
+    return Product(args[0].unsqueeze(0), args[1].unsqueeze(-1))
+
+
+def _linear(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Contraction:
+    values = _named(args, kwargs, input=None, weight=None, bias=None)
+    x, weight = values["input"], values["weight"]
+    rows = x.unsqueeze(0) if x.dim() == 1 else x
+    columns = weight.unsqueeze(-1) if weight.dim() == 1 else weight.t()
+    return Product(rows, columns, bias=values["bias"] is not None)
+
+
+def _matmul(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Contraction:
+    left, right = args[:2]
+    return Product(
+        left.unsqueeze(0) if left.dim() == 1 else left, right.unsqueeze(-1) if right.dim() == 1 else right
+    )
+
+
+def _number(value: Any) -> float:
+    return float(value)
+
+
+READINGS: dict[str, Reading] = {
+    "convolution": _convolution,
+    "convolution_overrideable": _convolution,
+    "_convolution": _convolution,
+    "conv1d": _conv_nd,
+    "conv2d": _conv_nd,
+    "conv3d": _conv_nd,
+    "conv_transpose1d": _conv_transpose_nd,
+    "conv_transpose2d": _conv_transpose_nd,
+    "conv_transpose3d": _conv_transpose_nd,
+    "mm": _mm,
+    "bmm": _mm,
+    "addmm": _addmm,
+    "_addmm_activation": _addmm,
+    "baddbmm": _addmm,
+    "addbmm": _addmm,
+    "mv": _mv,
+    "addmv": _addmv,
+    "dot": _dot,
+    "vdot": _dot,
+    "linear": _linear,
+    "matmul": _matmul,
+}
+
+
+def reading(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Contraction | None:
+    """The normal form of an operator's call, or None where it is no contraction.
+
+    Composite convolutions with string padding are left to decomposition.
+    """
+    rule = READINGS.get(name)
+    if rule is None or (name.startswith("conv") and any(isinstance(value, str) for value in args)):
+        return None
+    return rule(args, kwargs)
