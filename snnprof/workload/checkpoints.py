@@ -94,21 +94,37 @@ def fitting_presets(entry: ModelEntry, shapes: Shapes) -> list[str]:
     return [name for name, preset in entry.presets.items() if _fits(entry, preset.settings, shapes)]
 
 
-def recognised(entry: ModelEntry, shapes: Shapes) -> tuple[str, dict[str, Any]] | None:
-    """The preset a state dict belongs to, and the settings in which it departs from it; null where none fits.
+def recognised(entry: ModelEntry, checkpoint: Checkpoint) -> tuple[str, dict[str, Any]]:
+    """The preset a checkpoint belongs to, and the settings in which it departs from it.
 
     Depth, width, classes and channels are read off the shapes. Heads and T leave no trace in them and are those of
     the preset.
+
+    Raises:
+        SnnprofError: no preset or several fit, whatever their depth, width and classes.
     """
+    shapes = checkpoint.shapes
     exact = fitting_presets(entry, shapes)
-    if exact:
-        return exact[0], {}
-    read_off = _settings_from(entry, shapes)
-    for name in _nearest_first(entry, read_off):
+    said = str(checkpoint.facts.get("preset", "")).removeprefix(f"{entry.name}:")
+    if said in exact:
+        return said, {}
+    if len(exact) > 1:
+        raise SnnprofError(
+            f"checkpoint {checkpoint.path} fits several presets of {entry.name}", hint=f"name one: {', '.join(exact)}"
+        )
+    return (exact[0], {}) if exact else _nearest(entry, checkpoint)
+
+
+def _nearest(entry: ModelEntry, checkpoint: Checkpoint) -> tuple[str, dict[str, Any]]:
+    read_off = _settings_from(entry, checkpoint.shapes)
+    ranked = _nearest_first(entry, read_off)
+    for name in ranked:
         changed = {key: value for key, value in read_off.items() if entry.presets[name].settings.get(key) != value}
-        if _fits(entry, {**entry.presets[name].settings, **changed}, shapes):
+        if _fits(entry, {**entry.presets[name].settings, **changed}, checkpoint.shapes):
             return name, changed
-    return None
+    raise SnnprofError(
+        f"checkpoint {checkpoint.path} holds no {entry.title}", hint=f"see 'snnprof models show {entry.name}'"
+    )
 
 
 def _nearest_first(entry: ModelEntry, settings: Mapping[str, Any]) -> list[str]:
@@ -116,7 +132,7 @@ def _nearest_first(entry: ModelEntry, settings: Mapping[str, Any]) -> list[str]:
         own = entry.presets[name].settings
         return sum(own.get(key) == value for key, value in settings.items())
 
-    return sorted(entry.presets, key=shared, reverse=True) if settings else []
+    return sorted(entry.presets, key=shared, reverse=True)
 
 
 def _settings_from(entry: ModelEntry, shapes: Shapes) -> dict[str, Any]:

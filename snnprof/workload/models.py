@@ -115,7 +115,7 @@ def _known(
     if weights is not None:
         checkpoints.load_into(module, weights, f"{name}:{preset_name}", _preset_hint(entry, weights))
     steps = settings.get("timesteps")
-    note = None if weights else _random_note(seed, shipped is not None)
+    note = _read_off_note(preset_name, read_off) if weights else _random_note(seed, shipped is not None)
     return LoadedModel(
         module=module.eval(),
         facts=_facts(module, spec, weights, note, name, preset_name),
@@ -132,11 +132,7 @@ def _chosen_preset(entry: ModelEntry, wanted: str | None, weights: Checkpoint | 
     """The preset's own name, and the settings in which a checkpoint of an unnamed preset departs from it."""
     if wanted is not None or weights is None:
         return entry.preset_name(wanted), {}
-    found = checkpoints.recognised(entry, weights.shapes)
-    if found is None:
-        default = entry.preset_name(None)
-        return default, {}
-    return found
+    return checkpoints.recognised(entry, weights)
 
 
 def _preset_hint(entry: ModelEntry, weights: Checkpoint) -> str:
@@ -264,6 +260,13 @@ def _check_settings(builder: Callable[..., Any], settings: Mapping[str, Any], sp
     ]
     if needed:
         raise SnnprofError(f"{spec} needs a value for {', '.join(needed)}", hint=f"--set {needed[0]}=VALUE")
+
+
+def _read_off_note(preset: str, read_off: Mapping[str, Any]) -> str | None:
+    if not read_off:
+        return None
+    shown = ", ".join(f"{key} = {value}" for key, value in read_off.items())
+    return f"read off the checkpoint: {shown}; the rest, heads and T included, is assumed to be as in {preset}"
 
 
 def _random_note(seed: int, shipped: bool) -> str:
