@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from snnprof.record.recorder import Recorder
 
 SiteKey = tuple[Any, ...]
+LinePlan = tuple["str | OpCounter", "tuple[int, ...] | None"]  # a line, or the contraction whose bias it is; its spikes
 _MODULE_CALLS = {nn.Module._call_impl.__code__, nn.Module._wrapped_call_impl.__code__}
 
 
@@ -44,7 +45,7 @@ class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         books = self.books
         name = func.overloadpacket.__name__
-        if not books.inside:
+        if not books.path or books.paused:
             return func(*args, **kwargs)
         form = rules.reading(name, args, kwargs)
         if form is None and name not in _KNOWN and torch.is_inference_mode_enabled():
@@ -80,6 +81,7 @@ class Books:
         self.ledger = recorder.ledger
         self.store = Store()
         self.learning = True
+        self.paused = False
         self.path: list[str] = []
         self.neuron_depth = 0
         self.ops: dict[SiteKey, OpCounter] = {}
@@ -90,13 +92,9 @@ class Books:
         self.late: set[str] = set()
         self.used_parameters: set[str] = set()
         self._plans: dict[SiteKey, tuple[OpCounter, Plan] | None] = {}
-        self._line_plans: dict[SiteKey, tuple[str, tuple[int, ...] | None] | None] = {}
+        self._line_plans: dict[SiteKey, LinePlan | None] = {}
         self._per_layer: dict[str, int] = {}
         self._parameters: dict[int, str] = {}
-
-    @property
-    def inside(self) -> bool:
-        return bool(self.path)
 
     @property
     def layer(self) -> str:
@@ -202,6 +200,9 @@ class Books:
         if plan is None:
             return
         line, positions = plan
+        if isinstance(line, OpCounter):
+            line.bias_adds += _broadcast_numel(_tensors(args))
+            return
         if line == "uncounted":
             self.uncounted[self.layer, name] = self.uncounted.get((self.layer, name), 0) + 1
             return
@@ -210,10 +211,14 @@ class Books:
         counter = self._line(line, tensors[0].device)
         counter.count(elements, None if positions is None else [tensors[p] for p in positions])
 
-    def _line_plan(self, name: str, args: Any, facts: list[Facts]) -> tuple[str, tuple[int, ...] | None] | None:
+    def _line_plan(self, name: str, args: Any, facts: list[Facts]) -> LinePlan | None:
         line = line_of(name, facts)
         if line is None:
             return None
+        if line == "bias" and facts[0].result_of is not None:
+            counter = self.by_id[facts[0].result_of]
+            if counter.layer == self.layer:
+                return counter, None
         if line == "reduce" and facts[0].product:
             self.disguised.add(self.layer)
         data = [i for i, f in enumerate(facts) if f.data]

@@ -307,12 +307,18 @@ def _join(facts: list[Facts], args: Any, kwargs: Any, out: Any) -> Facts:
 
 def _add(facts: list[Facts], args: Any, kwargs: Any, out: Any) -> Facts:
     alpha = kwargs.get("alpha", args[2] if len(args) > 2 else 1)
-    return added(facts[0], _second(facts, args), _fraction(alpha) or ONE)
+    return _shifted(facts, added(facts[0], _second(facts, args), _fraction(alpha) or ONE))
 
 
 def _sub(facts: list[Facts], args: Any, kwargs: Any, out: Any) -> Facts:
     alpha = kwargs.get("alpha", args[2] if len(args) > 2 else 1)
-    return added(facts[0], _second(facts, args), -(_fraction(alpha) or ONE))
+    return _shifted(facts, added(facts[0], _second(facts, args), -(_fraction(alpha) or ONE)))
+
+
+def _shifted(facts: list[Facts], total: Facts) -> Facts:
+    """A contraction's result plus a constant is still its result: the bias may come as an operator of its own."""
+    constant = len(facts) < 2 or not facts[1].data
+    return replace(total, result_of=facts[0].result_of) if constant else total
 
 
 def _rsub(facts: list[Facts], args: Any, kwargs: Any, out: Any) -> Facts:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -125,16 +125,18 @@ class Recorder:
 
     def _entering(self, name: str) -> Any:
         def enter(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            if not self.books.path:
-                self._begin_pass(_tensors((args, kwargs)))
-            self.books.path.append(name)
-            neuron = module in self.watched
-            self._entered.append(neuron)
-            if neuron:
-                self.books.neuron_depth += 1
-                self._drive(module, name, _tensors((args, kwargs)))
-            elif self.books.learning and not self.books.neuron_depth and neurons.could_be_neuron(module):
-                self._candidates[module] = self._facts_of(_tensors((args, kwargs))[:1])
+            inputs = _tensors((args, kwargs))
+            with self._unseen():
+                if not self.books.path:
+                    self._begin_pass(inputs)
+                neuron = module in self.watched
+                self.books.path.append(name)
+                self._entered.append(neuron)
+                if neuron:
+                    self.books.neuron_depth += 1
+                    self._drive(module, name, inputs)
+                elif self.books.learning and not self.books.neuron_depth and neurons.could_be_neuron(module):
+                    self._candidates[module] = self._facts_of(inputs[:1])
 
         return enter
 
@@ -147,12 +149,22 @@ class Recorder:
             self._ran.add(name)
             if output is None:  # an exception passed through
                 return
-            if module in self._candidates:
-                self._recognise(module, name, _tensors((args, kwargs)), output)
-            if module in self.watched:
-                self._fire(module, name, output)
+            with self._unseen():
+                if module in self._candidates:
+                    self._recognise(module, name, _tensors((args, kwargs)), output)
+                if module in self.watched:
+                    self._fire(module, name, output)
 
         return leave
+
+    @contextmanager
+    def _unseen(self) -> Iterator[None]:
+        """The recorder's own arithmetic is none of the model's."""
+        self.books.paused = True
+        try:
+            yield
+        finally:
+            self.books.paused = False
 
     def _begin_pass(self, inputs: list[Tensor]) -> None:
         """The outermost module is called: its inputs are data, unless they are state seen before."""
