@@ -38,7 +38,8 @@ Component = Literal[
     "arithmetic", "weight_read", "potential_rw", "neuron_update", "routing", "io", "static", "leakage", "host"
 ]
 PROVENANCE = ("scope", "evidence", "precision", "sources")
-COVERED_BY_ALL_IN = ("neuron_update", "neuron_update_idle", "hop", "spike_out", "spike_in")
+WHOLE: tuple[Scope, ...] = ("all_in", "unstated")
+COVERED_BY_WHOLE = ("neuron_update", "neuron_update_idle", "hop", "spike_out", "spike_in")
 
 _QUANTITY = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(\S+)")
 
@@ -249,8 +250,11 @@ class HardwareProfile(_Record):
         return self.energy.add or self.energy.ac
 
     def covers(self, component: str) -> bool:
-        """Whether another figure already contains this component, so that pricing it would count it twice."""
-        return component in self.supersedes or self.scope == "all_in"
+        """Whether another figure already contains this component, so that pricing it would count it twice.
+
+        A figure whose scope its source does not state is treated as the whole chip's.
+        """
+        return component in self.supersedes or self.scope in WHOLE
 
     def evidence_of(self, price: Price | None) -> Evidence:
         return price.evidence if price and price.evidence else self.evidence
@@ -262,15 +266,15 @@ _Complaints = Iterator[tuple[Place, str]]
 
 
 def _all_in_stands_alone(profile: HardwareProfile) -> _Complaints:
-    if profile.scope != "all_in":
+    if profile.scope not in WHOLE:
         return
-    for name in COVERED_BY_ALL_IN:
+    for name in COVERED_BY_WHOLE:
         if getattr(profile.energy, name):
-            yield ("energy", name), "an all_in figure already covers this; leave it out"
+            yield ("energy", name), f"a figure of scope {profile.scope} already covers this; leave it out"
     if profile.static:
-        yield ("static",), "an all_in figure already covers static power; leave it out"
+        yield ("static",), f"a figure of scope {profile.scope} already covers static power; leave it out"
     if not profile.operating_point:
-        yield ("scope",), "an all_in figure holds at one operating point; state operating_point"
+        yield ("scope",), f"a figure of scope {profile.scope} holds at one operating point; state operating_point"
 
 
 def _sop_differs_from_ac(profile: HardwareProfile) -> _Complaints:

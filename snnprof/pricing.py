@@ -263,7 +263,7 @@ class _Pricer:
     def static(self, latency_s: float | None) -> list[Row]:
         """The power drawn whether or not anything spikes, as a line of its own."""
         static = self.hardware.static
-        if not static or self.hardware.scope == "all_in":
+        if not static or self.hardware.covers("static"):
             return []
         seconds, samples = latency_s or static.latency_s, self.activity.samples
         if seconds is None or samples is None:

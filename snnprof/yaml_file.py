@@ -95,8 +95,9 @@ def _plain(loader: yaml.SafeLoader, node: yaml.Node, place: Place, lines: dict[P
     if isinstance(node, yaml.SequenceNode):
         values = []
         for position, child in enumerate(node.value):
-            lines[(*place, position)] = child.start_mark.line + 1
-            values.append(_plain(loader, child, (*place, position), lines))
+            here = (*place, position)
+            lines[here] = child.start_mark.line + 1
+            values.append(_plain(loader, child, here, lines))
         return values
     return _scalar(loader, node)
 
@@ -110,8 +111,9 @@ def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode, place: Place, line
         key = key_node.value
         if key in data:
             raise YamlProblem(f"the key {key!r} stands twice", line)
-        lines[(*place, key)] = line
-        data[key] = _plain(loader, child, (*place, key), lines)
+        here = (*place, key)
+        lines[here] = line
+        data[key] = _plain(loader, child, here, lines)
     return data
 
 

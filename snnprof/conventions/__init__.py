@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from snnprof.conventions import exact, formula
+from snnprof.conventions import exact, formula, neurobench, spikformer, spikingformer_script, ssa_bin
 from snnprof.conventions.counts import Category, Convention, Counts, Line, Options
 from snnprof.conventions.formula import deviation, exact_sops, formula_sops
 from snnprof.conventions.kinds import label
@@ -22,7 +22,10 @@ __all__ = [
     "names",
 ]
 
-_ALL: dict[str, Convention] = {convention.id: convention for convention in (exact.CONVENTION, formula.CONVENTION)}
+_ALL: dict[str, Convention] = {
+    module.CONVENTION.id: module.CONVENTION
+    for module in (exact, formula, spikformer, ssa_bin, spikingformer_script, neurobench)
+}
 
 
 def names() -> list[str]:
@@ -37,5 +40,5 @@ def find(id: str) -> Convention:
         SnnprofError: there is none.
     """
     if id not in _ALL:
-        raise unknown("convention", id, _ALL)
+        raise unknown("convention", id, names())
     return _ALL[id]
