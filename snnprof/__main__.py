@@ -1,0 +1,77 @@
+"""The one error boundary: whatever goes wrong below ends here, as a sentence on stderr and an exit status."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import typer
+
+from snnprof.errors import SnnprofError
+
+OK, USAGE, INTERNAL, INTERRUPTED = 0, 2, 70, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit status.
+
+    Returns:
+        0 done; 1 a check that was asked for failed; 2 bad usage or input; 70 a bug; 130 interrupted.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments or os.environ.get("SNNPROF_DEBUG", "0") not in ("", "0")
+    try:
+        return _run([argument for argument in arguments if argument != "--debug"])
+    except BaseException as error:
+        if debug and not isinstance(error, SystemExit):
+            traceback.print_exc()
+        return _explained(error, debug)
+
+
+def _run(arguments: list[str]) -> int:
+    from snnprof.cli.app import app
+
+    status = app(arguments, prog_name="snnprof", standalone_mode=False, obj=arguments)
+    return status if isinstance(status, int) else OK
+
+
+def _explained(error: BaseException, debug: bool) -> int:
+    """Says what went wrong; the exit status that goes with it."""
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else OK
+    if isinstance(error, (KeyboardInterrupt, typer.Abort)):
+        _say("interrupted")
+        return INTERRUPTED
+    if isinstance(error, SnnprofError):
+        _say(f"error: {error}", f"hint: {error.hint}" if error.hint else "")
+        return error.exit_code
+    if hasattr(error, "format_message"):  # typer's usage errors, whose base class it does not export
+        _say(f"error: {_sentence(error.format_message())}", f"hint: see '{_command_path(error)} --help'")
+        return USAGE
+    _say(f"error: internal error: {type(error).__name__}: {error}")
+    if not debug:
+        _say("hint: this is a bug; please report it with the output of the same command and --debug")
+    return INTERNAL
+
+
+def _sentence(text: str) -> str:
+    return text[:1].lower() + text[1:].rstrip(".")
+
+
+def _command_path(error: BaseException) -> str:
+    context = getattr(error, "ctx", None)
+    return str(getattr(context, "command_path", "snnprof"))
+
+
+def _say(*lines: str) -> None:
+    try:
+        for line in filter(None, lines):
+            print(line, file=sys.stderr)
+    except OSError:  # nobody is listening: the exit status must do
+        pass
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""The list of commands. Importing it must stay cheap: each command loads what it needs when it runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from snnprof._version import __version__
+from snnprof.cli import cite, compare, env, hardware, models, plot, profile, report
+
+EPILOG = (
+    "Exit status: 0 done; 1 a check that was asked for failed (--strict, --fail-over); 2 bad usage or input; "
+    "70 a bug; 130 interrupted. Results go to stdout, everything else to stderr."
+)
+
+app = typer.Typer(
+    name="snnprof",
+    help="What a spiking neural network costs: exact synaptic operations on real data, priced with cited hardware.",
+    epilog=EPILOG,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"snnprof {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error (anywhere on the line, or SNNPROF_DEBUG=1).")
+    ] = False,
+) -> None:
+    """`--debug` is read by the error boundary, before any parsing; it stands here for the help."""
+
+
+app.command("profile")(profile.profile)
+app.command("report")(report.report)
+app.command("compare")(compare.compare)
+app.command("plot")(plot.plot)
+app.add_typer(hardware.app, name="hardware")
+app.add_typer(models.app, name="models")
+app.command("cite")(cite.cite)
+app.command("env")(env.env)

@@ -1,0 +1,6 @@
+"""`snnprof cite`."""
+
+
+def cite() -> None:
+    """To come."""
+    raise NotImplementedError

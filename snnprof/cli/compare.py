@@ -1,0 +1,6 @@
+"""`snnprof compare`."""
+
+
+def compare() -> None:
+    """To come."""
+    raise NotImplementedError

@@ -1,0 +1,47 @@
+"""`snnprof hardware`: the priced hardware profiles, one of them in full, and the check of a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from snnprof.cli import options, output
+from snnprof.errors import SnnprofError
+
+app = typer.Typer(help="List, show and check hardware profiles.", rich_markup_mode=None, no_args_is_help=True)
+
+
+@app.command("list")
+def list_profiles(form: options.Format = None, out: options.Output = None, force: options.Force = False) -> None:
+    """All hardware profiles, and the chips nobody has published a usable figure of."""
+    from snnprof.hardware import load_hardware, names, stubs
+    from snnprof.render.catalogues import hardware_list
+
+    target = output.checked_output(out, force)
+    form = output.chosen_format(form, target)
+    output.emit(hardware_list([load_hardware(name) for name in names()], stubs()), form, target)
+
+
+@app.command("show")
+def show(
+    id: Annotated[str, typer.Argument(metavar="ID", help="Id of a profile, or a YAML file.")],
+    form: options.Format = None,
+) -> None:
+    """One profile: prices, what they cover, and who says so."""
+    from snnprof.hardware import load_hardware
+    from snnprof.render.catalogues import hardware_profile
+
+    output.emit(hardware_profile(load_hardware(id)), output.chosen_format(form, None), None)
+
+
+@app.command("check")
+def check(file: Annotated[Path, typer.Argument(metavar="FILE", help="A hardware profile in YAML.")]) -> None:
+    """Check a profile file; every problem with its line."""
+    from snnprof.hardware import check as problems_of
+
+    problems = problems_of(file)
+    if problems:
+        raise SnnprofError("\n       ".join(map(str, problems)), hint="docs/hardware.md describes each field")
+    output.write(f"{file}: no problems\n", None)

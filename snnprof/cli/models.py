@@ -1,0 +1,35 @@
+"""`snnprof models`: the models known by name, and what is known and assumed about one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from snnprof.cli import options, output
+
+app = typer.Typer(help="List and show the models known by name.", rich_markup_mode=None, no_args_is_help=True)
+
+
+@app.command("list")
+def list_models(form: options.Format = None, out: options.Output = None, force: options.Force = False) -> None:
+    """All models and their presets."""
+    from snnprof.render.catalogues import model_list
+    from snnprof.workload import catalogue
+
+    target = output.checked_output(out, force)
+    form = output.chosen_format(form, target)
+    output.emit(model_list([catalogue.entry(name) for name in catalogue.names()]), form, target)
+
+
+@app.command("show")
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a model.", autocompletion=options.model_names)],
+    form: options.Format = None,
+) -> None:
+    """One model: presets, paper, what is known and what is assumed, published rows."""
+    from snnprof.render.catalogues import model_entry
+    from snnprof.workload import catalogue
+
+    wanted, _ = catalogue.split(name)
+    output.emit(model_entry(catalogue.entry(wanted)), output.chosen_format(form, None), None)

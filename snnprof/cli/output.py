@@ -1,0 +1,125 @@
+"""Where results go: the checks that must pass before a long run, the choice of a format, and the writing."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shlex
+import sys
+from pathlib import Path
+
+import typer
+
+from snnprof.errors import SnnprofError, unknown
+from snnprof.render.table import Document
+
+SUFFIXES = {".json": "json", ".csv": "csv", ".md": "markdown", ".tex": "latex", ".html": "html", ".txt": "table"}
+FORMATS = ("table", "json", "csv", "markdown", "latex", "html")
+STDOUT = Path("-")
+_PLAIN = str.maketrans({"–": "-", "−": "-", "µ": "u", "±": "+-", "×": "x", "…": "~", "·": "*", "≈": "~", "≥": ">="})
+
+
+def checked_output(path: Path | None, force: bool) -> Path | None:
+    """The path to write to; null for stdout. Fails now rather than after the work.
+
+    Raises:
+        SnnprofError: it exists already, its folder is missing, or it cannot be written.
+    """
+    if path is None or path == STDOUT:
+        return None
+    if path.is_dir():
+        raise SnnprofError(f"cannot write {path}: it is a folder")
+    if path.exists() and not force:
+        raise SnnprofError(f"{path} exists", hint="overwrite it with --force, or choose another --output")
+    if not path.parent.is_dir():
+        raise SnnprofError(f"cannot write {path}: the folder {path.parent} does not exist", hint="create it first")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise SnnprofError(f"cannot write {path}: permission denied")
+    return path
+
+
+def chosen_format(name: str | None, output: Path | None, allowed: tuple[str, ...] = FORMATS) -> str:
+    """The format asked for, else the one the output's suffix stands for, else a table.
+
+    Raises:
+        SnnprofError: unknown, or at odds with the suffix.
+    """
+    if name is not None and name not in allowed:
+        raise unknown("format", name, allowed)
+    suffix = output.suffix.lower() if output else ""
+    implied = SUFFIXES.get(suffix)
+    if output is None or implied is None:
+        if name is None and suffix:
+            raise SnnprofError(f"cannot tell a format from {suffix!r}", hint=f"name it: --format {'|'.join(allowed)}")
+        return name or "table"
+    if name is not None and name != implied:
+        raise SnnprofError(f"--format {name} contradicts --output {output}", hint=f"{suffix} files hold {implied}")
+    return implied
+
+
+def chosen(what: str, name: str, allowed: tuple[str, ...]) -> str:
+    """`name`, if it is one of `allowed`.
+
+    Raises:
+        SnnprofError: it is not.
+    """
+    if name not in allowed:
+        raise unknown(what, name, allowed)
+    return name
+
+
+def command_line(context: typer.Context) -> str:
+    """The command that is running, for artefacts that say how they were made."""
+    return shlex.join(["snnprof", *context.obj])
+
+
+def emit(document: Document, form: str, output: Path | None) -> None:
+    """Renders a document and writes it to the file, or to stdout."""
+    text = _to_screen(document) if form == "table" and output is None else _rendered(document, form)
+    write(text, output)
+
+
+def write(text: str, output: Path | None) -> None:
+    if output is None:
+        _print(text)
+        return
+    from snnprof.activity import write_atomically
+
+    write_atomically(output, text)
+    say(f"wrote {output}")
+
+
+def say(text: str) -> None:
+    """One line for the person at the terminal."""
+    print(text, file=sys.stderr)
+
+
+def _rendered(document: Document, form: str) -> str:
+    module = "terminal" if form == "table" else form
+    return str(importlib.import_module(f"snnprof.render.{module}").render(document))
+
+
+def _to_screen(document: Document) -> str:
+    from rich.console import Console
+
+    from snnprof.render import terminal
+
+    console = Console()
+    if not console.is_terminal:
+        return terminal.render(document)
+    colour = console.color_system is not None and not console.no_color
+    return terminal.render(document, console.width, colour)
+
+
+def _print(text: str) -> None:
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        text = text.translate(_PLAIN).encode(encoding, errors="replace").decode(encoding)
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has seen enough; without this the interpreter complains when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,45 @@
+"""Names on the command line → hardware profiles, a convention, priced reports."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from snnprof.errors import SnnprofError
+
+if TYPE_CHECKING:
+    from snnprof.activity import Activity
+    from snnprof.conventions import Convention
+    from snnprof.hardware import HardwareProfile
+    from snnprof.pricing import EnergyReport
+
+DEFAULT_HARDWARE = ("cmos45-fp32", "rolls-77fj")
+"""The two prices the field quotes; side by side, because a single one hides how much it decides."""
+
+
+class Pricing:
+    """How to price, checked before anything runs: profiles, convention, latency.
+
+    Raises:
+        SnnprofError: an unknown or invalid profile, convention or latency.
+    """
+
+    def __init__(self, hardware: Sequence[str] | None, convention: str, latency_s: float | None = None) -> None:
+        from snnprof.conventions import find
+        from snnprof.hardware import load_hardware
+
+        if latency_s is not None and not 0 < latency_s < float("inf"):
+            raise SnnprofError(f"--latency must be a positive number of seconds, not {latency_s:g}")
+        self.convention: Convention = find(convention)
+        self.hardware: list[HardwareProfile] = [load_hardware(name) for name in unique(hardware or DEFAULT_HARDWARE)]
+        self.latency_s = latency_s
+
+    def reports(self, activity: Activity) -> list[EnergyReport]:
+        """One report per hardware profile."""
+        from snnprof.pricing import price
+
+        return [price(activity, profile, self.convention, self.latency_s) for profile in self.hardware]
+
+
+def unique(names: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(names))

@@ -1,0 +1,34 @@
+"""Progress for a person at a terminal: on stderr, gone when done, and silent in a pipe."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from snnprof.workload.options import ignore_progress
+
+if TYPE_CHECKING:
+    from snnprof.workload.options import Progress
+
+
+@contextmanager
+def progress() -> Iterator[Progress]:
+    """A callback that shows each phase as a bar."""
+    if not sys.stderr.isatty():
+        yield ignore_progress
+        return
+    from rich.console import Console
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
+
+    with Bars(console=Console(stderr=True), transient=True) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def tell(phase: str, done: int, total: int | None) -> None:
+            if phase not in tasks:
+                tasks[phase] = bars.add_task(phase, total=total)
+            bars.update(tasks[phase], completed=done, total=total)
+
+        yield tell

@@ -1,0 +1,35 @@
+"""`snnprof report`: print a run again, on any hardware, in any format, without running the model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from snnprof.cli import options, output
+from snnprof.cli.pricing import Pricing
+
+
+def report(
+    context: typer.Context,
+    run: Annotated[Path, typer.Argument(metavar="RUN.json", help="A file made by 'snnprof profile --output'.")],
+    hardware: options.Hardware = None,
+    convention: options.Convention = "exact",
+    latency: options.Latency = None,
+    by: options.By = "op",
+    form: options.Format = None,
+    out: options.Output = None,
+    force: options.Force = False,
+) -> None:
+    """Print a run as a table, JSON, CSV, Markdown, LaTeX or HTML."""
+    from snnprof.activity import Activity
+    from snnprof.render.tables import report_document
+
+    target = output.checked_output(out, force)
+    form = output.chosen_format(form, target)
+    grouping = options.grouping(by)
+    pricing = Pricing(hardware, convention, latency)
+    reports = pricing.reports(Activity.load(run))
+    command = output.command_line(context)
+    output.emit(report_document(reports, by=grouping, command=command, figures=form == "html"), form, target)

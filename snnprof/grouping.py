@@ -1,0 +1,180 @@
+"""Rows of a report, joined: by operation, layer, block or role in the network."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from snnprof import conventions
+from snnprof.activity import Activity
+from snnprof.pricing import EnergyReport, Row, Term
+from snnprof.workload import catalogue
+
+By = Literal["op", "layer", "block", "role"]
+ROOT = "(root)"
+_NUMBERED = re.compile(r"(.*?\.)?\d+(?=\.|$)")
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows that stand for one thing, over the whole run.
+
+    Attributes:
+        name: operation's layer, layer, block or role.
+        block: the block it stands in; empty where the rows stand in several.
+        role: what it does, where the catalogue knows.
+        exact_sops: events by value, whatever convention the report counts by; null where nothing is spike-driven.
+        deviation: formula_sops / exact_sops − 1; null where either is missing.
+        energies: picojoules by hardware id; null where nothing could be priced.
+        terms: picojoules by hardware id and kind of work.
+    """
+
+    name: str
+    block: str
+    role: str
+    rows: tuple[Row, ...]
+    exact_sops: float | None
+    energies: Mapping[str, float | None]
+    terms: Mapping[str, Mapping[Term, float | None]]
+
+    @property
+    def formula_sops(self) -> float | None:
+        return added(row.formula_sops for row in self.rows)
+
+    @property
+    def deviation(self) -> float | None:
+        formula = self.formula_sops
+        return None if formula is None or not self.exact_sops else formula / self.exact_sops - 1
+
+    @property
+    def dense_macs(self) -> float:
+        return sum(row.dense_macs for row in self.rows)
+
+    @property
+    def sops(self) -> float:
+        return sum(row.sops for row in self.rows)
+
+    @property
+    def acs(self) -> float:
+        return sum(row.acs for row in self.rows)
+
+    @property
+    def macs(self) -> float:
+        return sum(row.macs for row in self.rows)
+
+    @property
+    def op(self) -> str:
+        """The operations it holds, e.g. `linear` or `matmul 0, matmul 1`."""
+        repeated = {row.op for row in self.rows if row.op == "matmul" or row.index}
+        names = (f"{row.op} {row.index}" if row.op in repeated else row.op for row in self.rows)
+        return ", ".join(dict.fromkeys(names))
+
+    @property
+    def label(self) -> str:
+        return ", ".join(dict.fromkeys(row.label for row in self.rows if row.label))
+
+    @property
+    def rate(self) -> float | None:
+        """The input rate, where one operation stands alone."""
+        return self.rows[0].rate if len(self.rows) == 1 else None
+
+    @property
+    def fed_by(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name for row in self.rows for name in row.fed_by))
+
+
+def grouped(reports: list[EnergyReport], by: By, wanted: Callable[[Row], bool] = lambda row: True) -> list[Group]:
+    """The wanted rows of reports of one activity on several machines, joined; in order of first appearance.
+
+    Args:
+        reports: the same activity and convention, one report per hardware.
+        wanted: which rows to take.
+    """
+    activity = reports[0].activity
+    keys = [_keys(report, by, wanted) for report in reports]
+    order = dict.fromkeys(key for table in keys for key in table)
+    return [_group(activity, key, by, reports, [table.get(key, []) for table in keys]) for key in order]
+
+
+def block_of(activity: Activity, layer: str) -> str:
+    """The block a layer stands in: as the catalogue says, else its path up to the first number, else its first name."""
+    known = catalogue.block(activity.run.model.name, layer)
+    if known is not None:
+        return known
+    numbered = _NUMBERED.match(layer)
+    return numbered.group() if numbered else layer.split(".")[0] or ROOT
+
+
+def role_of(activity: Activity, layer: str, index: int | None) -> str | None:
+    """What a layer does, where the catalogue knows the model."""
+    model = activity.run.model
+    return catalogue.role(model.name, layer, index, model.preset)
+
+
+def is_contraction(row: Row) -> bool:
+    return row.category == "contraction"
+
+
+def energy_of(rows: Iterable[Row]) -> float | None:
+    """Picojoules of some rows; null, not 0, where there is work and none of it has a price."""
+    every = list(rows)
+    energy = added(row.energy_pj for row in every)
+    return None if energy == 0 and any(row.unpriced for row in every) else energy
+
+
+def added(values: Iterable[float | None]) -> float | None:
+    """The sum of what is known; null where nothing is."""
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+_Key = tuple[object, ...]
+
+
+def _keys(report: EnergyReport, by: By, wanted: Callable[[Row], bool]) -> dict[_Key, list[Row]]:
+    table: dict[_Key, list[Row]] = {}
+    for row in filter(wanted, report.rows):
+        table.setdefault(_key(report.activity, row, by), []).append(row)
+    return table
+
+
+def _key(activity: Activity, row: Row, by: By) -> _Key:
+    if by == "op":
+        return (row.category, row.layer, row.op, row.index)
+    if by == "layer":
+        return (row.layer or ROOT,)
+    if row.category == "static":
+        return ("static",)
+    if by == "block":
+        return (block_of(activity, row.layer),)
+    return (role_of(activity, row.layer, row.index) or f"other {row.category}",)
+
+
+def _group(activity: Activity, key: _Key, by: By, reports: list[EnergyReport], rows: list[list[Row]]) -> Group:
+    shown = next(filter(None, rows))
+    blocks = {block_of(activity, row.layer) for row in shown if row.category != "static"}
+    roles = {role_of(activity, row.layer, row.index) or "" for row in shown}
+    ids = [report.hardware.id for report in reports]
+    return Group(
+        name=(shown[0].layer or ROOT) if by in ("op", "layer") else str(key[0]),
+        block=blocks.pop() if len(blocks) == 1 else "",
+        role=roles.pop() if len(roles) == 1 else "",
+        rows=tuple(shown),
+        exact_sops=_exact_sops(activity, shown),
+        energies={id: energy_of(part) for id, part in zip(ids, rows, strict=True)},
+        terms={id: _terms(part) for id, part in zip(ids, rows, strict=True)},
+    )
+
+
+def _terms(rows: list[Row]) -> dict[Term, float | None]:
+    names = dict.fromkeys(name for row in rows for name in row.terms)
+    return {name: added(row.terms.get(name) for row in rows) for name in names}
+
+
+def _exact_sops(activity: Activity, rows: list[Row]) -> float | None:
+    """Null where no row has a formula either: its data are real numbers."""
+    driven = {(row.layer, row.op, row.index) for row in rows if row.formula_sops is not None}
+    counts = [conventions.exact_sops(op) for op in activity.ops if op.key in driven]
+    return added(counts)

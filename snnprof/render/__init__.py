@@ -1,0 +1,1 @@
+"""Documents → text: terminal, CSV, JSON, Markdown, LaTeX, HTML, figures. No arithmetic beyond the choice of a unit."""

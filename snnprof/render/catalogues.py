@@ -1,0 +1,196 @@
+"""Hardware profiles and bundled models as documents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from snnprof.render.table import Column, Document, Row, Table, Value
+
+if TYPE_CHECKING:
+    from snnprof.hardware import HardwareProfile, Price, Source
+    from snnprof.workload.catalogue import ModelEntry, Preset, Published
+
+_PRICES = {
+    "mac": "multiply-accumulate", "ac": "accumulate", "sop": "synaptic operation", "neuron_update": "neuron update",
+    "neuron_update_idle": "neuron update without input", "spike_out": "spike leaving its neuron",
+    "spike_in": "spike arriving", "hop": "spike crossing a router", "mul": "multiplication", "add": "addition",
+    "compare": "comparison", "learn_update": "learning update",
+}  # fmt: skip
+
+
+def hardware_list(profiles: Sequence[HardwareProfile], stubs: Mapping[str, str]) -> Document:
+    """One row per profile; the chips without a usable figure underneath, with the reason."""
+    columns = (
+        Column("id", "Hardware"),
+        Column("mac_pj", "MAC (pJ)", "decimal"),
+        Column("ac_pj", "AC (pJ)", "decimal"),
+        Column("sop_pj", "SOP (pJ)", "decimal"),
+        Column("node_nm", "Node (nm)", "decimal", drop=3),
+        Column("scope", "Scope", drop=2),
+        Column("evidence", "Evidence", drop=1),
+        Column("title", "Title", drop=4),
+    )
+    rows = tuple(Row(_hardware_row(profile)) for profile in profiles)
+    notes = tuple(f"{id}: no prices: {why}" for id, why in stubs.items())
+    note = "A scope of compute is arithmetic alone; see 'snnprof hardware show ID' for sources and what is left out."
+    return Document(
+        title="Hardware profiles",
+        tables=(Table("hardware", "", columns, rows, (note,)),),
+        notes=notes,
+        data={"stubs": dict(stubs)},
+    )
+
+
+def _hardware_row(profile: HardwareProfile) -> dict[str, Value]:
+    energy = profile.energy
+    return {
+        "id": profile.id, "title": profile.title, "node_nm": profile.technology.node_nm, "scope": profile.scope,
+        "evidence": profile.evidence, "mac_pj": _pj(energy.mac), "ac_pj": _pj(energy.ac), "sop_pj": _pj(energy.sop),
+    }  # fmt: skip
+
+
+def _pj(price: Price | None) -> float | None:
+    return None if price is None else price.value
+
+
+def hardware_profile(profile: HardwareProfile) -> Document:
+    """Every price of one profile, what it covers and its sources."""
+    columns = (
+        Column("event", "Event"),
+        Column("energy_pj", "Energy (pJ)", "decimal"),
+        Column("low_pj", "Low", "decimal", drop=4),
+        Column("high_pj", "High", "decimal", drop=4),
+        Column("evidence", "Evidence", drop=1),
+        Column("source", "Source", drop=2),
+        Column("note", "Note", drop=3),
+    )
+    prices = {name: getattr(profile.energy, name) for name in _PRICES}
+    rows = tuple(
+        Row(_price_row(profile, name, price)) for name, price in prices.items() if price is not None
+    )  # fmt: skip
+    return Document(
+        title=f"{profile.id}: {profile.title}",
+        tables=(Table("prices", "", columns, rows),),
+        facts=_profile_facts(profile),
+        data={"profile": profile.model_dump(by_alias=True, mode="json")},
+    )
+
+
+def _price_row(profile: HardwareProfile, name: str, price: Price) -> dict[str, Value]:
+    return {
+        "event": _PRICES[name], "energy_pj": price.value, "low_pj": price.low, "high_pj": price.high,
+        "evidence": profile.evidence_of(price), "source": price.source, "note": price.note,
+    }  # fmt: skip
+
+
+def _profile_facts(profile: HardwareProfile) -> tuple[tuple[str, str], ...]:
+    facts = [
+        ("scope", f"{profile.scope}; evidence: {profile.evidence}"),
+        ("technology", _listed(profile.technology.model_dump(exclude_none=True))),
+        ("precision", _listed(profile.precision.model_dump(exclude_none=True))),
+        ("includes", ", ".join(profile.includes)),
+        ("excludes", ", ".join(profile.excludes)),
+        ("fair ANN price", profile.reference_ann or ""),
+        ("memory", _listed(profile.memory.model_dump(exclude_none=True, exclude={"levels"})) if profile.memory else ""),
+        ("static power", _listed(profile.static.model_dump(exclude_none=True)) if profile.static else ""),
+        ("unverified", ", ".join(profile.unverified)),
+        ("note", profile.note or ""),
+        *(("source", source_text(source)) for source in profile.sources),
+    ]
+    return tuple((label, text) for label, text in facts if text)
+
+
+def source_text(source: Source) -> str:
+    """Citation, where in it, and whether it was opened or quoted second-hand."""
+    where = [source.citation or source.id, source.locator, f"doi:{source.doi}" if source.doi else source.url]
+    access = {"read": "read", "secondary": "quoted second-hand", "memory": "from memory, unverified"}[source.access]
+    return ", ".join(part for part in where if part) + f" ({access})"
+
+
+def _listed(values: Mapping[str, object]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())
+
+
+# -- models ----------------------------------------------------------------------------------------------------
+
+_PRESET_COLUMNS = (
+    Column("preset", "Preset"),
+    Column("timesteps", "T", "integer", drop=1),
+    Column("input_shape", "Sample", drop=2),
+    Column("data", "Data", drop=3),
+    Column("checkpoint", "Checkpoint", drop=4),
+    Column("accuracy", "Accuracy", "percent", drop=5),
+    Column("aliases", "Also called", drop=6),
+)
+
+
+def model_list(entries: Sequence[ModelEntry]) -> Document:
+    """One row per preset of every model."""
+    columns = (Column("model", "Model"), Column("paper", "Paper", drop=7), *_PRESET_COLUMNS)
+    rows = tuple(
+        Row({"model": f"{entry.name}:{name}", "paper": _paper_line(entry), **_preset_row(name, preset)}, entry.name)
+        for entry in entries
+        for name, preset in entry.presets.items()
+    )
+    shown = tuple(column for column in columns if column.key != "preset")
+    notes = tuple(
+        f"{entry.title} is a reconstruction: {entry.note}" for entry in entries if entry.reconstruction and entry.note
+    )
+    return Document(
+        title="Models known by name",
+        tables=(Table("models", "", shown, rows, ("Run one with 'snnprof profile --model NAME:PRESET'.",)),),
+        notes=notes,
+    )
+
+
+def model_entry(entry: ModelEntry) -> Document:
+    """A model's presets, paper, what is known and assumed, and its published rows."""
+    rows = tuple(Row(_preset_row(name, preset)) for name, preset in entry.presets.items())
+    tables = [Table("presets", "Presets", _PRESET_COLUMNS, rows)]
+    if entry.published:
+        tables.append(_published(entry.published))
+    facts = [
+        ("paper", _paper_line(entry)),
+        ("default", entry.default),
+        *(("known", text) for text in entry.known),
+        *(("assumed", text) for text in entry.assumed),
+    ]
+    note = ("This model is a reconstruction. " if entry.reconstruction else "") + (entry.note or "")
+    return Document(
+        title=f"{entry.name}: {entry.title}",
+        tables=tuple(tables),
+        facts=tuple(facts),
+        notes=(note.strip(),) if note else (),
+        data={"model": entry.model_dump(mode="json")},
+    )
+
+
+def _published(rows: Sequence[Published]) -> Table:
+    columns = (
+        Column("id", "paper:ROW"),
+        Column("dataset", "Data", drop=1),
+        Column("timesteps", "T", "integer", drop=3),
+        Column("accuracy_percent", "Accuracy (%)", "decimal"),
+        Column("parameters_m", "Parameters (M)", "decimal", drop=4),
+        Column("sops_g", "SOPs (G)", "decimal"),
+        Column("energy_mj", "Energy (mJ)", "decimal"),
+        Column("status", "Read", drop=2),
+    )
+    values = (
+        {**row.model_dump(include={column.key for column in columns}), "accuracy_percent": row.accuracy} for row in rows
+    )
+    return Table("published", "Published figures", columns, tuple(map(Row, values)))
+
+
+def _preset_row(name: str, preset: Preset) -> dict[str, Value]:
+    return {
+        "preset": name, "timesteps": preset.timesteps, "data": preset.data,
+        "input_shape": "×".join(map(str, preset.sample_shape())), "aliases": ", ".join(preset.aliases) or None,
+        "checkpoint": "shipped" if preset.checkpoint else None, "accuracy": preset.accuracy,
+    }  # fmt: skip
+
+
+def _paper_line(entry: ModelEntry) -> str:
+    paper = entry.paper
+    return f"{paper.authors.split(' and ')[0].split(',')[0]} et al. {paper.year}, {paper.title}"

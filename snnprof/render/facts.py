@@ -1,0 +1,167 @@
+"""The sentences around the numbers: what ran, on what, counted and priced how, and what a reader must know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from snnprof.activity import Activity, Finding
+from snnprof.pricing import EnergyReport, split_gain
+from snnprof.render.catalogues import source_text
+from snnprof.render.table import UNKNOWN
+from snnprof.units import count_text, energy_text, percent_text
+
+RANDOM_DATA = "random"
+
+
+def title(activity: Activity) -> str:
+    model, data = activity.run.model, activity.run.data
+    name = model.source or model.name or "a model"
+    return f"{name} on {data.source}" if data.source else name
+
+
+def per(activity: Activity) -> str:
+    """What the figures stand for."""
+    return "per inference" if activity.samples else "over the whole run (samples not told)"
+
+
+def facts(reports: Sequence[EnergyReport]) -> Iterator[tuple[str, str]]:
+    """Label and text of everything that decides the numbers."""
+    report = reports[0]
+    activity = report.activity
+    yield "model", _model(activity)
+    yield "data", _data(activity)
+    if activity.accuracy:
+        yield "accuracy", _accuracy(activity)
+    yield "operations", _operations(report)
+    for each in reports:
+        yield f"energy, {each.hardware.id}", _energy(each)
+    for each in reports:
+        yield from _gain(each)
+    yield "coverage", _coverage(activity)
+    yield "counted by", f"{report.convention.id}: {report.convention.title} ({report.convention.source})"
+    for each in reports:
+        sources = "; ".join(source_text(source) for source in each.hardware.sources)
+        yield f"prices, {each.hardware.id}", f"{each.hardware.title}; {sources}"
+
+
+def notes(reports: Sequence[EnergyReport]) -> Iterator[str]:
+    """What a reader must know: the run's caveats, its findings, then each price list's."""
+    activity = reports[0].activity
+    run = activity.run
+    if run.data.kind == RANDOM_DATA:
+        yield "The input is random data: rates and energies say nothing about a real task."
+    if not run.complete:
+        yield "The run was interrupted: these are the samples it got through."
+    yield from filter(None, (run.model.note, run.data.note))
+    for entry in activity.uncounted:
+        yield f"Not counted: {entry.op} in {entry.layer or '(root)'} ({entry.calls} calls)."
+    yield from _joined([*activity.findings, *(finding for report in reports for finding in report.findings)])
+
+
+def data(reports: Sequence[EnergyReport]) -> dict[str, Any]:
+    """The facts for machines."""
+    activity, convention = reports[0].activity, reports[0].convention
+    return {
+        "per": "inference" if activity.samples else "run",
+        "run": activity.run.model_dump(mode="json"),
+        "samples": activity.samples,
+        "accuracy": activity.accuracy.model_dump() if activity.accuracy else None,
+        "coverage": activity.coverage,
+        "convention": {"id": convention.id, "title": convention.title, "source": convention.source,
+                       "options": convention.options},
+        "hardware": [report.hardware.model_dump(by_alias=True, mode="json") for report in reports],
+        "totals": {report.hardware.id: _total(report) for report in reports},
+        "uncounted": [entry.model_dump() for entry in activity.uncounted],
+        "findings": [f.model_dump() for f in [*activity.findings, *reports[0].findings]],
+    }  # fmt: skip
+
+
+def _total(report: EnergyReport) -> dict[str, Any]:
+    each, totals = report.per_inference if report.activity.samples else float, report.totals
+    energy = report.energy_pj
+    return {
+        "dense_macs": each(totals.dense_macs), "sops": each(totals.sops), "acs": each(totals.acs),
+        "macs": each(totals.macs), "energy_pj": None if energy is None else each(energy),
+        "terms_pj": {term: None if pj is None else each(pj) for term, pj in totals.terms.items()},
+        "unpriced": {what: each(count) for what, count in report.unpriced},
+        "lower_bound": report.lower_bound, "evidence": report.grade,
+    }  # fmt: skip
+
+
+def _model(activity: Activity) -> str:
+    model = activity.run.model
+    parts = [model.source or model.name or UNKNOWN]
+    if model.parameters:
+        used = f", {count_text(model.parameters_used)} of them used" if model.parameters_used else ""
+        parts.append(f"{count_text(model.parameters)} parameters{used}")
+    weights = f"weights {model.checkpoint}" if model.checkpoint else "no checkpoint: weights as initialised"
+    return "; ".join([*parts, weights])
+
+
+def _data(activity: Activity) -> str:
+    run = activity.run
+    samples = UNKNOWN if activity.samples is None else str(activity.samples)
+    known = f"samples {samples} of {run.data.total}" if run.data.total else f"samples {samples}"
+    steps = f"T = {UNKNOWN if run.timesteps is None else run.timesteps}"
+    shape = "×".join(map(str, run.data.shape))
+    seed = None if run.seed is None else f"seed {run.seed}"
+    return "; ".join(filter(None, [run.data.source or UNKNOWN, known, steps, shape, seed]))
+
+
+def _accuracy(activity: Activity) -> str:
+    counted = activity.accuracy
+    if counted is None or not counted.total:
+        return UNKNOWN
+    return f"{percent_text(counted.correct / counted.total, 2)} ({counted.correct} of {counted.total})"
+
+
+def _operations(report: EnergyReport) -> str:
+    totals, activity = report.totals, report.activity
+    each = report.per_inference if activity.samples else float
+    text = f"{count_text(each(totals.dense_macs))} dense MACs, {count_text(each(totals.sops))} SOPs"
+    text += f", {count_text(each(totals.macs))} MACs {per(activity)}"
+    density = report.spikes_per_synapse
+    return text if density is None else f"{text}; {density:.3f} spikes per synapse and inference"
+
+
+def _energy(report: EnergyReport) -> str:
+    each = report.per_inference if report.activity.samples else lambda value: value
+    bound = "≥ " if report.lower_bound else ""
+    text = f"{bound}{energy_text(each(report.energy_pj))}"
+    if report.grade:
+        text += f"; evidence: {report.grade}"
+    if report.unpriced:
+        missing = ", ".join(f"≈ {count_text(each(count))} {what}" for what, count in report.unpriced)
+        text += f"; not in the total: {missing}"
+    return text
+
+
+def _gain(report: EnergyReport) -> Iterator[tuple[str, str]]:
+    for name, twin in (("ANN twin", report.ann_twin), ("no sparsity", report.dense_run)):
+        gain = split_gain(twin, report)
+        if gain:
+            split = f"{gain.operations:.3g} (operations) × {gain.price:.3g} (price per operation)"
+            yield f"{name}, {report.hardware.id}", f"{gain.total:.3g} × the energy of this SNN = {split}"
+
+
+def _coverage(activity: Activity) -> str:
+    if activity.coverage is None:
+        return f"{UNKNOWN} (fvcore could not trace the model)"
+    return f"{percent_text(activity.coverage)} of what fvcore sees"
+
+
+def _joined(findings: Sequence[Finding]) -> Iterator[str]:
+    """One sentence for each thing found, naming the layers it was found in."""
+    layers: dict[tuple[str, str], dict[str, None]] = {}
+    for finding in findings:
+        layers.setdefault((finding.text, finding.hint), {})[finding.layer] = None
+    for (text, hint), names in layers.items():
+        where = listed([name for name in names if name])
+        yield f"{where}{': ' if where else ''}{text}{f'; {hint}' if hint else ''}"
+
+
+def listed(names: Sequence[str], at_most: int = 3) -> str:
+    """The first few names, and how many more there are."""
+    more = f" and {len(names) - at_most} more" if len(names) > at_most else ""
+    return ", ".join(names[:at_most]) + more

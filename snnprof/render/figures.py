@@ -1,0 +1,269 @@
+"""Figures for papers: no pyplot, embedded fonts, a colour-blind-safe palette readable in grey, the same bytes twice."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+ONE_COLUMN, TWO_COLUMNS = 3.5, 7.16
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
+HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++", "oooo", "----")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+SUFFIXES = (".pdf", ".svg", ".png")
+_METADATA: Mapping[str, dict[str, None]] = {
+    "pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {"Software": None},
+}  # fmt: skip
+_STYLE: dict[str, Any] = {
+    "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "xtick.labelsize": 7, "ytick.labelsize": 7,
+    "legend.fontsize": 7, "font.family": "DejaVu Sans", "pdf.fonttype": 42, "ps.fonttype": 42, "svg.fonttype": "none",
+    "svg.hashsalt": "snnprof", "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.6,
+    "hatch.linewidth": 0.4, "figure.constrained_layout.use": True, "savefig.dpi": 300, "axes.axisbelow": True,
+    "text.parse_math": False, "grid.linewidth": 0.4, "grid.color": "#d0d0d0", "legend.frameon": False,
+}  # fmt: skip
+_ROW_HEIGHT = 0.145
+_LONGEST_LABEL = 34
+
+
+@dataclass(frozen=True)
+class Bars:
+    """Stacked horizontal bars of one panel.
+
+    Attributes:
+        stacks: for each part of the stack, one value per label.
+    """
+
+    title: str
+    axis: str
+    labels: tuple[str, ...]
+    stacks: Mapping[str, tuple[float, ...]]
+
+
+def stacked_bars(panels: Sequence[Bars]) -> Figure:
+    """One panel for each of several machines, the same rows in each."""
+    rows = len(panels[0].labels)
+    names = list(dict.fromkeys(name for panel in panels for name in panel.stacks))
+    with _styled():
+        figure = _figure(TWO_COLUMNS, 0.85 + _ROW_HEIGHT * rows)
+        axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+        for axis, panel in zip(axes, panels, strict=True):
+            _stack(axis, panel, names)
+        _rows_axis(axes[0], panels[0].labels)
+        handles = _handles(axes, names)
+        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=min(4, max(1, len(handles))))
+    return figure
+
+
+def _stack(axis: Axes, panel: Bars, names: Sequence[str]) -> None:
+    left = [0.0] * len(panel.labels)
+    for position, name in enumerate(names):
+        values = panel.stacks.get(name)
+        if values is None:
+            continue
+        axis.barh(
+            range(len(left)), values, left=left, height=0.72, label=name, color=_of(PALETTE, position),
+            hatch=_of(HATCHES, position), edgecolor="#222222", linewidth=0.3,
+        )  # fmt: skip
+        left = [a + b for a, b in zip(left, values, strict=True)]
+    axis.set_title(_short(panel.title))
+    axis.set_xlabel(panel.axis)
+    axis.locator_params(axis="x", nbins=5)
+    axis.grid(axis="x")
+
+
+def _handles(axes: Sequence[Axes], names: Sequence[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for axis in axes:
+        for handle, name in zip(*axis.get_legend_handles_labels(), strict=True):
+            found.setdefault(name, handle)
+    return {name: found[name] for name in names if name in found}
+
+
+@dataclass(frozen=True)
+class Levels:
+    """One value per row, rows in groups.
+
+    Attributes:
+        groups: the group of each row; a band marks where it changes.
+    """
+
+    axis: str
+    labels: tuple[str, ...]
+    groups: tuple[str, ...]
+    values: tuple[float | None, ...]
+
+
+def row_values(levels: Levels) -> Figure:
+    """A bar per row with its number; unknown rows say so."""
+    with _styled():
+        figure = _figure(ONE_COLUMN, 0.6 + _ROW_HEIGHT * len(levels.labels))
+        axis = figure.subplots()
+        known = [0.0 if value is None else value for value in levels.values]
+        order = list(dict.fromkeys(levels.groups))
+        colours = [_of(PALETTE[:2], order.index(group)) for group in levels.groups]
+        axis.barh(range(len(known)), known, height=0.72, color=colours, edgecolor="#222222", linewidth=0.3)
+        texts = ["–" if value is None else f"{value:.3f}" for value in levels.values]
+        for row, (value, text) in enumerate(zip(known, texts, strict=True)):
+            axis.annotate(
+                text, (value, row), xytext=(2, 0), textcoords="offset points", va="center", fontsize=6,
+            )  # fmt: skip
+        for row in _changes(levels.groups):
+            axis.axhline(row - 0.5, color="#999999", linewidth=0.4)
+        axis.set_xlim(0, 1.18 * max([*known, 1e-3]))
+        axis.set_xlabel(levels.axis)
+        _rows_axis(axis, levels.labels)
+    return figure
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Values by row and column."""
+
+    axis: str
+    scale: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    values: tuple[tuple[float, ...], ...]
+
+
+def heat_map(grid: Grid) -> Figure:
+    """Rows × columns in a palette that stays ordered in grey."""
+    with _styled():
+        width = ONE_COLUMN if len(grid.columns) <= 8 else TWO_COLUMNS
+        figure = _figure(width, 0.7 + _ROW_HEIGHT * len(grid.rows))
+        axis = figure.subplots()
+        image = axis.imshow(grid.values, aspect="auto", cmap="cividis", vmin=0, interpolation="nearest")
+        _rows_axis(axis, grid.rows)
+        step = -(-len(grid.columns) // 16)
+        shown = range(0, len(grid.columns), step)
+        axis.set_xticks(list(shown), [grid.columns[position] for position in shown])
+        axis.set_xlabel(grid.axis)
+        figure.colorbar(image, ax=axis, label=grid.scale, fraction=0.06, pad=0.02)
+    return figure
+
+
+@dataclass(frozen=True)
+class Line:
+    label: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+
+
+def lines(series: Sequence[Line], x_axis: str, y_axis: str, log_y: bool = False) -> Figure:
+    """Markers and lines; the legend stands outside, so that it never covers data."""
+    with _styled():
+        figure = _figure(TWO_COLUMNS, max(2.4, 0.5 + 0.16 * len(series)))
+        axis = figure.subplots()
+        for position, line in enumerate(series):
+            axis.plot(
+                line.x, line.y, label=_short(line.label), color=_of(PALETTE, position), marker=_of(MARKERS, position),
+                markersize=3.5, linewidth=0.9, linestyle=_of(("-", "--", "-.", ":"), position // len(PALETTE)),
+            )  # fmt: skip
+        _frame(axis, x_axis, y_axis)
+        if log_y:
+            axis.set_yscale("log")
+        figure.legend(loc="outside right upper")
+    return figure
+
+
+@dataclass(frozen=True)
+class Point:
+    """A labelled point; `x_error` and `y_error` are half-widths or null; `published` points are hollow."""
+
+    label: str
+    x: float
+    y: float
+    x_error: float | None = None
+    y_error: float | None = None
+    published: bool = False
+
+
+def points(marks: Sequence[Point], x_axis: str, y_axis: str) -> Figure:
+    """A scatter of few named points, logarithmic in x where they span decades."""
+    with _styled():
+        figure = _figure(TWO_COLUMNS, max(2.6, 0.5 + 0.17 * len(marks)))
+        axis = figure.subplots()
+        for position, mark in enumerate(marks):
+            colour = _of(PALETTE, position)
+            axis.errorbar(
+                mark.x, mark.y, xerr=mark.x_error, yerr=mark.y_error, label=_short(mark.label, 48), color=colour,
+                marker=_of(MARKERS, position + position // len(PALETTE)), markersize=6, linestyle="none",
+                markerfacecolor="white" if mark.published else colour, capsize=2, elinewidth=0.7,
+            )  # fmt: skip
+        smallest, largest = min(mark.x for mark in marks), max(mark.x for mark in marks)
+        if smallest > 0 and largest > 20 * smallest:
+            axis.set_xscale("log")
+        axis.margins(0.08)
+        _frame(axis, x_axis, y_axis)
+        figure.legend(loc="outside right upper")
+    return figure
+
+
+# -- saving ----------------------------------------------------------------------------------------------------
+
+
+def encoded(figure: Figure, suffix: str) -> bytes:
+    """The figure as the bytes of a file; the same bytes each time.
+
+    Args:
+        suffix: `.pdf`, `.svg` or `.png`.
+    """
+    form = suffix.lstrip(".")
+    stream = io.BytesIO()
+    with _styled():
+        figure.savefig(stream, format=form, metadata=_METADATA[form])
+    return stream.getvalue()
+
+
+def inline_svg(figure: Figure) -> str:
+    """The figure as an `<svg>` element for a web page, without the XML prologue."""
+    text = encoded(figure, ".svg").decode("utf-8")
+    return text[text.index("<svg") :]
+
+
+@contextmanager
+def _styled() -> Iterator[None]:
+    import matplotlib
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_STYLE)
+        yield
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _rows_axis(axis: Axes, labels: Sequence[str]) -> None:
+    axis.set_yticks(range(len(labels)), [_short(label) for label in labels])
+    axis.set_ylim(len(labels) - 0.5, -0.5)
+    axis.tick_params(axis="y", length=0)
+
+
+def _frame(axis: Axes, x_axis: str, y_axis: str) -> None:
+    axis.set_xlabel(x_axis)
+    axis.set_ylabel(y_axis)
+    axis.grid(True)
+
+
+def _changes(groups: Sequence[str]) -> list[int]:
+    return [row for row in range(1, len(groups)) if groups[row] != groups[row - 1]]
+
+
+def _of(values: Sequence[Any], position: int) -> Any:
+    return values[position % len(values)]
+
+
+def _short(text: str, length: int = _LONGEST_LABEL) -> str:
+    from snnprof.render.terminal import shortened
+
+    return shortened(text, length)

@@ -1,0 +1,42 @@
+"""Documents as one HTML file: offline, readable without JavaScript, light and dark, sortable where scripts run."""
+
+from __future__ import annotations
+
+from snnprof.render.table import Document, Row, Table, Value, sections
+
+
+def render(document: Document) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=PackageLoader("snnprof.render", "."), undefined=StrictUndefined, autoescape=True,
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
+    return environment.get_template("html.j2").render(
+        document=document,
+        tables=[_context(table) for table in document.tables],
+        figures=[(title, Markup(svg)) for title, svg in document.figures],
+    )
+
+
+def _context(table: Table) -> dict[str, object]:
+    columns = table.printed
+    body: list[dict[str, object]] = []
+    foot: list[dict[str, object]] = []
+    for (position, ruled), texts in zip(sections(table.rows), table.texts(), strict=True):
+        row = table.rows[position]
+        cells = [
+            {"text": text, "numeric": c.numeric, "best": c.key in row.best, "sort": _sort_key(row, c.key)}
+            for text, c in zip(texts, columns, strict=True)
+        ]
+        (foot if row.total else body).append({"cells": cells, "ruled": ruled})
+    return {
+        "title": table.title, "notes": table.notes, "body": body, "foot": foot,
+        "headers": [(h, c.numeric) for h, c in zip(table.headers(), columns, strict=True)],
+    }  # fmt: skip
+
+
+def _sort_key(row: Row, key: str) -> str:
+    value: Value = row.values.get(key)
+    return "" if value is None else str(value)

@@ -1,0 +1,21 @@
+"""Documents as JSON: the facts for machines and every table as a list of records. NaN is a bug, not a value."""
+
+from __future__ import annotations
+
+import json
+
+from snnprof.render.table import Document
+
+SCHEMA = "snnprof.report/0"
+
+
+def render(document: Document) -> str:
+    first = [document.machine, *document.tables[1:]] if document.machine else document.tables
+    content = {
+        "schema": SCHEMA,
+        "title": document.title,
+        **document.data,
+        **{table.name: table.records() for table in first},
+        "notes": list(document.notes),
+    }
+    return json.dumps(content, allow_nan=False, ensure_ascii=False, indent=1) + "\n"

@@ -1,0 +1,110 @@
+"""Reports and runs → figures: which numbers go into which picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from snnprof.activity import Activity, OpRecord
+from snnprof.errors import SnnprofError
+from snnprof.grouping import ROOT, By, block_of, grouped
+from snnprof.pricing import TERMS, EnergyReport
+from snnprof.render.figures import Bars, Grid, Levels, Line, heat_map, lines, row_values, stacked_bars
+from snnprof.render.table import Column, scale
+from snnprof.render.tables import per_inference
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_TERM_NAMES = {
+    "sop": "synaptic operations", "mac": "multiply-accumulates", "elementwise": "other arithmetic",
+    "neuron": "neuron updates", "spike": "spikes", "memory": "memory", "static": "static power",
+}  # fmt: skip
+_ENERGY = Column("energy_pj", kind="energy")
+
+
+def energy(reports: Sequence[EnergyReport], by: By) -> Figure:
+    """Energy per inference by layer, block or role, stacked by kind of work; one panel per hardware."""
+    groups = [g for g in grouped(list(reports), by) if any(g.energies.values())]
+    if not groups:
+        raise SnnprofError("there is no energy to plot: none of the work has a price on this hardware")
+    per = per_inference(reports[0].activity)
+    panels = []
+    for report in reports:
+        id = report.hardware.id
+        unit, size = scale(_ENERGY, [abs(per(group.energies[id]) or 0.0) for group in groups])
+        stacks = {
+            _TERM_NAMES[term]: tuple((per(group.terms[id].get(term)) or 0.0) / size for group in groups)
+            for term in TERMS
+        }
+        panels.append(
+            Bars(
+                title=f"{id}{', lower bound' if report.lower_bound else ''}",
+                axis=f"energy per inference ({unit})",
+                labels=tuple(_label(group.name, group.op, by) for group in groups),
+                stacks={name: values for name, values in stacks.items() if any(values)},
+            )
+        )
+    return stacked_bars(panels)
+
+
+def _label(name: str, op: str, by: By) -> str:
+    return f"{name} ({op})" if by == "op" and op.startswith("matmul") else name
+
+
+def rates(activity: Activity) -> Figure:
+    """Firing rate of every neuron layer, block by block."""
+    neurons = activity.neurons
+    if not neurons:
+        raise SnnprofError("there are no firing rates to plot: the run saw no spiking neuron")
+    return row_values(
+        Levels(
+            axis="firing rate (spikes per neuron and step)",
+            labels=tuple(neuron.layer or ROOT for neuron in neurons),
+            groups=tuple(block_of(activity, neuron.layer) for neuron in neurons),
+            values=tuple(neuron.rate for neuron in neurons),
+        )
+    )
+
+
+def timesteps(activity: Activity) -> Figure:
+    """Firing rate of every neuron layer at each time step."""
+    known = [neuron for neuron in activity.neurons if neuron.spikes_per_step and neuron.updates]
+    if not known:
+        raise SnnprofError(
+            "the run does not know its time steps, so there is nothing to plot by step",
+            hint="profile with --timesteps T, or with the --layout that the model's input has",
+        )
+    steps = max(len(neuron.spikes_per_step) for neuron in known)
+    shown = [neuron for neuron in known if len(neuron.spikes_per_step) == steps]
+    return heat_map(
+        Grid(
+            axis="time step",
+            scale="firing rate",
+            rows=tuple(neuron.layer or ROOT for neuron in shown),
+            columns=tuple(str(step + 1) for step in range(steps)),
+            values=tuple(
+                tuple(spikes / (neuron.updates / steps) for spikes in neuron.spikes_per_step) for neuron in shown
+            ),
+        )
+    )
+
+
+def attention(activity: Activity) -> Figure:
+    """How often each value occurs in the attention matrix of each layer: the left operand of its last product."""
+    found = {op.layer: op for op in activity.ops if op.op == "matmul" and op.data and op.data[0].histogram}
+    if not found:
+        raise SnnprofError(
+            "the run holds no histogram of attention values",
+            hint="only products of two spike tensors have one; a model without them has no attention matrix",
+        )
+    series = [_distribution(activity, op) for op in found.values()]
+    return lines(series, "value (in units of the operand's quantum)", "share of entries", log_y=True)
+
+
+def _distribution(activity: Activity, op: OpRecord) -> Line:
+    counts = op.data[0].histogram
+    total = sum(counts)
+    seen = [(float(level), count / total) for level, count in enumerate(counts) if count]
+    name = block_of(activity, op.layer) or op.layer or ROOT
+    return Line(name, tuple(level for level, _ in seen), tuple(share for _, share in seen))

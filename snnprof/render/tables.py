@@ -1,0 +1,212 @@
+"""Energy reports → one document. Built here alone, so that every format shows the same numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from snnprof.activity import Activity, NeuronRecord
+from snnprof.grouping import ROOT, By, Group, added, block_of, energy_of, grouped, is_contraction
+from snnprof.pricing import EnergyReport
+from snnprof.render import facts
+from snnprof.render.table import Column, Document, Row, Table, Value
+from snnprof.twins import Twin
+
+_Per = Callable[["float | None"], "float | None"]
+_HEADINGS = {"op": "Layer", "layer": "Layer", "block": "Block", "role": "Role"}
+_REST = {"elementwise": "other arithmetic", "neuron": "neurons", "static": "static power"}
+
+
+def report_document(
+    reports: Sequence[EnergyReport], by: By = "op", command: str = "", figures: bool = False
+) -> Document:
+    """One run as a document.
+
+    Args:
+        reports: the same run and convention, one report per hardware.
+        by: what one row stands for.
+        command: how to make the document again.
+        figures: draw the figures that formats with pictures show.
+    """
+    reports = list(reports)
+    activity = reports[0].activity
+    tables = [_operations(reports, by), _totals(reports)]
+    if activity.neurons:
+        tables.insert(1, _neurons(activity, per_inference(activity)))
+    return Document(
+        title=facts.title(activity),
+        tables=tuple(tables),
+        machine=_machine(reports, by),
+        facts=tuple(facts.facts(reports)),
+        notes=tuple(facts.notes(reports)),
+        data=facts.data(reports),
+        command=command,
+        figures=_figures(reports) if figures else (),
+    )
+
+
+def per_inference(activity: Activity) -> _Per:
+    """Run totals → figures of one inference; totals as they are where the samples were not told."""
+    samples = activity.samples
+    return lambda value: value / samples if samples and value is not None else value
+
+
+def energy_columns(reports: Sequence[EnergyReport]) -> list[Column]:
+    keys = _energy_keys([report.hardware.id for report in reports])
+    pairs = enumerate(zip(keys, reports, strict=True))
+    return [Column(key, report.hardware.id, "energy", drop=min(position, 1)) for position, (key, report) in pairs]
+
+
+def _energy_keys(ids: Sequence[str]) -> list[str]:
+    """`energy_pj`, with the hardware's name where there are several."""
+    names = ["".join(c if c.isascii() and c.isalnum() else "_" for c in id) for id in ids]
+    return ["energy_pj"] if len(ids) == 1 else [f"energy_pj_{name}" for name in names]
+
+
+def _energies(ids: Iterable[str], energies: Iterable[float | None], per: _Per) -> dict[str, Value]:
+    return {key: per(energy) for key, energy in zip(_energy_keys(list(ids)), energies, strict=True)}
+
+
+# -- operations ------------------------------------------------------------------------------------------------
+
+
+def _operations(reports: list[EnergyReport], by: By) -> Table:
+    """Contractions joined as asked; then one line for each other kind of work, and the total."""
+    activity = reports[0].activity
+    per = per_inference(activity)
+    fine = by in ("op", "layer")
+    groups = grouped(reports, by, is_contraction) if fine else grouped(reports, by)
+    rows = [Row(_values(group, by, per), section=group.block if fine else "") for group in groups]
+    rows += [_rest(reports, category, by, per) for category in _REST] if fine else []
+    rows = [row for row in rows if row.values]
+    rows.append(_total(reports, by, per))
+    return Table("operations", f"Operations {facts.per(activity)}", _columns(reports, by), tuple(rows))
+
+
+def _columns(reports: list[EnergyReport], by: By) -> tuple[Column, ...]:
+    convention = reports[0].convention.id
+    counted = [Column("sops", f"SOPs, {convention}", "count")] if convention != "exact" else []
+    return (
+        Column(_key(by), _HEADINGS[by]),
+        Column("op", "Operation", drop=3),
+        Column("input", "Input", drop=5),
+        Column("rate", "Input rate", "rate", drop=4),
+        *([Column("fed_by", "Fed by", drop=8)] if by == "layer" else []),
+        Column("dense_macs", "Dense MACs", "count", drop=7),
+        Column("exact_sops", "Exact SOPs", "count"),
+        *counted,
+        Column("macs", "MACs", "count", drop=2),
+        Column("formula_sops", "fr·T·FLOPs", "count", drop=6),
+        Column("deviation", "Deviation", "signed_percent", drop=6),
+        *energy_columns(reports),
+    )
+
+
+def _values(group: Group, by: By, per: _Per) -> dict[str, Value]:
+    identity: dict[str, Value] = {
+        "layer": group.name, "block": group.block or None, "role": group.role or None, _key(by): group.name,
+        "op": group.op, "input": group.label or None, "rate": group.rate, "fed_by": ", ".join(group.fed_by) or None,
+    }  # fmt: skip
+    counts = _counts(group, per) if any(map(is_contraction, group.rows)) else {}
+    return {**identity, **counts, **_energies(group.energies, group.energies.values(), per)}
+
+
+def _counts(group: Group, per: _Per) -> dict[str, Value]:
+    return {
+        "dense_macs": per(group.dense_macs), "exact_sops": per(group.exact_sops), "sops": per(group.sops),
+        "acs": per(group.acs), "macs": per(group.macs), "formula_sops": per(group.formula_sops),
+        "deviation": group.deviation,
+    }  # fmt: skip
+
+
+def _key(by: By) -> str:
+    return "layer" if by == "op" else by
+
+
+def _rest(reports: list[EnergyReport], category: str, by: By, per: _Per) -> Row:
+    """All work of another kind as one line; empty where there is none or nothing of it has a price."""
+    energies = [energy_of(row for row in r.rows if row.category == category) for r in reports]
+    if not any(energies):
+        return Row({})
+    ids = [report.hardware.id for report in reports]
+    return Row({_key(by): _REST[category], **_energies(ids, energies, per)}, section="rest")
+
+
+def _total(reports: list[EnergyReport], by: By, per: _Per) -> Row:
+    totals = reports[0].totals
+    exact = added(group.exact_sops for group in grouped(reports[:1], "op", is_contraction))
+    values: dict[str, Value] = {
+        _key(by): "total", "dense_macs": per(totals.dense_macs), "exact_sops": per(exact),
+        "sops": per(totals.sops), "macs": per(totals.macs), "formula_sops": per(totals.formula_sops),
+        "deviation": totals.deviation,
+        **_energies([r.hardware.id for r in reports], [r.energy_pj for r in reports], per),
+    }  # fmt: skip
+    return Row(values, total=True)
+
+
+def _machine(reports: list[EnergyReport], by: By) -> Table:
+    """Every line of the report, of whatever kind, one row each: their energies add up to the total."""
+    per = per_inference(reports[0].activity)
+    groups = grouped(reports, by)
+    fine = by == "op"
+    names = ("block", "role", "layer", "op", "index", "category") if fine else (by, "op")
+    numbers = ("rate", "dense_macs", "exact_sops", "sops", "acs", "macs", "formula_sops", "deviation")
+    columns = [Column(name) for name in (*names, "input", "fed_by")]
+    columns += [Column(name, kind="count") for name in numbers]
+    rows = [Row({**_values(group, by, per), **(_identity(group) if fine else {})}) for group in groups]
+    return Table("rows", "", (*columns, *energy_columns(reports)), tuple(rows))
+
+
+def _identity(group: Group) -> dict[str, Value]:
+    row = group.rows[0]
+    return {"layer": row.layer, "op": row.op, "index": row.index, "category": row.category}
+
+
+# -- neurons and totals ----------------------------------------------------------------------------------------
+
+
+def _neurons(activity: Activity, per: _Per) -> Table:
+    columns = (
+        Column("layer", "Neuron layer"),
+        Column("type", "Type", drop=4),
+        Column("neurons", "Neurons", "integer", drop=2),
+        Column("timesteps", "T", "integer", drop=3),
+        Column("spikes", "Spikes", "count", drop=1),
+        Column("firing_rate", "Firing rate", "rate"),
+    )
+    rows = tuple(Row(_neuron(n, per), section=block_of(activity, n.layer)) for n in activity.neurons)
+    return Table("neurons", f"Neuron layers {facts.per(activity)}", columns, rows)
+
+
+def _neuron(neuron: NeuronRecord, per: _Per) -> dict[str, Value]:
+    return {
+        "layer": neuron.layer or ROOT, "type": neuron.type, "neurons": neuron.size, "timesteps": neuron.steps,
+        "spikes": per(neuron.spikes), "firing_rate": neuron.rate,
+    }  # fmt: skip
+
+
+def _totals(reports: list[EnergyReport]) -> Table:
+    """This run beside what else the same network could have done."""
+    per = per_inference(reports[0].activity)
+    ids = [report.hardware.id for report in reports]
+    columns = (Column("run", "Run as"), Column("operations", "Operations", "count"), *energy_columns(reports))
+    pairs: list[tuple[str, list[EnergyReport] | list[Twin]]] = [
+        ("this SNN", reports),
+        ("same SNN, no sparsity used", [report.dense_run for report in reports]),
+        ("ANN twin, run once", [report.ann_twin for report in reports]),
+    ]
+    rows = [
+        Row({"run": name, "operations": per(runs[0].operations),
+             **_energies(ids, [run.energy_pj for run in runs], per)})
+        for name, runs in pairs
+    ]  # fmt: skip
+    return Table("twins", f"The same network, run otherwise, {facts.per(reports[0].activity)}", columns, tuple(rows))
+
+
+def _figures(reports: list[EnergyReport]) -> tuple[tuple[str, str], ...]:
+    from snnprof.render.figures import inline_svg
+    from snnprof.render.plots import energy, rates
+
+    drawn = [("Energy per inference", energy(reports, "block"))]
+    if reports[0].activity.neurons:
+        drawn.append(("Firing rates", rates(reports[0].activity)))
+    return tuple((title, inline_svg(figure)) for title, figure in drawn)

@@ -1,0 +1,148 @@
+"""Documents for a terminal or a pipe. A narrow terminal loses columns, then the middle of names; never a digit."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+from rich import box
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from snnprof.render.table import Column, Document, Table, sections
+
+UNLIMITED = 100_000
+_GAP = 3  # padding on both sides and the blank that stands for a rule
+_SHORTEST_NAME = 12
+
+
+def render(document: Document, width: int | None = None, colour: bool = False) -> str:
+    """The document as text.
+
+    Args:
+        width: columns of the terminal; null for a pipe: nothing is cut or wrapped.
+        colour: whether to use bold and colour.
+    """
+    stream = io.StringIO()
+    console = Console(
+        file=stream, width=UNLIMITED, force_terminal=colour, color_system="standard" if colour else None,
+        no_color=not colour, highlight=False, markup=False, emoji=False, legacy_windows=False,
+    )  # fmt: skip
+    _print_document(console, document, width)
+    return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
+
+
+def _print_document(console: Console, document: Document, width: int | None) -> None:
+    console.print(Text(document.title, style="bold"))
+    for table in document.tables:
+        console.print()
+        if table.title:
+            console.print(Text(table.title, style="italic"))
+        console.print(_table(table, width))
+        for note in table.notes:
+            console.print(Text(_one_line(note), style="dim"), width=width)
+    if document.facts:
+        console.print()
+        console.print(_facts(document.facts), width=width)
+    if document.notes:
+        console.print()
+    for note in document.notes:
+        console.print(_bullet(note), width=width)
+
+
+def _table(table: Table, width: int | None) -> RichTable:
+    columns = fitting(table, width)
+    texts = table.texts(columns)
+    narrow = _name_width(table, columns, texts, width)
+    rich = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
+    for column, header in zip(columns, table.headers(columns), strict=True):
+        rich.add_column(Text(header), justify="right" if column.numeric else "left", no_wrap=True)
+    for position, ruled in sections(table.rows):
+        if ruled:
+            rich.add_section()
+        row = table.rows[position]
+        cells = [_styled(text, column, row.best, narrow) for text, column in zip(texts[position], columns, strict=True)]
+        rich.add_row(*cells, style="bold" if row.total else None)
+    return rich
+
+
+def _styled(text: str, column: Column, best: frozenset[str], name_width: int | None) -> Text:
+    if not column.numeric and name_width is not None:
+        text = shortened(text, name_width)
+    return Text(_one_line(text), style="bold green" if column.key in best else "")
+
+
+def fitting(table: Table, width: int | None) -> tuple[Column, ...]:
+    """The columns that fit the width, dropped from the most expendable on; those marked 0 always stay."""
+    columns = table.printed
+    while width is not None and _width(table, columns) > width:
+        expendable = [column for column in columns if column.drop]
+        if not expendable:
+            break
+        worst = max(expendable, key=lambda column: column.drop)
+        columns = tuple(column for column in columns if column is not worst)
+    return columns
+
+
+def _width(table: Table, columns: Sequence[Column]) -> int:
+    """Width with every name already at its shortest."""
+    texts = table.texts(columns)
+    widths = _widths(table, columns, texts)
+    least = [
+        w if c.numeric else min(w, max(_SHORTEST_NAME, cell_len(c.header)))
+        for w, c in zip(widths, columns, strict=True)
+    ]
+    return sum(least) + _GAP * (len(columns) - 1)
+
+
+def _widths(table: Table, columns: Sequence[Column], texts: Sequence[Sequence[str]]) -> list[int]:
+    return [max(map(cell_len, cells)) for cells in zip(table.headers(columns), *texts, strict=True)]
+
+
+def _name_width(
+    table: Table, columns: Sequence[Column], texts: Sequence[Sequence[str]], width: int | None
+) -> int | None:
+    """The longest a name may be so that the table fits; null where all fit."""
+    widths = _widths(table, columns, texts)
+    excess = sum(widths) + _GAP * (len(columns) - 1) - (width or UNLIMITED)
+    if excess <= 0:
+        return None
+    names = sorted((w for w, column in zip(widths, columns, strict=True) if not column.numeric), reverse=True)
+    limit = names[0] if names else 0
+    while limit > _SHORTEST_NAME and sum(max(0, w - limit) for w in names) < excess:
+        limit -= 1
+    return limit
+
+
+def shortened(text: str, width: int) -> str:
+    """The text with its middle left out.
+
+    >>> shortened("block.0.attention.query", 13)
+    'block.….query'
+    """
+    if cell_len(text) <= width:
+        return text
+    head = (width - 1) // 2
+    return text[:head] + "…" + text[len(text) - (width - 1 - head) :]
+
+
+def _one_line(text: str) -> str:
+    """Control characters of a hostile name must not reach the terminal."""
+    return "".join(character if character.isprintable() else "�" for character in text)
+
+
+def _facts(facts: Sequence[tuple[str, str]]) -> RichTable:
+    grid = RichTable.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True, style="dim")
+    grid.add_column(overflow="fold")
+    for label, text in facts:
+        grid.add_row(Text(label), Text(_one_line(text)))
+    return grid
+
+
+def _bullet(note: str) -> RichTable:
+    grid = RichTable.grid(padding=(0, 1))
+    grid.add_row(Text("!", style="bold yellow"), Text(_one_line(note), overflow="fold"))
+    return grid

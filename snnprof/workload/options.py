@@ -1,0 +1,58 @@
+"""What a profiling run was asked to do. Plain values, no torch: the command line fills them in before loading it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+Layout = Literal["batch", "time-batch", "batch-time", "step"]
+InputKind = Literal["auto", "spikes", "real"]
+Progress = Callable[[str, int, "int | None"], None]
+"""Called with the phase's name, the samples done and the samples to do (null where unknown)."""
+
+
+@dataclass(frozen=True)
+class ProfileOptions:
+    """The flags of `snnprof profile` that decide what runs and how; null means the model's own default.
+
+    Attributes:
+        model: `NAME[:PRESET]`, `FILE.py:FUNCTION` or `package.module:ATTR`.
+        settings: keyword arguments for the model, as (key, text).
+        checkpoint: weights to load.
+        data: `digits`, `cifar10:DIR`, …, `FILE.npz`, `FILE.py:FUNCTION` or `random`.
+        samples: stop after this many samples.
+        until_ci: stop when the 95 % interval of the SOPs is within ± this many percent.
+        device: a torch device; null picks an accelerator if there is one.
+        amp: autocast dtype, e.g. `float16`.
+        neurons: classes to treat as spiking neurons.
+        resume: a run file to continue.
+        maps: write attention maps of this many samples beside the run file.
+        output: the run file, so that a long run can save what it has.
+        argv: the command line, for the record.
+    """
+
+    model: str
+    settings: tuple[tuple[str, str], ...] = ()
+    checkpoint: Path | None = None
+    data: str | None = None
+    layout: Layout | None = None
+    input: InputKind = "auto"
+    timesteps: int | None = None
+    batch_size: int | None = None
+    samples: int | None = None
+    until_ci: float | None = None
+    seed: int = 0
+    device: str | None = None
+    amp: str | None = None
+    compile: bool = False
+    neurons: tuple[str, ...] = ()
+    resume: Path | None = None
+    maps: int = 0
+    output: Path | None = None
+    argv: tuple[str, ...] = field(default=())
+
+
+def ignore_progress(phase: str, done: int, total: int | None) -> None:
+    """The progress nobody watches."""
