@@ -109,9 +109,15 @@ class EnergyReport:
         return sorted(self.totals.unpriced.items(), key=lambda item: -item[1])
 
     @property
+    def left_out(self) -> list[tuple[str, float]]:
+        """Work that the convention does not count at all: what, and how many elements or dense MACs."""
+        counted = {(row.layer, row.op, row.index) for row in self.rows}
+        return conventions.left_out(self.activity, counted)
+
+    @property
     def lower_bound(self) -> bool:
         """Whether something is missing from the total."""
-        return bool(self.totals.unpriced) or bool(self.activity.uncounted)
+        return bool(self.totals.unpriced or self.left_out or self.activity.uncounted)
 
     @property
     def grade(self) -> Evidence | None:
@@ -242,7 +248,7 @@ def _priced(work: Mapping[str, tuple[float, Price | None]]) -> _Priced:
     asked = {what: (count, price) for what, (count, price) in work.items() if count}
     known = [count * price.value for count, price in asked.values() if price]
     unpriced = {what: count for what, (count, price) in asked.items() if not price}
-    return _Priced(sum(known) if known or not asked else None, unpriced)
+    return _Priced(sum(known, 0.0) if known or not asked else None, unpriced)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+from snnprof.activity import Activity
 from snnprof.conventions import exact, formula, neurobench, spikformer, spikingformer_script, ssa_bin
 from snnprof.conventions.counts import Category, Convention, Counts, Line, Options
 from snnprof.conventions.formula import deviation, exact_sops, formula_sops
@@ -19,6 +22,7 @@ __all__ = [
     "find",
     "formula_sops",
     "label",
+    "left_out",
     "names",
 ]
 
@@ -42,3 +46,16 @@ def find(id: str) -> Convention:
     if id not in _ALL:
         raise unknown("convention", id, names())
     return _ALL[id]
+
+
+def left_out(activity: Activity, counted: Collection[tuple[str, str, int | None]]) -> list[tuple[str, float]]:
+    """Work of an activity that has no line: dense MACs of contractions, elements of everything else."""
+    missing: dict[str, float] = {}
+    for op in activity.ops:
+        if op.key not in counted:
+            missing[op.op] = missing.get(op.op, 0.0) + op.dense_macs
+    for line in exact.other_lines(activity, Options()):
+        if (line.layer, line.op, line.index) not in counted:
+            what = "neuron update" if line.category == "neuron" else line.op
+            missing[what] = missing.get(what, 0.0) + line.elements
+    return sorted(missing.items(), key=lambda item: -item[1])

@@ -108,7 +108,7 @@ def _rate(operand: Operand, activity: Activity) -> float | None:
 CONVENTION = Convention(
     id="spikingformer-script",
     title="Input rate × operations for 0/1 inputs, all operations for others; layers named conv or head only",
-    source="C. Zhou et al., Spikingformer (arXiv 2304.11954), energy_consumption_calculation in the authors' repository",
+    source="C. Zhou et al., Spikingformer (arXiv 2304.11954); energy_consumption_calculation in its repository",
     suggested_hardware="cmos45-fp32",
     settings=Options(method="formula", levels="mac", real_count="dense"),
     count=lines,

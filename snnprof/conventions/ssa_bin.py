@@ -19,8 +19,8 @@ CONVENTION = Convention(
     id="ssa-bin",
     title="E = 77 fJ · rate · T · FLOPs, one average rate for the whole network",
     source=(
-        "Shen et al., Enhancing Spiking Transformers with Binary Attention Mechanisms, ICLR 2024 Tiny Papers, Eq. 9; no "
-        "code published. rate=input is the other reading"
+        "Shen et al., Enhancing Spiking Transformers with Binary Attention Mechanisms, ICLR 2024 Tiny Papers, Eq. 9; "
+        "no code published. rate=input is the other reading"
     ),
     suggested_hardware="rolls-77fj",
     settings=Options(method="formula", rate="network", real="sop"),
