@@ -171,3 +171,30 @@ def reset(model: nn.Module, neurons: dict[nn.Module, Watched]) -> None:
 def could_be_neuron(module: nn.Module) -> bool:
     """An innermost module without weights: a hand-written neuron, if it turns real input into spikes."""
     return not any(True for _ in module.children()) and all(p.dim() < 2 for p in module.parameters(recurse=False))
+
+
+def saved_state(neurons: dict[nn.Module, Watched]) -> dict[nn.Module, dict[str, Any]]:
+    """What neuron layers remember between steps: tensors and numbers among their attributes, and their buffers."""
+    modules = {inner for module in neurons for inner in module.modules()}
+    return {module: {key: _copied(module.__dict__[key]) for key in _state_keys(module)} for module in modules}
+
+
+def restore_state(saved: dict[nn.Module, dict[str, Any]]) -> None:
+    for module, state in saved.items():
+        module.__dict__.update(state)
+
+
+def _state_keys(module: nn.Module) -> list[str]:
+    kept = ("_memories", "_buffers")
+    plain = [key for key, value in module.__dict__.items() if not key.startswith("_") and _is_state(value)]
+    return plain + [key for key in kept if key in module.__dict__]
+
+
+def _is_state(value: Any) -> bool:
+    return value is None or isinstance(value, Tensor | bool | int | float)
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _copied(inner) for key, inner in value.items()}
+    return value.detach().clone() if isinstance(value, Tensor) else value
