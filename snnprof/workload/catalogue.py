@@ -203,7 +203,10 @@ class ModelEntry(_Facts):
     @classmethod
     def _patterns_compile(cls, value: list[Any]) -> list[Any]:
         for item in value:
-            re.compile(item.pattern)
+            try:
+                re.compile(item.pattern)
+            except re.error as error:
+                raise ValueError(f"{item.pattern!r} is not a regular expression: {error}") from error
         return value
 
     @model_validator(mode="after")
@@ -343,7 +346,7 @@ def load(path: Path) -> ModelEntry:
     except YamlProblem as problem:
         raise SnnprofError(f"model file {path}{_at(problem.line)}: {problem.text}") from problem
     except ValidationError as error:
-        first = error.errors()[0]
+        first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")  # a misspelt key first
         where = ".".join(str(part) for part in first["loc"])
         line = _at(document.line_of(first["loc"]))
         raise SnnprofError(f"model file {path}{line}: {where or 'file'}: {first['msg']}") from error

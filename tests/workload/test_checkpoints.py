@@ -1,0 +1,168 @@
+import argparse
+import hashlib
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from snnprof.errors import SnnprofError
+from snnprof.workload import checkpoints, models
+
+SMALL = {"variant": "cifar", "depth": 3, "width": 64, "heads": 4, "in_channels": 1, "classes": 7}
+
+
+def state_of(spec="spikformer:digits", **settings):
+    return models.untrained(spec, settings, seed=5).state_dict()
+
+
+def saved(tmp_path, content, name="weights.pt"):
+    path = tmp_path / name
+    torch.save(content, path)
+    return path
+
+
+def prefixed(prefix, state):
+    return {prefix + name: tensor for name, tensor in state.items()}
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda state: state,
+        lambda state: {"state_dict": state, "epoch": 3},
+        lambda state: {"model": state, "optimizer": {"state": {}}, "args": argparse.Namespace(lr=0.1)},
+        lambda state: {"state_dict_ema": state},
+        lambda state: {"epoch": 3, "model": {"state_dict": prefixed("module.", state)}},
+        lambda state: prefixed("_orig_mod.module.", state),
+    ],
+)
+def test_training_scripts_wrappers_come_off(tmp_path, wrap):
+    state = state_of()
+    read = checkpoints.read(saved(tmp_path, wrap(state)))
+    assert list(read.state) == list(state)
+    assert all(read.state[name].equal(state[name]) for name in state)
+
+
+def test_facts_and_digest(tmp_path):
+    path = saved(tmp_path, {"state_dict": state_of(), "seed": 4, "accuracy": 0.5, "preset": "spikformer:digits"})
+    read = checkpoints.read(path)
+    assert read.facts == {"seed": 4, "accuracy": 0.5, "preset": "spikformer:digits"}
+    assert read.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_safetensors(tmp_path, monkeypatch):
+    save_file = pytest.importorskip("safetensors.torch").save_file
+    path = tmp_path / "weights.safetensors"
+    state = state_of()
+    save_file(state, path)
+    assert models.resolve("spikformer:digits", checkpoint=path).module.head.weight.equal(state["head.weight"])
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(SnnprofError, match="damaged"):
+        checkpoints.read(path)
+    monkeypatch.setitem(sys.modules, "safetensors.torch", None)
+    with pytest.raises(SnnprofError, match="needs the safetensors package") as caught:
+        checkpoints.read(path)
+    assert "pip install" in caught.value.hint
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.99])
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_file_cut_short(tmp_path, share, legacy):
+    path = tmp_path / "weights.pt"
+    torch.save(state_of(), path, _use_new_zipfile_serialization=not legacy)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(SnnprofError, match="cut short, damaged or no PyTorch file"):
+        checkpoints.read(path)
+
+
+def test_a_text_file(tmp_path):
+    path = tmp_path / "weights.pt"
+    path.write_text("epoch,loss\n1,0.5\n")
+    with pytest.raises(SnnprofError, match="cut short, damaged or no PyTorch file"):
+        checkpoints.read(path)
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(SnnprofError, match=r"cannot read checkpoint .*: no such file") as caught:
+        checkpoints.read(tmp_path / "none.pt")
+    assert caught.value.exit_code == 2
+
+
+class Evil:
+    def __reduce__(self):
+        return (open, ("/nonexistent/evil", "w"))
+
+
+@pytest.mark.parametrize("content", [nn.Linear(2, 2), {"state_dict": {"w": torch.zeros(2)}, "hook": Evil()}])
+def test_code_in_a_pickle_is_not_run(tmp_path, content):
+    with pytest.raises(SnnprofError, match="pickled code besides weights, which is not run") as caught:
+        checkpoints.read(saved(tmp_path, content))
+    assert "state dict" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(torch.zeros(3), "holds a tensor"), ([1, 2], "holds a list"), ({"epoch": 3}, "no weights"), ({}, "no weights")],
+)
+def test_what_is_not_a_state_dict(tmp_path, content, words):
+    with pytest.raises(SnnprofError, match=words):
+        checkpoints.read(saved(tmp_path, content))
+
+
+def test_differences_are_counted_and_the_first_are_named(tmp_path):
+    state = state_of()
+    for name in list(state):
+        if "block.1" in name:
+            del state[name]
+    state["extra"] = torch.zeros(1)
+    state["head.weight"] = torch.zeros(7, 64)
+    missing = sum("block.1" in name for name in state_of())
+    with pytest.raises(SnnprofError) as caught:
+        models.resolve("spikformer:digits", checkpoint=saved(tmp_path, state))
+    message = str(caught.value)
+    assert f"{missing} missing (block.1.norm1.weight, block.1.norm1.bias, " in message
+    assert "1 unexpected (extra)" in message
+    assert "1 of another shape (head.weight is [7, 64], not [10, 64])" in message
+    assert "\n" not in message
+
+
+def test_the_preset_is_read_off_the_shapes(tmp_path):
+    path = saved(tmp_path, state_of("spikformer:2-384-cifar10"))
+    loaded = models.resolve("spikformer", checkpoint=path)
+    assert loaded.facts.preset == "2-384-cifar10"
+    assert loaded.facts.note is None
+    assert (loaded.timesteps, loaded.classes) == (4, 10)
+
+
+def test_sizes_nobody_published_are_read_off_too(tmp_path):
+    path = saved(tmp_path, state_of(depth=3, classes=7))
+    loaded = models.resolve("spikformer", checkpoint=path)
+    assert len(loaded.module.block) == 3
+    assert loaded.classes == 7
+    assert loaded.facts.preset == "digits"
+    assert "depth = 3, classes = 7" in loaded.facts.note
+    assert "heads and T included" in loaded.facts.note
+
+
+def test_the_wrong_preset_hints_at_the_right_one(tmp_path):
+    path = saved(tmp_path, state_of("ssa_bin:digits-centred"))
+    with pytest.raises(SnnprofError, match="does not fit ssa_bin:digits") as caught:
+        models.resolve("ssa_bin:digits", checkpoint=path)
+    assert caught.value.hint == "it fits ssa_bin:digits-centred"
+
+
+def test_rows_without_buffers_cannot_be_told_apart(tmp_path):
+    state = state_of("ssa_bin:digits-ssa")
+    with pytest.raises(SnnprofError, match="fits several presets of ssa_bin") as caught:
+        models.resolve("ssa_bin", checkpoint=saved(tmp_path, state))
+    assert caught.value.hint == "name one: digits-ssa, digits-baseline"
+    said = saved(tmp_path, {"state_dict": state, "preset": "ssa_bin:digits-baseline"})
+    assert models.resolve("ssa_bin", checkpoint=said).facts.preset == "digits-baseline"
+
+
+def test_another_network_s_weights(tmp_path):
+    path = saved(tmp_path, nn.Linear(2, 2).state_dict())
+    with pytest.raises(SnnprofError, match="holds no Spikformer"):
+        models.resolve("spikformer", checkpoint=path)
