@@ -80,33 +80,45 @@ def memory_pj(op: OpRecord, counts: Counts, activity: Activity, hardware: Hardwa
 
 
 def accesses_of(op: OpRecord, counts: Counts, activity: Activity, hardware: HardwareProfile) -> Accesses | None:
-    """Accesses of a weighted operation; None for data × data, and where its shape or its steps are not known."""
+    """Accesses of a weighted operation; None for data × data, and where its shape, samples or steps are not known."""
+    updates = outputs(op)
+    if not op.weights or not updates or not activity.samples or not op.steps:
+        return None
+    runs = activity.samples * op.steps
     weight, state, word = (
         word_bits(p) or 0
         for p in (hardware.precision.weight, hardware.precision.accumulator, hardware.precision.activation)
     )
-    output, samples = op.shape.get("output"), activity.samples
-    if not op.weights or not output or not samples or not op.steps:
-        return None
-    per_step = math.prod(output)
-    updates = per_step * op.steps * samples
-    biases = float(op.bias_adds)
-    sizes = {"weight_size": op.weights * weight, "bias_size": _bias_count(op) * state, "state_size": per_step * state}
-    if counts.macs:
-        inputs = counts.macs if op.op == "conv" else float(op.elements)
-        return Accesses(
-            weights=counts.macs, biases=biases, states=0, inputs=inputs, outputs=updates,
-            addressing_adds=_dense_addressing(op, counts, updates), addressing_macs=0,
-            input_size=math.prod(op.shape.get("input") or [0]) * word, output_size=per_step * word, **sizes,
-        )  # fmt: skip
+    sizes = {
+        "weight_size": op.weights * weight,
+        "bias_size": op.shape["output"][0] * state,
+        "state_size": updates / runs * state,
+    }
+    multiplied = counts.macs > 0
     reads = _event_reads(op, counts, hardware)
-    if reads is None:
-        return None
     return Accesses(
-        weights=reads, biases=biases, states=reads + updates, inputs=op.nonzero, outputs=_spikes_out(op, activity),
-        addressing_adds=reads, addressing_macs=2 * op.nonzero if op.op == "conv" else 0,
-        input_size=0, output_size=0, **sizes,
-    )  # fmt: skip
+        weights=counts.macs + reads,
+        biases=op.bias_adds,
+        states=reads + updates if reads or not multiplied else 0,
+        inputs=_dense_inputs(op, counts) if multiplied else op.nonzero,
+        outputs=updates if multiplied else _spikes_out(op, activity),
+        addressing_adds=reads + (_dense_addressing(op, counts, updates) if multiplied else 0),
+        addressing_macs=2 * op.nonzero if op.op == "conv" and not multiplied else 0,
+        input_size=op.elements / runs * word if multiplied else 0,
+        output_size=updates / runs * word if multiplied else 0,
+        **sizes,
+    )
+
+
+def outputs(op: OpRecord) -> float | None:
+    """Results a weighted operation computed over the run; None where its shape is not known."""
+    if not {"input", "output", "weight"} <= op.shape.keys():
+        return None
+    read, written, weight = (math.prod(op.shape[name]) for name in ("input", "output", "weight"))
+    if op.op == "linear":
+        return op.dense_macs / read
+    taps: float = weight / op.shape["weight"][0]
+    return op.dense_macs / (read * taps) * written if op.shape.get("transposed") else op.dense_macs / taps
 
 
 def neuron_counts(neuron: NeuronRecord) -> Counts:
@@ -115,19 +127,26 @@ def neuron_counts(neuron: NeuronRecord) -> Counts:
     return Counts(adds=neuron.updates + neuron.spikes, macs=leaks)
 
 
-def _event_reads(op: OpRecord, counts: Counts, hardware: HardwareProfile) -> float | None:
+def _event_reads(op: OpRecord, counts: Counts, hardware: HardwareProfile) -> float:
     """Weight reads of spikes. The paper's count of a convolution ignores padding and stride: θ · Cout · kernel."""
     if op.op != "conv" or not hardware.memory or hardware.memory.accesses == "events":
         return counts.sops
-    weight: list[int] | None = op.shape.get("weight")
-    return op.nonzero * math.prod([weight[0], *weight[2:]]) if weight else None
+    return op.nonzero * _kernel_fanout(op)
+
+
+def _dense_inputs(op: OpRecord, counts: Counts) -> float:
+    return counts.macs if op.op == "conv" else op.elements
 
 
 def _dense_addressing(op: OpRecord, counts: Counts, updates: float) -> float:
-    weight: list[int] | None = op.shape.get("weight")
-    if op.op != "conv" or not weight:
-        return counts.macs
-    return op.elements + updates + math.prod([weight[0], *weight[2:]])
+    return op.elements + updates + _kernel_fanout(op) if op.op == "conv" else counts.macs
+
+
+def _kernel_fanout(op: OpRecord) -> float:
+    """Weights that one input element meets, away from the edges: Cout/groups · kernel."""
+    kernel: float = math.prod(op.shape["weight"][2:])
+    channels: float = op.shape["output"][0] / op.shape.get("groups", 1)
+    return kernel * channels
 
 
 def _addressing_pj(accesses: Accesses, hardware: HardwareProfile) -> float:
@@ -138,11 +157,6 @@ def _addressing_pj(accesses: Accesses, hardware: HardwareProfile) -> float:
 
 def _spikes_out(op: OpRecord, activity: Activity) -> float:
     return sum(neuron.spikes for neuron in activity.neurons if neuron.layer in op.feeds)
-
-
-def _bias_count(op: OpRecord) -> int:
-    weight = op.shape.get("weight") or [0]
-    return int(weight[0]) if op.bias_adds else 0
 
 
 def _level_pj(memory: Memory, size_bytes: float, kind: Literal["read", "write"]) -> float:

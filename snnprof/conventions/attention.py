@@ -51,8 +51,8 @@ def linear_order(ops: Iterable[OpRecord]) -> dict[Key, float]:
 
 
 def tokens_and_width(attention: Attention) -> tuple[int | None, int | None]:
-    """N tokens and the width d of a head, from the left operand's shape: [.., N, d], for linear order [.., d, N]."""
-    rows, columns = (attention.first.shape.get("input") or [None, None])[-2:]
+    """N tokens and the width d of a head, from the first product's left operand: Q is [N, d], Kᵀ is [d, N]."""
+    rows, columns = (attention.first.shape.get("left") or [None, None])[-2:]
     return (columns, rows) if attention.order == "linear" else (rows, columns)
 
 

@@ -64,7 +64,10 @@ def other_lines(activity: Activity, options: Options) -> list[Line]:
 
 
 def elementwise_counts(entry: ElementwiseRecord, options: Options) -> Counts:
-    """What an element-wise line computes; a mask is a logic operation, which no price list knows."""
+    """What an element-wise line computes.
+
+    A mask is a logic operation, which no price list knows; a pool adds or compares, and the run does not tell which.
+    """
     work = entry.elements if entry.nonzero is None else min(entry.nonzero, entry.elements)
     if entry.op == "batch_norm":
         if entry.foldable and options.batch_norm == "folded":
@@ -74,7 +77,7 @@ def elementwise_counts(entry: ElementwiseRecord, options: Options) -> Counts:
         return Counts(adds=work)
     if entry.op == "mul":
         return Counts(muls=work)
-    return Counts(compares=entry.elements) if entry.op in ("compare", "pool") else Counts()
+    return Counts(compares=entry.elements) if entry.op == "compare" else Counts()
 
 
 def _events(op: OpRecord, part: Part, options: Options) -> float:

@@ -8,7 +8,6 @@ T·h·N·d²·(min(rate of k, rate of v) + rate of q) additions, whichever order
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -38,18 +37,21 @@ class Operations:
 def lines(activity: Activity, options: Options) -> list[Line]:
     """The lines that enter the script's energy."""
     weighted = [op for op in activity.ops if op.weights and _named(op)]
-    return [_line(op, _counts(op)) for op in weighted] + list(_attention_lines(activity))
+    return [_line(op, _counts(op, activity.samples)) for op in weighted] + list(_attention_lines(activity))
 
 
 def operations(activity: Activity) -> Operations:
     """The script's totals over convolutions, linear layers, batch norms, pools and neurons."""
     layers = [op for op in activity.ops if op.weights]
-    counts = sum((_counts(op) for op in layers), Counts())
+    counts = sum((_counts(op, activity.samples) for op in layers), Counts())
     norms = 2.0 * sum(entry.elements for entry in activity.elementwise if entry.op == "batch_norm")
     pools = [entry for entry in activity.elementwise if entry.op == "pool"]
     updates = sum(neuron.updates for neuron in activity.neurons)
     return Operations(
-        total=sum(_dense(op) for op in layers) + norms + sum(pool.elements for pool in pools) + updates,
+        total=sum(_dense(op, activity.samples) for op in layers)
+        + norms
+        + sum(pool.elements for pool in pools)
+        + updates,
         acs=counts.acs + sum(pool.nonzero or 0 for pool in pools) + updates,
         macs=counts.macs + norms + sum(pool.elements for pool in pools if pool.nonzero is None),
     )
@@ -63,17 +65,19 @@ def _line(op: OpRecord, counts: Counts) -> Line:
     return Line(op.layer, op.op, op.index, "contraction", counts, op.elements)
 
 
-def _counts(op: OpRecord) -> Counts:
-    dense = _dense(op)
+def _counts(op: OpRecord, samples: int | None) -> Counts:
+    dense = _dense(op, samples)
     if not _binary(op):
         return Counts(macs=dense)
     return spike_driven(dense * op.nonzero / op.elements if op.elements else 0.0)
 
 
-def _dense(op: OpRecord) -> float:
-    """Dense MACs and the bias; of a linear layer's bias one addition per call of a sample, whatever its tokens."""
-    tokens = math.prod((op.shape.get("output") or [1])[:-1]) if op.op == "linear" else 1
-    return op.dense_macs + op.bias_adds / tokens
+def _dense(op: OpRecord, samples: int | None) -> float:
+    """Dense MACs and the bias; of a linear layer's bias one addition per output and step, whatever its tokens."""
+    if op.op != "linear" or not op.bias_adds or not samples or not op.steps:
+        return op.dense_macs + op.bias_adds
+    bias: int = op.shape["output"][0]
+    return op.dense_macs + bias * samples * op.steps
 
 
 def _binary(op: OpRecord) -> bool:
