@@ -291,12 +291,12 @@ class NeuronCounter:
         sums, _ = self._cells(current.device)
         sums[2] += reduced_total(current)
 
-    def fire(self, spikes: Tensor, steps: Steps | None) -> None:
+    def fire(self, spikes: Tensor, steps: Steps | None, batch: int | None) -> None:
         """Counts what came out. Without `steps`, one call is one step and the first axis is the batch."""
         sums, per_step = self._cells(spikes.device)
         size = steps.size if steps else 1
         mask = spikes if self.levels == 1 else (spikes != 0).float()
-        inner = tuple(range((steps.dim if steps else 0) + 1, spikes.dim()))
+        inner = tuple(range(_first_neuron_axis(spikes, steps, batch), spikes.dim()))
         per_neuron = reduced(mask.detach(), steps, inner, 1)
         counts = per_neuron.reshape(size, -1).sum(1)
         total = counts.sum()
@@ -402,6 +402,14 @@ class LineCounter:
         return ElementwiseRecord(
             layer=self.layer, op=self.op, elements=elements, nonzero=nonzero, foldable=self.foldable
         )
+
+
+def _first_neuron_axis(spikes: Tensor, steps: Steps | None, batch: int | None) -> int:
+    """The axes before it are steps and batch: `[T, B, ...]`, `[T·B, ...]`, `[B, T, ...]` or `[B, ...]`."""
+    if steps is None:
+        return 1
+    apart = steps.dim == 0 and spikes.dim() > 1 and tuple(spikes.shape[:2]) == (steps.size, batch)
+    return 2 if apart else steps.dim + 1
 
 
 def reduced_total(values: Tensor) -> Tensor:

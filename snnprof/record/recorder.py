@@ -225,7 +225,7 @@ class Recorder:
             return
         if self.books.learning:
             self._learn_spikes(module, name, spikes, counter)
-        counter.fire(spikes, self._neuron_steps.get(module))
+        counter.fire(spikes, self._neuron_steps.get(module), self.batch_size)
 
     def _learn_spikes(self, module: nn.Module, name: str, spikes: Tensor, counter: NeuronCounter) -> None:
         """What comes out of a neuron layer: its quantum is 1, and only its first values tell its levels."""
