@@ -15,16 +15,17 @@ import torch
 from torch import Tensor, nn
 
 from snnprof._version import __version__
-from snnprof.activity import Accuracy, Activity, DataFacts, ModelFacts, Run
+from snnprof.activity import Accuracy, Activity, DataFacts
 from snnprof.errors import SnnprofError
 from snnprof.record import flops, neurons
 from snnprof.record.recorder import Recorder
 from snnprof.workload import models, sources
 from snnprof.workload.models import LoadedModel
 from snnprof.workload.options import ProfileOptions, Progress, ignore_progress
-from snnprof.workload.sources import Batch, Source, Wanted
+from snnprof.workload.sources import Batch, Wanted
 
 DEFAULT_BATCH = 32
+MIN_BLOCKS_TO_STOP = 16
 
 
 def profile(
@@ -276,9 +277,16 @@ def _goal(options: ProfileOptions) -> Callable[[Activity], bool] | None:
     half_width = options.until_ci / 100
 
     def reached(activity: Activity) -> bool:
-        return len(activity.blocks) >= 16 and statistics.relative_half_width(activity) <= half_width
+        if len(activity.blocks) < MIN_BLOCKS_TO_STOP:
+            return False
+        interval = statistics.mean_per_sample(activity, _spike_events)
+        return interval is not None and interval.relative is not None and interval.relative <= half_width
 
     return reached
+
+
+def _spike_events(activity: Activity) -> float:
+    return float(sum(op.part("spikes").events for op in activity.ops))
 
 
 @contextmanager
@@ -361,6 +369,3 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return ""
-
-
-__all__ = ["ModelFacts", "Run", "Session", "Source", "profile", "profile_run"]
