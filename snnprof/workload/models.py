@@ -60,6 +60,7 @@ def resolve(
     settings: Mapping[str, Any] | None = None,
     checkpoint: str | Path | None = None,
     seed: int = 0,
+    timesteps: int | None = None,
 ) -> LoadedModel:
     """Builds a model and gives it weights.
 
@@ -72,6 +73,7 @@ def resolve(
         settings: keyword arguments of the builder; text is read as YAML reads a value.
         checkpoint: a state dict to load.
         seed: for random weights.
+        timesteps: T, for models known by name that have such a setting.
 
     Raises:
         SnnprofError: the name, file, function, setting or checkpoint is wrong; or the model's own code failed.
@@ -80,6 +82,8 @@ def resolve(
     weights = None if checkpoint is None else checkpoints.read(checkpoint)
     name, _, rest = spec.partition(":")
     if catalogue.is_known(name):
+        if timesteps is not None and "timesteps" in catalogue.preset(name, rest or None).settings:
+            given.setdefault("timesteps", timesteps)
         return _known(spec, name, rest or None, given, weights, seed)
     return _foreign(spec, given, weights, seed)
 

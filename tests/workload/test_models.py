@@ -158,3 +158,10 @@ def test_a_checkpoint_for_a_function_of_a_file(net, tmp_path):
     loaded = models.resolve(f"{net}:build", checkpoint=tmp_path / "w.pt")
     assert loaded.module.weight.equal(state["weight"])
     assert loaded.facts.checkpoint == "w.pt"
+
+
+def test_steps_asked_for_apart_from_the_settings():
+    assert models.resolve("saformer:digits", timesteps=2).module.timesteps == 2
+    assert models.resolve("saformer:digits", {"timesteps": 3}, timesteps=2).timesteps == 3
+    events = models.resolve("saformer:reconstruction-2-256-dvs128gesture", timesteps=5)
+    assert events.input_shape == [5, 2, 128, 128]
