@@ -1,6 +1,24 @@
-"""`snnprof cite`."""
+"""`snnprof cite`: what a paper must say about a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from snnprof.cli import options, output
+from snnprof.cli.pricing import Pricing
 
 
-def cite() -> None:
-    """To come."""
-    raise NotImplementedError
+def cite(
+    run: Annotated[Path, typer.Argument(metavar="RUN.json", help="A file made by 'snnprof profile --output'.")],
+    hardware: options.Hardware = None,
+    convention: options.Convention = "exact",
+) -> None:
+    """Print the methods paragraph, the table's footnote and the BibTeX of a run."""
+    from snnprof.activity import Activity
+    from snnprof.render import citation
+
+    pricing = Pricing(hardware, convention)
+    output.write(citation.render(pricing.reports(Activity.load(run))), None)

@@ -1,6 +1,76 @@
-"""`snnprof compare`."""
+"""`snnprof compare`: runs, published rows and models side by side."""
+
+from __future__ import annotations
+
+from typing import Annotated, cast, get_args
+
+import typer
+
+from snnprof.cli import options, output, runs
+from snnprof.cli.pricing import Pricing
+from snnprof.errors import SnnprofError
 
 
-def compare() -> None:
-    """To come."""
-    raise NotImplementedError
+def compare(
+    context: typer.Context,
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN.json|paper:ROW|MODEL...", help="Runs, published rows, and models to run now on their own data."
+        ),
+    ],
+    hardware: options.Hardware = None,
+    convention: options.Convention = "exact",
+    baseline: Annotated[
+        str | None, typer.Option("--baseline", help="Compare with this one; default: the first.", metavar="NAME")
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option("--by", help="Show the difference in detail.", metavar="layer|block|role")
+    ] = None,
+    group: Annotated[
+        bool, typer.Option("--group", help="Join runs of one network: mean ± standard deviation.")
+    ] = False,
+    layout: Annotated[
+        str | None, typer.Option("--layout-of", help="The table as papers print it.", metavar="main|ablation")
+    ] = None,
+    form: options.Format = None,
+    out: options.Output = None,
+    force: options.Force = False,
+    fail_over: Annotated[
+        str | None,
+        typer.Option("--fail-over", help="Exit with 1 if any needs over PCT % more than the baseline.", metavar="PCT"),
+    ] = None,
+) -> None:
+    """Compare accuracy, operations and energy, and say what may be concluded."""
+    from snnprof.compare import compared, grouped_by_network, judged
+    from snnprof.render.comparison import PaperLayout, comparison_document, paper_document
+
+    target = output.checked_output(out, force)
+    form = output.chosen_format(form, target)
+    grouping = options.grouping(by) if by else None
+    printed = cast(PaperLayout, output.chosen("layout", layout, get_args(PaperLayout))) if layout else None
+    limit = _percent(fail_over)
+    pricing = Pricing(hardware, convention)
+    entries = pricing.entries(runs.loaded(names))
+    comparison = compared(grouped_by_network(entries) if group else entries, baseline)
+    command = output.command_line(context)
+    if printed:
+        document = paper_document(comparison, printed, command)
+    else:
+        document = comparison_document(comparison, grouping, command)
+    output.emit(document, form, target)
+    if limit is not None:
+        judged(comparison, limit)
+
+
+def _percent(text: str | None) -> float | None:
+    """`5` or `5%`."""
+    if text is None:
+        return None
+    try:
+        value = float(text.strip().removesuffix("%"))
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise SnnprofError(f"--fail-over needs a percentage such as 5%, not {text!r}")
+    return value

@@ -123,3 +123,15 @@ def _print(text: str) -> None:
     except BrokenPipeError:
         # The reader has seen enough; without this the interpreter complains when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def write_bytes(content: bytes, output: Path) -> None:
+    """Writes beside the target and renames, so that an interrupted write loses nothing."""
+    temporary = output.with_name(f".{output.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(output)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise SnnprofError(f"cannot write {output}: {error.strerror}") from error
+    say(f"wrote {output}")

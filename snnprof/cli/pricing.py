@@ -9,9 +9,11 @@ from snnprof.errors import SnnprofError
 
 if TYPE_CHECKING:
     from snnprof.activity import Activity
+    from snnprof.compare import Entry
     from snnprof.conventions import Convention
     from snnprof.hardware import HardwareProfile
     from snnprof.pricing import EnergyReport
+    from snnprof.workload.catalogue import Published
 
 DEFAULT_HARDWARE = ("cmos45-fp32", "rolls-77fj")
 """The two prices the field quotes; side by side, because a single one hides how much it decides."""
@@ -39,6 +41,17 @@ class Pricing:
         from snnprof.pricing import price
 
         return [price(activity, profile, self.convention, self.latency_s) for profile in self.hardware]
+
+    def entries(self, things: Sequence[tuple[str, Activity | Published]]) -> list[Entry]:
+        """Named runs and published rows, priced, ready to compare."""
+        from snnprof.activity import Activity
+        from snnprof.compare import Entry
+
+        return [
+            Entry(name, runs=(tuple(self.reports(thing)),)) if isinstance(thing, Activity)
+            else Entry(name, published=thing)
+            for name, thing in things
+        ]  # fmt: skip
 
 
 def unique(names: Sequence[str]) -> list[str]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from snnprof.activity import Activity
 
 FORMATS = ("table", "json", "csv", "markdown", "latex")
-STRICT_FINDINGS = ("uncounted", "no_contraction")
+STRICT_FINDINGS = ("C04",)  # a weighted module ran without a contraction
 
 
 def profile(
@@ -83,6 +83,8 @@ def profile(
     form = output.chosen("format", form, FORMATS)
     pricing = Pricing(hardware, convention, latency)
     _check_model_name(model)
+    if out == output.STDOUT:
+        raise SnnprofError("--output names the run file; it cannot be stdout", hint="--format json prints the report")
     asked = ProfileOptions(
         model=model, settings=tuple(map(_setting, settings or ())), checkpoint=_existing(checkpoint, "--checkpoint"),
         data=data, layout=_layout(layout), input=_input(input_kind),

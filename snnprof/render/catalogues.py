@@ -39,6 +39,7 @@ def hardware_list(profiles: Sequence[HardwareProfile], stubs: Mapping[str, str])
         tables=(Table("hardware", "", columns, rows, (note,)),),
         notes=notes,
         data={"stubs": dict(stubs)},
+        schema="snnprof.hardware-list/0",
     )
 
 
@@ -74,6 +75,7 @@ def hardware_profile(profile: HardwareProfile) -> Document:
         tables=(Table("prices", "", columns, rows),),
         facts=_profile_facts(profile),
         data={"profile": profile.model_dump(by_alias=True, mode="json")},
+        schema="snnprof.hardware-profile/0",
     )
 
 
@@ -129,7 +131,7 @@ def model_list(entries: Sequence[ModelEntry]) -> Document:
     """One row per preset of every model."""
     columns = (Column("model", "Model"), Column("paper", "Paper", drop=7), *_PRESET_COLUMNS)
     rows = tuple(
-        Row({"model": f"{entry.name}:{name}", "paper": _paper_line(entry), **_preset_row(name, preset)}, entry.name)
+        Row({"model": f"{entry.name}:{name}", "paper": _short_paper(entry), **_preset_row(name, preset)}, entry.name)
         for entry in entries
         for name, preset in entry.presets.items()
     )
@@ -141,6 +143,7 @@ def model_list(entries: Sequence[ModelEntry]) -> Document:
         title="Models known by name",
         tables=(Table("models", "", shown, rows, ("Run one with 'snnprof profile --model NAME:PRESET'.",)),),
         notes=notes,
+        schema="snnprof.model-list/0",
     )
 
 
@@ -163,6 +166,7 @@ def model_entry(entry: ModelEntry) -> Document:
         facts=tuple(facts),
         notes=(note.strip(),) if note else (),
         data={"model": entry.model_dump(mode="json")},
+        schema="snnprof.model/0",
     )
 
 
@@ -193,4 +197,8 @@ def _preset_row(name: str, preset: Preset) -> dict[str, Value]:
 
 def _paper_line(entry: ModelEntry) -> str:
     paper = entry.paper
-    return f"{paper.authors.split(' and ')[0].split(',')[0]} et al. {paper.year}, {paper.title}"
+    return ", ".join(filter(None, [paper.authors, paper.title, paper.venue or str(paper.year), paper.url or paper.doi]))
+
+
+def _short_paper(entry: ModelEntry) -> str:
+    return f"{entry.paper.authors.split(',')[0]} et al. {entry.paper.year}"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from snnprof import estimates
 from snnprof.activity import Activity, Finding
+from snnprof.grouping import energy_of
 from snnprof.pricing import EnergyReport, split_gain
 from snnprof.render.catalogues import source_text
 from snnprof.render.table import UNKNOWN
+from snnprof.statistics import Interval
 from snnprof.units import count_text, energy_text, percent_text
 
 RANDOM_DATA = "random"
@@ -79,7 +82,7 @@ def data(reports: Sequence[EnergyReport]) -> dict[str, Any]:
 
 def _total(report: EnergyReport) -> dict[str, Any]:
     each, totals = report.per_inference if report.activity.samples else float, report.totals
-    energy = report.energy_pj
+    energy = energy_of([totals])
     return {
         "dense_macs": each(totals.dense_macs), "sops": each(totals.sops), "acs": each(totals.acs),
         "macs": each(totals.macs), "energy_pj": None if energy is None else each(energy),
@@ -113,13 +116,23 @@ def _accuracy(activity: Activity) -> str:
     counted = activity.accuracy
     if counted is None or not counted.total:
         return UNKNOWN
-    return f"{percent_text(counted.correct / counted.total, 2)} ({counted.correct} of {counted.total})"
+    interval = estimates.accuracy(activity)
+    spread = f" ± {100 * interval.half:.1f} points" if interval and interval.half is not None else ""
+    return f"{percent_text(counted.correct / counted.total, 2)}{spread} ({counted.correct} of {counted.total})"
+
+
+def _with_interval(value: float | None, interval: Interval | None, text: Callable[[float | None], str]) -> str:
+    """The figure, ± its 95 % interval for new data where there are blocks enough."""
+    if interval is None or interval.half is None:
+        return text(value)
+    return f"{text(value)} ± {percent_text(interval.relative)}"
 
 
 def _operations(report: EnergyReport) -> str:
     totals, activity = report.totals, report.activity
     each = report.per_inference if activity.samples else float
-    text = f"{count_text(each(totals.dense_macs))} dense MACs, {count_text(each(totals.sops))} SOPs"
+    text = f"{count_text(each(totals.dense_macs))} dense MACs, "
+    text += f"{_with_interval(each(totals.sops), estimates.sops(report), count_text)} SOPs"
     text += f", {count_text(each(totals.macs))} MACs {per(activity)}"
     density = report.spikes_per_synapse
     return text if density is None else f"{text}; {density:.3f} spikes per synapse and inference"
@@ -127,8 +140,12 @@ def _operations(report: EnergyReport) -> str:
 
 def _energy(report: EnergyReport) -> str:
     each = report.per_inference if report.activity.samples else lambda value: value
-    bound = "≥ " if report.lower_bound else ""
-    text = f"{bound}{energy_text(each(report.energy_pj))}"
+    energy = energy_of([report.totals])
+    if energy is None:
+        text = UNKNOWN
+    else:
+        text = _with_interval(each(energy), estimates.energy(report), energy_text)
+        text = f"≥ {text}" if report.lower_bound else text
     if report.grade:
         text += f"; evidence: {report.grade}"
     if report.unpriced:
@@ -155,7 +172,8 @@ def _joined(findings: Sequence[Finding]) -> Iterator[str]:
     """One sentence for each thing found, naming the layers it was found in."""
     layers: dict[tuple[str, str], dict[str, None]] = {}
     for finding in findings:
-        layers.setdefault((finding.text, finding.hint), {})[finding.layer] = None
+        own = "" if repr(finding.layer) in finding.text else finding.layer
+        layers.setdefault((finding.text, finding.hint), {})[own] = None
     for (text, hint), names in layers.items():
         where = listed([name for name in names if name])
         yield f"{where}{': ' if where else ''}{text}{f'; {hint}' if hint else ''}"

@@ -20,7 +20,7 @@ SUFFIXES = (".pdf", ".svg", ".png")
 _METADATA: Mapping[str, dict[str, None]] = {
     "pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {"Software": None},
 }  # fmt: skip
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {
     "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "xtick.labelsize": 7, "ytick.labelsize": 7,
     "legend.fontsize": 7, "font.family": "DejaVu Sans", "pdf.fonttype": 42, "ps.fonttype": 42, "svg.fonttype": "none",
     "svg.hashsalt": "snnprof", "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.6,

@@ -6,13 +6,11 @@ import json
 
 from snnprof.render.table import Document
 
-SCHEMA = "snnprof.report/0"
-
 
 def render(document: Document) -> str:
     first = [document.machine, *document.tables[1:]] if document.machine else document.tables
     content = {
-        "schema": SCHEMA,
+        "schema": document.schema,
         "title": document.title,
         **document.data,
         **{table.name: table.records() for table in first},

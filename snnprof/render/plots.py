@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from snnprof.activity import Activity, OpRecord
+from snnprof.compare import PRINTED, Entry, Side, side_of
 from snnprof.errors import SnnprofError
 from snnprof.grouping import ROOT, By, block_of, grouped
 from snnprof.pricing import TERMS, EnergyReport
-from snnprof.render.figures import Bars, Grid, Levels, Line, heat_map, lines, row_values, stacked_bars
+from snnprof.render.figures import Bars, Grid, Levels, Line, Point, heat_map, lines, points, row_values, stacked_bars
 from snnprof.render.table import Column, scale
 from snnprof.render.tables import per_inference
 
@@ -108,3 +110,35 @@ def _distribution(activity: Activity, op: OpRecord) -> Line:
     seen = [(float(level), count / total) for level, count in enumerate(counts) if count]
     name = block_of(activity, op.layer) or op.layer or ROOT
     return Line(name, tuple(level for level, _ in seen), tuple(share for _, share in seen))
+
+
+def tradeoff(entries: Sequence[Entry]) -> Figure:
+    """Accuracy against energy per inference; published rows are hollow and at their papers' own prices."""
+    sides = [side_of(entry) for entry in entries]
+    marks = [mark for side in sides for mark in _marks(side)]
+    if not marks:
+        raise SnnprofError(
+            "there is nothing to plot: no side has both an accuracy and an energy",
+            hint="profile labelled data, on hardware that prices the work",
+        )
+    unit, size = scale(_ENERGY, [mark.x for mark in marks])
+    return points([_in_unit(mark, size) for mark in marks], f"energy per inference ({unit})", "accuracy (%)")
+
+
+def _marks(side: Side) -> list[Point]:
+    if side.accuracy.value is None:
+        return []
+    y, half = 100 * side.accuracy.value, side.accuracy.half
+    several = len(side.energies) > 1
+    return [
+        Point(
+            label=f"{side.name}, {id}" if several else side.name, x=energy.value, y=y, x_error=energy.half,
+            y_error=None if half is None else 100 * half, published=id == PRINTED,
+        )
+        for id, energy in side.energies.items() if energy.value is not None
+    ]  # fmt: skip
+
+
+def _in_unit(mark: Point, size: float) -> Point:
+    error = None if mark.x_error is None else mark.x_error / size
+    return replace(mark, x=mark.x / size, x_error=error)

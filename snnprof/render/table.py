@@ -32,7 +32,7 @@ class Column:
         drop: the higher, the earlier a narrow terminal leaves the column out; 0 stays.
         interval: key of the half-width that is printed behind the value as ±.
         machine_only: in CSV and JSON only.
-        unit: unit of a `decimal`; the others carry or choose their own.
+        unit: a unit it must have (`G`, `mJ`); empty: the one that fits the values.
     """
 
     key: str
@@ -108,7 +108,8 @@ class Table:
 
     def _scale(self, column: Column) -> tuple[str, float]:
         """Columns of one kind share a unit, so that neighbours can be compared at a glance."""
-        keys = [other.key for other in self.columns if other.kind == column.kind and not other.machine_only]
+        alike = (other for other in self.columns if (other.kind, other.unit) == (column.kind, column.unit))
+        keys = [other.key for other in alike if not other.machine_only]
         values = (row.values.get(key) for row in self.rows for key in keys)
         return scale(column, [abs(v) for v in values if isinstance(v, (int, float))])
 
@@ -122,6 +123,7 @@ class Document:
         notes: warnings and caveats, each one or two sentences.
         data: facts for machines; the top level of the JSON file.
         command: the command that makes this document again.
+        schema: name of the JSON file's schema.
         figures: (title, SVG) for formats that can show them.
         machine: the rows for CSV and JSON, where they are not those of the first table.
     """
@@ -134,6 +136,7 @@ class Document:
     command: str = ""
     figures: tuple[tuple[str, str], ...] = ()
     machine: Table | None = None
+    schema: str = "snnprof.report/0"
 
 
 def scale(column: Column, magnitudes: Sequence[float]) -> tuple[str, float]:
@@ -143,6 +146,8 @@ def scale(column: Column, magnitudes: Sequence[float]) -> tuple[str, float]:
     units = {"count": _COUNT_PREFIXES, "energy": _ENERGY_UNITS}.get(column.kind)
     if units is None:
         return column.unit, 1.0
+    if column.unit:
+        return column.unit, dict(units)[column.unit]
     largest = max(magnitudes, default=0.0)
     if column.kind == "count" and largest < 10_000:
         return "", 1.0
@@ -190,9 +195,14 @@ def _cell(row: Row, column: Column, divisor: float) -> str:
     value = row.values[column.key]
     text = value_text(value, column, divisor)
     half = row.values.get(column.interval) if column.interval else None
-    if isinstance(half, (int, float)):
-        text += f" ± {number_text(half / divisor, column.kind).lstrip('+')}"
+    if isinstance(half, (int, float)) and isinstance(value, (int, float)):
+        text += f" ± {_half_text(half / divisor, value / divisor, column.kind)}"
     return text
+
+
+def _half_text(half: float, value: float, kind: Kind) -> str:
+    """A half-width; what floating point leaves of none at all is 0."""
+    return "0" if half < 1e-9 * abs(value) else number_text(half, kind)
 
 
 def _with_unit(header: str, unit: str) -> str:

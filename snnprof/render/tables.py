@@ -138,7 +138,7 @@ def _total(reports: list[EnergyReport], by: By, per: _Per) -> Row:
         _key(by): "total", "dense_macs": per(totals.dense_macs), "exact_sops": per(exact),
         "sops": per(totals.sops), "macs": per(totals.macs), "formula_sops": per(totals.formula_sops),
         "deviation": totals.deviation,
-        **_energies([r.hardware.id for r in reports], [r.energy_pj for r in reports], per),
+        **_energies([r.hardware.id for r in reports], [energy_of([r.totals]) for r in reports], per),
     }  # fmt: skip
     return Row(values, total=True)
 
@@ -196,10 +196,14 @@ def _totals(reports: list[EnergyReport]) -> Table:
     ]
     rows = [
         Row({"run": name, "operations": per(runs[0].operations),
-             **_energies(ids, [run.energy_pj for run in runs], per)})
+             **_energies(ids, [_energy(run) for run in runs], per)})
         for name, runs in pairs
     ]  # fmt: skip
     return Table("twins", f"The same network, run otherwise, {facts.per(reports[0].activity)}", columns, tuple(rows))
+
+
+def _energy(run: EnergyReport | Twin) -> float | None:
+    return run.energy_pj if isinstance(run, Twin) else energy_of([run.totals])
 
 
 def _figures(reports: list[EnergyReport]) -> tuple[tuple[str, str], ...]:

@@ -1,0 +1,78 @@
+"""The headline figures of a run with their intervals: operations, energy, accuracy, per inference."""
+
+from __future__ import annotations
+
+from snnprof.activity import Activity
+from snnprof.grouping import energy_of, is_contraction
+from snnprof.pricing import EnergyReport, price
+from snnprof.statistics import Interval, mean_per_sample, paired_difference
+
+
+def sops(report: EnergyReport) -> Interval | None:
+    """Synaptic operations per inference, by the report's convention; null where the samples are not known."""
+    return mean_per_sample(report.activity, lambda part: _again(report, part).totals.sops)
+
+
+def energy(report: EnergyReport) -> Interval | None:
+    """Picojoules per inference; null where nothing has a price or the samples are not known."""
+    if energy_of([report.totals]) is None:
+        return None
+    return mean_per_sample(report.activity, lambda part: _again(report, part).energy_pj or 0.0)
+
+
+def accuracy(activity: Activity) -> Interval | None:
+    """Share of correct predictions; null where there are no labels."""
+    return mean_per_sample(activity, correct) if activity.accuracy else None
+
+
+def accuracy_difference(a: Activity, b: Activity) -> Interval | None:
+    """Paired difference of accuracies; null where either has none.
+
+    Raises:
+        SnnprofError: the two did not run on the same samples.
+    """
+    return paired_difference(a, b, correct) if a.accuracy and b.accuracy else None
+
+
+def energy_difference(a: EnergyReport, b: EnergyReport) -> Interval:
+    """Paired difference of energies per inference, a − b.
+
+    Raises:
+        SnnprofError: the two did not run on the same samples.
+    """
+    return paired_difference(
+        a.activity,
+        b.activity,
+        lambda part: _again(a, part).energy_pj or 0.0,
+        lambda part: _again(b, part).energy_pj or 0.0,
+    )
+
+
+def correct(activity: Activity) -> float:
+    return float(activity.accuracy.correct) if activity.accuracy else 0.0
+
+
+def attention_rate(activity: Activity) -> float | None:
+    """Share of non-zero entries of the attention matrices: what the last product of each layer with two reads."""
+    last = {op.layer: op for op in activity.ops if op.op == "matmul" and op.index}
+    elements = sum(op.elements for op in last.values())
+    return sum(op.nonzero for op in last.values()) / elements if elements else None
+
+
+def output_rate(activity: Activity) -> float | None:
+    """Firing rate of the neurons that the attention products feed."""
+    fed = {name for op in activity.ops if op.op == "matmul" and op.index for name in op.feeds}
+    neurons = [neuron for neuron in activity.neurons if neuron.layer in fed]
+    updates = sum(neuron.updates for neuron in neurons)
+    return sum(neuron.spikes for neuron in neurons) / updates if updates else None
+
+
+def dense_macs(report: EnergyReport) -> float | None:
+    return report.per_inference(sum(row.dense_macs for row in report.rows if is_contraction(row)))
+
+
+def _again(report: EnergyReport, part: Activity) -> EnergyReport:
+    """The same pricing of a part of the run; the run itself needs none."""
+    if part is report.activity:
+        return report
+    return price(part, report.hardware, report.convention, report.latency_s, report.hops)

@@ -1,0 +1,99 @@
+"""A run → what a paper must say about it: methods paragraph, table footnote, BibTeX."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from snnprof._version import __version__
+from snnprof.activity import Activity
+from snnprof.hardware import HardwareProfile, Source
+from snnprof.pricing import EnergyReport
+from snnprof.render.facts import RANDOM_DATA
+from snnprof.render.latex import escaped
+from snnprof.workload import catalogue
+
+SOFTWARE = f"""@software{{snnprof,
+  title   = {{snnprof: what a spiking neural network costs, in operations and in joules}},
+  version = {{{__version__}}}
+}}"""
+
+
+def render(reports: Sequence[EnergyReport]) -> str:
+    """LaTeX for the methods section and under the table, then the BibTeX of what they cite."""
+    parts = ["% Methods", methods(reports), "% Footnote of the table", footnote(reports), "% BibTeX", *bibtex(reports)]
+    return "\n\n".join(parts) + "\n"
+
+
+def methods(reports: Sequence[EnergyReport]) -> str:
+    """What was counted, on what, how, and how it was priced."""
+    report = reports[0]
+    activity, convention = report.activity, report.convention
+    return " ".join(
+        [
+            rf"Operations were counted with snnprof {__version__}~\cite{{snnprof}} {escaped(_what(activity))}.",
+            f"The convention is {escaped(convention.id)}: {escaped(convention.title)} ({escaped(convention.source)}).",
+            *(_price_sentence(report.hardware) for report in reports),
+            *_caveats(activity),
+        ]
+    )
+
+
+def footnote(reports: Sequence[EnergyReport]) -> str:
+    """What the columns hold and what they leave out."""
+    report = reports[0]
+    samples = report.activity.samples
+    means = f"means over {samples} samples" if samples else "totals of one run"
+    sentences = [f"OPs: synaptic operations, {means}, counted as {escaped(report.convention.id)}."]
+    for each in reports:
+        missing = ", ".join(what for what, _ in each.unpriced)
+        left_out = f"; without {escaped(missing)}" if missing else ""
+        sentences.append(f"Energy, {escaped(each.hardware.id)}: {escaped(each.hardware.title)}{left_out}.")
+    return " ".join(sentences)
+
+
+def bibtex(reports: Sequence[EnergyReport]) -> Iterable[str]:
+    """Entries of the tool, the model's paper and every price's source."""
+    yield SOFTWARE
+    name = reports[0].activity.run.model.name
+    if catalogue.is_known(name):
+        yield catalogue.entry(name).paper.bibtex.strip()
+    sources = {source.id: source for report in reports for source in report.hardware.sources}
+    yield from map(_entry, sources.values())
+
+
+def _what(activity: Activity) -> str:
+    run = activity.run
+    data, samples, steps = run.data, activity.samples, run.timesteps
+    what = f"while {run.model.source or run.model.name or 'the model'} ran on"
+    number = "" if samples is None else f" {samples}" + (f" of {data.total}" if data.total else "") + " samples of"
+    details = [f"T = {steps}" if steps else "", f"seed {run.seed}" if run.seed is not None else ""]
+    tail = ", ".join(filter(None, details))
+    return f"{what}{number} {data.source or 'user data'}" + (f" ({tail})" if tail else "")
+
+
+def _price_sentence(hardware: HardwareProfile) -> str:
+    keys = ",".join(source.id for source in hardware.sources)
+    energy = hardware.energy
+    prices = {"MAC": energy.mac, "AC": energy.ac, "SOP": energy.sop}
+    listed = ", ".join(f"{price.value:g} pJ per {name}" for name, price in prices.items() if price)
+    excluded = f"; not included: {escaped(', '.join(hardware.excludes).replace('_', ' '))}" if hardware.excludes else ""
+    return rf"Energy on {escaped(hardware.title)}~\cite{{{keys}}}: {listed}{excluded}."
+
+
+def _caveats(activity: Activity) -> Iterable[str]:
+    if activity.run.data.kind == RANDOM_DATA:
+        yield "The input was random data."
+    if activity.run.model.note:
+        yield escaped(f"{activity.run.model.note[:1].upper()}{activity.run.model.note[1:]}.")
+    if activity.uncounted:
+        yield escaped("Not counted: " + ", ".join(sorted({entry.op for entry in activity.uncounted})) + ".")
+
+
+def _entry(source: Source) -> str:
+    fields = {"note": source.citation or source.id, "doi": source.doi, "url": source.url}
+    body = ",\n".join(f"  {name} = {{{_field(name, text)}}}" for name, text in fields.items() if text)
+    return f"@misc{{{source.id},\n{body}\n}}"
+
+
+def _field(name: str, text: str) -> str:
+    return escaped(text) if name == "note" else text

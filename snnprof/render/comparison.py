@@ -1,0 +1,257 @@
+"""Comparisons → documents: side by side, in detail, and in the layouts papers print."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from snnprof import estimates
+from snnprof.compare import PRINTED, Comparison, Entry, Estimate, Side
+from snnprof.grouping import By, Group, grouped
+from snnprof.pricing import EnergyReport
+from snnprof.render import facts
+from snnprof.render.table import Column, Document, Row, Table, Value
+from snnprof.render.tables import per_inference
+
+SCHEMA = "snnprof.comparison/0"
+PaperLayout = Literal["main", "ablation"]
+
+
+def comparison_document(comparison: Comparison, by: By | None = None, command: str = "") -> Document:
+    """The figures side by side, the ratios to the baseline, and what differs."""
+    tables = [_side_by_side(comparison)]
+    if comparison.ratios:
+        tables.append(_ratios(comparison))
+    if by:
+        tables.append(_detail(comparison, by))
+    return Document(
+        title=f"{len(comparison.sides)} compared, baseline {comparison.baseline.name}",
+        tables=tuple(tables),
+        notes=(*comparison.differing, *_notes(comparison.sides)),
+        data={"baseline": comparison.baseline.name, "differing": list(comparison.differing)},
+        command=command,
+        schema=SCHEMA,
+    )
+
+
+def _side_by_side(comparison: Comparison) -> Table:
+    ids = comparison.hardware
+    columns = (
+        Column("name", "Model"),
+        Column("accuracy", "Accuracy", "percent", interval="accuracy_spread", drop=2),
+        Column("parameters", "Parameters", "count", drop=5, unit="M"),
+        Column("timesteps", "T", "integer", drop=4),
+        Column("dense_macs", "Dense MACs", "count", drop=6),
+        Column("sops", "SOPs", "count", interval="sops_spread"),
+        Column("macs", "MACs", "count", drop=3),
+        *(_energy_column(id, position) for position, id in enumerate(ids)),
+        Column("samples", "Samples", "integer", drop=7),
+    )
+    rows = tuple(Row(_side_values(side, ids), best=_marks(comparison, side)) for side in comparison.sides)
+    return Table("sides", "Per inference", columns, rows, tuple(_footnotes(comparison.sides)))
+
+
+def _energy_column(id: str, position: int) -> Column:
+    heading = "As published" if id == PRINTED else id
+    return Column(_energy_key(id), heading, "energy", interval=f"{_energy_key(id)}_spread", drop=min(position, 1))
+
+
+def _energy_key(id: str) -> str:
+    return "energy_pj_" + "".join(c if c.isascii() and c.isalnum() else "_" for c in id)
+
+
+def _side_values(side: Side, ids: Iterable[str]) -> dict[str, Value]:
+    energies = {id: side.energies.get(id, Estimate()) for id in ids}
+    return {
+        "name": side.name, "accuracy": side.accuracy.value, "accuracy_spread": side.accuracy.half,
+        "parameters": side.parameters, "timesteps": side.timesteps, "dense_macs": side.dense_macs,
+        "sops": side.sops.value, "sops_spread": side.sops.half, "macs": side.macs, "samples": side.samples,
+        **{_energy_key(id): energy.value for id, energy in energies.items()},
+        **{f"{_energy_key(id)}_spread": energy.half for id, energy in energies.items()},
+    }  # fmt: skip
+
+
+def _marks(comparison: Comparison, side: Side) -> frozenset[str]:
+    keys = {id: _energy_key(id) for id in comparison.hardware}
+    return frozenset(keys.get(figure, figure) for figure, names in comparison.best.items() if side.name in names)
+
+
+def _ratios(comparison: Comparison) -> Table:
+    columns = (
+        Column("name", "Model"),
+        Column("hardware", "Hardware", drop=1),
+        Column("energy_ratio", "Energy ×", "ratio"),
+        Column("operations_ratio", "Operations ×", "ratio", drop=2),
+        Column("price_ratio", "Price per operation ×", "ratio", drop=3),
+        Column("claim", "In words"),
+    )
+    rows = tuple(
+        Row({"name": r.name, "hardware": "as published" if r.hardware == PRINTED else r.hardware,
+             "energy_ratio": r.energy, "operations_ratio": r.operations, "price_ratio": r.price, "claim": r.claim},
+            section=r.name)
+        for r in comparison.ratios
+    )  # fmt: skip
+    return Table("ratios", f"Relative to {comparison.baseline.name}", columns, rows)
+
+
+def _footnotes(sides: Sequence[Side]) -> Iterable[str]:
+    spreads = dict.fromkeys(side.spread for side in sides if side.spread and _has_spread(side))
+    if spreads:
+        yield f"±: {'; '.join(spreads)}."
+
+
+def _has_spread(side: Side) -> bool:
+    return any(e.half is not None for e in (side.accuracy, side.sops, *side.energies.values()))
+
+
+def _notes(sides: Sequence[Side]) -> Iterable[str]:
+    """What a reader of any of the runs must know, once, with its name."""
+    found: dict[str, list[str]] = {}
+    for side in sides:
+        for note in facts.notes(side.entry.reports) if side.entry.reports else _published_notes(side.entry):
+            found.setdefault(note, []).append(side.name)
+    return (f"{', '.join(dict.fromkeys(names))}: {note}" if len(names) < len(sides) else note
+            for note, names in found.items())  # fmt: skip
+
+
+def _published_notes(entry: Entry) -> Iterable[str]:
+    row = entry.published
+    if row:
+        yield f"{row.source} ({row.status}){f'; {row.note}' if row.note else ''}"
+
+
+# -- in detail -------------------------------------------------------------------------------------------------
+
+
+def _detail(comparison: Comparison, by: By) -> Table:
+    """SOPs and energy of each layer, block or role, one pair of columns per run."""
+    sides = [side for side in comparison.sides if side.entry.reports]
+    groups = {side.name: {g.name: g for g in grouped([side.entry.reports[0]], by)} for side in sides}
+    names = dict.fromkeys(name for table in groups.values() for name in table)
+    columns = [Column(by, by.capitalize())]
+    for position, side in enumerate(sides):
+        columns.append(Column(f"sops_{position + 1}", f"{side.name}: SOPs", "count"))
+        columns.append(Column(f"energy_pj_{position + 1}", f"{side.name}: energy", "energy", drop=1))
+    rows = tuple(Row({by: name, **_pairs(sides, groups, name)}) for name in names)
+    hardware = sides[0].entry.reports[0].hardware.id if sides else ""
+    return Table("detail", f"By {by}, energy on {hardware}", tuple(columns), rows)
+
+
+def _pairs(sides: Sequence[Side], groups: dict[str, dict[str, Group]], name: str) -> dict[str, Value]:
+    values: dict[str, Value] = {}
+    for position, side in enumerate(sides):
+        group, per = groups[side.name].get(name), per_inference(side.entry.reports[0].activity)
+        if group:
+            values[f"sops_{position + 1}"] = per(group.sops)
+            values[f"energy_pj_{position + 1}"] = per(next(iter(group.energies.values())))
+    return values
+
+
+# -- as papers print -------------------------------------------------------------------------------------------
+
+
+def paper_document(comparison: Comparison, layout: PaperLayout, command: str = "") -> Document:
+    """The comparison in a layout that papers print."""
+    table = _main(comparison) if layout == "main" else _ablation(comparison)
+    notes = [*comparison.differing, *_notes(comparison.sides)]
+    return Document(title="Comparison", tables=(table,), notes=tuple(notes), command=command, schema=SCHEMA)
+
+
+def _main(comparison: Comparison) -> Table:
+    """Method, architecture, parameters, operations, energy, T, accuracy; each run's ANN twin under it."""
+    columns = (
+        Column("method", "Method"),
+        Column("architecture", "Architecture", drop=2),
+        Column("parameters", "Param", "count", unit="M", drop=3),
+        Column("operations", "OPs", "count", unit="G"),
+        Column("energy_pj", "Energy", "energy", unit="mJ"),
+        Column("timesteps", "T", "integer", drop=1),
+        Column("accuracy", "Acc", "percent"),
+    )
+    rows = [row for side in comparison.sides for row in _main_rows(comparison, side)]
+    return Table("main", "", columns, tuple(rows), tuple(_main_notes(comparison.sides)))
+
+
+def _main_rows(comparison: Comparison, side: Side) -> list[Row]:
+    id = next(iter(side.energies), "")
+    values: dict[str, Value] = {
+        "method": side.name, "architecture": _architecture(side.entry), "parameters": side.parameters,
+        "operations": side.sops.value, "energy_pj": side.energies[id].value if id else None,
+        "timesteps": side.timesteps, "accuracy": side.accuracy.value,
+    }  # fmt: skip
+    best = {"accuracy": "accuracy", "sops": "operations", id: "energy_pj"}
+    marked = {best[figure] for figure, names in comparison.best.items() if figure in best and side.name in names}
+    rows = [Row(values, section=side.name, best=frozenset(marked))]
+    return [*rows, _twin_row(side.entry.reports[0], side)] if side.entry.reports else rows
+
+
+def _twin_row(report: EnergyReport, side: Side) -> Row:
+    twin = report.ann_twin
+    values: dict[str, Value] = {
+        "method": f"{side.name}, ANN twin", "architecture": _architecture(side.entry), "parameters": side.parameters,
+        "operations": report.per_inference(twin.operations), "energy_pj": report.per_inference(twin.energy_pj),
+        "timesteps": 1, "accuracy": None,
+    }  # fmt: skip
+    return Row(values, section=side.name)
+
+
+def _architecture(entry: Entry) -> str | None:
+    if entry.published:
+        return entry.published.preset
+    return entry.activity.run.model.preset if entry.activity else None
+
+
+def _main_notes(sides: Sequence[Side]) -> Iterable[str]:
+    reports = [report for side in sides for report in side.entry.reports[:1]]
+    if reports:
+        convention, hardware = reports[0].convention, reports[0].hardware
+        yield (
+            f"OPs: synaptic operations per inference counted as {convention.id} ({convention.title}); for ANN twins "
+            f"dense MACs (1 MAC = 1 FLOP). Energy: {hardware.id} ({hardware.title})."
+        )
+    if any(side.entry.published for side in sides):
+        yield "Published rows: operations and energy as their papers print them."
+
+
+def _ablation(comparison: Comparison) -> Table:
+    """One row per method, one group of columns per data set: Acc, fr_attn, fr_out, SOPs, mJ."""
+    sides = comparison.sides
+    sets = list(dict.fromkeys(_data_set(side) for side in sides))
+    columns = [Column("method", "Method")]
+    for name in sets:
+        columns += [
+            Column(f"{_slug(name)}_accuracy", f"{name} Acc", "percent"),
+            Column(f"{_slug(name)}_fr_attn", f"{name} fr_attn", "rate", drop=2),
+            Column(f"{_slug(name)}_fr_out", f"{name} fr_out", "rate", drop=3),
+            Column(f"{_slug(name)}_sops", f"{name} SOPs", "count", unit="G", drop=1),
+            Column(f"{_slug(name)}_energy_pj", f"{name} energy", "energy", unit="mJ"),
+        ]
+    rows: dict[str, dict[str, Value]] = {}
+    for side in sides:
+        rows.setdefault(_method(side), {"method": _method(side)}).update(_ablation_values(side))
+    return Table("ablation", "", tuple(columns), tuple(map(Row, rows.values())), tuple(_main_notes(sides)))
+
+
+def _ablation_values(side: Side) -> dict[str, Value]:
+    slug, row, activity = _slug(_data_set(side)), side.entry.published, side.entry.activity
+    attention = row.attention_rate if row else estimates.attention_rate(activity) if activity else None
+    output = row.output_rate if row else estimates.output_rate(activity) if activity else None
+    energy = next(iter(side.energies.values()), Estimate())
+    return {
+        f"{slug}_accuracy": side.accuracy.value, f"{slug}_fr_attn": attention, f"{slug}_fr_out": output,
+        f"{slug}_sops": side.sops.value, f"{slug}_energy_pj": energy.value,
+    }  # fmt: skip
+
+
+def _data_set(side: Side) -> str:
+    if side.entry.published:
+        return side.entry.published.dataset or "–"
+    return side.entry.activity.run.data.source if side.entry.activity else "–"
+
+
+def _method(side: Side) -> str:
+    return f"{side.entry.published.title} (published)" if side.entry.published else side.name
+
+
+def _slug(name: str) -> str:
+    return "".join(c if c.isascii() and c.isalnum() else "_" for c in name.lower())
