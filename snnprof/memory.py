@@ -114,7 +114,8 @@ def outputs(op: OpRecord) -> float | None:
     """Results a weighted operation computed over the run; None where its shape is not known."""
     if not {"input", "output", "weight"} <= op.shape.keys():
         return None
-    read, written, weight = (math.prod(op.shape[name]) for name in ("input", "output", "weight"))
+    sizes: list[float] = [math.prod(op.shape[name]) for name in ("input", "output", "weight")]
+    read, written, weight = sizes
     if op.op == "linear":
         return op.dense_macs / read
     taps: float = weight / op.shape["weight"][0]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from snnprof.activity import Activity, ElementwiseRecord, NeuronRecord, OpRecord, Part
+from snnprof.activity import Activity, ElementwiseRecord, Kind, NeuronRecord, OpRecord, Part
 from snnprof.conventions.attention import linear_order
 from snnprof.hardware import HardwareProfile, load_hardware
 
@@ -92,11 +92,13 @@ def _op_with_spikes(op: OpRecord, firing: bool) -> OpRecord:
     real = [part for part in op.parts if part.kind == "real"]
     spikes = [part for part in op.parts if part.kind == "spikes" or (part.kind == "silent" and not real)]
     kept = [part for part in op.parts if part not in spikes]
-    levels = math.prod(operand.max_level or 1 for operand in op.data)
-    return op.model_copy(update={"parts": kept + _merged(spikes, levels if firing else 0)})
+    levels = math.prod(operand.max_level or 1 for operand in op.data) if firing else 0
+    # Where real steps stand beside, silence would be read as theirs.
+    kind: Kind = "spikes" if firing or real else "silent"
+    return op.model_copy(update={"parts": kept + _merged(spikes, kind, levels)})
 
 
-def _merged(parts: Iterable[Part], levels: int) -> list[Part]:
+def _merged(parts: Iterable[Part], kind: Kind, levels: int) -> list[Part]:
     """One part in which every element has `levels` levels."""
     every = list(parts)
     if not every:
@@ -107,7 +109,7 @@ def _merged(parts: Iterable[Part], levels: int) -> list[Part]:
     fires = 1 if levels else 0
     return [
         Part(
-            kind="spikes",
+            kind=kind,
             elements=elements,
             nonzero=fires * elements,
             level_sum=levels * elements,
