@@ -72,20 +72,25 @@ def tally(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...]
     values = values.detach()
     if not values.is_floating_point():
         values = values.float()
-    mask = torch.ne(values, 0, out=_scratch(values))
-    nonzero = reduced(mask, steps, keep, 1)
     count = steps.size if steps else 1
     elements = values.numel() // count
-    per_step = nonzero.reshape(count, -1).sum(1)
-    silent = per_step == 0
+    if grid.binary and values.device.type == "cpu" and _all_binary(values):
+        nonzero = reduced(values, steps, keep, 1)
+        ones = nonzero.reshape(count, -1).sum(1)
+        total = ones.sum()
+        histogram = torch.stack([values.numel() - total, total])
+        return Tally(nonzero, nonzero, (ones != 0).long(), elements, None, None, histogram)
+    mask = torch.ne(values, 0, out=_scratch(values))
+    nonzero = reduced(mask, steps, keep, 1)
+    silent = nonzero.reshape(count, -1).sum(1) == 0
     if grid.quantum is None:
         return Tally(nonzero, nonzero, torch.where(silent, SILENT, REAL), elements)
     if grid.binary:
         residual = extent(mask.sub_(values), steps)
         kind = torch.where(silent, SILENT, torch.where(residual == 0, SPIKES, REAL))
-        quiet = torch.where(kind == REAL, 0.0, 1.0).double()
-        ones = (per_step * quiet).sum()
-        histogram = torch.stack([elements * quiet.sum() - ones, ones])
+        on_grid = (kind != REAL).double()
+        ones = (nonzero.reshape(count, -1).sum(1) * on_grid).sum()
+        histogram = torch.stack([elements * on_grid.sum() - ones, ones])
         return Tally(nonzero, nonzero, kind, elements, residual, None, histogram)
     return _levelled(values, grid, steps, keep, nonzero, silent, elements)
 
@@ -107,8 +112,44 @@ def _levelled(
     levels = torch.where(real, nonzero, levels)
     histogram = None
     if grid.levels <= HISTOGRAM_LEVELS:
-        histogram = torch.histc(level.float(), grid.levels + 1, -0.5, grid.levels + 0.5).double()
+        histogram = _histogram(_on_grid(level, steps, kind), grid.levels)
     return Tally(nonzero, levels, kind, size, residual, negative & (kind == SPIKES), histogram)
+
+
+def _all_binary(values: Tensor) -> bool:
+    """Whether every value is 0 or 1: none outside [0, 1], and x − x² (never negative there) sums to nothing.
+
+    It asks the device, so it is for the CPU, where that costs no waiting and saves most of the reading.
+    """
+    low, high = torch.aminmax(values)
+    if not (low >= 0 and high <= 1):
+        return False
+    return bool(torch.addcmul(values, values, values, value=-1, out=_scratch(values)).sum() == 0)
+
+
+def _on_grid(level: Tensor, steps: Steps | None, kind: Tensor) -> Tensor:
+    """The levels of the steps that are on the grid; −1, which no bin takes, stands for the others on a device."""
+    if level.device.type != "cpu":
+        stepped = folded(level, steps)
+        return torch.where((kind == REAL).reshape(-1, *[1] * (stepped.dim() - 1)), -1.0, stepped)
+    return folded(level, steps)[kind != REAL] if bool((kind == REAL).any()) else level
+
+
+def _histogram(level: Tensor, levels: int) -> Tensor:
+    """Elements at |level| 0, 1, …, as float64 `[levels + 1]`.
+
+    A device counts all bins in one go; the CPU is faster level by level, up to the largest there is.
+    """
+    if level.device.type != "cpu":
+        return torch.histc(level.float(), levels + 1, -0.5, levels + 0.5).double()
+    top = min(int(level.max()), levels) if level.numel() else 0
+    if top > 8:
+        return torch.bincount(level.clamp(0, levels).to(torch.int32).flatten(), minlength=levels + 1).double()
+    at_least = [float(level.numel())]
+    for n in range(1, top + 1):
+        at_least.append(float(reduced(torch.ge(level, n, out=_scratch(level)), None, (), 1)))
+    counts = [a - b for a, b in zip(at_least, [*at_least[1:], 0.0], strict=True)]
+    return torch.tensor(counts + [0.0] * (levels - top), dtype=torch.float64)
 
 
 def tolerance(dtype: torch.dtype, levels: int) -> float:
