@@ -48,7 +48,7 @@ class LIF(nn.Module):
         for current in x:
             h = v + (current - v) / self.tau
             spikes.append(SigmoidSpike.apply(h - self.v_threshold))
-            v = h.masked_fill(spikes[-1].detach().bool(), 0.0)
+            v = h.masked_fill(spikes[-1].bool(), 0.0)
         return torch.stack(spikes)
 
     def _in_place(self, x: Tensor) -> Tensor:

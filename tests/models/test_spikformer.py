@@ -5,6 +5,7 @@ import pytest
 import torch
 from spikingjelly.activation_based import neuron as spikingjelly
 from torch import nn
+from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from snnprof.errors import SnnprofError
@@ -135,6 +136,66 @@ def test_every_spike_agrees_with_spikingjelly_neurons(variant):
         assert spikes.equal(reference[name]), name
     assert all(spikes.any() for spikes in ours.values())
     assert sum(spikes.mean() < 1 for spikes in ours.values()) >= len(ours) - 2
+
+
+class Written:
+    """The network written out step by step on [T, B, N, D] tokens, from a state dict, with SpikingJelly's neurons."""
+
+    def __init__(self, state, heads, pooled, scale):
+        self.state, self.heads, self.pooled, self.scale = state, heads, pooled, scale
+
+    def logits(self, x):
+        for i in range(4):
+            x = self.fired(f"patch_embed.proj_conv{i or ''}", f"patch_embed.proj_bn{i or ''}", x)
+            x = torch.stack([functional.max_pool2d(step, 3, 2, 1) for step in x]) if i + 1 in self.pooled else x
+        x = x + self.fired("patch_embed.rpe_conv", "patch_embed.rpe_bn", x)
+        x = x.flatten(3).transpose(2, 3)
+        depth = len({name.split(".")[1] for name in self.state if name.startswith("block.")})
+        for block in (f"block.{i}" for i in range(depth)):
+            x = x + self.attention(f"{block}.attn", x)
+            x = x + self.token_layer(f"{block}.mlp.fc2", self.token_layer(f"{block}.mlp.fc1", x))
+        return functional.linear(x.mean((0, 2)), self.state["head.weight"], self.state["head.bias"])
+
+    def attention(self, path, x):
+        q, k, v = (self.token_layer(f"{path}.{name}", x).unflatten(3, (self.heads, -1)) for name in "qkv")
+        gated = torch.einsum("tbihc,tbjhc,tbjhd->tbihd", q, k, v).flatten(3) * self.scale
+        return self.token_layer(f"{path}.proj", self.lif(gated, 0.5))
+
+    def token_layer(self, path, x):
+        kind = "linear" if f"{path}_linear.weight" in self.state else "conv"
+        weight, bias = self.state[f"{path}_{kind}.weight"], self.state.get(f"{path}_{kind}.bias")
+        y = functional.linear(x, weight.flatten(1), bias)
+        return self.lif(self.norm(f"{path}_bn", y.movedim(3, 1)).movedim(1, 3))
+
+    def fired(self, conv, norm, x):
+        y = torch.stack([functional.conv2d(step, self.state[f"{conv}.weight"], padding=1) for step in x])
+        return self.lif(self.norm(norm, y.transpose(1, 2)).transpose(1, 2))
+
+    def norm(self, path, x):
+        mean, var, scale, shift = (
+            self.state[f"{path}.{name}"].view(-1, *[1] * (x.dim() - 2))
+            for name in ("running_mean", "running_var", "weight", "bias")
+        )
+        return (x - mean) / (var + 1e-5).sqrt() * scale + shift
+
+    def lif(self, x, threshold=1.0):
+        node = spikingjelly.LIFNode(tau=2.0, v_threshold=threshold, v_reset=0.0, detach_reset=True, step_mode="m")
+        return node(x)
+
+
+@pytest.mark.parametrize(
+    ("variant", "pooled", "scale"),
+    [("cifar", (3, 4), 0.125), ("dvs", (1, 2, 3, 4), 0.25), ("imagenet", (1, 2, 3, 4), 0.125)],
+)
+def test_logits_agree_with_the_network_written_out(variant, pooled, scale):
+    model = lively(spikformer.build(variant=variant, **SMALL).double())
+    shape = (2, 3, 2, 64, 64) if variant == "dvs" else (2, 3, 64, 64)
+    x = torch.rand(shape, generator=torch.Generator().manual_seed(5)).double()
+    frames = x.transpose(0, 1) if variant == "dvs" else x.expand(3, *shape)
+    with torch.no_grad():
+        expected = Written(model.state_dict(), SMALL["heads"], pooled, scale).logits(frames)
+        torch.testing.assert_close(model(x), expected)
+    assert expected.std() > 0
 
 
 def spikes_of(model, x):

@@ -52,6 +52,13 @@ def test_the_threshold_is_exceeded_strictly():
         assert attn.attend(q, torch.ones_like(q), torch.ones_like(q)).max() == weight
 
 
+def test_training_computes_what_evaluation_computes():
+    attn = attention("baseline").double()
+    q, k, v = spikes(tokens=5)
+    q.requires_grad_()
+    assert attn.train().attend(q, k, v).equal(attn.eval().attend(q.detach(), k, v))
+
+
 @pytest.mark.parametrize("per_step", [False, True])
 @pytest.mark.parametrize("shape", ["block", "head"])
 def test_running_mean_of_the_coincidences(shape, per_step):
