@@ -21,7 +21,7 @@ from snnprof.activity import (
     parts_from,
 )
 from snnprof.record import rules
-from snnprof.record.ledger import Ledger
+from snnprof.record.ledger import Ledger, zeros
 from snnprof.record.provenance import Facts
 from snnprof.record.rules import Contraction, Convolution, Product
 from snnprof.record.tally import HISTOGRAM_LEVELS, SPIKES, Grid, Steps, Tally, folded, reduced, tally
@@ -73,9 +73,9 @@ class OpCounter:
         self._flags = [[0, 0] for _ in roles]
         self._histogram_cells = [ledger.cell(HISTOGRAM_LEVELS + 1, device, self._adder(h)) for h in self._histograms]
         self._flag_cells = [ledger.cell(2, device, self._adder(f)) for f in self._flags]
-        self._residuals = [torch.zeros((), dtype=torch.float64, device=device) for _ in roles]
+        self._residuals = [zeros((), torch.float64, device) for _ in roles]
         self._fans: dict[Any, tuple[Tensor, int]] = {}
-        self._before: tuple[Tensor, int] | None = None
+        self._before: _Snapshot | None = None
         self._kept_histogram = [True, True]
 
     # -- counting ------------------------------------------------------------------------------------------
@@ -200,14 +200,11 @@ class OpCounter:
             self.compared = True
             self._flag_cells[position][_DIFFERS] += (stepped[1:] != stepped[:1]).any()
             return
-        before, self._before = self._before, (values, values._version)
+        before, self._before = self._before, _Snapshot.of(values)
         if before is None:
             return
         self.compared = True
-        same = before[0].data_ptr() == values.data_ptr() and before[1] == values._version
-        if not same:
-            differs = before[0].shape != values.shape or (before[0] != values).any()
-            self._flag_cells[position][_DIFFERS] += differs
+        self._flag_cells[position][_DIFFERS] += before.differs(values)
 
     def end_batch(self) -> None:
         self._before = None
@@ -268,6 +265,26 @@ class OpCounter:
         )
 
 
+@dataclass(frozen=True)
+class _Snapshot:
+    """An operand as it was, held until the next call; its version tells whether it was written to since."""
+
+    values: Tensor
+    version: int
+
+    @classmethod
+    def of(cls, values: Tensor) -> _Snapshot:
+        """Inference tensors count no versions: those are copied."""
+        return cls(values.clone(), 0) if values.is_inference() else cls(values, values._version)
+
+    def differs(self, now: Tensor) -> Tensor | bool:
+        """Whether the values changed; where what they were was overwritten, they are taken to have changed."""
+        written = not self.values.is_inference() and self.values._version != self.version
+        if written or self.values.shape != now.shape:
+            return True
+        return self.values is not now and (self.values != now).any()
+
+
 class NeuronCounter:
     """Sums one neuron layer's spikes, by time step and by neuron."""
 
@@ -322,7 +339,7 @@ class NeuronCounter:
 
     def _by_neuron(self, counts: Tensor, elements: int) -> None:
         if self._per_neuron is None:
-            self._per_neuron = torch.zeros_like(counts)
+            self._per_neuron = zeros(counts.shape, counts.dtype, counts.device)
         if self._per_neuron.shape == counts.shape:
             self._per_neuron += counts
             self._per_neuron_runs += elements // max(counts.numel(), 1)
@@ -431,7 +448,7 @@ def shape_of(form: Contraction, roles: tuple[Role, Role]) -> dict[str, Any]:
             "output": [form.out_channels, *form.out_space],
             "weight": list(form.weight.shape),
             "stride": list(form.stride),
-            "padding": list(form.padding),
+            "padding": [before if before == after else [before, after] for before, after in form.padding],
             "dilation": list(form.dilation),
             "groups": form.groups,
             "transposed": form.transposed,

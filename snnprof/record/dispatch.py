@@ -20,7 +20,7 @@ from torch.utils._pytree import tree_leaves
 from snnprof.record import provenance, rules
 from snnprof.record.counters import LineCounter, OpCounter, Plan, Role
 from snnprof.record.elementwise import FREE, line_of, reads_input
-from snnprof.record.provenance import Facts, Folding, Store, TimeAxis
+from snnprof.record.provenance import Facts, Folding, Store, TimeAxis, Zeros
 from snnprof.record.rules import Contraction
 from snnprof.record.tally import Steps
 
@@ -48,7 +48,7 @@ class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if not books.path or books.paused:
             return func(*args, **kwargs)
         form = rules.reading(name, args, kwargs)
-        if form is None and name not in _KNOWN and torch.is_inference_mode_enabled():
+        if form is None and name not in provenance.PASSING and torch.is_inference_mode_enabled():
             with self:
                 result = func.decompose(*args, **kwargs)
             if result is not NotImplemented:
@@ -68,9 +68,6 @@ class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
     @classmethod
     def ignore_compile_internals(cls) -> bool:
         return True
-
-
-_KNOWN = frozenset(provenance.PASSING) | FREE
 
 
 class Books:
@@ -93,6 +90,7 @@ class Books:
         self.used_parameters: set[str] = set()
         self._plans: dict[SiteKey, tuple[OpCounter, Plan] | None] = {}
         self._line_plans: dict[SiteKey, LinePlan | None] = {}
+        self._padding: dict[SiteKey, tuple[tuple[int, ...], tuple[tuple[int, int], ...]] | None] = {}
         self._per_layer: dict[str, int] = {}
         self._parameters: dict[int, str] = {}
 
@@ -123,6 +121,7 @@ class Books:
     def contraction(self, name: str, form: Contraction) -> OpCounter | None:
         """Counts one contraction; None where both operands are weight and nothing is inferred by it."""
         key = self._site(name, form.operands)
+        form = self._unpadded(key, form)
         if self.learning:
             self._plans[key] = self._planned(key, form, self._plans.get(key))
         elif key not in self._plans:
@@ -135,6 +134,16 @@ class Books:
         counter.count(form, plan)
         return counter
 
+    def _unpadded(self, key: SiteKey, form: Contraction) -> Contraction:
+        """Zeros that an operator padded on before a convolution are its padding: taps on them are not valid."""
+        if not isinstance(form, rules.Convolution) or form.transposed:
+            return form
+        if self.learning:
+            sides = self.store.padding(form.x, len(form.space))
+            self._padding[key] = (form.space, sides) if sides else None
+        known = self._padding.get(key)
+        return form.without(known[1]) if known and known[0] == form.space else form
+
     def _planned(
         self, key: SiteKey, form: Contraction, earlier: tuple[OpCounter, Plan] | None
     ) -> tuple[OpCounter, Plan] | None:
@@ -146,7 +155,7 @@ class Books:
         steps = self._steps(form, roles)
         if earlier is not None and earlier[1].roles == roles:
             plan = earlier[1]
-            facts = (_joined(plan.facts[0], first), _joined(plan.facts[1], second))
+            facts = (provenance.side_by_side([plan.facts[0], first]), provenance.side_by_side([plan.facts[1], second]))
             steps = steps if steps == plan.steps else (None, None)
         counter = self._counter(key, form, roles, facts)
         sparse = roles.count("weight") == 1 and _has_zeros(form.operands[roles.index("weight")])
@@ -176,7 +185,7 @@ class Books:
             self.ops[identity] = counter
             self.by_id[id(counter)] = counter
         counter = self.ops[identity]
-        counter.facts = [_joined(a, b) for a, b in zip(counter.facts, facts, strict=True)]
+        counter.facts = [provenance.side_by_side([a, b]) for a, b in zip(counter.facts, facts, strict=True)]
         return counter
 
     def _site(self, name: str, operands: Sequence[Tensor]) -> SiteKey:
@@ -270,6 +279,8 @@ class Books:
                 self._view(name, output, passed)
             else:
                 self.store.set(output, passed, self._time(name, output, inputs, args))
+        if name == "constant_pad_nd" and not provenance.fill_value(args, kwargs):
+            self.store.pad(outputs[0], Zeros.of(outputs[0], args[1]))
 
     def _view(self, name: str, output: Tensor, passed: Facts) -> None:
         """A view shares its storage's facts; an expanded axis may be the time axis."""
@@ -365,11 +376,6 @@ def _splits(form: Contraction, position: int, dim: int) -> bool:
     if isinstance(form, rules.Convolution):
         return dim == 0
     return dim != form.operands[position].dim() - 1 - position
-
-
-def _joined(a: Facts, b: Facts) -> Facts:
-    joined = provenance.side_by_side([a, b])
-    return replace(joined, pad=a.pad if a.pad == b.pad else ())
 
 
 def _of_parameter(parameter: Tensor) -> Facts:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+
+
+def zeros(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """A sum's start; one made under inference mode could not be reset outside it."""
+    with torch.inference_mode(False):
+        return torch.zeros(shape, dtype=dtype, device=device)
 
 
 class Ledger:
@@ -17,7 +23,7 @@ class Ledger:
 
     def cell(self, size: int, device: torch.device, reader: Callable[[list[int]], None]) -> Tensor:
         """A new cell; `reader` gets what it held at each drain."""
-        cell = torch.zeros(size, dtype=torch.int64, device=device)
+        cell = zeros((size,), torch.int64, device)
         self._cells.append(cell)
         self._readers.append(reader)
         return cell

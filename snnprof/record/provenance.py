@@ -38,7 +38,6 @@ class Facts:
         ops: contractions whose result reaches it without passing a neuron.
         result_of: the one contraction whose unchanged result it is.
         product: it is an element-wise product with a real operand: summed, it is a contraction in disguise.
-        pad: zeros that were padded on: (dim from the end, before, after) triples.
     """
 
     data: bool = False
@@ -50,7 +49,6 @@ class Facts:
     ops: frozenset[int] = EMPTY
     result_of: int | None = None
     product: bool = False
-    pad: tuple[tuple[int, int, int], ...] = ()
 
     @property
     def bound(self) -> Fraction:
@@ -193,12 +191,36 @@ class Folding:
     size: int
 
 
+@dataclass(frozen=True)
+class Zeros:
+    """Zeros that an operator padded on: (before, after) for each of the last axes of a tensor that looks so."""
+
+    sides: tuple[tuple[int, int], ...]
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+
+    @classmethod
+    def of(cls, padded: Tensor, widths: Sequence[int]) -> Zeros:
+        sides = tuple((max(widths[i], 0), max(widths[i + 1], 0)) for i in range(len(widths) - 2, -1, -2))
+        last = padded.dim() - len(sides)
+        return cls(sides, tuple(padded.shape[last:]), padded.stride()[last:])
+
+    def around(self, tensor: Tensor, axes: int) -> tuple[tuple[int, int], ...] | None:
+        """The widths on the last `axes` axes of a tensor, if it is the padded one and no other view of it."""
+        last = tensor.dim() - len(self.sides)
+        if last < 0 or tuple(tensor.shape[last:]) != self.shape or tensor.stride()[last:] != self.stride:
+            return None
+        widths = ((0, 0),) * max(axes - len(self.sides), 0) + self.sides[-axes:]
+        return widths if not any(map(any, self.sides[:-axes])) else None
+
+
 class Store:
     """Facts by storage, for the tensors of the first batch; holds no tensor alive."""
 
     def __init__(self) -> None:
         # A weak reference pins the storage's header, so its address names it for as long as the entry lives.
         self._facts: dict[int, tuple[StorageWeakRef, Facts, TimeAxis | None]] = {}
+        self._zeros: dict[int, Zeros] = {}
 
     def get(self, tensor: Tensor) -> Facts | None:
         entry = self._facts.get(_key(tensor))
@@ -211,6 +233,16 @@ class Store:
     def set(self, tensor: Tensor, facts: Facts, time: TimeAxis | None = None) -> None:
         storage = tensor.untyped_storage()
         self._facts[storage._cdata] = (StorageWeakRef(storage), facts, time)  # type: ignore[no-untyped-call]
+        self._zeros.pop(storage._cdata, None)
+
+    def pad(self, padded: Tensor, zeros: Zeros) -> None:
+        """Remembers, until the next write, which of a tensor's elements are padding."""
+        self._zeros[_key(padded)] = zeros
+
+    def padding(self, tensor: Tensor, axes: int) -> tuple[tuple[int, int], ...] | None:
+        """Zeros padded on the last `axes` axes of a tensor, as (before, after); None where there are none."""
+        zeros = self._zeros.get(_key(tensor))
+        return zeros.around(tensor, axes) if zeros else None
 
     def of(self, tensor: Tensor) -> Facts:
         """The facts of a tensor; one never seen before is a constant, known by its value where that is cheap."""
@@ -459,12 +491,12 @@ def _index_put(facts: list[Facts], args: Any, kwargs: Any, out: Any) -> Facts:
 
 
 def _pad(facts: list[Facts], args: Any, kwargs: Any, out: Any) -> Facts:
-    value = args[2] if len(args) > 2 else kwargs.get("value", 0)
-    if value:
-        return replace(side_by_side([facts[0], number(float(value))]), result_of=None)
-    widths = args[1]
-    zeros = tuple((-1 - i // 2, max(widths[i], 0), max(widths[i + 1], 0)) for i in range(0, len(widths), 2))
-    return replace(facts[0], result_of=None, pad=zeros)
+    return replace(side_by_side([facts[0], number(float(fill_value(args, kwargs)))]), result_of=None)
+
+
+def fill_value(args: tuple[Any, ...], kwargs: dict[str, Any]) -> float:
+    """What `constant_pad_nd` pads with."""
+    return float(args[2] if len(args) > 2 else kwargs.get("value", 0))
 
 
 def _logical(facts: list[Facts], args: Any, kwargs: Any, out: Any) -> Facts:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -18,13 +18,16 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Convolution:
-    """x `[N, C, *space]` ⊛ weight; `weight` is `[Cout, C/g, *k]`, or `[C, Cout/g, *k]` where transposed."""
+    """x `[N, C, *space]` ⊛ weight; `weight` is `[Cout, C/g, *k]`, or `[C, Cout/g, *k]` where transposed.
+
+    `padding` is (before, after) for each axis.
+    """
 
     x: Tensor
     weight: Tensor
     bias: bool
     stride: tuple[int, ...]
-    padding: tuple[int, ...]
+    padding: tuple[tuple[int, int], ...]
     dilation: tuple[int, ...]
     transposed: bool
     output_padding: tuple[int, ...]
@@ -48,13 +51,12 @@ class Convolution:
 
     @property
     def out_space(self) -> tuple[int, ...]:
-        """Output positions: (i + 2p − d(k−1) − 1) / s + 1, or (i−1)s − 2p + d(k−1) + op + 1 where transposed."""
-        geometry = zip(
-            self.space, self.kernel, self.stride, self.padding, self.dilation, self.output_padding, strict=True
-        )
+        """Output positions: (i + Σp − d(k−1) − 1) / s + 1, or (i−1)s − Σp + d(k−1) + op + 1 where transposed."""
+        padding = (sum(sides) for sides in self.padding)
+        geometry = zip(self.space, self.kernel, self.stride, padding, self.dilation, self.output_padding, strict=True)
         if self.transposed:
-            return tuple((i - 1) * s - 2 * p + d * (k - 1) + op + 1 for i, k, s, p, d, op in geometry)
-        return tuple((i + 2 * p - d * (k - 1) - 1) // s + 1 for i, k, s, p, d, _ in geometry)
+            return tuple((i - 1) * s - p + d * (k - 1) + op + 1 for i, k, s, p, d, op in geometry)
+        return tuple((i + p - d * (k - 1) - 1) // s + 1 for i, k, s, p, d, _ in geometry)
 
     @property
     def macs(self) -> int:
@@ -66,14 +68,26 @@ class Convolution:
     def outputs(self) -> int:
         return self.x.shape[0] * self.out_channels * math.prod(self.out_space)
 
+    def without(self, zeros: tuple[tuple[int, int], ...]) -> Convolution:
+        """The same convolution, with the zeros that were padded on by an operator before it as its own padding."""
+        x = self.x
+        for axis, (before, after) in enumerate(zeros):
+            x = x.narrow(axis + 2, before, x.shape[axis + 2] - before - after)
+        both = tuple((a + c, b + d) for (a, b), (c, d) in zip(self.padding, zeros, strict=True))
+        return replace(self, x=x, padding=both)
+
 
 @dataclass(frozen=True)
 class Product:
-    """left `[*b, N, K]` @ right `[*b, K, M]`; the stacks broadcast. A bias is one addition per result."""
+    """left `[*b, N, K]` @ right `[*b, K, M]`; the stacks broadcast, and `summed` adds them up.
+
+    A bias is one addition per result.
+    """
 
     left: Tensor
     right: Tensor
     bias: bool = False
+    summed: bool = False
 
     @property
     def operands(self) -> tuple[Tensor, Tensor]:
@@ -85,12 +99,12 @@ class Product:
 
     @property
     def outputs(self) -> int:
-        return math.prod(self.stack) * self.left.shape[-2] * self.right.shape[-1]
+        return (1 if self.summed else math.prod(self.stack)) * self.left.shape[-2] * self.right.shape[-1]
 
     @property
     def macs(self) -> int:
         """Dense MACs: b · N · K · M."""
-        return self.outputs * self.left.shape[-1]
+        return math.prod(self.stack) * self.left.shape[-2] * self.left.shape[-1] * self.right.shape[-1]
 
 
 Contraction = Convolution | Product
@@ -126,7 +140,7 @@ def fanout(conv: Convolution) -> Tensor:
             conv.out_space[axis],
             conv.kernel[axis],
             conv.stride[axis],
-            conv.padding[axis],
+            conv.padding[axis][0],
             conv.dilation[axis],
             conv.transposed,
         )
@@ -147,10 +161,12 @@ def effective_convolution(counts: Tensor, conv: Convolution) -> Tensor:
         kernel = live.sum(1, keepdim=True)
     else:
         kernel = live.reshape(conv.groups, per_group, *live.shape[1:]).sum(1)
+    before = tuple(sides[0] for sides in conv.padding)
+    extra = [width for a, b in reversed(conv.padding) for width in (0, b - a)]
+    padded = torch.nn.functional.pad(counts, extra) if any(extra) else counts
     result = torch.ops.aten.convolution(
-        counts, kernel, None, conv.stride, conv.padding, conv.dilation, conv.transposed, conv.output_padding,
-        conv.groups,
-    )  # fmt: skip
+        padded, kernel, None, conv.stride, before, conv.dilation, conv.transposed, conv.output_padding, conv.groups
+    )
     return torch.round(result.flatten(1).sum(1))
 
 
@@ -182,7 +198,7 @@ def _conv(
         weight,
         bias is not None,
         _tuple(stride, size),
-        _tuple(padding, size),
+        tuple((p, p) for p in _tuple(padding, size)),
         _tuple(dilation, size),
         transposed,
         _tuple(extra, size),
@@ -221,6 +237,10 @@ def _addmm(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Contraction:
     return Product(args[1], args[2], bias=_number(kwargs.get("beta", 1)) != 0)
 
 
+def _addbmm(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Contraction:
+    return Product(args[1], args[2], bias=_number(kwargs.get("beta", 1)) != 0, summed=True)
+
+
 def _mv(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Contraction:
     return Product(args[0], args[1].unsqueeze(-1))
 
@@ -243,9 +263,7 @@ def _linear(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Contraction:
 
 def _matmul(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Contraction:
     left, right = args[:2]
-    return Product(
-        left.unsqueeze(0) if left.dim() == 1 else left, right.unsqueeze(-1) if right.dim() == 1 else right
-    )
+    return Product(left.unsqueeze(0) if left.dim() == 1 else left, right.unsqueeze(-1) if right.dim() == 1 else right)
 
 
 def _number(value: Any) -> float:
@@ -267,7 +285,7 @@ READINGS: dict[str, Reading] = {
     "addmm": _addmm,
     "_addmm_activation": _addmm,
     "baddbmm": _addmm,
-    "addbmm": _addmm,
+    "addbmm": _addbmm,
     "mv": _mv,
     "addmv": _addmv,
     "dot": _dot,
