@@ -41,7 +41,7 @@ PROVENANCE = ("scope", "evidence", "precision", "sources")
 WHOLE: tuple[Scope, ...] = ("all_in", "unstated")
 COVERED_BY_WHOLE = ("neuron_update", "neuron_update_idle", "hop", "spike_out", "spike_in")
 
-_QUANTITY = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(\S+)")
+_QUANTITY = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([^\W\d]\S*)")
 
 
 def picojoules(text: str) -> float:
@@ -485,6 +485,8 @@ def _read(path: Path) -> tuple[HardwareProfile | None, list[Problem]]:
 
 
 def _problem(document: Document, place: Place, text: str) -> Problem:
+    if place and place[-1] == "value" and place not in document.lines:
+        place = place[:-1]
     key = ".".join(map(str, place))
     return Problem(str(document.path), document.line_of(place), key, text)
 
@@ -572,6 +574,8 @@ def _explained(details: dict[str, Any]) -> tuple[Place, str]:
     if kind == "extra_forbidden":
         near = get_close_matches(str(place[-1]), _keys_beside(place), n=1)
         return place, "unknown key" + (f"; did you mean {near[0]!r}?" if near else "; extensions start with x-")
+    if kind == "too_short":
+        return place, "must not be empty"
     return place, str(details["msg"]).removeprefix("Value error, ").removeprefix("Input ")
 
 

@@ -54,8 +54,10 @@ class Row:
 
     @property
     def energy_pj(self) -> float | None:
-        """The sum of the known terms; null where nothing could be priced."""
+        """The sum of the known terms; null where nothing that was done could be priced."""
         known = [value for value in self.terms.values() if value is not None]
+        if self.unpriced and not any(known):
+            return None
         return sum(known) if known else None
 
 
@@ -313,14 +315,12 @@ class _Pricer:
 
     def _elementwise(self, line: Line) -> Row:
         energy, counts = self.hardware.energy, line.counts
-        priced = _priced(
-            {
-                "add": (counts.adds, self.hardware.add),
-                "mul": (counts.muls, energy.mul),
-                "compare": (counts.compares, energy.compare),
-                line.op: (0.0 if counts.elementwise else line.elements, None),
-            }
-        )
+        work = {
+            "add": (counts.adds, self.hardware.add),
+            "mul": (counts.muls, energy.mul),
+            "compare": (counts.compares, energy.compare),
+        }
+        priced = _priced(work if counts.elementwise else {line.op: (line.elements, None)})
         return Row(
             line.layer, line.op, line.index, line.category,
             macs=counts.macs, terms={"elementwise": priced.pj}, unpriced=priced.unpriced,
