@@ -148,10 +148,10 @@ class EnergyReport:
         return twins.dense_run(self.activity, self.hardware)
 
     @property
-    def energy_range_pj(self) -> tuple[float | None, float | None]:
-        """The energy if no neuron ever fired, and if all fired at each step: where the figure can lie at all."""
+    def energy_range_pj(self) -> tuple[float, float]:
+        """What could be priced if no neuron ever fired, and if all fired at each step: where the figure can lie."""
         silent, firing = (self._again(make(self.activity)) for make in (twins.all_silent, twins.all_firing))
-        return silent.energy_pj, firing.energy_pj
+        return silent.energy_pj or 0.0, firing.energy_pj or 0.0
 
     @property
     def spikes_per_synapse(self) -> float | None:
