@@ -67,6 +67,11 @@ def run_file(tmp_path: Path, activity: Activity) -> Path:
 
 
 @pytest.fixture
+def hostile_names() -> tuple[str, ...]:
+    return HOSTILE_NAMES
+
+
+@pytest.fixture
 def hostile_activity() -> Activity:
     """The same run whose layers have names that break careless formats."""
     names = itertools.cycle(HOSTILE_NAMES)
@@ -100,8 +105,8 @@ def _block(name: str, firing: int, extra: int, seed: int) -> Activity:
         ),
         _matmul("block.0.attn", 0, spikes, ["block.0.attn.q_lif", "block.0.attn.k_lif"]),
         _matmul("block.0.attn", 1, spikes // 2, ["block.0.attn.q_lif", "block.0.attn.v_lif"]),
-        _op("block.0.attn.proj_linear", "linear", "spikes", everything // steps, spikes // steps // 2, TOKENS * WIDTH**2,
-            ["block.0.attn.attn_lif"]),
+        _op("block.0.attn.proj_linear", "linear", "spikes", everything // steps, spikes // steps // 2,
+            TOKENS * WIDTH**2, ["block.0.attn.attn_lif"]),
         _op("block.0.mlp.fc1_linear", "linear", "spikes", everything // steps, spikes // steps, TOKENS * WIDTH * HIDDEN,
             ["patch_embed.rpe_lif"], levels=2, doubles=spikes // 8),
         _op("block.0.mlp.fc2_linear", "linear", "spikes", 2 * everything // steps, spikes // steps,
@@ -174,8 +179,8 @@ def _matmul(layer: str, index: int, events: int, fed_by: list[str]) -> OpRecord:
     dense = SAMPLES * T * TOKENS**2 * WIDTH
     elements = SAMPLES * T * TOKENS * WIDTH
     part = Part(
-        kind="spikes", elements=elements, nonzero=events // 2, level_sum=events // 2, dense_macs=dense, valid_macs=dense,
-        events=events, by_value=events, effective=events, left=2 * events, right=3 * events,
+        kind="spikes", elements=elements, nonzero=events // 2, level_sum=events // 2, dense_macs=dense,
+        valid_macs=dense, events=events, by_value=events, effective=events, left=2 * events, right=3 * events,
     )  # fmt: skip
     operands = [
         Operand(role="data", quantum=1.0, levels=1, fed_by=[name], histogram=[elements - events // 2, events // 2])

@@ -30,7 +30,8 @@ def methods(reports: Sequence[EnergyReport]) -> str:
     activity, convention = report.activity, report.convention
     return " ".join(
         [
-            rf"Operations were counted with snnprof {__version__}~\cite{{snnprof}} {escaped(_what(activity))}.",
+            rf"Operations of {_model(activity)} were counted with snnprof {__version__}~\cite{{snnprof}}",
+            f"on {escaped(_data(activity))}.",
             f"The convention is {escaped(convention.id)}: {escaped(convention.title)} ({escaped(convention.source)}).",
             *(_price_sentence(report.hardware) for report in reports),
             *_caveats(activity),
@@ -56,19 +57,32 @@ def bibtex(reports: Sequence[EnergyReport]) -> Iterable[str]:
     yield SOFTWARE
     name = reports[0].activity.run.model.name
     if catalogue.is_known(name):
-        yield catalogue.entry(name).paper.bibtex.strip()
+        yield _paper_bibtex(name)
     sources = {source.id: source for report in reports for source in report.hardware.sources}
     yield from map(_entry, sources.values())
 
 
-def _what(activity: Activity) -> str:
-    run = activity.run
-    data, samples, steps = run.data, activity.samples, run.timesteps
-    what = f"while {run.model.source or run.model.name or 'the model'} ran on"
-    number = "" if samples is None else f" {samples}" + (f" of {data.total}" if data.total else "") + " samples of"
-    details = [f"T = {steps}" if steps else "", f"seed {run.seed}" if run.seed is not None else ""]
+def _model(activity: Activity) -> str:
+    model = activity.run.model
+    name = escaped(model.source or model.name or "the model")
+    return rf"{name}~\cite{{{_key(_paper_bibtex(model.name))}}}" if catalogue.is_known(model.name) else name
+
+
+def _paper_bibtex(name: str) -> str:
+    return catalogue.entry(name).paper.bibtex.strip()
+
+
+def _key(bibtex: str) -> str:
+    return bibtex.partition("{")[2].partition(",")[0].strip()
+
+
+def _data(activity: Activity) -> str:
+    run, samples = activity.run, activity.samples
+    of = f" of {run.data.total}" if run.data.total else ""
+    number = "" if samples is None else f"{samples}{of} samples of "
+    details = [f"T = {run.timesteps}" if run.timesteps else "", "" if run.seed is None else f"seed {run.seed}"]
     tail = ", ".join(filter(None, details))
-    return f"{what}{number} {data.source or 'user data'}" + (f" ({tail})" if tail else "")
+    return f"{number}{run.data.source or 'user data'}" + (f" ({tail})" if tail else "")
 
 
 def _price_sentence(hardware: HardwareProfile) -> str:

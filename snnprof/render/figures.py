@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 ONE_COLUMN, TWO_COLUMNS = 3.5, 7.16
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
-HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++", "oooo", "----")
+HATCHES = ("", "///", "\\\\\\", "xxx", "---", "|||", "+++", "//")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 SUFFIXES = (".pdf", ".svg", ".png")
 _METADATA: Mapping[str, dict[str, None]] = {
@@ -36,7 +37,8 @@ class Bars:
     """Stacked horizontal bars of one panel.
 
     Attributes:
-        stacks: for each part of the stack, one value per label.
+        stacks: for each part of the stack, one value per label; the same parts, in the same order, in each panel, so
+            that a part has one colour in all figures.
     """
 
     title: str
@@ -48,7 +50,7 @@ class Bars:
 def stacked_bars(panels: Sequence[Bars]) -> Figure:
     """One panel for each of several machines, the same rows in each."""
     rows = len(panels[0].labels)
-    names = list(dict.fromkeys(name for panel in panels for name in panel.stacks))
+    names = list(panels[0].stacks)
     with _styled():
         figure = _figure(TWO_COLUMNS, 0.85 + _ROW_HEIGHT * rows)
         axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
@@ -63,16 +65,21 @@ def stacked_bars(panels: Sequence[Bars]) -> Figure:
 def _stack(axis: Axes, panel: Bars, names: Sequence[str]) -> None:
     left = [0.0] * len(panel.labels)
     for position, name in enumerate(names):
-        values = panel.stacks.get(name)
-        if values is None:
+        values = panel.stacks[name]
+        if not any(values):
             continue
         axis.barh(
             range(len(left)), values, left=left, height=0.72, label=name, color=_of(PALETTE, position),
             hatch=_of(HATCHES, position), edgecolor="#222222", linewidth=0.3,
         )  # fmt: skip
         left = [a + b for a, b in zip(left, values, strict=True)]
+    longest = max(left, default=0.0)
+    axis.set_xlim(0, 1.05 * longest or 1.0)
+    if not longest:
+        axis.text(0.5, 0.5, "no work with a price", ha="center", va="center", transform=axis.transAxes)
     axis.set_title(_short(panel.title))
     axis.set_xlabel(panel.axis)
+    axis.tick_params(axis="y", length=0)
     axis.locator_params(axis="x", nbins=5)
     axis.grid(axis="x")
 
@@ -102,7 +109,7 @@ class Levels:
 def row_values(levels: Levels) -> Figure:
     """A bar per row with its number; unknown rows say so."""
     with _styled():
-        figure = _figure(ONE_COLUMN, 0.6 + _ROW_HEIGHT * len(levels.labels))
+        figure = _figure(_width(levels.labels), 0.6 + _ROW_HEIGHT * len(levels.labels))
         axis = figure.subplots()
         known = [0.0 if value is None else value for value in levels.values]
         order = list(dict.fromkeys(levels.groups))
@@ -136,7 +143,7 @@ def heat_map(grid: Grid) -> Figure:
     """Rows × columns in a palette that stays ordered in grey."""
     with _styled():
         width = ONE_COLUMN if len(grid.columns) <= 8 else TWO_COLUMNS
-        figure = _figure(width, 0.7 + _ROW_HEIGHT * len(grid.rows))
+        figure = _figure(max(width, _width(grid.rows)), 0.7 + _ROW_HEIGHT * len(grid.rows))
         axis = figure.subplots()
         image = axis.imshow(grid.values, aspect="auto", cmap="cividis", vmin=0, interpolation="nearest")
         _rows_axis(axis, grid.rows)
@@ -166,8 +173,10 @@ def lines(series: Sequence[Line], x_axis: str, y_axis: str, log_y: bool = False)
                 markersize=3.5, linewidth=0.9, linestyle=_of(("-", "--", "-.", ":"), position // len(PALETTE)),
             )  # fmt: skip
         _frame(axis, x_axis, y_axis)
+        axis.locator_params(axis="x", integer=True)
         if log_y:
             axis.set_yscale("log")
+            _plain_decades(axis.yaxis)
         figure.legend(loc="outside right upper")
     return figure
 
@@ -199,6 +208,7 @@ def points(marks: Sequence[Point], x_axis: str, y_axis: str) -> Figure:
         smallest, largest = min(mark.x for mark in marks), max(mark.x for mark in marks)
         if smallest > 0 and largest > 20 * smallest:
             axis.set_xscale("log")
+            _plain_decades(axis.xaxis)
         axis.margins(0.08)
         _frame(axis, x_axis, y_axis)
         figure.legend(loc="outside right upper")
@@ -243,6 +253,11 @@ def _figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
+def _width(labels: Sequence[str]) -> float:
+    """Long names leave a narrow figure no room for its bars."""
+    return ONE_COLUMN if max(map(len, labels), default=0) <= 26 else TWO_COLUMNS
+
+
 def _rows_axis(axis: Axes, labels: Sequence[str]) -> None:
     axis.set_yticks(range(len(labels)), [_short(label) for label in labels])
     axis.set_ylim(len(labels) - 0.5, -0.5)
@@ -253,6 +268,16 @@ def _frame(axis: Axes, x_axis: str, y_axis: str) -> None:
     axis.set_xlabel(x_axis)
     axis.set_ylabel(y_axis)
     axis.grid(True)
+
+
+def _plain_decades(axis: Axis) -> None:
+    """Numbers such as 0.01 instead of powers in mathematical type, which names with $ or _ must not be set in."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1.0,) if high > 50 * low else (1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _changes(groups: Sequence[str]) -> list[int]:

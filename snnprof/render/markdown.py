@@ -14,7 +14,7 @@ def render(document: Document) -> str:
     if document.facts:
         parts.append("\n".join(f"- **{escaped(label)}**: {escaped(text)}" for label, text in document.facts))
     if document.notes:
-        parts.append("\n".join(f"- ⚠ {escaped(note)}" for note in document.notes))
+        parts.append("\n".join(f"- Note: {escaped(note)}" for note in document.notes))
     return "\n\n".join(parts) + "\n"
 
 

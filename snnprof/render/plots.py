@@ -44,7 +44,7 @@ def energy(reports: Sequence[EnergyReport], by: By) -> Figure:
                 title=f"{id}{', lower bound' if report.lower_bound else ''}",
                 axis=f"energy per inference ({unit})",
                 labels=tuple(_label(group.name, group.op, by) for group in groups),
-                stacks={name: values for name, values in stacks.items() if any(values)},
+                stacks=stacks,
             )
         )
     return stacked_bars(panels)
@@ -61,7 +61,7 @@ def rates(activity: Activity) -> Figure:
         raise SnnprofError("there are no firing rates to plot: the run saw no spiking neuron")
     return row_values(
         Levels(
-            axis="firing rate (spikes per neuron and step)",
+            axis="spikes per neuron and step",
             labels=tuple(neuron.layer or ROOT for neuron in neurons),
             groups=tuple(block_of(activity, neuron.layer) for neuron in neurons),
             values=tuple(neuron.rate for neuron in neurons),

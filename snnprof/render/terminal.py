@@ -15,7 +15,7 @@ from snnprof.render.table import Column, Document, Table, sections
 
 UNLIMITED = 100_000
 _GAP = 3  # padding on both sides and the blank that stands for a rule
-_SHORTEST_NAME = 12
+_SHORTEST_NAME = 20
 
 
 def render(document: Document, width: int | None = None, colour: bool = False) -> str:
@@ -117,14 +117,14 @@ def _name_width(
 
 
 def shortened(text: str, width: int) -> str:
-    """The text with its middle left out.
+    """The text with some of its middle left out; the end of a layer's path says more than its beginning.
 
-    >>> shortened("block.0.attention.query", 13)
-    'block.….query'
+    >>> shortened("block.0.attention.query", 16)
+    'blo…ention.query'
     """
     if cell_len(text) <= width:
         return text
-    head = (width - 1) // 2
+    head = (width - 1) // 4
     return text[:head] + "…" + text[len(text) - (width - 1 - head) :]
 
 

@@ -1,0 +1,122 @@
+"""Figures: the same bytes twice, fonts embedded, labels that neither overlap nor leave the page."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
+
+from snnprof.activity import Activity
+from snnprof.compare import Entry
+from snnprof.errors import SnnprofError
+from snnprof.pricing import price
+from snnprof.render import plots
+from snnprof.render.figures import SUFFIXES, encoded, inline_svg
+from snnprof.workload import catalogue
+
+KINDS: dict[str, Callable[[Activity], Figure]] = {
+    "energy": lambda a: plots.energy([price(a, "cmos45-fp32"), price(a, "rolls-77fj")], "layer"),
+    "rates": plots.rates,
+    "timesteps": plots.timesteps,
+    "attention": plots.attention,
+    "tradeoff": lambda a: plots.tradeoff(
+        [Entry("run", runs=((price(a),),)), *(Entry(row.title, published=row) for row in published())]
+    ),
+}
+
+
+def published() -> list[catalogue.Published]:
+    return [row for row in catalogue.published().values() if row.accuracy and row.energy_mj][:6]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_bytes_twice(kind: str, suffix: str, activity: Activity) -> None:
+    first, second = (encoded(KINDS[kind](activity), suffix) for _ in range(2))
+    assert first == second
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_labels_neither_overlap_nor_leave_the_page(
+    kind: str, hostile_activity: Activity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figure = KINDS[kind](hostile_activity)
+    boxes = drawn_texts(figure, monkeypatch)
+    assert boxes
+    for text, box in boxes:
+        assert box.x0 >= -1, text
+        assert box.y0 >= -1, text
+        assert box.x1 <= figure.bbox.x1 + 1, text
+        assert box.y1 <= figure.bbox.y1 + 1, text
+    for (one, a), (other, b) in itertools.combinations(boxes, 2):
+        assert not a.padded(-1).overlaps(b.padded(-1)), (one, other)
+
+
+def drawn_texts(figure: Figure, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Bbox]]:
+    """Text and extent of all that is really drawn; ticks outside the axes exist, but are not."""
+    seen: dict[int, Text] = {}
+    draw = Text.draw
+
+    def noting(self: Text, renderer: Any, *args: Any, **kwargs: Any) -> None:
+        seen[id(self)] = self
+        draw(self, renderer, *args, **kwargs)
+
+    monkeypatch.setattr(Text, "draw", noting)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    shown = [text for text in seen.values() if text.get_visible() and text.get_text().strip()]
+    return [(text.get_text(), text.get_window_extent(canvas.get_renderer())) for text in shown]
+
+
+def test_fonts_are_embedded_as_outlines(activity: Activity) -> None:
+    content = encoded(plots.rates(activity), ".pdf")
+    assert b"/FontFile2" in content
+    assert b"/Type3" not in content
+
+
+def test_text_in_svg_stays_text_and_is_escaped(hostile_activity: Activity) -> None:
+    svg = inline_svg(plots.rates(hostile_activity))
+    assert svg.startswith("<svg")
+    assert "<text" in svg
+    assert "<script" not in svg
+
+
+def test_no_global_state_of_matplotlib_is_touched(activity: Activity) -> None:
+    import matplotlib
+
+    before = dict(matplotlib.rcParams)
+    encoded(plots.rates(activity), ".png")
+    assert dict(matplotlib.rcParams) == before
+    code = "import sys, snnprof.render.plots; assert 'matplotlib.pyplot' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_one_colour_per_term_whatever_else_is_drawn(activity: Activity) -> None:
+    without_spikes = activity.model_copy(update={"ops": activity.ops[:1], "blocks": []})
+    colours = [_colour(plots.energy([price(a)], "layer"), "multiply-accumulates") for a in (activity, without_spikes)]
+    assert colours[0] == colours[1]
+
+
+def _colour(figure: Figure, name: str) -> tuple[float, ...]:
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    return tuple(dict(zip(labels, handles, strict=True))[name][0].get_facecolor())
+
+
+def test_what_cannot_be_drawn_is_said(activity: Activity) -> None:
+    untold = [n.model_copy(update={"spikes_per_step": []}) for n in activity.neurons]
+    with pytest.raises(SnnprofError, match="time steps"):
+        plots.timesteps(activity.model_copy(update={"neurons": untold}))
+    with pytest.raises(SnnprofError, match="no spiking neuron"):
+        plots.rates(activity.model_copy(update={"neurons": []}))
+    with pytest.raises(SnnprofError, match="no histogram"):
+        plots.attention(activity.model_copy(update={"ops": activity.ops[:1]}))
+    with pytest.raises(SnnprofError, match="no side has both"):
+        plots.tradeoff([Entry("run", runs=((price(activity.model_copy(update={"accuracy": None})),),))])
