@@ -247,8 +247,11 @@ class Accuracy(_Record):
 
 
 class ModelFacts(_Record):
+    """Which model ran. `title` is what it is called in tables and figures, a reconstruction by that word."""
+
     source: str = ""
     name: str = ""
+    title: str = ""
     preset: str | None = None
     parameters: int = 0
     parameters_used: int = 0

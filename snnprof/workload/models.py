@@ -120,9 +120,11 @@ def _known(
         checkpoints.load_into(module, weights, f"{name}:{preset_name}", _preset_hint(entry, weights))
     steps = settings.get("timesteps")
     note = _read_off_note(preset_name, read_off) if weights else _random_note(seed, shipped is not None)
+    notes = [entry.note if entry.reconstruction else None, note]
+    facts = _facts(module, spec, weights, "; ".join(filter(None, notes)) or None, name, preset_name)
     return LoadedModel(
         module=module.eval(),
-        facts=_facts(module, spec, weights, note, name, preset_name),
+        facts=facts.model_copy(update={"title": f"{entry.title} {preset_name}"}),
         timesteps=steps,
         layout=entry.layout,
         input_shape=preset.sample_shape(steps),
