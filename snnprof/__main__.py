@@ -23,11 +23,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments or os.environ.get("SNNPROF_DEBUG", "0") not in ("", "0")
     try:
-        return _run([argument for argument in arguments if argument != "--debug"])
+        status = _run([argument for argument in arguments if argument != "--debug"])
     except BaseException as error:
         if debug and not isinstance(error, SystemExit):
             traceback.print_exc()
         return _explained(error, debug)
+    if status == INTERRUPTED:  # typer has taken the KeyboardInterrupt
+        _say("interrupted")
+    return status
 
 
 def _run(arguments: list[str]) -> int:
@@ -47,6 +50,9 @@ def _explained(error: BaseException, debug: bool) -> int:
     if isinstance(error, SnnprofError):
         _say(f"error: {error}", f"hint: {error.hint}" if error.hint else "")
         return error.exit_code
+    if type(error).__name__ == "NoArgsIsHelpError":
+        _say(str(error))
+        return USAGE
     if hasattr(error, "format_message"):  # typer's usage errors, whose base class it does not export
         _say(f"error: {_sentence(error.format_message())}", f"hint: see '{_command_path(error)} --help'")
         return USAGE

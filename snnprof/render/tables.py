@@ -210,7 +210,9 @@ def _figures(reports: list[EnergyReport]) -> tuple[tuple[str, str], ...]:
     from snnprof.render.figures import inline_svg
     from snnprof.render.plots import energy, rates
 
-    drawn = [("Energy per inference", energy(reports, "block"))]
+    drawn = []
+    if any(report.energy_pj for report in reports):
+        drawn.append(("Energy per inference", energy(reports, "block")))
     if reports[0].activity.neurons:
         drawn.append(("Firing rates", rates(reports[0].activity)))
     return tuple((title, inline_svg(figure)) for title, figure in drawn)

@@ -1,0 +1,111 @@
+"""The error boundary: every way to end, inside a process and in a few of their own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from snnprof.__main__ import main
+from snnprof.errors import CheckFailed, SnnprofError
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (SnnprofError("no such thing", hint="look again"), 2, "error: no such thing\nhint: look again\n"),
+        (SnnprofError("no such thing"), 2, "error: no such thing\n"),
+        (CheckFailed("too much"), 1, "error: too much\n"),
+        (KeyboardInterrupt(), 130, "interrupted\n"),
+    ],
+)
+def test_exit_statuses(
+    error: BaseException, status: int, said: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raising(error, monkeypatch)
+    assert main(["env"]) == status
+    assert capsys.readouterr() == ("", said)
+
+
+def test_a_bug_is_called_one(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    raising(ZeroDivisionError("division by zero"), monkeypatch)
+    assert main(["env"]) == 70
+    _, err = capsys.readouterr()
+    assert err.startswith("error: internal error: ZeroDivisionError: division by zero\nhint: this is a bug")
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("how", ["--debug", "SNNPROF_DEBUG"])
+def test_debug_shows_the_traceback(how: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    raising(SnnprofError("no such thing"), monkeypatch)
+    if how == "SNNPROF_DEBUG":
+        monkeypatch.setenv(how, "1")
+    assert main(["env"] + (["--debug"] if how == "--debug" else [])) == 2
+    _, err = capsys.readouterr()
+    assert "Traceback" in err
+    assert err.endswith("error: no such thing\n")
+
+
+def raising(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr("snnprof.cli.output.write", fail)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["reprot"], "error: no such command 'reprot'"),
+        (["hardware", "shw"], "error: no such command 'shw'"),
+        (["report"], "error: missing argument 'RUN.json'"),
+    ],
+)
+def test_usage_errors(arguments: list[str], said: str, capsys: Capture) -> None:
+    assert main(arguments) == 2
+    _, err = capsys.readouterr()
+    assert said in err
+    assert "hint: see 'snnprof" in err
+
+
+def test_no_arguments_show_the_help(capsys: Capture) -> None:
+    assert main([]) == 2
+    assert "Usage: snnprof" in "".join(capsys.readouterr())
+
+
+def process(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "snnprof", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, **options)  # type: ignore[call-overload,no-any-return]
+
+
+def test_a_broken_pipe_is_quiet() -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m snnprof hardware list | head -c 1; exit ${{PIPESTATUS[0]}}"],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.stderr == ""
+    assert done.returncode == 0
+
+
+def test_a_terminal_that_knows_no_unicode(run_file: Path) -> None:
+    import os
+
+    env = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    done = process("report", str(run_file), env=env)
+    assert done.returncode == 0
+    assert "cmos45-fp32 (nJ)" in done.stdout
+    assert done.stderr == ""
+
+
+def test_a_pipe_has_no_colour_and_cuts_nothing(hostile_activity, hostile_names, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    import os
+
+    hostile_activity.save(tmp_path / "run.json")
+    done = process("report", str(tmp_path / "run.json"), env={**os.environ, "COLUMNS": "40"})
+    assert "\x1b" not in done.stdout
+    assert "…" not in done.stdout
+    assert all(name in done.stdout for name in hostile_names)

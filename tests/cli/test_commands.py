@@ -1,0 +1,336 @@
+"""Every command from the inside of one process: results, refusals, exit statuses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from snnprof.__main__ import main
+from snnprof.activity import Activity, Uncounted
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def fails(capsys: Capture) -> Callable[..., str]:
+    """Runs a command that must be refused; what it said on stderr."""
+
+    def run(*arguments: str, status: int = 2) -> str:
+        assert main(arguments) == status
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.startswith("error: ")
+        assert "Traceback" not in err
+        return err
+
+    return run
+
+
+def ok(capsys: Capture, *arguments: object) -> str:
+    assert main([str(argument) for argument in arguments]) == 0, capsys.readouterr().err
+    return capsys.readouterr().out
+
+
+# -- report ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["table", "json", "csv", "markdown", "latex", "html"])
+def test_report_in_every_format(form: str, run_file: Path, capsys: Capture) -> None:
+    assert ok(capsys, "report", run_file, "--format", form)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "start"), [("json", "{"), ("csv", "block,"), ("md", "### "), ("tex", "% "), ("html", "<!doctype")]
+)
+def test_the_suffix_decides_the_format(
+    suffix: str, start: str, run_file: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    target = tmp_path / f"report.{suffix}"
+    assert main(["report", str(run_file), "--output", str(target)]) == 0
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", f"wrote {target}\n")
+    assert target.read_text(encoding="utf-8").startswith(start)
+
+
+def test_a_latex_table_says_how_it_was_made(run_file: Path, capsys: Capture) -> None:
+    assert f"% snnprof report {run_file} --format latex" in ok(capsys, "report", run_file, "--format", "latex")
+
+
+def test_hardware_and_convention_can_be_chosen(run_file: Path, capsys: Capture) -> None:
+    text = ok(capsys, "report", run_file, "--hardware", "cmos45-int8", "--convention", "spikformer", "-f", "json")
+    content = json.loads(text)
+    assert [h["id"] for h in content["hardware"]] == ["cmos45-int8"]
+    assert content["convention"]["id"] == "spikformer"
+    assert "energy_pj" in content["rows"][0]
+
+
+def test_an_existing_file_is_never_overwritten(run_file: Path, fails: Callable[..., str]) -> None:
+    before = run_file.read_bytes()
+    err = fails("report", str(run_file), "--output", str(run_file))
+    assert "exists" in err
+    assert "hint: overwrite it with --force" in err
+    assert run_file.read_bytes() == before
+
+
+def test_force_overwrites(run_file: Path, tmp_path: Path, capsys: Capture) -> None:
+    target = tmp_path / "t.csv"
+    target.write_text("old")
+    ok(capsys, "report", run_file, "-o", target, "--force")
+    assert target.read_text().startswith("block,")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--output", "nowhere/t.csv"], "the folder nowhere does not exist"),
+        (["--output", "t.docx"], "cannot tell a format from '.docx'"),
+        (["--output", "t.csv", "--format", "latex"], "--format latex contradicts --output t.csv"),
+        (["--format", "xml"], "unknown format 'xml'"),
+        (["--by", "colour"], "unknown grouping 'colour'"),
+        (["--hardware", "loihi3"], "unknown hardware profile 'loihi3'"),
+        (["--convention", "exakt"], "hint: did you mean 'exact'?"),
+        (["--latency", "-1"], "--latency must be a positive number"),
+        (["--latency", "nan"], "--latency must be a positive number"),
+        (["--nonsense"], "no such option: --nonsense"),
+    ],
+)
+def test_bad_arguments_of_report(
+    arguments: list[str], said: str, run_file: Path, fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(run_file.parent)
+    assert said in fails("report", str(run_file), *arguments)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "cannot read run file"),
+        ("", "not valid JSON"),
+        ("[1, 2]", "it has no schema"),
+        ('{"schema": "snnprof.activity/99"}', "has schema 'snnprof.activity/99'"),
+        ('{"schema": "snnprof.activity/0", "ops": 3}', "ops: "),
+    ],
+)
+def test_bad_run_files(content: str | None, said: str, tmp_path: Path, fails: Callable[..., str]) -> None:
+    path = tmp_path / "bad.json"
+    if content is not None:
+        path.write_text(content)
+    assert said in fails("report", str(path))
+
+
+def test_a_run_without_samples_shows_totals(activity: Activity, tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "run.json"
+    activity.model_copy(update={"samples": None, "accuracy": None, "blocks": []}).save(path)
+    text = ok(capsys, "report", path)
+    assert "over the whole run (samples not told)" in text
+    assert "samples – of 360" in text
+
+
+def test_an_empty_run_can_be_shown(tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "run.json"
+    Activity().save(path)
+    for form in ("table", "json", "csv", "markdown", "latex", "html"):
+        assert ok(capsys, "report", path, "--format", form)
+
+
+# -- compare ---------------------------------------------------------------------------------------------------
+
+
+def test_compare_prints_sides_ratios_and_what_differs(
+    activity_maker: Callable[..., Activity], tmp_path: Path, capsys: Capture
+) -> None:
+    for name, firing in (("a", 4), ("b", 2)):
+        activity_maker(name, firing=firing).save(tmp_path / f"{name}.json")
+    names = [tmp_path / "a.json", tmp_path / "b.json", "paper:ssa_bin-bin-cifar10"]
+    text = ok(capsys, "compare", *names, "--by", "block")
+    for part in ("a:digits", "b:digits", "SSA_Bin (published)", "saves", "published rows count", "block.0"):
+        assert part in text
+    content = json.loads(ok(capsys, "compare", *names, "-f", "json"))
+    assert content["schema"] == "snnprof.comparison/0"
+    assert [side["name"] for side in content["sides"]] == ["a:digits", "b:digits", "SSA_Bin (published)"]
+    for layout in ("main", "ablation"):
+        assert "Method" in ok(capsys, "compare", *names, "--layout-of", layout, "-f", "latex")
+
+
+def test_the_regression_gate(activity_maker: Callable[..., Activity], tmp_path: Path, capsys: Capture) -> None:
+    for name, firing in (("a", 2), ("b", 4)):
+        activity_maker("net", firing=firing).save(tmp_path / f"{name}.json")
+    files = [str(tmp_path / f"{name}.json") for name in "ab"]
+    assert main(["compare", *files, "--fail-over", "200%"]) == 0
+    capsys.readouterr()
+    assert main(["compare", *files, "--fail-over", "5%"]) == 1
+    out, err = capsys.readouterr()
+    assert "Relative to" in out, "the comparison is printed all the same"
+    assert err.startswith("error: SOPs of")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nothing.json"], "there is no run file nothing.json"),
+        (["spikforner"], "hint: did you mean 'spikformer'"),
+        (["spikformer:9-999"], "unknown preset of spikformer '9-999'"),
+        (["paper:nothing"], "unknown published row 'nothing'"),
+        (["paper:ssa_bin-bin-cifar10", "--baseline", "x"], "unknown baseline 'x'"),
+        (["paper:ssa_bin-bin-cifar10", "--fail-over", "much"], "--fail-over needs a percentage"),
+        (["paper:ssa_bin-bin-cifar10", "--layout-of", "big"], "unknown layout 'big'"),
+        ([], "missing argument"),
+    ],
+)
+def test_bad_arguments_of_compare(arguments: list[str], said: str, fails: Callable[..., str]) -> None:
+    assert said in fails("compare", *arguments)
+
+
+# -- plot ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", ["pdf", "svg", "png"])
+def test_plot(suffix: str, run_file: Path, capsys: Capture) -> None:
+    target = run_file.with_name(f"rates.{suffix}")
+    ok(capsys, "plot", run_file, "--kind", "rates", "--output", target)
+    assert target.stat().st_size > 1000
+
+
+def test_plot_names_its_file(run_file: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(run_file.parent)
+    ok(capsys, "plot", "run.json", "--kind", "timesteps")
+    assert (run_file.parent / "run-timesteps.pdf").read_bytes().startswith(b"%PDF")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["RUN", "--kind", "pie"], "unknown kind of figure 'pie'"),
+        (["RUN", "--kind", "rates", "-o", "x.docx"], "--output must end in .pdf, .svg, .png"),
+        (["RUN", "RUN", "--kind", "rates"], "draws one run, not 2"),
+        (["paper:ssa_bin-bin-cifar10", "--kind", "rates"], "a published row has no layers"),
+        (["RUN"], "missing option '--kind'"),
+    ],
+)
+def test_bad_arguments_of_plot(
+    arguments: list[str], said: str, run_file: Path, fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(run_file.parent)
+    assert said in fails("plot", *[str(run_file) if a == "RUN" else a for a in arguments])
+    assert sorted(p.name for p in run_file.parent.iterdir()) == ["run.json"]
+
+
+# -- the catalogues, cite, env ---------------------------------------------------------------------------------
+
+
+def test_hardware(capsys: Capture, tmp_path: Path) -> None:
+    listed = ok(capsys, "hardware", "list")
+    assert "cmos45-fp32" in listed
+    assert "loihi2: no prices" in listed
+    shown = ok(capsys, "hardware", "show", "rolls-77fj")
+    assert "0.077" in shown
+    assert "10.3389/fnins.2015.00141" in shown
+    assert json.loads(ok(capsys, "hardware", "show", "rolls-77fj", "-f", "json"))["profile"]["id"] == "rolls-77fj"
+
+
+def test_hardware_check(tmp_path: Path, capsys: Capture, fails: Callable[..., str]) -> None:
+    profile = Path(__file__).parents[2] / "hardware_profiles" / "cmos45-fp32.yaml"
+    assert "no problems" in ok(capsys, "hardware", "check", profile)
+    path = tmp_path / "mine.yaml"
+    path.write_text("id: mine\n")
+    assert "mine.yaml" in fails("hardware", "check", str(path))
+    assert "nowhere.yaml" in fails("hardware", "check", "nowhere.yaml")
+
+
+def test_models(capsys: Capture, fails: Callable[..., str]) -> None:
+    assert "spikformer:4-384-cifar10" in ok(capsys, "models", "list")
+    shown = ok(capsys, "models", "show", "saformer")
+    assert "reconstruction" in shown
+    assert "unknown model 'spikfomer'" in fails("models", "show", "spikfomer")
+
+
+def test_cite(run_file: Path, capsys: Capture) -> None:
+    text = ok(capsys, "cite", run_file, "--hardware", "cmos45-fp32")
+    assert "@misc{horowitz2014" in text
+    assert "@software{snnprof" in text
+
+
+def test_version(capsys: Capture) -> None:
+    from snnprof import __version__
+
+    assert ok(capsys, "--version") == f"snnprof {__version__}\n"
+
+
+# -- profile: what is refused before torch loads ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--model", "spikforner"], "hint: did you mean 'spikformer'"),
+        (["--model", "spikformer:huge"], "unknown preset of spikformer 'huge'"),
+        (["--model", "spikformer", "--set", "depth"], "--set needs KEY=VALUE, not 'depth'"),
+        (["--model", "spikformer", "--checkpoint", "none.pt"], "there is no file none.pt"),
+        (["--model", "spikformer", "--resume", "none.json"], "there is no file none.json"),
+        (["--model", "spikformer", "--hardware", "loihi2"], "loihi2"),
+        (["--model", "spikformer", "--layout", "sideways"], "unknown layout 'sideways'"),
+        (["--model", "spikformer", "--input", "odd"], "unknown input 'odd'"),
+        (["--model", "spikformer", "--format", "html"], "unknown format 'html'"),
+        (["--model", "spikformer", "--until-ci", "0"], "--until-ci must be a percentage"),
+        (["--model", "spikformer", "--samples", "0"], "--samples"),
+        (["--model", "spikformer", "--output", "nowhere/run.json"], "the folder nowhere does not exist"),
+        (["--model", "spikformer", "--output", "-"], "it cannot be stdout"),
+        ([], "missing option '--model'"),
+    ],
+)
+def test_profile_refuses_before_it_runs(
+    arguments: list[str], said: str, fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("snnprof.cli.profile._run", lambda asked: pytest.fail("it ran"))
+    assert said in fails("profile", *arguments)
+
+
+def test_profile_writes_the_run_and_prints_the_report(
+    activity: Activity, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = {}
+
+    def run(asked: object) -> Activity:
+        seen["asked"] = asked
+        return activity
+
+    monkeypatch.setattr("snnprof.cli.profile._run", run)
+    path = tmp_path / "run.json"
+    arguments = [
+        "profile",
+        "--model",
+        "spikformer",
+        "--set",
+        "depth=1",
+        "--samples",
+        "20",
+        "-o",
+        str(path),
+        "-f",
+        "json",
+    ]
+    assert main(arguments) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["samples"] == 20
+    assert err == f"wrote {path}\n"
+    assert Activity.load(path) == activity
+    asked = seen["asked"]
+    assert (asked.model, asked.settings, asked.samples) == ("spikformer", (("depth", "1"),), 20)  # type: ignore[attr-defined]
+    assert asked.argv == tuple(arguments)  # type: ignore[attr-defined]
+
+
+def test_strict_judges_what_was_not_counted(
+    activity: Activity, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("snnprof.cli.profile._run", lambda asked: activity)
+    assert main(["profile", "--model", "spikformer", "--strict"]) == 0
+    missed = activity.model_copy(update={"uncounted": [Uncounted(layer="fft", op="fft_c2c", calls=3)]})
+    monkeypatch.setattr("snnprof.cli.profile._run", lambda asked: missed)
+    capsys.readouterr()
+    assert main(["profile", "--model", "spikformer", "--strict"]) == 1
+    out, err = capsys.readouterr()
+    assert out
+    assert "error: --strict: not counted: fft_c2c in fft" in err
