@@ -173,7 +173,8 @@ class EnergyReport:
         return price(activity, self.hardware, self.convention, self.latency_s, self.hops)
 
     def _deviation(self, formula: float | None) -> float | None:
-        exact = sum(conventions.exact_sops(op) for op in self.activity.ops)
+        counted = {(row.layer, row.op, row.index) for row in self.rows}
+        exact = sum(conventions.exact_sops(op) for op in self.activity.ops if op.key in counted)
         return None if formula is None or not exact else formula / exact - 1
 
     def _used_prices(self) -> list[Price | None]:

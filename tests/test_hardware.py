@@ -220,6 +220,7 @@ def test_unknown_is_none_and_extensions_are_allowed(tmp_path):
 
 def test_sop_falls_back_to_ac_and_never_the_other_way_round(tmp_path):
     assert load_hardware(write(tmp_path, "ac-only", "{ac: 0.9}")).sop.value == 0.9
+    assert load_hardware(write(tmp_path, "both", "{ac: 0.9, sop: {value: 2, note: with fetch}}")).sop.value == 2
     profile = load_hardware(write(tmp_path, "sop-only", "{sop: 23.6}"))
     assert (profile.energy.ac, profile.add) == (None, None)
 

@@ -460,6 +460,16 @@ def test_rows_and_data_frame(activity):
     assert fc1.deviation == pytest.approx(fc1.formula_sops / fc1.sops - 1)
 
 
+def test_the_total_deviation_compares_the_rows_that_are_there(activity):
+    report = price(activity, convention="spikingformer-script")
+    ops = {op.key: op for op in activity.ops}
+    shown = [ops[row.layer, row.op, row.index] for row in report.rows]
+    assert 0 < len(shown) < len(ops)
+    exact = sum(conventions.exact_sops(op) for op in shown)
+    formula = sum(conventions.formula_sops(op, activity) or 0 for op in shown)
+    assert report.totals.deviation == (pytest.approx(formula / exact - 1) if exact else None)
+
+
 def test_options_and_objects_are_accepted(activity):
     rule = conventions.find("exact").with_options(levels="events")
     by_object = price(activity, load_hardware("cmos45-fp32"), rule)
