@@ -259,6 +259,11 @@ class ModelFacts(_Record):
     sha256: str | None = None
     note: str | None = None
 
+    @property
+    def label(self) -> str:
+        """What to call the model where it is shown."""
+        return self.title or self.source or self.name
+
 
 class DataFacts(_Record):
     source: str = ""
@@ -458,7 +463,9 @@ class Activity(_Record):
             if any(len(column) != 2 + len(KINDS) * len(PART_COUNTS) for column in columns):
                 raise SnnprofError(f"{name}: a block of {op.layer!r} has the wrong length; the file is damaged")
             if [sum(values) for values in zip(*columns, strict=True)] != op_counts(op):
-                raise SnnprofError(f"{name}: the blocks of {op.layer!r} do not add up to its totals; the file is damaged")
+                raise SnnprofError(
+                    f"{name}: the blocks of {op.layer!r} do not add up to its totals; the file is damaged"
+                )
 
 
 def op_counts(op: OpRecord) -> list[int]:

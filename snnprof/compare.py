@@ -232,7 +232,7 @@ def _joined(group: Sequence[Entry]) -> Entry:
     if len(group) == 1:
         return group[0]
     activity = group[0].activity
-    name = (activity.run.model.source if activity else "") or group[0].name
+    name = (activity.run.model.label if activity else "") or group[0].name
     return Entry(f"{name} ({len(group)} runs)", tuple(run for entry in group for run in entry.runs))
 
 
@@ -255,7 +255,8 @@ def _names(side: Side) -> set[str]:
     if entry.published:
         names |= {entry.published.id, f"paper:{entry.published.id}", entry.published.title}
     if entry.activity:
-        names |= {entry.activity.run.model.source, entry.activity.run.model.name}
+        model = entry.activity.run.model
+        names |= {model.label, model.source, model.name}
     return names - {""}
 
 

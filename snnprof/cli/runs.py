@@ -76,7 +76,7 @@ def _labels(names: Sequence[str], things: Sequence[Activity | Published]) -> lis
     from snnprof.activity import Activity
 
     short = [
-        (thing.run.model.source or Path(name).stem) if isinstance(thing, Activity) else f"{thing.title} (published)"
+        (thing.run.model.label or Path(name).stem) if isinstance(thing, Activity) else f"{thing.title} (published)"
         for name, thing in zip(names, things, strict=True)
     ]
     full = [f"{label} [{name}]" if short.count(label) > 1 else label for label, name in zip(short, names, strict=True)]

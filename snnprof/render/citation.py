@@ -64,7 +64,7 @@ def bibtex(reports: Sequence[EnergyReport]) -> Iterable[str]:
 
 def _model(activity: Activity) -> str:
     model = activity.run.model
-    name = escaped(model.source or model.name or "the model")
+    name = escaped(model.label or "the model")
     return rf"{name}~\cite{{{_key(_paper_bibtex(model.name))}}}" if catalogue.is_known(model.name) else name
 
 

@@ -19,7 +19,7 @@ RANDOM_DATA = "random"
 
 def title(activity: Activity) -> str:
     model, data = activity.run.model, activity.run.data
-    name = model.source or model.name or "a model"
+    name = model.label or "a model"
     return f"{name} on {data.source}" if data.source else name
 
 
@@ -59,7 +59,7 @@ def notes(reports: Sequence[EnergyReport]) -> Iterator[str]:
     yield from filter(None, (run.model.note, run.data.note))
     for entry in activity.uncounted:
         yield f"Not counted: {entry.op} in {entry.layer or '(root)'} ({entry.calls} calls)."
-    yield from _joined([*activity.findings, *(finding for report in reports for finding in report.findings)])
+    yield from _joined(_unique(reports))
 
 
 def data(reports: Sequence[EnergyReport]) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def data(reports: Sequence[EnergyReport]) -> dict[str, Any]:
         "hardware": [report.hardware.model_dump(by_alias=True, mode="json") for report in reports],
         "totals": {report.hardware.id: _total(report) for report in reports},
         "uncounted": [entry.model_dump() for entry in activity.uncounted],
-        "findings": [f.model_dump() for f in [*activity.findings, *reports[0].findings]],
+        "findings": [f.model_dump() for f in _unique(reports)],
     }  # fmt: skip
 
 
@@ -94,7 +94,7 @@ def _total(report: EnergyReport) -> dict[str, Any]:
 
 def _model(activity: Activity) -> str:
     model = activity.run.model
-    parts = [model.source or model.name or UNKNOWN]
+    parts = [model.label or UNKNOWN]
     if model.parameters:
         used = f", {count_text(model.parameters_used)} of them used" if model.parameters_used else ""
         parts.append(f"{count_text(model.parameters)} parameters{used}")
@@ -166,6 +166,12 @@ def _coverage(activity: Activity) -> str:
     if activity.coverage is None:
         return f"{UNKNOWN} (fvcore could not trace the model)"
     return f"{percent_text(activity.coverage)} of what fvcore sees"
+
+
+def _unique(reports: Sequence[EnergyReport]) -> list[Finding]:
+    """The run's findings, then those of each price list, each once."""
+    found = [*reports[0].activity.findings, *(finding for report in reports for finding in report.findings)]
+    return [finding for position, finding in enumerate(found) if finding not in found[:position]]
 
 
 def _joined(findings: Sequence[Finding]) -> Iterator[str]:
