@@ -6,6 +6,7 @@ up, count and verify. A user-driven recorder stays in the first phase: correct, 
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Sequence
 from contextlib import contextmanager
@@ -19,8 +20,8 @@ from torch.utils._pytree import tree_leaves
 
 from snnprof.record import provenance, rules
 from snnprof.record.counters import LineCounter, OpCounter, Plan, Role
-from snnprof.record.elementwise import FREE, line_of, reads_input
-from snnprof.record.provenance import Facts, Folding, Store, TimeAxis, Zeros
+from snnprof.record.elementwise import FREE, LINES, LOOKUPS, line_of, work
+from snnprof.record.provenance import Facts, Folding, Store, TimeAxis, Zeros, storage_key
 from snnprof.record.rules import Contraction
 from snnprof.record.tally import Steps
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 SiteKey = tuple[Any, ...]
 LinePlan = tuple["str | OpCounter", "tuple[int, ...] | None"]  # a line, or the contraction whose bias it is; its spikes
+_SOFTMAX = frozenset(["_softmax", "_safe_softmax"])
 _MODULE_CALLS = {nn.Module._call_impl.__code__, nn.Module._wrapped_call_impl.__code__}
 
 
@@ -44,14 +46,14 @@ class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         books = self.books
-        name = func.overloadpacket.__name__
-        if not books.path or books.paused:
+        if not books.path or books.paused or in_backward():
             return func(*args, **kwargs)
+        name = func.overloadpacket.__name__
         form = rules.reading(name, args, kwargs)
-        if form is None and name not in provenance.PASSING and torch.is_inference_mode_enabled():
+        if form is None and _hides_others(func):
             with self:
-                result = func.decompose(*args, **kwargs)
-            if result is not NotImplemented:
+                result = rules.opened(func, args, kwargs)
+            if result is not None:
                 return result
         # Facts must be read before an in-place operator overwrites its operand.
         facts = books.facts_of(args, kwargs) if books.learning else None
@@ -68,6 +70,18 @@ class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
     @classmethod
     def ignore_compile_internals(cls) -> bool:
         return True
+
+
+@functools.cache
+def _hides_others(func: Any) -> bool:
+    """A composite that arrives whole (as under inference_mode), or a fused kernel that can be opened."""
+    name = func.overloadpacket.__name__
+    return name in rules.REWRITES or (name not in provenance.PASSING and bool(func._can_decompose()))
+
+
+def in_backward() -> bool:
+    """Whether autograd runs: its operators, and forward passes that it repeats, are no part of the forward pass."""
+    return bool(torch._C._current_graph_task_id() != -1)
 
 
 class Books:
@@ -93,6 +107,8 @@ class Books:
         self._padding: dict[SiteKey, tuple[tuple[int, ...], tuple[tuple[int, int], ...]] | None] = {}
         self._per_layer: dict[str, int] = {}
         self._parameters: dict[int, str] = {}
+        self._names: set[str] = set()
+        self._softmax: tuple[Any, ...] | None = None
 
     @property
     def layer(self) -> str:
@@ -101,7 +117,8 @@ class Books:
     def know_parameters(self, model: nn.Module) -> None:
         """Parameters and buffers are weight: they depend on no input."""
         for name, parameter in model.named_parameters():
-            self._parameters[parameter.data_ptr()] = name
+            self._parameters[parameter.untyped_storage().data_ptr()] = name
+            self._names.add(name)
             self.store.set(parameter, replace(_of_parameter(parameter), params=frozenset([name])))
 
     def end_batch(self) -> None:
@@ -175,7 +192,8 @@ class Books:
         self, key: SiteKey, form: Contraction, roles: tuple[Role, Role], facts: tuple[Facts, Facts]
     ) -> OpCounter:
         params = frozenset[str]().union(*(f.params for f, role in zip(facts, roles, strict=True) if role == "weight"))
-        identity = (self.layer, type(form).__name__, params or key, roles)
+        weight = key[2:] if key[2] in self._names else params or key
+        identity = (self.layer, type(form).__name__, weight, roles)
         if identity not in self.ops:
             index = self._per_layer.get(self.layer, 0)
             self._per_layer[self.layer] = index + 1
@@ -189,17 +207,24 @@ class Books:
         return counter
 
     def _site(self, name: str, operands: Sequence[Tensor]) -> SiteKey:
-        """Where in the code a contraction stands: its parameter where it has one, else the calling lines."""
+        """Where in the code a contraction stands: its parameter where it has one, else the calling lines.
+
+        The two products of an attention kernel stand on one line; the softmax between them tells them apart.
+        """
         for operand in operands:
             parameter = self._parameters.get(operand.untyped_storage().data_ptr())
             if parameter is not None:
                 return (self.layer, name, parameter, operand.storage_offset())
-        return (self.layer, name, *_callers())
+        callers = _callers(4)
+        after_softmax, self._softmax = self._softmax == callers, None
+        return (self.layer, name, after_softmax, *callers)
 
     # -- other operators -----------------------------------------------------------------------------------
 
     def other(self, name: str, args: Any, kwargs: Any, facts: list[Facts] | None) -> None:
         """Counts an operator that is no contraction, outside neuron modules."""
+        if name in _SOFTMAX:
+            self._softmax = _callers(3)
         if name in FREE or self.neuron_depth:
             return
         key = (self.layer, name, *_caller())
@@ -210,20 +235,21 @@ class Books:
             return
         line, positions = plan
         if isinstance(line, OpCounter):
-            line.bias_adds += _broadcast_numel(_tensors(args))
+            line.bias_adds += work(name, "bias", _tensors(args))
             return
         if line == "uncounted":
             self.uncounted[self.layer, name] = self.uncounted.get((self.layer, name), 0) + 1
             return
         tensors = _tensors(args)
-        elements = tensors[0].numel() if reads_input(line) else _broadcast_numel(tensors)
         counter = self._line(line, tensors[0].device)
-        counter.count(elements, None if positions is None else [tensors[p] for p in positions])
+        counter.count(work(name, line, tensors), None if positions is None else [tensors[p] for p in positions])
 
     def _line_plan(self, name: str, args: Any, facts: list[Facts]) -> LinePlan | None:
         line = line_of(name, facts)
         if line is None:
             return None
+        if any(tensor.layout is not torch.strided for tensor in _tensors(args)):
+            return "uncounted", None
         if line == "bias" and facts[0].result_of is not None:
             counter = self.by_id[facts[0].result_of]
             if counter.layer == self.layer:
@@ -263,7 +289,7 @@ class Books:
         if not outputs:
             return
         inputs = _tensors(args)
-        if name not in FREE and any(f.data for f in facts):
+        if form is not None or self.neuron_depth or name in LINES or name in LOOKUPS:
             self.used_parameters |= frozenset[str]().union(*(f.params for f in facts))
         passed = (
             self._of_contraction(form, counter)
@@ -273,9 +299,9 @@ class Books:
         if func._schema.is_mutable:
             self._write(outputs[0], passed, inputs)
             return
-        known = {t.untyped_storage()._cdata for t in inputs}
+        known = {storage_key(t) for t in inputs}
         for output in outputs:
-            if output.untyped_storage()._cdata in known:
+            if storage_key(output) in known:
                 self._view(name, output, passed)
             else:
                 self.store.set(output, passed, self._time(name, output, inputs, args))
@@ -391,13 +417,9 @@ def _tensors(values: Any) -> list[Tensor]:
     return [leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor)]
 
 
-def _broadcast_numel(tensors: list[Tensor]) -> int:
-    return max(t.numel() for t in tensors[:2]) if len(tensors) > 1 else tensors[0].numel()
-
-
-def _callers() -> tuple[Any, ...]:
-    """The calling lines from the operator up to the module whose forward runs it; loops repeat them."""
-    frame = sys._getframe(3)
+def _callers(depth: int) -> tuple[Any, ...]:
+    """The calling lines from `depth` frames up to the module whose forward runs the operator; loops repeat them."""
+    frame = sys._getframe(depth)
     chain: list[Any] = []
     while frame is not None and frame.f_code not in _MODULE_CALLS and len(chain) < 64:
         chain += (id(frame.f_code), frame.f_lasti)

@@ -6,6 +6,12 @@ computes none) is uncounted, and listed.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
 from snnprof.record.provenance import Facts
 
 _LINES = {
@@ -19,7 +25,7 @@ _LINES = {
     "mul": "mul mul_ div div_",
     "mask": "masked_fill masked_fill_ where logical_and logical_or logical_not logical_xor logical_and_ logical_or_ "
     "logical_not_ bitwise_and bitwise_or bitwise_not bitwise_xor",
-    "reduce": "sum mean cumsum",
+    "reduce": "sum mean cumsum _embedding_bag _embedding_bag_forward_only",
     "compare": "gt ge lt le eq ne gt_ ge_ lt_ le_ eq_ ne_ heaviside sign sgn sign_ sgn_ relu relu_ clamp clamp_ "
     "clamp_min clamp_max hardtanh hardtanh_ maximum minimum fmax fmin amax amin max min threshold threshold_ any all",
 }
@@ -30,6 +36,7 @@ FREE = frozenset(
     "unsqueeze unsqueeze_ squeeze squeeze_ flatten unflatten movedim as_strided lift_fresh lift_fresh_copy lift "
     "_to_copy to positive expand expand_as view_as adjoint mT numpy_T swapaxes set_ resize_ alias_copy "
     "dropout native_dropout alpha_dropout feature_dropout select slice narrow split split_with_sizes chunk unbind "
+    "unsafe_split unsafe_split_with_sizes unsafe_chunk "
     "tensor_split index index_select gather take take_along_dim repeat repeat_interleave tile unfold im2col col2im "
     "flip roll rot90 diagonal tril triu tril_ triu_ cat stack concat hstack vstack copy_ copy select_scatter "
     "slice_scatter index_put index_put_ _index_put_impl_ index_copy index_copy_ scatter scatter_ constant_pad_nd pad "
@@ -42,6 +49,8 @@ FREE = frozenset(
     "size stride numel is_same_size random_ uniform_ normal_ randint randperm isnan isinf isfinite view_as_real "
     "_assert_async _has_compatible_shallow_copy_type record_stream set_data data prim_layout device dim".split()
 )
+
+LOOKUPS = frozenset(["embedding", "_embedding_bag", "_embedding_bag_forward_only"])
 
 
 def line_of(name: str, facts: list[Facts]) -> str | None:
@@ -61,9 +70,18 @@ def line_of(name: str, facts: list[Facts]) -> str | None:
     return line
 
 
-def reads_input(line: str) -> bool:
-    """Whether the line's size is that of its operand (pooling, reductions) and not of its result."""
-    return line in ("pool", "reduce")
+def work(name: str, line: str, operands: Sequence[Tensor]) -> int:
+    """Elements of a line: of the operand where it is read out (pooling, reductions), else of the result.
+
+    An embedding bag adds a row of the table for each index.
+    """
+    if name in LOOKUPS:
+        return operands[1].numel() * operands[0].shape[1]
+    if line in ("pool", "reduce") or len(operands) == 1 or operands[0].shape == operands[1].shape:
+        return operands[0].numel()
+    if line == "batch_norm":
+        return operands[0].numel()
+    return math.prod(torch.broadcast_shapes(*(operand.shape for operand in operands[:3])))  # type: ignore[no-untyped-call]
 
 
 def _single_level(facts: Facts) -> bool:

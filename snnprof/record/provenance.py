@@ -219,42 +219,50 @@ class Store:
 
     def __init__(self) -> None:
         # A weak reference pins the storage's header, so its address names it for as long as the entry lives.
-        self._facts: dict[int, tuple[StorageWeakRef, Facts, TimeAxis | None]] = {}
-        self._zeros: dict[int, Zeros] = {}
+        self._facts: dict[int | None, tuple[StorageWeakRef, Facts, TimeAxis | None]] = {}
+        self._zeros: dict[int | None, Zeros] = {}
 
     def get(self, tensor: Tensor) -> Facts | None:
-        entry = self._facts.get(_key(tensor))
+        entry = self._facts.get(storage_key(tensor))
         return entry[1] if entry else None
 
     def time(self, tensor: Tensor) -> TimeAxis | None:
-        entry = self._facts.get(_key(tensor))
+        entry = self._facts.get(storage_key(tensor))
         return entry[2] if entry else None
 
     def set(self, tensor: Tensor, facts: Facts, time: TimeAxis | None = None) -> None:
+        if storage_key(tensor) is None:
+            return
         storage = tensor.untyped_storage()
         self._facts[storage._cdata] = (StorageWeakRef(storage), facts, time)  # type: ignore[no-untyped-call]
         self._zeros.pop(storage._cdata, None)
 
     def pad(self, padded: Tensor, zeros: Zeros) -> None:
         """Remembers, until the next write, which of a tensor's elements are padding."""
-        self._zeros[_key(padded)] = zeros
+        self._zeros[storage_key(padded)] = zeros
 
     def padding(self, tensor: Tensor, axes: int) -> tuple[tuple[int, int], ...] | None:
         """Zeros padded on the last `axes` axes of a tensor, as (before, after); None where there are none."""
-        zeros = self._zeros.get(_key(tensor))
+        zeros = self._zeros.get(storage_key(tensor))
         return zeros.around(tensor, axes) if zeros else None
 
     def of(self, tensor: Tensor) -> Facts:
         """The facts of a tensor; one never seen before is a constant, known by its value where that is cheap."""
         facts = self.get(tensor)
+        if storage_key(tensor) is None:
+            return real(())
         if facts is None:
             facts = constant(tensor)
             self.set(tensor, facts)
         return facts
 
 
-def _key(tensor: Tensor) -> int:
-    return int(tensor.untyped_storage()._cdata)
+def storage_key(tensor: Tensor) -> int | None:
+    """Names a tensor's storage; None for sparse and opaque tensors, which have none."""
+    try:
+        return int(tensor.untyped_storage()._cdata)
+    except NotImplementedError:
+        return None
 
 
 def constant(tensor: Tensor) -> Facts:
@@ -532,7 +540,8 @@ _RULES: dict[Passing, str] = {
     "squeeze squeeze_ unsqueeze_ transpose_ t_ flatten unflatten movedim as_strided lift_fresh lift_fresh_copy "
     "_to_copy positive expand numpy_T swapaxes mT adjoint to "
     "dropout native_dropout alpha_dropout feature_dropout",
-    _keep: "select slice narrow split split_with_sizes chunk unbind index index_select gather take take_along_dim "
+    _keep: "select slice narrow split split_with_sizes chunk unsafe_split unsafe_split_with_sizes unsafe_chunk unbind "
+    "index index_select gather take take_along_dim "
     "repeat repeat_interleave tile expand_as unfold im2col flip roll rot90 diagonal tril triu tril_ triu_ "
     "max_pool1d max_pool2d max_pool3d max_pool1d_with_indices max_pool2d_with_indices max_pool3d_with_indices "
     "adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d amax amin relu relu_ "
@@ -596,7 +605,7 @@ def of_input(values: Tensor, kind: str, fed_by: str = INPUT) -> Facts:
 
     `auto` takes {0,1}, {−1,0,1} and whole numbers up to 15 (event counts per bin) for spikes, all else for real.
     """
-    if kind == "real" or values.numel() == 0 or values.is_complex():
+    if kind == "real" or values.numel() == 0 or values.is_complex() or storage_key(values) is None:
         return real([fed_by])
     numbers = values.detach().float() if values.dtype is torch.bool else values.detach()
     largest = float(numbers.abs().max())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
@@ -23,7 +24,7 @@ from snnprof.activity import (
 )
 from snnprof.record import findings, neurons, provenance
 from snnprof.record.counters import NeuronCounter
-from snnprof.record.dispatch import Books, Watcher, plain_kernels
+from snnprof.record.dispatch import Books, Watcher, in_backward, plain_kernels
 from snnprof.record.ledger import Ledger
 from snnprof.record.neurons import Watched
 from snnprof.record.provenance import Facts, Folding
@@ -83,11 +84,13 @@ class Recorder:
         self._passes = 0
         self._blocks: list[tuple[int, int | None]] = []
         self._ran: set[str] = set()
+        self._thread = 0
 
     # -- attach and detach ---------------------------------------------------------------------------------
 
     def __enter__(self) -> Recorder:
         self._stack = ExitStack()
+        self._thread = threading.get_ident()
         try:
             self._stack.callback(self._detach)
             self._attach()
@@ -108,8 +111,9 @@ class Recorder:
 
     def _attach(self) -> None:
         for module, name in self._names.items():
-            before = module.register_forward_pre_hook(self._entering(name), with_kwargs=True)
-            after = module.register_forward_hook(self._leaving(name), with_kwargs=True, always_call=True)
+            # Scripted modules hide these methods behind ones that refuse; the hooks themselves work.
+            before = nn.Module.register_forward_pre_hook(module, self._entering(name), with_kwargs=True)
+            after = nn.Module.register_forward_hook(module, self._leaving(name), with_kwargs=True, always_call=True)
             self._handles += [before, after]
 
     def _detach(self) -> None:
@@ -125,6 +129,8 @@ class Recorder:
 
     def _entering(self, name: str) -> Any:
         def enter(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            if not self._watches():
+                return
             inputs = _tensors((args, kwargs))
             with self._unseen():
                 if not self.books.path:
@@ -142,6 +148,8 @@ class Recorder:
 
     def _leaving(self, name: str) -> Any:
         def leave(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+            if not self._watches(name):
+                return
             if self._entered and self._entered.pop():
                 self.books.neuron_depth -= 1
             if self.books.path:
@@ -156,6 +164,18 @@ class Recorder:
                     self._fire(module, name, output)
 
         return leave
+
+    def _watches(self, leaving: str | None = None) -> bool:
+        """Whether a hook runs as part of a forward pass whose operators can be seen."""
+        if threading.get_ident() == self._thread:
+            return not in_backward()
+        if leaving is not None:
+            self._ran.add(leaving)
+        self._note(
+            "C09", "", "the model runs modules in other threads, where operators cannot be seen",
+            "unwrap DataParallel, and pass --device for one device",
+        )  # fmt: skip
+        return False
 
     @contextmanager
     def _unseen(self) -> Iterator[None]:
@@ -353,18 +373,27 @@ class Recorder:
 
     def findings(self, activity: Activity) -> list[Finding]:
         """What a reader of these counts must know."""
-        return [*self._notes, *findings.of_books(self.books), *findings.of_activity(activity, self._idle(activity))]
+        return [*self._notes, *findings.of_books(self.books), *findings.of_activity(activity, self._idle())]
 
-    def _idle(self, activity: Activity) -> list[str]:
-        """Modules with a weight matrix that ran, and in which no contraction was seen."""
-        seen = {op.layer for op in activity.ops}
+    def _idle(self) -> list[str]:
+        """Modules that ran, and whose weight matrices reached no counted operator."""
         return [
             name
             for module, name in self._names.items()
             if name in self._ran
-            and any(p.dim() > 1 for p in module.parameters(recurse=False))
-            and not any(layer == name or layer.startswith(f"{name}.") or name == "" for layer in seen)
+            and not self._inside_neuron(name)
+            and (
+                matrices := {
+                    f"{name}.{key}".lstrip(".") for key, p in module.named_parameters(recurse=False) if p.dim() > 1
+                }
+            )
+            and not matrices & self.books.used_parameters
         ]
+
+
+def _matrices(module: nn.Module, name: str) -> set[str]:
+    own = module.named_parameters(recurse=False)
+    return {f"{name}.{key}".lstrip(".") for key, parameter in own if parameter.dim() > 1}
 
 
 def _one(blocks: list[Block], samples: int) -> list[Block]:

@@ -8,7 +8,8 @@ adding a reading to `READINGS`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -108,7 +109,7 @@ class Product:
 
 
 Contraction = Convolution | Product
-Reading = Callable[[tuple[Any, ...], dict[str, Any]], Contraction]
+Reading = Callable[[tuple[Any, ...], dict[str, Any]], Contraction | None]
 
 
 # -- formulas ------------------------------------------------------------------------------------------------
@@ -253,6 +254,15 @@ def _dot(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Contraction:
     return Product(args[0].unsqueeze(0), args[1].unsqueeze(-1))
 
 
+def _addr(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Contraction:
+    return Product(args[1].unsqueeze(-1), args[2].unsqueeze(0), bias=_number(kwargs.get("beta", 1)) != 0)
+
+
+def _cdist(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Contraction | None:
+    """Euclidean distances |a|² + |b|² − 2 a·b: the products a·b. Other norms multiply nothing."""
+    return Product(args[0], args[1].transpose(-2, -1)) if args[2] == 2 else None
+
+
 def _linear(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Contraction:
     values = _named(args, kwargs, input=None, weight=None, bias=None)
     x, weight = values["input"], values["weight"]
@@ -286,6 +296,8 @@ READINGS: dict[str, Reading] = {
     "_addmm_activation": _addmm,
     "baddbmm": _addmm,
     "addbmm": _addbmm,
+    "addr": _addr,
+    "_cdist_forward": _cdist,
     "mv": _mv,
     "addmv": _addmv,
     "dot": _dot,
@@ -296,11 +308,80 @@ READINGS: dict[str, Reading] = {
 
 
 def reading(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Contraction | None:
-    """The normal form of an operator's call, or None where it is no contraction.
+    """The normal form of an operator's call, or None where it is no contraction, or not one that can be read.
 
-    Composite convolutions with string padding are left to decomposition.
+    Composite convolutions with string padding are left to decomposition; sparse and opaque tensors hold no values
+    that could be counted.
     """
     rule = READINGS.get(name)
     if rule is None or (name.startswith("conv") and any(isinstance(value, str) for value in args)):
         return None
-    return rule(args, kwargs)
+    form = rule(args, kwargs)
+    return form if form and all(operand.layout is torch.strided for operand in form.operands) else None
+
+
+# -- operators that hide their contractions: the same result by operators one can see ---------------------------
+
+
+def _bilinear(i1: Tensor, i2: Tensor, i3: Tensor, *axes: Any) -> Tensor | None:
+    """x₁ᵀ W x₂ is a linear layer on the outer product x₁ ⊗ x₂: one MAC for each weight."""
+    if [list(axis) for axis in axes[:4]] != [[1, 3], [0], [1, 2], [2, 3]]:
+        return None
+    outer = i1.unsqueeze(-1) * i3.unsqueeze(-2)
+    return torch.nn.functional.linear(outer.flatten(-2), i2.flatten(1))
+
+
+@contextmanager
+def _without_mkldnn() -> Iterator[None]:
+    """`torch.backends.mkldnn.flags` does the same, with a warning about TF32."""
+    enabled = torch._C._get_mkldnn_enabled()
+    torch._C._set_mkldnn_enabled(False)
+    try:
+        yield
+    finally:
+        torch._C._set_mkldnn_enabled(enabled)
+
+
+def _one_layer_lstm(
+    x: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor, hx: Tensor, cx: Tensor, reverse: bool,
+    batch_sizes: Any, mode: int, hidden_size: int, num_layers: int, has_biases: bool, *rest: Any,
+) -> tuple[Tensor, ...] | None:  # fmt: skip
+    """One direction of an LSTM, `[T, B, I]`, by the kernel that runs it gate by gate."""
+    if batch_sizes:
+        return None
+    weights = [w_ih, w_hh, b_ih, b_hh] if has_biases else [w_ih, w_hh]
+    steps = x.flip(0) if reverse else x
+    state = [tensor.reshape(1, -1, tensor.shape[-1]) for tensor in (hx, cx)]
+    with _without_mkldnn():
+        out, h, c = torch._VF.lstm(steps, state, weights, has_biases, 1, 0.0, False, False, False)
+    return out.flip(0) if reverse else out, h.reshape(hx.shape), c.reshape(cx.shape), x.new_empty(0)
+
+
+def _cudnn_rnn(
+    x: Tensor, weight: list[Tensor], stride: int, buffer: Any, hx: Tensor, cx: Tensor | None, mode: int,
+    hidden: int, projected: int, layers: int, batch_first: bool, dropout: float, train: bool, bidirectional: bool,
+    batch_sizes: Any, *rest: Any,
+) -> tuple[Tensor, ...] | None:  # fmt: skip
+    """A recurrent network by the kernels that run it gate by gate."""
+    if batch_sizes:
+        return None
+    kernels: tuple[Any, ...] = (torch._VF.rnn_relu, torch._VF.rnn_tanh, torch._VF.lstm, torch._VF.gru)
+    state = hx if cx is None else [hx, cx]
+    biased = len(weight) == layers * (2 if bidirectional else 1) * (5 if projected else 4)
+    with torch.backends.cudnn.flags(enabled=False):
+        out, *states = kernels[mode](x, state, weight, biased, layers, dropout, train, bidirectional, batch_first)
+    return out, *states, *(x.new_empty(0) for _ in range(4 - len(states)))
+
+
+REWRITES: dict[str, Callable[..., Any]] = {
+    "_trilinear": _bilinear,
+    "mkldnn_rnn_layer": _one_layer_lstm,
+    "_cudnn_rnn": _cudnn_rnn,
+}
+
+
+def opened(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """An operator's result by operators one can see; None where it cannot be had so."""
+    rewrite = REWRITES.get(func.overloadpacket.__name__)
+    result = rewrite(*args, **kwargs) if rewrite else func.decompose(*args, **kwargs)
+    return None if result is NotImplemented else result

@@ -14,6 +14,9 @@ from snnprof.activity import Activity, OpRecord
 from snnprof.record.recorder import Recorder
 
 
+OPTIONS = {"layout": "layout", "input_kind": "input", "neuron": "neuron"}
+
+
 class Forward(nn.Module):
     """A function as a module."""
 
@@ -40,7 +43,7 @@ def record_pass(
     model: Any, *inputs: Any, samples: int | None = None, timesteps: int | None = None, **kw: Any
 ) -> Activity:
     module = model if isinstance(model, nn.Module) else Forward(model)
-    options = {key: kw.pop(key) for key in ("layout", "input", "neuron") if key in kw}
+    options = {name: kw.pop(key) for key, name in OPTIONS.items() if key in kw}
     with Recorder(module, timesteps=timesteps, **options) as recorder:
         module(*inputs, **kw)
     return recorder.activity(samples=samples)

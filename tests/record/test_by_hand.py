@@ -194,7 +194,7 @@ def test_mixed_real_and_spike_steps_stay_apart(record: Any, spikes: Any) -> None
     frames = torch.zeros(4, 2, 64)
     frames[1:].view(-1)[:84] = 1
     frames[0] = torch.randn(2, 64)
-    activity = record(nn.Linear(64, 10), frames, samples=2, layout="time-batch", input="spikes")
+    activity = record(nn.Linear(64, 10), frames, samples=2, layout="time-batch", input_kind="spikes")
     (op,) = activity.ops
     assert op.part("spikes").events + op.part("silent").events == 840
     assert op.part("real").valid_macs == 2 * 64 * 10
