@@ -105,10 +105,8 @@ def _to_screen(document: Document) -> str:
     from snnprof.render import terminal
 
     console = Console()
-    if not console.is_terminal:
-        return terminal.render(document)
-    colour = console.color_system is not None and not console.no_color
-    return terminal.render(document, console.width, colour)
+    colour = console.is_terminal and console.color_system is not None and not console.no_color
+    return terminal.render(document, console.width if sys.stdout.isatty() else None, colour)
 
 
 def _print(text: str) -> None:

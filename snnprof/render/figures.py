@@ -123,6 +123,7 @@ def row_values(levels: Levels) -> Figure:
         for row in _changes(levels.groups):
             axis.axhline(row - 0.5, color="#999999", linewidth=0.4)
         axis.set_xlim(0, 1.18 * max([*known, 1e-3]))
+        axis.locator_params(axis="x", nbins=5)
         axis.set_xlabel(levels.axis)
         _rows_axis(axis, levels.labels)
     return figure
@@ -183,13 +184,18 @@ def lines(series: Sequence[Line], x_axis: str, y_axis: str, log_y: bool = False)
 
 @dataclass(frozen=True)
 class Point:
-    """A labelled point; `x_error` and `y_error` are half-widths or null; `published` points are hollow."""
+    """A labelled point.
+
+    Attributes:
+        x_error, y_error: how far below and above the value its interval reaches; null where there is none.
+        published: drawn hollow.
+    """
 
     label: str
     x: float
     y: float
-    x_error: float | None = None
-    y_error: float | None = None
+    x_error: tuple[float, float] | None = None
+    y_error: tuple[float, float] | None = None
     published: bool = False
 
 
@@ -199,12 +205,7 @@ def points(marks: Sequence[Point], x_axis: str, y_axis: str) -> Figure:
         figure = _figure(TWO_COLUMNS, max(2.6, 0.5 + 0.17 * len(marks)))
         axis = figure.subplots()
         for position, mark in enumerate(marks):
-            colour = _of(PALETTE, position)
-            axis.errorbar(
-                mark.x, mark.y, xerr=mark.x_error, yerr=mark.y_error, label=_short(mark.label, 48), color=colour,
-                marker=_of(MARKERS, position + position // len(PALETTE)), markersize=6, linestyle="none",
-                markerfacecolor="white" if mark.published else colour, capsize=2, elinewidth=0.7,
-            )  # fmt: skip
+            _point(axis, mark, position)
         smallest, largest = min(mark.x for mark in marks), max(mark.x for mark in marks)
         if smallest > 0 and largest > 20 * smallest:
             axis.set_xscale("log")
@@ -213,6 +214,17 @@ def points(marks: Sequence[Point], x_axis: str, y_axis: str) -> Figure:
         _frame(axis, x_axis, y_axis)
         figure.legend(loc="outside right upper")
     return figure
+
+
+def _point(axis: Axes, mark: Point, position: int) -> None:
+    colour = _of(PALETTE, position)
+    x_error, y_error = ([[e[0]], [e[1]]] if e else None for e in (mark.x_error, mark.y_error))
+    axis.errorbar(mark.x, mark.y, xerr=x_error, yerr=y_error, fmt="none", ecolor=colour, capsize=2, elinewidth=0.7)
+    axis.plot(
+        [mark.x], [mark.y], label=_short(mark.label, 48), color=colour, markersize=6, linestyle="none",
+        marker=_of(MARKERS, position + position // len(PALETTE)),
+        markerfacecolor="white" if mark.published else colour,
+    )  # fmt: skip
 
 
 # -- saving ----------------------------------------------------------------------------------------------------
@@ -276,7 +288,7 @@ def _plain_decades(axis: Axis) -> None:
 
     low, high = axis.get_view_interval()
     axis.set_major_locator(LogLocator(subs=(1.0,) if high > 50 * low else (1.0, 2.0, 5.0)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.15f}".rstrip("0").rstrip(".")))
     axis.set_minor_formatter(NullFormatter())
 
 

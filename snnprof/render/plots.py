@@ -132,13 +132,19 @@ def _marks(side: Side) -> list[Point]:
     several = len(side.energies) > 1
     return [
         Point(
-            label=f"{side.name}, {id}" if several else side.name, x=energy.value, y=y, x_error=energy.half,
-            y_error=None if half is None else 100 * half, published=id == PRINTED,
+            label=f"{side.name}, {id}" if several else side.name, x=energy.value, y=y,
+            x_error=_reach(energy.value, energy.half, float("inf")),
+            y_error=_reach(y, None if half is None else 100 * half, 100.0), published=id == PRINTED,
         )
         for id, energy in side.energies.items() if energy.value is not None
     ]  # fmt: skip
 
 
+def _reach(value: float, half: float | None, highest: float) -> tuple[float, float] | None:
+    """How far an interval reaches below and above, within what is possible."""
+    return None if half is None else (min(half, value), min(half, highest - value))
+
+
 def _in_unit(mark: Point, size: float) -> Point:
-    error = None if mark.x_error is None else mark.x_error / size
+    error = None if mark.x_error is None else (mark.x_error[0] / size, mark.x_error[1] / size)
     return replace(mark, x=mark.x / size, x_error=error)

@@ -154,8 +154,8 @@ def scale(column: Column, magnitudes: Sequence[float]) -> tuple[str, float]:
     return next(((unit, size) for unit, size in units if largest >= size), units[-1] if largest else units[-2])
 
 
-def number_text(value: float, kind: Kind) -> str:
-    """A number that is already in its column's unit.
+def number_text(value: float, kind: Kind, digits: int = 2) -> str:
+    """A number that is already in its column's unit, with at least `digits` significant digits.
 
     >>> number_text(934.035456, "count"), number_text(0.00002, "count"), number_text(64, "integer")
     ('934.035', '0.000020', '64')
@@ -167,13 +167,13 @@ def number_text(value: float, kind: Kind) -> str:
     if value == 0:
         return "0"
     decimals = _DECIMALS[kind]
-    if abs(value) < 0.5 * 10**-decimals:  # a small number is not nothing
-        decimals = _significant_decimals(value)
+    if digits > 2 or abs(value) < 0.5 * 10**-decimals:  # a small number is not nothing
+        decimals = max(decimals, _significant_decimals(value, digits))
     sign = "+" if kind == "signed_percent" else ""
     return f"{value:{sign}.{decimals}f}".replace("-", "−")
 
 
-def _significant_decimals(value: float, digits: int = 2) -> int:
+def _significant_decimals(value: float, digits: int) -> int:
     exponent = int(f"{value:e}".split("e")[1])
     return digits - 1 - exponent
 
@@ -186,7 +186,8 @@ def value_text(value: Value, column: Column, divisor: float) -> str:
     if isinstance(value, str):
         return value
     whole = column.kind == "count" and divisor == 1 and float(value).is_integer()
-    return number_text(value / divisor, "integer" if whole else column.kind)
+    digits = 3 if column.unit else 2  # a unit that was not chosen for the values may leave them small
+    return number_text(value / divisor, "integer" if whole else column.kind, digits)
 
 
 def _cell(row: Row, column: Column, divisor: float) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from snnprof.__main__ import main
+from snnprof.activity import Activity
 from snnprof.errors import CheckFailed, SnnprofError
 
 Capture = pytest.CaptureFixture[str]
@@ -92,8 +95,6 @@ def test_a_broken_pipe_is_quiet() -> None:
 
 
 def test_a_terminal_that_knows_no_unicode(run_file: Path) -> None:
-    import os
-
     env = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     done = process("report", str(run_file), env=env)
     assert done.returncode == 0
@@ -101,11 +102,39 @@ def test_a_terminal_that_knows_no_unicode(run_file: Path) -> None:
     assert done.stderr == ""
 
 
-def test_a_pipe_has_no_colour_and_cuts_nothing(hostile_activity, hostile_names, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    import os
-
+def test_a_pipe_has_no_colour_and_cuts_nothing(
+    hostile_activity: Activity, hostile_names: tuple[str, ...], tmp_path: Path
+) -> None:
     hostile_activity.save(tmp_path / "run.json")
     done = process("report", str(tmp_path / "run.json"), env={**os.environ, "COLUMNS": "40"})
     assert "\x1b" not in done.stdout
     assert "…" not in done.stdout
     assert all(name in done.stdout for name in hostile_names)
+
+
+@pytest.mark.parametrize("no_colour", [False, True])
+def test_a_narrow_terminal(no_colour: bool, run_file: Path) -> None:
+    env = {**os.environ, "COLUMNS": "70", "TERM": "xterm-256color", "NO_COLOR": "1" if no_colour else ""}
+    text = on_a_terminal("report", str(run_file), env=env)
+    assert ("\x1b[" in text) != no_colour
+    assert "Exact SOPs (k)" in text
+    assert "Dense MACs" not in text
+
+
+def on_a_terminal(*arguments: str, env: dict[str, str]) -> str:
+    main_end, other_end = pty.openpty()
+    command = [sys.executable, "-m", "snnprof", *arguments]
+    with subprocess.Popen(command, stdout=other_end, stderr=subprocess.DEVNULL, env=env) as running:
+        os.close(other_end)
+        chunks = []
+        while True:
+            try:
+                chunk = os.read(main_end, 65536)
+            except OSError:  # Linux says so when the other end is gone
+                break
+            if not chunk:
+                break
+            chunks.append(chunk)
+        assert running.wait(timeout=60) == 0
+    os.close(main_end)
+    return b"".join(chunks).decode("utf-8")

@@ -43,7 +43,7 @@ def test_columns_of_one_kind_share_a_unit() -> None:
 
 
 def test_a_column_may_insist_on_its_unit() -> None:
-    assert texts(Column("e", "Energy", "energy", unit="mJ"), 99.334e6) == ["Energy (mJ)", "0.099"]
+    assert texts(Column("e", "Energy", "energy", unit="mJ"), 99.334e6) == ["Energy (mJ)", "0.0993"]
 
 
 def test_intervals_stand_behind_their_value() -> None:
