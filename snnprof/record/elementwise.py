@@ -25,9 +25,9 @@ _LINES = {
     "mul": "mul mul_ div div_",
     "mask": "masked_fill masked_fill_ where logical_and logical_or logical_not logical_xor logical_and_ logical_or_ "
     "logical_not_ bitwise_and bitwise_or bitwise_not bitwise_xor",
-    "reduce": "sum mean cumsum _embedding_bag _embedding_bag_forward_only",
+    "reduce": "sum mean cumsum cumsum_ _embedding_bag _embedding_bag_forward_only",
     "compare": "gt ge lt le eq ne gt_ ge_ lt_ le_ eq_ ne_ heaviside sign sgn sign_ sgn_ relu relu_ clamp clamp_ "
-    "clamp_min clamp_max hardtanh hardtanh_ maximum minimum fmax fmin amax amin max min threshold threshold_ any all",
+    "clamp_min clamp_max clamp_min_ clamp_max_ sort topk argmax argmin hardtanh hardtanh_ maximum minimum fmax fmin amax amin max min threshold threshold_ any all",
 }
 LINES = {name: line for line, names in _LINES.items() for name in names.split()}
 
@@ -45,7 +45,7 @@ FREE = frozenset(
     "upsample_nearest3d atleast_1d atleast_2d atleast_3d abs abs_ neg neg_ zero_ fill_ zeros zeros_like new_zeros "
     "ones ones_like new_ones full full_like new_full empty empty_like new_empty empty_strided new_empty_strided "
     "empty_permuted arange rand randn rand_like randn_like bernoulli bernoulli_ scalar_tensor item equal "
-    "_local_scalar_dense is_nonzero sort topk argmax argmin nonzero embedding sym_size sym_stride sym_numel "
+    "_local_scalar_dense is_nonzero nonzero embedding sym_size sym_stride sym_numel "
     "size stride numel is_same_size random_ uniform_ normal_ randint randperm isnan isinf isfinite view_as_real "
     "_assert_async _has_compatible_shallow_copy_type record_stream set_data data prim_layout device dim".split()
 )

@@ -419,6 +419,10 @@ def _clamp(facts: list[Facts], args: Any, kwargs: Any, out: Any) -> Facts:
     return _checked(replace(source, quantum=grid, levels=levels, result_of=None))
 
 
+def _one_bound(facts: list[Facts], args: Any, kwargs: Any, out: Any) -> Facts:
+    return joined([facts[0], _second(facts, args)])
+
+
 def _round(facts: list[Facts], args: Any, kwargs: Any, out: Any) -> Facts:
     """Whole numbers, without a bound until a clamp gives one."""
     return replace(joined(facts, quantised=False), quantum=ONE, levels=MAX_LEVELS, signed=True)
@@ -431,6 +435,11 @@ def _mean(facts: list[Facts], args: Any, kwargs: Any, out: Any) -> Facts:
 
 def _sum(facts: list[Facts], args: Any, kwargs: Any, out: Any) -> Facts:
     return summed(facts[0], _reduced(args, out))
+
+
+def _cumsum(facts: list[Facts], args: Any, kwargs: Any, out: Any) -> Facts:
+    dim = args[1] if len(args) > 1 else kwargs["dim"]
+    return summed(facts[0], args[0].shape[dim] if args[0].dim() else 1)
 
 
 def _avg_pool(facts: list[Facts], args: Any, kwargs: Any, out: Any) -> Facts:
@@ -536,7 +545,7 @@ def _reduced(args: Any, out: Any) -> int:
 
 
 _RULES: dict[Passing, str] = {
-    _same: "alias view _unsafe_view _reshape_alias reshape permute transpose t clone contiguous detach unsqueeze "
+    _same: "alias view _unsafe_view _reshape_alias reshape permute transpose t clone contiguous detach detach_ unsqueeze "
     "squeeze squeeze_ unsqueeze_ transpose_ t_ flatten unflatten movedim as_strided lift_fresh lift_fresh_copy "
     "_to_copy positive expand numpy_T swapaxes mT adjoint to "
     "dropout native_dropout alpha_dropout feature_dropout",
@@ -554,16 +563,18 @@ _RULES: dict[Passing, str] = {
     _rsub: "rsub",
     _mul: "mul mul_",
     _div: "div div_",
-    _compare: "gt ge lt le eq ne gt_ ge_ lt_ le_ eq_ ne_ heaviside isnan isinf isfinite",
+    _compare: "gt ge lt le eq ne gt_ ge_ lt_ le_ eq_ ne_ heaviside isnan isinf isfinite bernoulli bernoulli_",
     _logical: "logical_and logical_or logical_not logical_xor logical_and_ logical_or_ logical_not_ "
     "bitwise_and bitwise_or bitwise_not bitwise_xor any all",
     _sign: "sign sgn sign_ sgn_",
     _neg: "neg neg_",
     _abs: "abs abs_",
     _clamp: "clamp clamp_ hardtanh",
+    _one_bound: "clamp_min clamp_max clamp_min_ clamp_max_",
     _round: "round round_ floor floor_ ceil ceil_ trunc trunc_",
     _mean: "mean",
-    _sum: "sum cumsum",
+    _sum: "sum",
+    _cumsum: "cumsum cumsum_",
     _avg_pool: "avg_pool1d avg_pool2d avg_pool3d",
     _adaptive_avg_pool: "_adaptive_avg_pool1d _adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_avg_pool1d",
     _zeros: "zeros zeros_like new_zeros zero_ empty empty_like new_empty empty_strided new_empty_strided "

@@ -22,7 +22,7 @@ from snnprof.activity import (
     Uncounted,
     thinned,
 )
-from snnprof.record import findings, neurons, provenance
+from snnprof.record import findings, measure, neurons, provenance
 from snnprof.record.counters import NeuronCounter
 from snnprof.record.dispatch import Books, Watcher, in_backward, plain_kernels
 from snnprof.record.ledger import Ledger
@@ -221,7 +221,7 @@ class Recorder:
         counter = self._neuron(module, name)
         if not inputs:
             return
-        counter.drive(inputs[0])
+        counter.drive(measure.nonzero(inputs[0]))
         if self.books.learning:
             facts = self.books.store.get(inputs[0])
             for op in facts.ops if facts else ():
@@ -245,7 +245,8 @@ class Recorder:
             return
         if self.books.learning:
             self._learn_spikes(module, name, spikes, counter)
-        counter.fire(spikes, self._neuron_steps.get(module), self.batch_size)
+        fired = measure.fired(spikes, self._neuron_steps.get(module), self.batch_size, counter.levels)
+        counter.fire(fired, spikes.numel())
 
     def _learn_spikes(self, module: nn.Module, name: str, spikes: Tensor, counter: NeuronCounter) -> None:
         """What comes out of a neuron layer: its quantum is 1, and only its first values tell its levels."""

@@ -7,6 +7,7 @@ adding a reading to `READINGS`.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from snnprof.record.tally import tracing
 
 
 @dataclass(frozen=True)
@@ -115,38 +118,48 @@ Reading = Callable[[tuple[Any, ...], dict[str, Any]], Contraction | None]
 # -- formulas ------------------------------------------------------------------------------------------------
 
 
-def fanout_1d(size: int, out: int, kernel: int, stride: int, padding: int, dilation: int, transposed: bool) -> Tensor:
-    """Taps through which each input position reaches an output, along one axis; int64 `[size]`.
+@functools.cache
+def taps(
+    size: int, out: int, kernel: int, stride: int, padding: int, dilation: int, transposed: bool
+) -> tuple[int, ...]:
+    """Through how many taps each input position reaches an output, along one axis.
 
     Input i meets output o through tap k where i + p − k·d = o·s, or o = i·s − p + k·d for a transposed convolution.
     """
-    i = torch.arange(size).unsqueeze(1)
-    k = torch.arange(kernel).unsqueeze(0)
     if transposed:
-        o = i * stride - padding + k * dilation
-        return ((o >= 0) & (o < out)).sum(1)
-    o = i + padding - k * dilation
-    return ((o >= 0) & (o % stride == 0) & (o < out * stride)).sum(1)
+        return tuple(sum(0 <= i * stride - padding + k * dilation < out for k in range(kernel)) for i in range(size))
+    reached = [[i + padding - k * dilation for k in range(kernel)] for i in range(size)]
+    return tuple(sum(0 <= o < out * stride and o % stride == 0 for o in row) for row in reached)
+
+
+def fanout_axes(conv: Convolution) -> list[tuple[int, ...]]:
+    """The fan-out of a convolution is separable: taps by position, axis by axis."""
+    return [
+        taps(size, out, kernel, stride, padding[0], dilation, conv.transposed)
+        for size, out, kernel, stride, padding, dilation in zip(
+            conv.space, conv.out_space, conv.kernel, conv.stride, conv.padding, conv.dilation, strict=True
+        )
+    ]
 
 
 def fanout(conv: Convolution) -> Tensor:
-    """Outputs (positions × channels) that each input position reaches; float64 `[*space]`.
+    """Outputs (positions × channels) that each input position reaches; float64 `[*space]`, on the operand's device."""
+    make = fan_map.__wrapped__ if tracing() else fan_map
+    return make(tuple(fanout_axes(conv)), conv.out_channels // conv.groups, conv.x.device)
 
-    Separable: the product of the axes' taps, times the output channels of a group.
-    """
-    total = torch.tensor(float(conv.out_channels // conv.groups), dtype=torch.float64)
-    for axis in range(len(conv.space)):
-        taps = fanout_1d(
-            conv.space[axis],
-            conv.out_space[axis],
-            conv.kernel[axis],
-            conv.stride[axis],
-            conv.padding[axis][0],
-            conv.dilation[axis],
-            conv.transposed,
-        )
-        total = total.unsqueeze(-1) * taps.double()
+
+@functools.lru_cache(maxsize=1024)
+def fan_map(axes: tuple[tuple[int, ...], ...], channels: int, device: torch.device) -> Tensor:
+    """The outer product of the axes' taps, times the channels that each tap reaches."""
+    total = torch.full((), channels, dtype=torch.float64, device=device)
+    for axis in axes:
+        total = total.unsqueeze(-1) * torch.tensor(axis, dtype=torch.float64, device=device)
     return total
+
+
+def fanout_total(conv: Convolution) -> int:
+    """Σ of the fan-out over one channel of one image: its valid MACs."""
+    return conv.out_channels // conv.groups * math.prod(sum(axis) for axis in fanout_axes(conv))
 
 
 def convolved(counts: Tensor, fan: Tensor) -> Tensor:
