@@ -276,7 +276,11 @@ class DataFacts(_Record):
 
 
 class Run(_Record):
-    """The facts of a run: enough to make it again."""
+    """The facts of a run: enough to make it again.
+
+    Attributes:
+        conditions: what else decides the counts (settings, weights, what the input is): a resumed run must share it.
+    """
 
     versions: dict[str, str] = Field(default_factory=dict)
     platform: str = ""
@@ -290,6 +294,7 @@ class Run(_Record):
     timesteps: int | None = None
     batch_size: int | None = None
     seed: int | None = None
+    conditions: dict[str, str] = Field(default_factory=dict)
     complete: bool = True
 
 

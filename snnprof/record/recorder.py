@@ -336,18 +336,16 @@ class Recorder:
         ops = [_padded(c.blocks, count, 2 + len(KINDS) * len(PART_COUNTS)) for c in self.books.ops.values()]
         spiking = [_padded(c.blocks, count, 0) for c in self._neurons.values()]
         other = [_padded(line.blocks, count, 2) for line in lines]
-        return thinned(
-            [
-                Block(
-                    samples=samples,
-                    correct=correct,
-                    ops=[rows[i] for rows in ops],
-                    neurons=[rows[i] for rows in spiking],
-                    elementwise=[rows[i] for rows in other],
-                )
-                for i, (samples, correct) in enumerate(self._blocks)
-            ]
-        )
+        return [
+            Block(
+                samples=samples,
+                correct=correct,
+                ops=[rows[i] for rows in ops],
+                neurons=[rows[i] for rows in spiking],
+                elementwise=[rows[i] for rows in other],
+            )
+            for i, (samples, correct) in enumerate(self._blocks)
+        ]
 
     def _model_facts(self) -> ModelFacts:
         sizes = {name: p.numel() for name, p in self.model.named_parameters()}
