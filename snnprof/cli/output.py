@@ -118,9 +118,11 @@ def _print(text: str) -> None:
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader has seen enough; without this the interpreter complains when it flushes at exit.
+    except OSError as error:
+        # Without this the interpreter tries again, and complains, when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):  # whose reader has seen enough
+            raise SnnprofError(f"cannot write to stdout: {error.strerror}") from error
 
 
 def write_bytes(content: bytes, output: Path) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from snnprof.activity import Activity
 
 FORMATS = ("table", "json", "csv", "markdown", "latex")
+INTERRUPTED = 130
 STRICT_FINDINGS = ("C04",)  # a weighted module ran without a contraction
 
 
@@ -79,12 +80,10 @@ def profile(
 
     --output keeps the run; report, compare and plot read it without running the model again.
     """
-    run_file = output.checked_output(out, force)
+    run_file = _run_file(out, force)
     form = output.chosen("format", form, FORMATS)
     pricing = Pricing(hardware, convention, latency)
     _check_model_name(model)
-    if out == output.STDOUT:
-        raise SnnprofError("--output names the run file; it cannot be stdout", hint="--format json prints the report")
     asked = ProfileOptions(
         model=model, settings=tuple(map(_setting, settings or ())), checkpoint=_existing(checkpoint, "--checkpoint"),
         data=data, layout=_layout(layout), input=_input(input_kind),
@@ -92,12 +91,15 @@ def profile(
         device=device, amp=amp, compile=compiled, neurons=tuple(neuron or ()), resume=_existing(resume, "--resume"),
         maps=maps, output=run_file, argv=tuple(context.obj),
     )  # fmt: skip
+    _refuse_unfinished(asked)
 
     activity = _run(asked)
     if run_file:
         activity.save(run_file)
         output.say(f"wrote {run_file}")
     _print(activity, pricing, form, output.command_line(context))
+    if not activity.run.complete:
+        raise typer.Exit(INTERRUPTED)
     if strict:
         _judge(activity)
 
@@ -108,6 +110,20 @@ def _run(asked: ProfileOptions) -> Activity:
 
     with progress() as tell:
         return profile_run(asked, tell)
+
+
+def _refuse_unfinished(asked: ProfileOptions) -> None:
+    """Options whose name is fixed and whose work is still to be done; never ignored in silence."""
+    wanted = {"--compile": asked.compile, "--resume": asked.resume, "--maps": asked.maps}
+    for flag, value in wanted.items():
+        if value:
+            raise SnnprofError(f"{flag} is not available in this version", hint="run without it")
+
+
+def _run_file(path: Path | None, force: bool) -> Path | None:
+    if path == output.STDOUT:
+        raise SnnprofError("--output names the run file; it cannot be stdout", hint="--format json prints the report")
+    return output.checked_output(path, force)
 
 
 def _print(activity: Activity, pricing: Pricing, form: str, command: str) -> None:

@@ -104,7 +104,12 @@ class Table:
         return [key for c in self.columns for key in (c.key, c.interval) if key]
 
     def _has_values(self, column: Column) -> bool:
-        return column.drop == 0 or any(row.values.get(column.key) is not None for row in self.rows)
+        """Energies were asked for by name: a machine that can price nothing must not vanish."""
+        return (
+            column.drop == 0
+            or column.kind == "energy"
+            or any(row.values.get(column.key) is not None for row in self.rows)
+        )
 
     def _scale(self, column: Column) -> tuple[str, float]:
         """Columns of one kind share a unit, so that neighbours can be compared at a glance."""

@@ -322,6 +322,19 @@ def test_profile_writes_the_run_and_prints_the_report(
     assert asked.argv == tuple(arguments)  # type: ignore[attr-defined]
 
 
+def test_an_interrupted_run_is_kept_and_says_so(
+    activity: Activity, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partial = activity.model_copy(update={"run": activity.run.model_copy(update={"complete": False})})
+    monkeypatch.setattr("snnprof.cli.profile._run", lambda asked: partial)
+    path = tmp_path / "run.json"
+    assert main(["profile", "--model", "spikformer", "-o", str(path)]) == 130
+    out, err = capsys.readouterr()
+    assert "The run was interrupted" in out
+    assert err == f"wrote {path}\ninterrupted\n"
+    assert Activity.load(path) == partial
+
+
 def test_strict_judges_what_was_not_counted(
     activity: Activity, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

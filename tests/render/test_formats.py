@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Callable
+from html.parser import HTMLParser
 from types import ModuleType
 
 import pandas as pd
@@ -211,8 +212,39 @@ def test_the_web_page_is_whole_and_offline(activity: Activity) -> None:
     assert "prefers-color-scheme: dark" in text
 
 
+def test_the_web_page_closes_what_it_opens(hostile_activity: Activity) -> None:
+    tags = Tags()
+    tags.feed(html.render(report(hostile_activity, figures=True)))
+    assert tags.open == []
+    assert tags.mistakes == []
+
+
+class Tags(HTMLParser):
+    """Which tags are open, and which were closed out of turn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.mistakes: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        if tag not in ("meta", "br", "link"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if self.open.pop() != tag:
+            self.mistakes.append(tag)
+
+
 @pytest.mark.parametrize("by", ["op", "layer", "block", "role"])
 def test_every_grouping_keeps_the_total(by: str, activity: Activity) -> None:
     totals = {by: report(activity, by=by).tables[0].rows[-1].values for by in ("op", by)}
     assert totals[by]["energy_pj_cmos45_fp32"] == totals["op"]["energy_pj_cmos45_fp32"]
     assert totals[by]["exact_sops"] == totals["op"]["exact_sops"]
+
+
+def test_a_machine_that_can_price_nothing_does_not_vanish(activity: Activity) -> None:
+    real = activity.model_copy(update={"ops": activity.ops[:1], "neurons": [], "elementwise": [], "blocks": []})
+    table = report(real).tables[0]
+    assert table.texts()[-1][-1] == "–"
+    assert table.headers()[-1].startswith("rolls-77fj")
