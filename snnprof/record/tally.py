@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +13,25 @@ from torch import Tensor
 SILENT, SPIKES, REAL = 0, 1, 2
 HISTOGRAM_LEVELS = 256
 _EXACT = 1 << 24  # float32 counts one by one up to here
+
+
+_TRACING = False
+
+
+def tracing() -> bool:
+    """Whether counts become part of a compiled graph: no value can be asked for, and no memory be reused."""
+    return _TRACING
+
+
+@contextmanager
+def traced() -> Iterator[None]:
+    """Counts inside are traced, not run."""
+    global _TRACING
+    before, _TRACING = _TRACING, True
+    try:
+        yield
+    finally:
+        _TRACING = before
 
 
 @dataclass(frozen=True)
@@ -74,7 +95,7 @@ def tally(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...]
         values = values.float()
     count = steps.size if steps else 1
     elements = values.numel() // count
-    if grid.binary and values.device.type == "cpu" and _all_binary(values):
+    if grid.binary and _may_ask(values) and _all_binary(values):
         nonzero = reduced(values, steps, keep, 1)
         ones = nonzero.reshape(count, -1).sum(1)
         total = ones.sum()
@@ -116,6 +137,11 @@ def _levelled(
     return Tally(nonzero, levels, kind, size, residual, negative & (kind == SPIKES), histogram)
 
 
+def _may_ask(values: Tensor) -> bool:
+    """Whether a value can be looked at without waiting for a device."""
+    return values.device.type == "cpu" and not _TRACING
+
+
 def _all_binary(values: Tensor) -> bool:
     """Whether every value is 0 or 1: none outside [0, 1], and x − x² (never negative there) sums to nothing.
 
@@ -129,7 +155,7 @@ def _all_binary(values: Tensor) -> bool:
 
 def _on_grid(level: Tensor, steps: Steps | None, kind: Tensor) -> Tensor:
     """The levels of the steps that are on the grid; −1, which no bin takes, stands for the others on a device."""
-    if level.device.type != "cpu":
+    if not _may_ask(level):
         stepped = folded(level, steps)
         return torch.where((kind == REAL).reshape(-1, *[1] * (stepped.dim() - 1)), -1.0, stepped)
     return folded(level, steps)[kind != REAL] if bool((kind == REAL).any()) else level
@@ -140,7 +166,7 @@ def _histogram(level: Tensor, levels: int) -> Tensor:
 
     A device counts all bins in one go; the CPU is faster level by level, up to the largest there is.
     """
-    if level.device.type != "cpu":
+    if not _may_ask(level):
         return torch.histc(level.float(), levels + 1, -0.5, levels + 0.5).double()
     top = min(int(level.max()), levels) if level.numel() else 0
     if top > 8:
@@ -226,6 +252,8 @@ SCRATCH = _Pool()
 
 def _scratch(values: Tensor) -> Tensor:
     """Working memory with the layout of `values`, so that a transposed operand is read in its own order."""
+    if _TRACING:
+        return torch.empty_like(values)
     buffer = SCRATCH.take(values)
     strides = values.stride() if _is_dense(values) else torch.empty(values.shape, device="meta").stride()
     return buffer.as_strided(values.shape, strides)

@@ -1,0 +1,216 @@
+"""What one call adds to the counts: pure functions from operands to small tensors, eager or inside a compiled graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from snnprof.record import rules
+from snnprof.record.provenance import Facts
+from snnprof.record.rules import Contraction, Convolution, Product
+from snnprof.record.tally import REAL, SPIKES, Grid, Steps, Tally, folded, reduced, tally
+
+Role = Literal["data", "weight"]
+
+
+@dataclass
+class Plan:
+    """How one call site is counted: what provenance expects of each operand, and where its time steps lie."""
+
+    roles: tuple[Role, Role]
+    facts: tuple[Facts, Facts]
+    steps: tuple[Steps | None, Steps | None]
+    sparse_weights: bool = False
+    grids: tuple[Grid, Grid] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.grids = (grid_of(self.facts[0]), grid_of(self.facts[1]))
+
+    @property
+    def size(self) -> int:
+        """Time steps in one call."""
+        return next((s.size for s in self.steps if s), 1)
+
+
+def grid_of(facts: Facts) -> Grid:
+    if facts.quantum is None:
+        return Grid()
+    return Grid(float(facts.quantum) or 1.0, max(facts.levels, 1), facts.signed)
+
+
+class Seen(NamedTuple):
+    """What an operand's values showed.
+
+    Attributes:
+        histogram: int64 `[levels + 1]`, elements at each level; None where too many levels are possible.
+        residual: float64 scalar, largest distance from the grid among steps taken for spikes.
+        negative: int64 scalar, steps with negative levels.
+    """
+
+    histogram: Tensor | None
+    residual: Tensor | None
+    negative: Tensor | None
+
+
+class Measured(NamedTuple):
+    """What one call of a contraction adds: a row of counts for each step, in the order of `PART_COUNTS`.
+
+    Attributes:
+        rows: int64 `[steps, counts]`.
+        kind: int64 `[steps]`, the part each row belongs to.
+        seen: of each operand; None for weights.
+    """
+
+    rows: Tensor
+    kind: Tensor
+    seen: tuple[Seen | None, Seen | None]
+
+
+class Fired(NamedTuple):
+    """What one call of a neuron layer adds: spikes by step `[steps]`, Σ |output|, and spikes by neuron, all exact."""
+
+    by_step: Tensor
+    level_sum: Tensor
+    by_neuron: Tensor
+
+
+def contraction(form: Contraction, plan: Plan) -> Measured:
+    """Counts one call; the operands are as the operator saw them."""
+    if isinstance(form, Convolution):
+        return _convolution(form, plan)
+    if plan.roles == ("data", "data"):
+        return _pairs(form, plan)
+    return _weighted(form, plan, 0 if plan.roles[0] == "data" else 1)
+
+
+def _convolution(form: Convolution, plan: Plan) -> Measured:
+    space = tuple(range(2, form.x.dim()))
+    keep = (1, *space) if plan.sparse_weights else space
+    seen = tally(form.x, plan.grids[0], plan.steps[0], keep)
+    nonzero, levels = seen.nonzero, seen.levels
+    effective = None
+    if plan.sparse_weights:
+        effective = rules.effective_convolution(nonzero, form)
+        nonzero, levels = nonzero.sum(1), levels.sum(1)
+    fan = rules.fanout(form)
+    events = rules.convolved(nonzero, fan)
+    by_value = events if levels is nonzero else rules.convolved(levels, fan)
+    valid = form.x.shape[0] * form.x.shape[1] * rules.fanout_total(form)
+    if plan.roles[1] == "data":  # no cheap event count where the weight is data too: err towards MAC
+        seen = replace(seen, kind=torch.full_like(seen.kind, REAL), histogram=None, residual=None)
+    rows = _rows(seen, plan.size, form.macs, valid, events, by_value, effective)
+    return Measured(rows, seen.kind, (_seen(seen), None))
+
+
+def _weighted(form: Product, plan: Plan, data: int) -> Measured:
+    """Linear layers: Σ nnz(x) · outputs each element reaches."""
+    operand, weight = form.operands[data], form.operands[1 - data]
+    reach = form.macs // max(operand.numel(), 1)
+    inner = operand.dim() - 1 if data == 0 else operand.dim() - 2
+    live = plan.sparse_weights and weight.dim() == 2
+    seen = tally(operand, plan.grids[data], plan.steps[data], (inner,) if live else ())
+    effective = None
+    if live:
+        per_input = (weight.detach() != 0).double().sum(1 if data == 0 else 0)
+        effective = (seen.nonzero * per_input).sum(-1)
+    events = _by_step(seen.nonzero, plan.size) * reach
+    by_value = events if seen.levels is seen.nonzero else _by_step(seen.levels, plan.size) * reach
+    rows = _rows(seen, plan.size, form.macs, form.macs, events, by_value, effective)
+    shown = _seen(seen)
+    return Measured(rows, seen.kind, (shown, None) if data == 0 else (None, shown))
+
+
+def _pairs(form: Product, plan: Plan) -> Measured:
+    """Data × data: Σ_k nnz(A[:, k]) · nnz(B[k, :])."""
+    left, right = form.operands
+    seen_left = tally(left, plan.grids[0], plan.steps[0], _all_but(left, -2))
+    seen_right = tally(right, plan.grids[1], plan.steps[1], _all_but(right, -1))
+    events = rules.paired(seen_left.nonzero, seen_right.nonzero)
+    by_value = rules.paired(seen_left.levels, seen_right.levels)
+    one_sided = [
+        _by_step(seen.nonzero, plan.size) * (form.macs // max(operand.numel(), 1))
+        for seen, operand in ((seen_left, left), (seen_right, right))
+    ]
+    kind = torch.minimum(seen_left.kind, seen_right.kind)
+    rows = _rows(seen_left, plan.size, form.macs, form.macs, events, by_value, None, *one_sided)
+    return Measured(rows, kind, (_seen(seen_left), _seen(seen_right)))
+
+
+def _rows(
+    seen: Tally,
+    size: int,
+    dense: int,
+    valid: int,
+    events: Tensor,
+    by_value: Tensor,
+    effective: Tensor | None,
+    left: Tensor | None = None,
+    right: Tensor | None = None,
+) -> Tensor:
+    nonzero = _by_step(seen.nonzero, size)
+    levels = nonzero if seen.levels is seen.nonzero else _by_step(seen.levels, size)
+    one = torch.ones_like(events)
+    none = torch.zeros_like(events)
+    columns = [
+        one * seen.elements,
+        nonzero,
+        levels,
+        one * (dense // size),
+        one * (valid // size),
+        events,
+        by_value,
+        events if effective is None else effective,
+        none if left is None else left,
+        none if right is None else right,
+    ]
+    return torch.stack(columns, dim=1).to(torch.int64)
+
+
+def _seen(operand: Tally) -> Seen:
+    residual, negative, histogram = operand.residual, operand.negative, operand.histogram
+    return Seen(
+        histogram=None if histogram is None else histogram.to(torch.int64),
+        residual=None if residual is None else torch.where(operand.kind == SPIKES, residual, 0.0).max(),
+        negative=None if negative is None else negative.sum(),
+    )
+
+
+def differs_over_time(values: Tensor, steps: Steps) -> Tensor:
+    """Whether an operand changes from step to step within one call; bool scalar."""
+    stepped = folded(values, steps)
+    return (stepped[1:] != stepped[:1]).any()
+
+
+def fired(spikes: Tensor, steps: Steps | None, batch: int | None, levels: int) -> Fired:
+    """Counts what a neuron layer put out. Without `steps`, one call is one step and the first axis is the batch."""
+    mask = spikes if levels == 1 else (spikes != 0).float()
+    inner = tuple(range(_first_neuron_axis(spikes, steps, batch), spikes.dim()))
+    by_neuron = reduced(mask.detach(), steps, inner, 1)
+    by_step = _by_step(by_neuron, steps.size if steps else 1)
+    level_sum = by_step.sum() if levels == 1 else reduced(spikes.detach().abs(), None, (), levels).sum()
+    return Fired(by_step.long(), level_sum.long(), by_neuron.sum(0))
+
+
+def nonzero(values: Tensor) -> Tensor:
+    """Non-zero elements, as an int64 scalar on the device."""
+    return tally(values, Grid(), None, ()).nonzero.sum().long()
+
+
+def _first_neuron_axis(spikes: Tensor, steps: Steps | None, batch: int | None) -> int:
+    """The axes before it are steps and batch: `[T, B, ...]`, `[T·B, ...]`, `[B, T, ...]` or `[B, ...]`."""
+    if steps is None:
+        return 1
+    apart = steps.dim == 0 and spikes.dim() > 1 and tuple(spikes.shape[:2]) == (steps.size, batch)
+    return 2 if apart else steps.dim + 1
+
+
+def _by_step(counts: Tensor, size: int) -> Tensor:
+    return counts.reshape(size, -1).sum(1)
+
+
+def _all_but(operand: Tensor, dim: int) -> tuple[int, ...]:
+    dropped = dim % operand.dim()
+    return tuple(d for d in range(operand.dim()) if d != dropped)
