@@ -306,7 +306,7 @@ class Books:
             if storage_key(output) in known:
                 self._view(name, output, passed)
             else:
-                self.store.set(output, passed, self._time(name, output, inputs, args))
+                self.store.set(output, passed, self._time(name, output, inputs, args, form))
         if name == "constant_pad_nd" and not provenance.fill_value(args, kwargs):
             self.store.pad(outputs[0], Zeros.of(outputs[0], args[1]))
 
@@ -318,14 +318,14 @@ class Books:
     def _expanded(self, output: Tensor) -> TimeAxis | None:
         steps = self.recorder.timesteps or 1
         shared = [d for d in range(output.dim()) if output.stride(d) == 0 and output.shape[d] == steps]
-        return TimeAxis(0, steps) if steps > 1 and shared else None
+        return TimeAxis(0, steps) if self._own_time and shared else None
 
     def _write(self, target: Tensor, passed: Facts, inputs: list[Tensor]) -> None:
         """In place: the whole storage takes the new facts, a part of it stands beside the rest."""
         whole = target.numel() * target.element_size() >= target.untyped_storage().nbytes()
         time = self.store.time(target)
         if whole:
-            time = time or provenance.carried(target, [(t, self.store.time(t)) for t in inputs[1:]])
+            time = time or provenance.carried("", target, [(t, self.store.time(t)) for t in inputs[1:]], ())
             self.store.set(target, passed, time)
         else:
             self.store.set(target, provenance.side_by_side([self.store.of(target), passed]), time)
@@ -343,15 +343,22 @@ class Books:
 
     # -- the time axis -------------------------------------------------------------------------------------
 
-    def _time(self, name: str, output: Tensor, inputs: list[Tensor], args: Any) -> TimeAxis | None:
-        carried = provenance.carried(output, [(t, self.store.time(t)) for t in inputs])
-        if carried is not None or not inputs:
-            return carried
-        steps = self.recorder.timesteps or 1
-        if steps > 1 and name in ("repeat", "stack", "tile"):
-            made = _made_axis(name, output, inputs, args, steps)
-            return provenance.axis_of(output, made)
-        return None
+    def _time(
+        self, name: str, output: Tensor, inputs: list[Tensor], args: Any, form: Contraction | None
+    ) -> TimeAxis | None:
+        sources = [(tensor, self.store.time(tensor)) for tensor in (form.operands if form else inputs)]
+        if form:
+            sources = [(t, _unsummed(form, i, t, axis)) for i, (t, axis) in enumerate(sources)]
+        axis = provenance.carried(name, output, sources, args)
+        if _lives(axis) or not inputs or not self._own_time:
+            return axis
+        made = _made_axis(name, output, inputs, args, self.recorder.timesteps or 1)
+        return provenance.axis_of(output, made) or axis
+
+    @property
+    def _own_time(self) -> bool:
+        """Whether steps can lie inside a tensor; a caller who loops over them shows one at a time."""
+        return (self.recorder.timesteps or 1) > 1 and self.recorder.layout != "step"
 
     def _steps(self, form: Contraction, roles: tuple[Role, Role]) -> tuple[Steps | None, Steps | None]:
         """Where each data operand's steps lie; None for both where they disagree."""
@@ -368,35 +375,51 @@ class Books:
 
     def steps_of(self, tensor: Tensor) -> Steps | None:
         """Where the time steps lie in a tensor, from its provenance or, failing that, from its first axes."""
-        fold = provenance.folding(tensor, self.store.time(tensor)) if self.learning else None
-        if fold is None:
+        axis = self.store.time(tensor) if self.learning else None
+        if axis is None:
             return self._leading(tensor)
+        fold = provenance.folding(tensor, axis)
+        if fold is None:
+            return None
         first = tensor.shape[fold.dim] == fold.size * fold.inner
         return Steps(fold.dim, fold.size, None if first else fold.inner)
 
     def _leading(self, tensor: Tensor) -> Steps | None:
         """A tensor of T·B rows, or of T by B, is time-major unless the layout says otherwise."""
         steps, batch = self.recorder.timesteps or 1, self.recorder.batch_size
-        if steps == 1 or not batch or tensor.dim() == 0:
+        if not self._own_time or not batch or tensor.dim() == 0:
             return None
         rows = tensor.shape[0]
         major = rows == steps * batch or (tensor.dim() > 1 and rows == steps and tensor.shape[1] == batch)
-        if not major or self.recorder.layout == "step":
+        if not major:
             return None
         return Steps(0, steps, 1 if self.recorder.layout == "batch-time" and rows == steps * batch else None)
 
 
 def _made_axis(name: str, output: Tensor, inputs: list[Tensor], args: Any, steps: int) -> Folding | None:
-    if name == "stack":
-        dim = args[1] if len(args) > 1 else 0
-        return Folding(dim % output.dim(), 1, steps) if len(inputs) == steps else None
-    repeats = args[1]
+    """A time axis made by stacking, concatenating or repeating T times; of [B, ...] in front, by habit."""
+    if name in ("stack", "cat"):
+        dim = (args[1] if len(args) > 1 else 0) % output.dim()
+        inner = inputs[0].shape[dim] if name == "cat" else 1
+        return Folding(dim, inner, steps) if len(inputs) == steps and dim < 2 else None
+    if name not in ("repeat", "tile"):
+        return None
     new = output.dim() - inputs[0].dim()
-    for dim, times in enumerate(repeats):
+    for dim, times in enumerate(args[1]):
         size = 1 if dim < new else inputs[0].shape[dim - new]
         if times == steps and size == 1:
             return Folding(dim, 1, steps)
     return None
+
+
+def _lives(axis: TimeAxis | None) -> bool:
+    return axis is not None and axis is not provenance.GONE
+
+
+def _unsummed(form: Contraction, position: int, operand: Tensor, axis: TimeAxis | None) -> TimeAxis | None:
+    """An operand's time axis, unless the contraction sums over it."""
+    fold = provenance.folding(operand, axis)
+    return axis if fold is None or _splits(form, position, fold.dim) else provenance.GONE
 
 
 def _splits(form: Contraction, position: int, dim: int) -> bool:

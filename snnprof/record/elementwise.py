@@ -27,7 +27,8 @@ _LINES = {
     "logical_not_ bitwise_and bitwise_or bitwise_not bitwise_xor",
     "reduce": "sum mean cumsum cumsum_ _embedding_bag _embedding_bag_forward_only",
     "compare": "gt ge lt le eq ne gt_ ge_ lt_ le_ eq_ ne_ heaviside sign sgn sign_ sgn_ relu relu_ clamp clamp_ "
-    "clamp_min clamp_max clamp_min_ clamp_max_ sort topk argmax argmin hardtanh hardtanh_ maximum minimum fmax fmin amax amin max min threshold threshold_ any all",
+    "clamp_min clamp_max clamp_min_ clamp_max_ sort topk argmax argmin "
+    "hardtanh hardtanh_ maximum minimum fmax fmin amax amin max min threshold threshold_ any all",
 }
 LINES = {name: line for line, names in _LINES.items() for name in names.split()}
 

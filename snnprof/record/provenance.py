@@ -237,6 +237,13 @@ class Store:
         self._facts[storage._cdata] = (StorageWeakRef(storage), facts, time)  # type: ignore[no-untyped-call]
         self._zeros.pop(storage._cdata, None)
 
+    def forget_dead(self) -> None:
+        """Drops the entries of storages that are gone, so that a long recording does not grow."""
+        dead = [key for key, (reference, *_) in self._facts.items() if reference.expired()]  # type: ignore[no-untyped-call]
+        for key in dead:
+            del self._facts[key]
+            self._zeros.pop(key, None)
+
     def pad(self, padded: Tensor, zeros: Zeros) -> None:
         """Remembers, until the next write, which of a tensor's elements are padding."""
         self._zeros[storage_key(padded)] = zeros
@@ -312,20 +319,41 @@ def axis_of(tensor: Tensor, fold: Folding | None) -> TimeAxis | None:
     return TimeAxis(fold.inner * tensor.stride(fold.dim), fold.size)
 
 
-def carried(output: Tensor, inputs: Sequence[tuple[Tensor, TimeAxis | None]]) -> TimeAxis | None:
-    """The output's time axis: the first input's whose folded dimension has the same size at the same place.
+GONE = TimeAxis(0, 1)
+"""No time axis, known: a mean over time, or one step of many."""
+_REDUCTIONS = frozenset("mean sum amax amin max min any all prod std var argmax argmin logsumexp nansum norm".split())
 
-    Dimensions are matched from the front, and from the back where broadcasting or `mm` dropped some.
+
+def carried(
+    name: str, output: Tensor, inputs: Sequence[tuple[Tensor, TimeAxis | None]], args: tuple[Any, ...]
+) -> TimeAxis | None:
+    """The output's time axis: the first input's whose folded dimension is still there, at its full size.
+
+    `GONE` where inputs had one and none is left; None where nothing is known.
     """
     for tensor, axis in inputs:
         fold = folding(tensor, axis)
         if fold is None:
             continue
-        size = tensor.shape[fold.dim]
-        for dim in (fold.dim, fold.dim + output.dim() - tensor.dim()):
-            if 0 <= dim < output.dim() and output.shape[dim] == size:
-                return axis_of(output, replace(fold, dim=dim))
-    return None
+        dim = _moved(name, fold.dim, tensor, output, args)
+        if dim is not None and 0 <= dim < output.dim() and output.shape[dim] == tensor.shape[fold.dim]:
+            return axis_of(output, replace(fold, dim=dim))
+    return GONE if any(axis for _, axis in inputs) else None
+
+
+def _moved(name: str, dim: int, tensor: Tensor, output: Tensor, args: tuple[Any, ...]) -> int | None:
+    """Where a dimension of an operand stands in the result; None where it was reduced away."""
+    more = output.dim() - tensor.dim()
+    if name == "stack":
+        new = (args[1] if len(args) > 1 else 0) % output.dim()
+        return dim + (dim >= new)
+    if name in _REDUCTIONS and len(args) > 1 and not isinstance(args[1], Tensor):
+        along = [args[1]] if isinstance(args[1], int) else list(args[1] or range(tensor.dim()))
+        reduced = {axis % tensor.dim() for axis in along}
+        if dim in reduced:
+            return None
+        return dim - sum(axis < dim for axis in reduced) if more else dim
+    return dim + max(more, 0)  # broadcasting adds dimensions in front, products drop them behind
 
 
 # -- the table: how each operator passes facts on --------------------------------------------------------------
@@ -545,9 +573,9 @@ def _reduced(args: Any, out: Any) -> int:
 
 
 _RULES: dict[Passing, str] = {
-    _same: "alias view _unsafe_view _reshape_alias reshape permute transpose t clone contiguous detach detach_ unsqueeze "
-    "squeeze squeeze_ unsqueeze_ transpose_ t_ flatten unflatten movedim as_strided lift_fresh lift_fresh_copy "
-    "_to_copy positive expand numpy_T swapaxes mT adjoint to "
+    _same: "alias view _unsafe_view _reshape_alias reshape permute transpose t clone contiguous detach detach_ "
+    "unsqueeze squeeze squeeze_ unsqueeze_ transpose_ t_ flatten unflatten movedim as_strided lift_fresh "
+    "lift_fresh_copy _to_copy positive expand numpy_T swapaxes mT adjoint to "
     "dropout native_dropout alpha_dropout feature_dropout",
     _keep: "select slice narrow split split_with_sizes chunk unsafe_split unsafe_split_with_sizes unsafe_chunk unbind "
     "index index_select gather take take_along_dim "

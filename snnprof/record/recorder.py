@@ -189,6 +189,7 @@ class Recorder:
     def _begin_pass(self, inputs: list[Tensor]) -> None:
         """The outermost module is called: its inputs are data, unless they are state seen before."""
         self._passes += 1
+        self.books.store.forget_dead()
         if not inputs:
             return
         first = inputs[0]
