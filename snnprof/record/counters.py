@@ -61,16 +61,16 @@ class OpCounter:
 
     def count(self, form: Contraction, plan: Plan) -> None:
         """Adds one call. The operands are as the operator saw them."""
-        self.add(form, plan, measure.contraction(form, plan))
+        self.add(plan.size, form.outputs if form.bias else 0, measure.contraction(form, plan))
         for position, role in enumerate(plan.roles):
             if role == "data" and plan.facts[position].fed_by == {"input"}:
                 self._compare(position, form.operands[position], plan.steps[position])
 
-    def add(self, form: Contraction, plan: Plan, measured: Measured) -> None:
-        """Adds what one call measured; of the operands only shapes are read."""
+    def add(self, steps: int, bias_adds: int, measured: Measured) -> None:
+        """Adds what one call of so many steps measured."""
         self.calls += 1
-        self.runs += plan.size
-        self.bias_adds += form.outputs if form.bias else 0
+        self.runs += steps
+        self.bias_adds += bias_adds
         self._counts.index_add_(0, measured.kind, measured.rows)
         for position, seen in enumerate(measured.seen):
             if seen is not None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,27 @@ if TYPE_CHECKING:
 
 SiteKey = tuple[Any, ...]
 LinePlan = tuple["str | OpCounter", "tuple[int, ...] | None"]  # a line, or the contraction whose bias it is; its spikes
+
+
+class Call(NamedTuple):
+    """One operation of the first batch, as a compiled graph will have to repeat it.
+
+    Attributes:
+        layer, family: what ran it; `contraction`, or the line or operator it belongs to.
+        counter: whose sums it adds to; a function where it is only listed as uncounted; None where it is free.
+        plan, macs, padding: of a contraction.
+        positions: of a line's spike operands.
+    """
+
+    layer: str
+    family: str
+    counter: OpCounter | LineCounter | Callable[[], None] | None
+    plan: Plan | None = None
+    macs: int = 0
+    padding: tuple[tuple[int, int], ...] | None = None
+    positions: tuple[int, ...] | None = None
+
+
 _SOFTMAX = frozenset(["_softmax", "_safe_softmax"])
 _MODULE_CALLS = {nn.Module._call_impl.__code__, nn.Module._wrapped_call_impl.__code__}
 
@@ -93,6 +114,7 @@ class Books:
         self.ledger = recorder.ledger
         self.store = Store()
         self.learning = True
+        self.script: list[Call] | None = None
         self.paused = False
         self.path: list[str] = []
         self.neuron_depth = 0
@@ -139,6 +161,7 @@ class Books:
     def contraction(self, name: str, form: Contraction) -> OpCounter | None:
         """Counts one contraction; None where both operands are weight and nothing is inferred by it."""
         key = self._site(name, form.operands)
+        macs = form.macs
         form = self._unpadded(key, form)
         if self.learning:
             self._plans[key] = self._planned(key, form, self._plans.get(key))
@@ -146,9 +169,12 @@ class Books:
             self.late.add(self.layer)
             self._plans[key] = self._planned(key, form, None)
         found = self._plans[key]
-        if found is None:
+        counter, plan = found or (None, None)
+        if self.learning and self.script is not None:
+            padding = self._padding.get(key)
+            self.script.append(Call(self.layer, "contraction", counter, plan, macs, padding[1] if padding else None))
+        if counter is None or plan is None:
             return None
-        counter, plan = found
         counter.count(form, plan)
         return counter
 
@@ -232,6 +258,8 @@ class Books:
         if facts is not None:
             self._line_plans[key] = self._line_plan(name, args, facts)
         plan = self._line_plans.get(key)
+        if self.learning and self.script is not None:
+            self.script.append(self._line_call(name, plan, args))
         if plan is None:
             return
         line, positions = plan
@@ -239,12 +267,26 @@ class Books:
             line.bias_adds += work(name, "bias", _tensors(args))
             return
         if line == "uncounted":
-            self.uncounted[self.layer, name] = self.uncounted.get((self.layer, name), 0) + 1
+            self._uncount(self.layer, name)
             return
         tensors = _tensors(args)
         counter = self._line(line, tensors[0].device)
         nonzero = None if positions is None else [measure.nonzero(tensors[p]) for p in positions]
         counter.count(work(name, line, tensors), nonzero)
+
+    def _line_call(self, name: str, plan: LinePlan | None, args: Any) -> Call:
+        line, positions = plan or (None, None)
+        counter: OpCounter | LineCounter | Callable[[], None] | None = None
+        if line == "uncounted":
+            counter = functools.partial(self._uncount, self.layer, name)
+        elif isinstance(line, str):
+            counter = self._line(line, _tensors(args)[0].device)
+        else:
+            counter = line
+        return Call(self.layer, LINES.get(name, name), counter, positions=positions)
+
+    def _uncount(self, layer: str, name: str) -> None:
+        self.uncounted[layer, name] = self.uncounted.get((layer, name), 0) + 1
 
     def _line_plan(self, name: str, args: Any, facts: list[Facts]) -> LinePlan | None:
         line = line_of(name, facts)

@@ -269,6 +269,17 @@ class Recorder:
         self.books.store.set(spikes, facts, axis)
         self._neuron_steps[module] = self.books.steps_of(spikes)
 
+    def name_of(self, module: nn.Module) -> str:
+        return self._names[module]
+
+    def neuron_counter(self, module: nn.Module) -> NeuronCounter:
+        """The sums of a neuron layer that has run."""
+        return self._neurons[module]
+
+    def steps_of_neuron(self, module: nn.Module) -> Steps | None:
+        """Where the time steps lie in a neuron layer's output, as learned on the first batch."""
+        return self._neuron_steps.get(module)
+
     def _neuron(self, module: nn.Module, name: str) -> NeuronCounter:
         if module not in self._neurons:
             found_by = self.watched[module].found_by

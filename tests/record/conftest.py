@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from snnprof.activity import Activity, OpRecord
 from snnprof.record.recorder import Recorder
 
-
 OPTIONS = {"layout": "layout", "input_kind": "input", "neuron": "neuron"}
 
 
