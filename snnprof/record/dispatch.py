@@ -117,7 +117,7 @@ class Books:
         self.script: list[Call] | None = None
         self.paused = False
         self.path: list[str] = []
-        self.neuron_depth = 0
+        self.neurons: list[str] = []
         self.ops: dict[SiteKey, OpCounter] = {}
         self.by_id: dict[int, OpCounter] = {}
         self.lines: dict[tuple[str, str], LineCounter] = {}
@@ -252,7 +252,7 @@ class Books:
         """Counts an operator that is no contraction, outside neuron modules."""
         if name in _SOFTMAX:
             self._softmax = _callers(3)
-        if name in FREE or self.neuron_depth:
+        if name in FREE or self.neurons:
             return
         key = (self.layer, name, *_caller())
         if facts is not None:
@@ -333,13 +333,15 @@ class Books:
         if not outputs:
             return
         inputs = _tensors(args)
-        if form is not None or self.neuron_depth or name in LINES or name in LOOKUPS:
+        if form is not None or self.neurons or name in LINES or name in LOOKUPS:
             self.used_parameters |= frozenset[str]().union(*(f.params for f in facts))
         passed = (
             self._of_contraction(form, counter)
             if form is not None
             else provenance.passed_on(name, facts, args, kwargs, result)
         )
+        if self.neurons and passed.data and provenance.decides(name):
+            passed = replace(passed, fed_by=frozenset(self.neurons[:1]))
         if func._schema.is_mutable:
             self._write(outputs[0], passed, inputs)
             return

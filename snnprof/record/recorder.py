@@ -75,7 +75,7 @@ class Recorder:
         self._names = {module: name for name, module in model.named_modules()}
         self._neurons: dict[nn.Module, NeuronCounter] = {}
         self._neuron_steps: dict[nn.Module, Steps | None] = {}
-        self._candidates: dict[nn.Module, list[Facts]] = {}
+        self._candidates: dict[nn.Module, tuple[list[Facts], dict[str, Any]]] = {}
         self._entered: list[bool] = []
         self._notes: list[Finding] = []
         self._handles: list[Any] = []
@@ -121,7 +121,7 @@ class Recorder:
             handle.remove()
         self._handles.clear()
         self.books.path.clear()
-        self.books.neuron_depth = 0
+        self.books.neurons.clear()
         self._entered.clear()
         self._candidates.clear()
 
@@ -139,10 +139,10 @@ class Recorder:
                 self.books.path.append(name)
                 self._entered.append(neuron)
                 if neuron:
-                    self.books.neuron_depth += 1
+                    self.books.neurons.append(name)
                     self._drive(module, name, inputs)
-                elif self.books.learning and not self.books.neuron_depth and neurons.could_be_neuron(module):
-                    self._candidates[module] = self._facts_of(inputs[:1])
+                elif self.books.learning and not self.books.neurons and neurons.could_be_neuron(module):
+                    self._candidates[module] = self._facts_of(inputs[:1]), neurons.snapshot(module)
 
         return enter
 
@@ -151,7 +151,7 @@ class Recorder:
             if not self._watches(name):
                 return
             if self._entered and self._entered.pop():
-                self.books.neuron_depth -= 1
+                self.books.neurons.pop()
             if self.books.path:
                 self.books.path.pop()
             self._ran.add(name)
@@ -230,12 +230,12 @@ class Recorder:
 
     def _recognise(self, module: nn.Module, name: str, inputs: list[Tensor], output: Any) -> None:
         """An innermost module without weights that turned real input into spikes is a hand-written neuron."""
-        before = self._candidates.pop(module)
+        before, initial = self._candidates.pop(module)
         result = neurons.first_tensor(output)
         after = self.books.store.get(result) if result is not None else None
         was_real = bool(before) and before[0].data and before[0].quantum is None
         if after and was_real and after.data and after.quantum == 1 and after.levels == 1:
-            self.watched[module] = Watched(neurons.HAND_WRITTEN, "behaviour")
+            self.watched[module] = Watched(neurons.HAND_WRITTEN, "behaviour", initial)
             self.books.forget_lines(name)
             self._drive(module, name, inputs)
 
@@ -270,7 +270,7 @@ class Recorder:
         self._neuron_steps[module] = self.books.steps_of(spikes)
 
     def name_of(self, module: nn.Module) -> str:
-        return self._names[module]
+        return str(self._names[module])
 
     def neuron_counter(self, module: nn.Module) -> NeuronCounter:
         """The sums of a neuron layer that has run."""

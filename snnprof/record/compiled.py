@@ -1,0 +1,345 @@
+"""The same counting inside torch.compile: the graph itself returns the counts of its own operands.
+
+Dynamo's graph is wrapped in a module that interprets it under a dispatch mode while AOTAutograd traces, so each
+counting rule becomes a part of the compiled graph, and its result one more output of it. What each operation is was
+learned on one eager batch: the traced operations of each layer must be those of that batch, in order.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor, fx, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
+
+from snnprof.record import measure, rules
+from snnprof.record.counters import LineCounter, OpCounter
+from snnprof.record.elementwise import FREE, LINES, work
+from snnprof.record.tally import traced
+
+if TYPE_CHECKING:
+    from snnprof.record.dispatch import Call
+    from snnprof.record.recorder import Recorder
+
+_ROOT = re.compile(r"^L\['\w+'\]\.?")
+
+
+class NotCompiled(Exception):
+    """The model does not compile into one graph whose operations are those of the eager batch."""
+
+
+class Row(NamedTuple):
+    """What one traced operation adds at each run: tensors the graph returns, and what to do with them."""
+
+    tensors: list[Tensor]
+    add: Callable[[list[Tensor]], None]
+
+
+class CompiledModel:
+    """A model as one compiled graph that counts; what it counts goes into a recorder's books.
+
+    The recorder has watched one eager batch with `keep_script`; its hooks are detached. Batches have the shape of the
+    first one called.
+    """
+
+    def __init__(self, model: nn.Module, recorder: Recorder) -> None:
+        self.recorder = recorder
+        self.rows: list[Row] = []
+        self._counts: Sequence[Tensor] | None = None
+        self._run = torch.compile(model, backend=self._backend, fullgraph=True, dynamic=False)
+
+    def __call__(self, *inputs: Tensor) -> Any:
+        """Runs one batch and adds its counts.
+
+        Raises:
+            NotCompiled: the model does not compile, or not into the operations of the eager batch.
+        """
+        self._counts = None
+        try:
+            result = self._run(*inputs)
+        except NotCompiled:
+            raise
+        except Exception as error:
+            raise NotCompiled(_first_line(error)) from error
+        if self._counts is None:
+            raise NotCompiled("the compiled graph returned no counts")
+        self._add(self._counts)
+        return result
+
+    def _backend(self, graph: fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
+        counting = _CountingGraph(graph, self)
+        outputs = len(tree_leaves(_output(graph).args[0]))
+        compiled = torch._dynamo.lookup_backend("inductor")(counting, inputs)  # type: ignore[arg-type]
+
+        def run(*args: Any) -> Any:
+            results = compiled(*args)
+            self._counts = results[outputs:]
+            return results[:outputs]
+
+        return run
+
+    def _add(self, counts: Sequence[Tensor]) -> None:
+        if len(counts) != sum(len(row.tensors) for row in self.rows):
+            raise NotCompiled("the compiled graph returned another number of counts than was traced")
+        start = 0
+        for row in self.rows:
+            end = start + len(row.tensors)
+            row.add(list(counts[start:end]))
+            start = end
+
+
+class _CountingGraph(nn.Module):
+    """Dynamo's graph with the counts as further outputs."""
+
+    def __init__(self, graph: fx.GraphModule, owner: CompiledModel) -> None:
+        super().__init__()
+        self.graph_module = graph
+        self.owner = owner
+
+    def forward(self, *args: Any) -> tuple[Any, ...]:
+        from torch.nn.attention import SDPBackend, sdpa_kernel
+
+        trace = Trace(self.owner.recorder, self.graph_module)
+        with traced(), sdpa_kernel(SDPBackend.MATH):
+            results = _Walk(self.graph_module, trace).run(*args)
+        trace.finish()
+        self.owner.rows = trace.rows  # AOTAutograd traces more than once: the last trace is the graph
+        return (*results, *(tensor for row in trace.rows for tensor in row.tensors))
+
+
+class _Walk(fx.Interpreter):
+    """Runs the graph node by node, telling the trace which module each belongs to."""
+
+    def __init__(self, graph: fx.GraphModule, trace: Trace) -> None:
+        super().__init__(graph)
+        self.trace = trace
+
+    def run_node(self, n: fx.Node) -> Any:
+        if n.op in ("placeholder", "get_attr", "output"):
+            return super().run_node(n)
+        trace = self.trace
+        trace.layer = _layer(n)
+        if n in trace.entering:
+            trace.drive(trace.entering[n], [self.env[source] for source in trace.sources[n]])
+        with _Mode(trace):
+            result = super().run_node(n)
+        if n in trace.leaving:
+            name, output = trace.leaving[n]
+            trace.fire(name, result if output is n else self.env[output])
+        return result
+
+
+class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Sees the operators of one node."""
+
+    def __init__(self, trace: Trace) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.trace = trace
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        name = func.overloadpacket.__name__
+        form = rules.reading(name, args, kwargs)
+        if form is None and name in rules.REWRITES:
+            with self:
+                opened = rules.opened(func, args, kwargs)
+            if opened is not None:
+                return opened
+        if form is not None:
+            self.trace.contraction(form)
+        elif name not in FREE:
+            self.trace.other(name, args)
+        return func(*args, **kwargs)
+
+
+class Trace:
+    """One trace of the graph against the script of the eager batch."""
+
+    def __init__(self, recorder: Recorder, graph: fx.GraphModule) -> None:
+        self.recorder = recorder
+        self.rows: list[Row] = []
+        self.layer = ""
+        self._neurons = {recorder.name_of(module): module for module in recorder.watched}
+        self._script = _by_layer(recorder.books.script or [])
+        self._done: dict[tuple[str, str], int] = {}
+        self._before: dict[tuple[int, int], Tensor] = {}
+        self._find_neurons(graph)
+
+    def finish(self) -> None:
+        """Every operation of the eager batch must have been met."""
+        for key, calls in self._script.items():
+            if key[1] == "contraction" and self._done.get(key, 0) != len(calls):
+                raise NotCompiled(
+                    f"{key[0] or 'the model'} ran {len(calls)} contractions in the eager batch "
+                    f"and {self._done.get(key, 0)} in the compiled graph"
+                )
+
+    # -- operators -----------------------------------------------------------------------------------------
+
+    def contraction(self, form: rules.Contraction) -> None:
+        call = self._next("contraction")
+        if call.macs != form.macs:
+            raise NotCompiled(f"{self.layer or 'the model'}: {form.macs} MACs where the eager batch had {call.macs}")
+        if not isinstance(call.counter, OpCounter) or call.plan is None:
+            return
+        counter, plan = call.counter, call.plan
+        values = form.without(call.padding) if call.padding and isinstance(form, rules.Convolution) else form
+        measured = measure.contraction(values, plan)
+        bias = values.outputs if values.bias else 0
+        leaves, spec = tree_flatten(measured)
+        places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
+
+        def add(tensors: list[Tensor]) -> None:
+            filled: list[Any] = [None] * len(leaves)
+            for place, tensor in zip(places, tensors, strict=True):
+                filled[place] = tensor
+            counter.add(plan.size, bias, tree_unflatten(filled, spec))
+
+        self.rows.append(Row([leaves[i] for i in places], add))
+        self._compare(counter, plan, form)
+
+    def _compare(self, counter: OpCounter, plan: measure.Plan, form: rules.Contraction) -> None:
+        """An encoder's input, from step to step within the call or from call to call."""
+        for position, role in enumerate(plan.roles):
+            if role != "data" or plan.facts[position].fed_by != {"input"}:
+                continue
+            values, steps = form.operands[position], plan.steps[position]
+            before = self._before.get((id(counter), position))
+            self._before[id(counter), position] = values
+            if steps is not None:
+                changed = measure.differs_over_time(values, steps)
+            elif before is None or before.shape != values.shape:
+                continue
+            else:
+                changed = (before != values).any()
+
+            def differ(tensors: list[Tensor], position: int = position) -> None:
+                counter.differ(position, tensors[0])
+
+            self.rows.append(Row([changed], differ))
+
+    def other(self, name: str, args: Any) -> None:
+        if self._inside_neuron():
+            return
+        key = (self.layer, LINES.get(name, name))
+        if key not in self._script or self._done.get(key, 0) >= len(self._script[key]):
+            return  # arithmetic on weights alone, which the eager batch did not list either
+        call = self._next(key[1])
+        tensors = [leaf for leaf in tree_leaves(args) if isinstance(leaf, Tensor)]
+        if isinstance(call.counter, OpCounter):
+            self.rows.append(_bias_row(call.counter, work(name, "bias", tensors)))
+        elif isinstance(call.counter, LineCounter):
+            self.rows.append(_line_row(call.counter, call.positions, work(name, call.counter.op, tensors), tensors))
+        elif call.counter is not None:
+            self.rows.append(_uncounted_row(call.counter))
+
+    def _next(self, family: str) -> Call:
+        key = (self.layer, family)
+        position = self._done.get(key, 0)
+        if position >= len(self._script.get(key, [])):
+            raise NotCompiled(f"{self.layer or 'the model'} runs more contractions compiled than it did in eager mode")
+        self._done[key] = position + 1
+        return self._script[key][position]
+
+    # -- neurons -------------------------------------------------------------------------------------------
+
+    def _find_neurons(self, graph: fx.GraphModule) -> None:
+        """Each call of a neuron layer is a run of neighbouring nodes: what goes into it, and what comes out."""
+        self.entering: dict[fx.Node, str] = {}
+        self.sources: dict[fx.Node, list[fx.Node]] = {}
+        self.leaving: dict[fx.Node, tuple[str, fx.Node]] = {}
+        for name, nodes in _segments(graph, set(self._neurons)):
+            inside = set(nodes)
+            sources = [n for node in nodes for n in node.all_input_nodes if n not in inside]
+            outputs = [n for n in nodes if any(self._uses(user, name, inside) for user in n.users)]
+            if not sources or len(outputs) != 1:
+                raise NotCompiled(f"neuron layer {name!r} has {len(outputs)} outputs in the compiled graph")
+            self.entering[nodes[0]], self.sources[nodes[0]] = name, sources
+            self.leaving[nodes[-1]] = (name, outputs[0])
+
+    def _uses(self, user: fx.Node, name: str, inside: set[fx.Node]) -> bool:
+        """Whether a node outside the neuron layer reads a result; its own next step reads its state."""
+        return user not in inside and not _within(_layer(user), name)
+
+    def _inside_neuron(self) -> bool:
+        return any(_within(self.layer, name) for name in self._neurons)
+
+    def drive(self, name: str, sources: list[Any]) -> None:
+        counter = self.recorder.neuron_counter(self._neurons[name])
+        current = next(value for value in sources if isinstance(value, Tensor) and not isinstance(value, nn.Parameter))
+        self.rows.append(Row([measure.nonzero(current)], lambda tensors: counter.drive(tensors[0])))
+
+    def fire(self, name: str, output: Any) -> None:
+        module = self._neurons[name]
+        counter = self.recorder.neuron_counter(module)
+        spikes = next(leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor))
+        steps = self.recorder.steps_of_neuron(module)
+        fired = measure.fired(spikes, steps, self.recorder.batch_size, counter.levels)
+        elements = spikes.numel()
+        self.rows.append(Row(list(fired), lambda tensors: counter.fire(measure.Fired(*tensors), elements)))
+
+
+def _bias_row(counter: OpCounter, adds: int) -> Row:
+    def add(_: list[Tensor]) -> None:
+        counter.bias_adds += adds
+
+    return Row([], add)
+
+
+def _uncounted_row(note: Callable[[], None]) -> Row:
+    return Row([], lambda _: note())
+
+
+def _line_row(line: LineCounter, positions: tuple[int, ...] | None, elements: int, tensors: list[Tensor]) -> Row:
+    counts = None if positions is None else [measure.nonzero(tensors[p]) for p in positions]
+
+    def add(values: list[Tensor]) -> None:
+        line.count(elements, None if counts is None else values)
+
+    return Row(counts or [], add)
+
+
+def _by_layer(script: Sequence[Call]) -> dict[tuple[str, str], list[Call]]:
+    calls: dict[tuple[str, str], list[Call]] = {}
+    for call in script:
+        calls.setdefault((call.layer, call.family), []).append(call)
+    return calls
+
+
+def _segments(graph: fx.GraphModule, names: set[str]) -> list[tuple[str, list[fx.Node]]]:
+    found: list[tuple[str, list[fx.Node]]] = []
+    last = ""
+    for node in graph.graph.nodes:
+        if node.op in ("placeholder", "get_attr", "output"):
+            continue
+        name = next((n for n in names if _within(_layer(node), n)), "")
+        if name and name == last:
+            found[-1][1].append(node)
+        elif name:
+            found.append((name, [node]))
+        last = name
+    return found
+
+
+def _within(layer: str, name: str) -> bool:
+    return layer == name or layer.startswith(f"{name}.")
+
+
+def _layer(node: fx.Node) -> str:
+    """The module path of a node, as `named_modules` spells it."""
+    stack = list(node.meta.get("nn_module_stack", {}).values())
+    return _ROOT.sub("", stack[-1][0]) if stack else ""
+
+
+def _output(graph: fx.GraphModule) -> fx.Node:
+    (output,) = graph.graph.find_nodes(op="output")
+    return output
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
