@@ -336,8 +336,8 @@ def _layer(node: fx.Node) -> str:
 
 
 def _output(graph: fx.GraphModule) -> fx.Node:
-    (output,) = graph.graph.find_nodes(op="output")
-    return output
+    nodes: list[fx.Node] = list(graph.graph.nodes)
+    return nodes[-1]
 
 
 def _first_line(error: Exception) -> str:
