@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from snnprof.activity import Activity
 from snnprof.grouping import energy_of, is_contraction
-from snnprof.pricing import EnergyReport, price
+from snnprof.pricing import EnergyReport
 from snnprof.statistics import Interval, mean_per_sample, paired_difference
 
 
@@ -72,7 +72,8 @@ def dense_macs(report: EnergyReport) -> float | None:
 
 
 def _again(report: EnergyReport, part: Activity) -> EnergyReport:
-    """The same pricing of a part of the run; the run itself needs none."""
+    """The same pricing of a block of the run, or of the run itself."""
     if part is report.activity:
         return report
-    return price(part, report.hardware, report.convention, report.latency_s, report.hops)
+    blocks = report.activity.blocks
+    return next(priced for block, priced in zip(blocks, report.by_block, strict=True) if block is part.blocks[0])

@@ -162,6 +162,11 @@ class EnergyReport:
         synapses = sum(op.dense_macs / (op.steps or 1) for op in driven)
         return sum(op.events for op in driven) / synapses if synapses else None
 
+    @cached_property
+    def by_block(self) -> list[EnergyReport]:
+        """The same pricing of each block of the run: what intervals rest on."""
+        return [self._again(self.activity.restricted(block)) for block in self.activity.blocks]
+
     def to_dataframe(self) -> pd.DataFrame:
         """One row per line, whole run; energies in picojoules, missing where unpriced."""
         import pandas as pd

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args, get_type_hints
 
 from snnprof.activity import Activity
@@ -28,10 +28,16 @@ class Counts:
     compares: float = 0.0
 
     def __add__(self, other: Counts) -> Counts:
-        return Counts(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+        return Counts(
+            self.sops + other.sops, self.acs + other.acs, self.macs + other.macs,
+            self.adds + other.adds, self.muls + other.muls, self.compares + other.compares,
+        )  # fmt: skip
 
     def scaled(self, factor: float) -> Counts:
-        return Counts(*(factor * value for value in astuple(self)))
+        return Counts(
+            factor * self.sops, factor * self.acs, factor * self.macs,
+            factor * self.adds, factor * self.muls, factor * self.compares,
+        )  # fmt: skip
 
     @property
     def elementwise(self) -> float:

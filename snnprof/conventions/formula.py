@@ -44,12 +44,16 @@ def rate_of(op: OpRecord, activity: Activity, rate: Rate, parts: list[Part]) -> 
     """
     if rate == "network":
         return firing_rate(activity.neurons)
-    feeding = [neuron for neuron in activity.neurons if neuron.layer in op.fed_by]
-    if rate == "neuron" and feeding:
+    if rate == "neuron" and (feeding := _feeding(op, activity)):
         return firing_rate(feeding)
     elements = sum(part.elements for part in parts)
     spikes = sum(part.level_sum if rate == "mean" else part.nonzero for part in parts)
     return spikes / elements if elements else None
+
+
+def _feeding(op: OpRecord, activity: Activity) -> list[NeuronRecord]:
+    names = set(op.fed_by)
+    return [neuron for neuron in activity.neurons if neuron.layer in names]
 
 
 def firing_rate(neurons: Iterable[NeuronRecord]) -> float | None:
