@@ -190,7 +190,6 @@ class NeuronCounter:
         self._per_neuron: Tensor | None = None
         self._per_neuron_runs = 0
         self._told = timesteps is not None
-        self._driven: tuple[Tensor | int, int] | None = None
 
     def drive(self, nonzero: Tensor) -> None:
         """Adds the non-zero inputs: the neuron-steps an event-driven machine would update."""

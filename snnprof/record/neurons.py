@@ -6,8 +6,8 @@ Frameworks are recognised by the names of a module's classes, never imported. A 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from torch import Tensor, nn
@@ -27,14 +27,14 @@ class NeuronClass:
         names: class names, any base class counts.
         spikes: picks the spikes out of what `forward` returns.
         time_first: whether one call runs all time steps, `[T, B, ...]`.
-        reset: puts the layer's state back to that of a fresh sequence.
+        excluded: sub-classes that do not spike.
     """
 
     package: str
     names: frozenset[str]
     spikes: Callable[[Any], Tensor | None]
     time_first: Callable[[nn.Module], bool]
-    reset: Callable[[nn.Module], None]
+    excluded: frozenset[str] = frozenset()
 
 
 def first_tensor(result: Any) -> Tensor | None:
@@ -53,79 +53,73 @@ def _step_mode_m(module: nn.Module) -> bool:
     return getattr(module, "step_mode", "m" if "MultiStep" in type(module).__name__ else "s") == "m"
 
 
-def _stateless(module: nn.Module) -> None:
-    return None
-
-
-def _call_reset(module: nn.Module) -> None:
-    reset = getattr(module, "reset", None)
-    if callable(reset):
-        reset()
-
-
-def _call_reset_states(module: nn.Module) -> None:
-    reset = getattr(module, "reset_states", None)
-    if callable(reset):
-        reset()
-
-
-def _snntorch_reset(module: nn.Module) -> None:
-    for name in ("reset_mem", "reset_hidden"):
-        reset = getattr(module, name, None)
-        if callable(reset):
-            reset()
-            return
-
-
-def _n_reset(module: nn.Module) -> None:
-    reset = getattr(module, "n_reset", None)
-    if callable(reset):
-        reset()
-
-
 def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
 NEURON_CLASSES: tuple[NeuronClass, ...] = (
-    NeuronClass("snnprof", _names("LIF"), first_tensor, _always, _stateless),
-    NeuronClass("spikingjelly", _names("BaseNode SimpleBaseNode"), first_tensor, _step_mode_m, _call_reset),
-    NeuronClass("snntorch", _names("SpikingNeuron"), first_tensor, _never, _snntorch_reset),
+    NeuronClass("snnprof", _names("LIF"), first_tensor, _always),
+    NeuronClass(
+        "spikingjelly",
+        _names("BaseNode SimpleBaseNode PSN MaskedPSN SlidingPSN GatedLIFNode ActivationAwareIFNode DSRIFNode "
+               "DSRLIFNode FewSpikeNode ILCBaseNode NoisyBaseNode STBIFNode"),
+        first_tensor, _step_mode_m,
+    ),
+    NeuronClass("snntorch", _names("AssociativeLeaky LinearLeaky StateLeaky"), first_tensor, _always),
+    NeuronClass("snntorch", _names("SpikingNeuron"), first_tensor, _never),
     NeuronClass(
         "norse",
-        _names("LIFCell LIFBoxCell IAFCell LIFRefracCell LIFExCell LIFAdExCell IzhikevichCell LIFMCCell LSNNCell "
-               "LIFRecurrentCell LSNNRecurrentCell LIFCorrelation"),
-        first_tensor, _never, _stateless,
+        _names("LIFCell LIFBoxCell IAFCell LIFRefracCell LIFExCell LIFAdExCell LIFAdExRefracCell CobaLIFCell "
+               "IzhikevichCell LSNNCell LIFCorrelation LIFRecurrentCell LIFRefracRecurrentCell LIFExRecurrentCell "
+               "LIFAdExRecurrentCell LIFAdExRefracRecurrentCell IzhikevichRecurrentCell LIFMCRecurrentCell "
+               "LIFMCRefracRecurrentCell LSNNRecurrentCell"),
+        first_tensor, _never,
     ),
     NeuronClass(
         "norse",
-        _names("LIF LIFBox IAF LIFRefrac LIFEx LIFAdEx Izhikevich LSNN LIFRecurrent LSNNRecurrent"),
-        first_tensor, _always, _stateless,
+        _names("LIF LIFBox IAF LIFEx LIFAdEx Izhikevich LSNN LIFRecurrent LIFRefracRecurrent LIFExRecurrent "
+               "LIFAdExRecurrent LIFAdExRefracRecurrent IzhikevichRecurrent LSNNRecurrent"),
+        first_tensor, _always,
     ),
-    NeuronClass("sinabs", _names("StatefulLayer IAF LIF ALIF IAFSqueeze LIFSqueeze"), first_tensor, _never,
-                _call_reset_states),
-    NeuronClass("braincog", _names("BaseNode"), first_tensor, _never, _n_reset),
+    NeuronClass("sinabs", _names("IAF LIF ALIF"), first_tensor, _never, _names("ExpLeak")),
+    NeuronClass("braincog", _names("BaseNode"), first_tensor, _never),
 )  # fmt: skip
 
-HAND_WRITTEN = NeuronClass("", frozenset(), first_tensor, _never, _call_reset)
+HAND_WRITTEN = NeuronClass("", frozenset(), first_tensor, _never)
+
+RESETS: tuple[tuple[str, str, str], ...] = (
+    ("spikingjelly", "MemoryModule", "reset"),
+    ("snntorch", "SpikingNeuron", "reset_mem"),
+    ("sinabs", "StatefulLayer", "reset_states"),
+    ("braincog", "BaseNode", "n_reset"),
+)
+"""Package, base class, method: what puts a framework's stateful modules, spiking or not, back to a fresh sequence."""
+
+_RESET_NAMES = ("reset", "reset_state", "reset_states", "reset_mem", "n_reset")
 
 
 @dataclass(frozen=True)
 class Watched:
-    """One neuron layer of the model at hand."""
+    """One neuron layer of the model at hand; `initial` is the state in which it was found."""
 
     kind: NeuronClass
     found_by: FoundBy
+    initial: dict[str, Any] = field(default_factory=dict)
 
 
 def known_class(module: nn.Module) -> NeuronClass | None:
     """The table's entry for a module, by the names of its class and their bases."""
-    for base in type(module).__mro__:
-        package = base.__module__.partition(".")[0]
+    bases = _bases(module)
+    for package, name in bases:
         for entry in NEURON_CLASSES:
-            if entry.package == package and base.__name__ in entry.names:
-                return entry
+            if entry.package == package and name in entry.names:
+                return None if any((package, other) in bases for other in entry.excluded) else entry
     return None
+
+
+def _bases(module: nn.Module) -> list[tuple[str, str]]:
+    """Top-level package and name of a module's class and of its bases, nearest first."""
+    return [(base.__module__.partition(".")[0], base.__name__) for base in type(module).__mro__]
 
 
 def watched(model: nn.Module, named: Sequence[str] = ()) -> dict[nn.Module, Watched]:
@@ -136,21 +130,17 @@ def watched(model: nn.Module, named: Sequence[str] = ()) -> dict[nn.Module, Watc
     """
     found: dict[nn.Module, Watched] = {}
     seen: set[str] = set()
-    for module in _outermost_first(model):
+    for module in model.modules():
         labels = {type(module).__name__, f"{type(module).__module__}.{type(module).__qualname__}"}
         if labels & set(named):
             seen |= labels
-            found[module] = Watched(known_class(module) or HAND_WRITTEN, "named")
+            found[module] = Watched(known_class(module) or HAND_WRITTEN, "named", snapshot(module))
         elif entry := known_class(module):
             found[module] = Watched(entry, "class")
     for name in named:
         if name not in seen:
             raise unknown("neuron class", name, {type(m).__name__ for m in model.modules()})
     return _without_inner(found)
-
-
-def _outermost_first(model: nn.Module) -> Iterator[nn.Module]:
-    return model.modules()
 
 
 def _without_inner(found: dict[nn.Module, Watched]) -> dict[nn.Module, Watched]:
@@ -160,12 +150,32 @@ def _without_inner(found: dict[nn.Module, Watched]) -> dict[nn.Module, Watched]:
 
 
 def reset(model: nn.Module, neurons: dict[nn.Module, Watched]) -> None:
-    """Puts every neuron layer back to the start of a sequence."""
-    for module, entry in neurons.items():
-        entry.kind.reset(module)
-        for child in module.modules():
-            if child is not module and (inner := known_class(child)):
-                inner.reset(child)
+    """Puts every stateful module of a known framework, and every neuron layer, back to the start of a sequence.
+
+    What may be a hand-written neuron is reset as well; one without a method for it is put back to the state in which
+    it was found.
+    """
+    for module in model.modules():
+        bases = _bases(module)
+        method = next((method for package, name, method in RESETS if (package, name) in bases), None)
+        by_hand = neurons[module].kind is HAND_WRITTEN if module in neurons else could_be_neuron(module)
+        if method:
+            _call(module, method)
+        elif by_hand and not any(_call(module, name) for name in _RESET_NAMES) and module in neurons:
+            restore_state({module: {key: _copied(value) for key, value in neurons[module].initial.items()}})
+
+
+def _call(module: nn.Module, method: str) -> bool:
+    """Calls a module's method without arguments, if it has it."""
+    function = getattr(module, method, None)
+    if callable(function):
+        function()
+    return callable(function)
+
+
+def recurrent(module: nn.Module) -> bool:
+    """Whether a neuron layer has weights inside, which reach every neuron whatever comes in: all are driven."""
+    return any(parameter.dim() > 1 for parameter in module.parameters())
 
 
 def could_be_neuron(module: nn.Module) -> bool:
@@ -173,10 +183,14 @@ def could_be_neuron(module: nn.Module) -> bool:
     return not any(True for _ in module.children()) and all(p.dim() < 2 for p in module.parameters(recurse=False))
 
 
-def saved_state(neurons: dict[nn.Module, Watched]) -> dict[nn.Module, dict[str, Any]]:
-    """What neuron layers remember between steps: tensors and numbers among their attributes, and their buffers."""
-    modules = {inner for module in neurons for inner in module.modules()}
-    return {module: {key: _copied(module.__dict__[key]) for key in _state_keys(module)} for module in modules}
+def saved_state(modules: Iterable[nn.Module]) -> dict[nn.Module, dict[str, Any]]:
+    """What modules, and those inside them, remember: tensors and numbers among their attributes, and their buffers."""
+    inner = {inner for module in modules for inner in module.modules()}
+    return {module: snapshot(module) for module in inner}
+
+
+def snapshot(module: nn.Module) -> dict[str, Any]:
+    return {key: _copied(module.__dict__[key]) for key in _state_keys(module)}
 
 
 def restore_state(saved: dict[nn.Module, dict[str, Any]]) -> None:

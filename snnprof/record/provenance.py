@@ -426,7 +426,7 @@ def _neg(facts: list[Facts], args: Any, kwargs: Any, out: Any) -> Facts:
     return scaled(facts[0], -ONE)
 
 
-def _abs(facts: list[Facts], args: Any, kwargs: Any, out: Any) -> Facts:
+def _unsigned(facts: list[Facts], args: Any, kwargs: Any, out: Any) -> Facts:
     return replace(facts[0], signed=False, result_of=None)
 
 
@@ -444,7 +444,8 @@ def _clamp(facts: list[Facts], args: Any, kwargs: Any, out: Any) -> Facts:
     largest = max((abs(b or ZERO) for b in bounds), default=source.bound)
     limit = min(source.bound, largest) if len(bounds) == 2 and source.levels else largest
     levels = int(limit / grid) if grid else 0
-    return _checked(replace(source, quantum=grid, levels=levels, result_of=None))
+    signed = source.signed and not (low is not None and low >= 0)
+    return _checked(replace(source, quantum=grid, levels=levels, signed=signed, result_of=None))
 
 
 def _one_bound(facts: list[Facts], args: Any, kwargs: Any, out: Any) -> Facts:
@@ -581,7 +582,7 @@ _RULES: dict[Passing, str] = {
     "index index_select gather take take_along_dim "
     "repeat repeat_interleave tile expand_as unfold im2col flip roll rot90 diagonal tril triu tril_ triu_ "
     "max_pool1d max_pool2d max_pool3d max_pool1d_with_indices max_pool2d_with_indices max_pool3d_with_indices "
-    "adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d amax amin relu relu_ "
+    "adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d amax amin "
     "sort topk reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d "
     "replication_pad3d upsample_nearest1d upsample_nearest2d upsample_nearest3d pixel_shuffle pixel_unshuffle "
     "channel_shuffle masked_select atleast_1d atleast_2d atleast_3d hardtanh_ view_as",
@@ -596,7 +597,7 @@ _RULES: dict[Passing, str] = {
     "bitwise_and bitwise_or bitwise_not bitwise_xor any all",
     _sign: "sign sgn sign_ sgn_",
     _neg: "neg neg_",
-    _abs: "abs abs_",
+    _unsigned: "abs abs_ relu relu_",
     _clamp: "clamp clamp_ hardtanh",
     _one_bound: "clamp_min clamp_max clamp_min_ clamp_max_",
     _round: "round round_ floor floor_ ceil ceil_ trunc trunc_",
@@ -633,6 +634,11 @@ def passed_on(name: str, facts: list[Facts], args: tuple[Any, ...], kwargs: dict
     if rule is None or (not facts and rule not in (_zeros, _ones, _full)):
         return joined(facts, quantised=False)
     return rule(facts, args, kwargs, out)
+
+
+def decides(name: str) -> bool:
+    """Whether an operator turns real values into yes or no: inside a neuron, it is what fires."""
+    return PASSING.get(name) in (_compare, _sign)
 
 
 def is_whole(values: Tensor) -> bool:

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
@@ -72,7 +73,7 @@ class Recorder:
         self.ledger = Ledger()
         self.watched: dict[nn.Module, Watched] = neurons.watched(model, neuron)
         self.books = Books(self)
-        self._names = {module: name for name, module in model.named_modules()}
+        self._names: dict[nn.Module, str] = {module: name for name, module in model.named_modules()}
         self._neurons: dict[nn.Module, NeuronCounter] = {}
         self._neuron_steps: dict[nn.Module, Steps | None] = {}
         self._candidates: dict[nn.Module, tuple[list[Facts], dict[str, Any]]] = {}
@@ -222,7 +223,8 @@ class Recorder:
         counter = self._neuron(module, name)
         if not inputs:
             return
-        counter.drive(measure.nonzero(inputs[0]))
+        if not neurons.recurrent(module):
+            counter.drive(measure.nonzero(inputs[0]))
         if self.books.learning:
             facts = self.books.store.get(inputs[0])
             for op in facts.ops if facts else ():
@@ -244,6 +246,8 @@ class Recorder:
         counter = self._neuron(module, name)
         if spikes is None:
             return
+        if neurons.recurrent(module):
+            counter.drive(torch.tensor(spikes.numel(), device=spikes.device))
         if self.books.learning:
             self._learn_spikes(module, name, spikes, counter)
         fired = measure.fired(spikes, self._neuron_steps.get(module), self.batch_size, counter.levels)
@@ -258,10 +262,10 @@ class Recorder:
                 "if it is no spiking neuron, leave it out of --neuron",
             )  # fmt: skip
             facts = provenance.real([name])
-        counter.levels = max(counter.levels, facts.levels)
         known = self.books.store.get(spikes)
-        if known and known.quantum == 1 and known.levels > facts.levels and known.levels <= 15:
+        if known and known.quantum == 1 and known.levels <= 15 and (known.levels > facts.levels or known.signed):
             facts = provenance.spikes([name], known.levels, known.signed)
+        counter.levels = max(counter.levels, facts.levels + facts.signed)  # 1 stands for 0 and 1 alone
         fold = None
         if self.timesteps and self.watched[module].kind.time_first(module) and spikes.shape[0] == self.timesteps:
             fold = Folding(0, 1, self.timesteps)
