@@ -3,39 +3,83 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from snnprof.errors import SnnprofError
+from snnprof.workload.batches import Arrays, Wanted, array_facts
 
 PIXELS = 3 * 32 * 32
-_LAYOUT = {
-    "cifar10": ("cifar-10-batches-py/test_batch", "cifar-10-batches-bin/test_batch.bin", b"labels", 1),
-    "cifar100": ("cifar-100-python/test", "cifar-100-binary/test.bin", b"fine_labels", 2),
+Bytes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class _Version:
+    """Where the test split lies and how it is labelled; in the binary version the last label byte counts."""
+
+    python: str
+    binary: str
+    key: bytes
+    label_bytes: int
+    classes: int
+
+
+_VERSIONS = {
+    "cifar10": _Version("cifar-10-batches-py/test_batch", "cifar-10-batches-bin/test_batch.bin", b"labels", 1, 10),
+    "cifar100": _Version("cifar-100-python/test", "cifar-100-binary/test.bin", b"fine_labels", 2, 100),
 }
 
 
-def load(name: str, folder: Path, spec: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], str]:
-    """The test split: images uint8 [N, 3, 32, 32], labels int64 [N], and the source's name.
+def open_folder(name: str, folder: Path, wanted: Wanted) -> Arrays:
+    """The test split, scaled to [0, 1] and normalised as in the model's training.
+
+    Args:
+        name: `cifar10` or `cifar100`.
+        folder: the unpacked archive, or the folder it lies in.
+        wanted: what the model needs; mean and standard deviation come from its preset.
 
     Raises:
         SnnprofError: the folder holds neither version, or a damaged file.
     """
-    python, binary, key, label_bytes = _LAYOUT[name]
-    for base in (folder, folder.parent):
-        if (base / python).is_file():
-            return (*_python(base / python, key), spec)
-        if (base / binary).is_file():
-            return (*_binary(base / binary, label_bytes), spec)
-    for path in (folder / Path(python).name, folder / Path(binary).name):
+    version = _VERSIONS[name]
+    path = _test_file(name, folder, version)
+    images, labels = _binary(path, version) if path.suffix == ".bin" else _python(path, version)
+    if labels.min() < 0 or labels.max() >= version.classes:
+        raise SnnprofError(f"{path} is not a {name} file: it has labels from {labels.min()} to {labels.max()}")
+    x, y = torch.from_numpy(images), torch.from_numpy(labels)
+    mean, std = normalisation(wanted)
+    facts = array_facts(f"{name}:{folder}", "image", x, note=f"test split; {scaling(wanted)}")
+    return Arrays(facts, wanted, x, y, lambda batch: (batch.float() / 255 - mean) / std)
+
+
+def normalisation(wanted: Wanted) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation per channel, [C, 1, 1], for images in [0, 1]."""
+    mean, std = torch.tensor(wanted.mean or (0.0,)), torch.tensor(wanted.std or (1.0,))
+    return mean.view(-1, 1, 1), std.view(-1, 1, 1)
+
+
+def scaling(wanted: Wanted) -> str:
+    """What was done to the pixels, in words."""
+    if not wanted.mean:
+        return "pixels scaled to [0, 1], not normalised"
+    return f"pixels scaled to [0, 1], then normalised by mean {list(wanted.mean)} and std {list(wanted.std)}"
+
+
+def _test_file(name: str, folder: Path, version: _Version) -> Path:
+    known = [version.python, version.binary]
+    inside = [folder / Path(file).name for file in known]
+    for path in [folder / file for file in known] + inside:
         if path.is_file():
-            read = _binary(path, label_bytes) if path.suffix == ".bin" else _python(path, key)
-            return (*read, spec)
+            return path
     raise SnnprofError(
         f"there is no {name} in {folder}",
-        hint=f"unpack the archive from cs.toronto.edu/~kriz/cifar.html so that {folder / python} exists",
+        hint=f"unpack the archive from www.cs.toronto.edu/~kriz/cifar.html so that {folder / version.python} exists",
     )
 
 
@@ -50,20 +94,25 @@ class _Numpy(pickle.Unpickler):
         raise pickle.UnpicklingError(f"{module}.{name} has no place in a CIFAR file")
 
 
-def _python(path: Path, key: bytes) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def _python(path: Path, version: _Version) -> tuple[Bytes, NDArray[np.int64]]:
     try:
         with path.open("rb") as stream:
             content = _Numpy(stream, encoding="bytes").load()
-        images = np.asarray(content[b"data"], dtype=np.uint8).reshape(-1, 3, 32, 32)
-        labels = np.asarray(content[key], dtype=np.int64)
-    except Exception as error:
-        raise SnnprofError(f"{path} is not a CIFAR file: {error}") from error
-    return images, labels
+        images, labels = np.asarray(content[b"data"]), np.asarray(content[version.key])
+    except Exception as error:  # a damaged pickle raises whatever its bytes happen to mean
+        raise SnnprofError(f"{path} is not a readable CIFAR file: {type(error).__name__}: {error}") from error
+    if images.dtype != np.uint8 or images.ndim != 2 or images.shape[1] != PIXELS or not len(images):
+        raise SnnprofError(f"{path} is not a CIFAR file: its images are {images.dtype} {list(images.shape)}")
+    if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
+        raise SnnprofError(f"{path} is not a CIFAR file: {len(images)} images, labels {list(labels.shape)}")
+    return images.reshape(-1, 3, 32, 32), labels.astype(np.int64)
 
 
-def _binary(path: Path, label_bytes: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def _binary(path: Path, version: _Version) -> tuple[Bytes, NDArray[np.int64]]:
+    size = version.label_bytes + PIXELS
     rows = np.fromfile(path, dtype=np.uint8)
-    if not rows.size or rows.size % (label_bytes + PIXELS):
-        raise SnnprofError(f"{path} is not a CIFAR file: {rows.size} bytes is no whole number of images")
-    rows = rows.reshape(-1, label_bytes + PIXELS)
-    return rows[:, label_bytes:].reshape(-1, 3, 32, 32), rows[:, label_bytes - 1].astype(np.int64)
+    if not rows.size or rows.size % size:
+        raise SnnprofError(f"{path} is not a CIFAR file: {rows.size} bytes are no whole number of images of {size}")
+    rows = rows.reshape(-1, size)
+    images = np.ascontiguousarray(rows[:, version.label_bytes :]).reshape(-1, 3, 32, 32)
+    return images, rows[:, version.label_bytes - 1].astype(np.int64)

@@ -1,0 +1,165 @@
+"""What `snnprof profile` was asked to do, made into things that can run, and the facts of the run."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from snnprof.activity import Activity, Run
+from snnprof.errors import SnnprofError
+from snnprof.record.recorder import Recorder
+from snnprof.workload import machine, models, parts, resume, sources
+from snnprof.workload.batches import Order, Source, Wanted
+from snnprof.workload.distributed import Team
+from snnprof.workload.goal import Goal
+from snnprof.workload.models import LoadedModel
+from snnprof.workload.options import ProfileOptions, Progress
+from snnprof.workload.session import Session, Share
+
+DEFAULT_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A command line made into a model, a source, an order, and perhaps a run to go on from."""
+
+    options: ProfileOptions
+    loaded: LoadedModel
+    wanted: Wanted
+    source: Source
+    order: Order
+    conditions: dict[str, str]
+    earlier: Activity | None
+
+    @classmethod
+    def of(cls, options: ProfileOptions) -> Asked:
+        """Reads everything but the data.
+
+        Raises:
+            SnnprofError: something of it is wrong.
+        """
+        settings = dict(options.settings)
+        loaded = models.resolve(options.model, settings, options.checkpoint, options.seed, options.timesteps)
+        wanted = _wanted(loaded, options)
+        source = sources.open_source(_data_name(loaded, options), wanted, options.samples)
+        earlier = resume.earlier_run(options.resume) if options.resume else None
+        return cls(options, loaded, wanted, source, _order(source, options), _conditions(loaded, options), earlier)
+
+    @property
+    def goal(self) -> Goal | None:
+        return None if self.options.until_ci is None else Goal(self.options.until_ci)
+
+    @property
+    def samples(self) -> int | None:
+        """How many will run, where that is known."""
+        return _smaller(self.source.facts.total, self.options.samples)
+
+    def session(self, team: Team, progress: Progress) -> Session:
+        recorder = Recorder(
+            self.loaded.module,
+            layout=self.wanted.layout,
+            timesteps=self.wanted.timesteps,
+            input=self.options.input,
+            neuron=self.options.neurons,
+        )
+        done = (self.earlier.samples or 0) if self.earlier else 0
+        return Session(
+            self.loaded.module, recorder, self.options.seed, amp=self.options.amp,
+            share=Share(team.rank, team.size, done), span=self._span(), progress=progress, total=self.samples,
+        )  # fmt: skip
+
+    def _span(self) -> int:
+        """As wide as all batches call for, where their number is known; else blocks widen as batches come."""
+        if self.goal or self.samples is None or not self.source.ordered:
+            return 1
+        return parts.span(-(-self.samples // self.order.size))
+
+    def run(self, recorded: Run) -> Run:
+        """The facts of the run; a resumed one keeps the command that began it."""
+        model = self.loaded.facts.model_copy(update={"parameters_used": recorded.model.parameters_used})
+        data = self.source.facts.model_copy(update={"order_seed": self.order.seed})
+        argv = self.earlier.run.argv if self.earlier else list(self.options.argv)
+        facts = {
+            "model": model, "data": data, "argv": argv, "conditions": self.conditions,
+            "layout": self.wanted.layout, "timesteps": recorded.timesteps or self.wanted.timesteps,
+            "batch_size": self.order.size, "seed": self.options.seed, **machine.facts(self.loaded.module),
+        }  # fmt: skip
+        return recorded.model_copy(update=facts)
+
+    def must_go_on(self) -> None:
+        """Raises SnnprofError where the earlier run was another one."""
+        if self.earlier is not None:
+            resume.must_be_same(self.earlier.run, self.run(Run(timesteps=self.earlier.run.timesteps)))
+
+    def must_agree(self, team: Team) -> None:
+        """Raises SnnprofError where the first batch shows other data than the earlier run's or another process's."""
+        self.must_go_on()
+        seen = team.gather((self.source.facts.fingerprint, self.conditions))
+        if any(other != seen[0] for other in seen):
+            raise SnnprofError(
+                "the processes of this run do not have the same data or weights",
+                hint="seed what the model's or the data's own code draws, or give weights by --checkpoint",
+            )
+
+
+def _order(source: Source, options: ProfileOptions) -> Order:
+    """A part of the data is a random one, since sources may be sorted by class."""
+    partly = bool(options.samples or options.until_ci) and source.ordered
+    size = options.batch_size or min(DEFAULT_BATCH, _smaller(source.facts.total, options.samples) or DEFAULT_BATCH)
+    return Order(size, options.samples, options.seed if partly else None)
+
+
+def _smaller(*numbers: int | None) -> int | None:
+    return min((number for number in numbers if number is not None), default=None)
+
+
+def _conditions(loaded: LoadedModel, options: ProfileOptions) -> dict[str, str]:
+    """What else decides the counts, by the flag that sets it."""
+    flags = {
+        "--set": " ".join(f"{key}={value}" for key, value in sorted(options.settings)),
+        "--input": options.input,
+        "--neuron": " ".join(sorted(options.neurons)),
+        "--samples": options.samples,
+        "--until-ci": options.until_ci,
+        "--amp": options.amp,
+        "--compile": options.compile or None,
+        "the weights": _digest(loaded.module),
+    }
+    return {flag: str(value) for flag, value in flags.items() if value not in (None, "")}
+
+
+def _digest(model: nn.Module) -> str:
+    """Tells weights apart: a digest of the names and bytes of all parameters and buffers."""
+    digest = hashlib.sha256()
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        if tensor.layout is torch.strided and not tensor.is_quantized:
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _wanted(loaded: LoadedModel, options: ProfileOptions) -> Wanted:
+    preset = loaded.preset
+    normalise = preset.normalise if preset else None
+    return Wanted(
+        shape=tuple(loaded.input_shape) if loaded.input_shape else None,
+        layout=options.layout or loaded.layout or "batch",
+        timesteps=options.timesteps or loaded.timesteps,
+        classes=loaded.classes,
+        events=bool(preset and preset.events),
+        mean=tuple(normalise.mean) if normalise else (),
+        std=tuple(normalise.std) if normalise else (),
+    )
+
+
+def _data_name(loaded: LoadedModel, options: ProfileOptions) -> str:
+    if options.data:
+        return options.data
+    made_for = loaded.preset.data if loaded.preset else None
+    if made_for == "digits":
+        return "digits"
+    name = f"{made_for}:DIR" if made_for else "FILE.npz or FILE.py:FUNCTION"
+    raise SnnprofError(f"{options.model} needs data", hint=f"pass --data {name}, or --data random to see shapes only")

@@ -1,0 +1,164 @@
+"""What a source deals out: which samples run in which batch, and how a batch lies before the model."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from snnprof.activity import DataFacts
+
+Labels = Tensor | None
+Needed = Callable[[int, int], bool]
+"""Whether a batch is needed here, by its number and by how many samples come before it."""
+PRINTED_BYTES = 16 << 20
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a model needs of its data.
+
+    Attributes:
+        shape: one sample as the model takes it, without the batch axis; null where unknown.
+        layout: `batch`, `time-batch`, `batch-time` or `step`.
+        timesteps: T, where known.
+        classes: outputs of the model, where known.
+        events: the model reads event frames.
+        mean, std: normalisation of images in [0, 1], per channel.
+    """
+
+    shape: tuple[int, ...] | None = None
+    layout: str = "batch"
+    timesteps: int | None = None
+    classes: int | None = None
+    events: bool = False
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Order:
+    """Which samples run, and in which batches: the same in every process of a run and after a resume.
+
+    Attributes:
+        size: samples in a batch; the last one may hold fewer.
+        samples: stop after so many; null runs all.
+        seed: of a permutation; null keeps the order in which the samples are stored.
+    """
+
+    size: int
+    samples: int | None = None
+    seed: int | None = None
+
+    def batches(self, count: int) -> list[list[int]]:
+        """The positions of each batch's samples among `count`."""
+        positions = torch.arange(count)
+        if self.seed is not None:
+            positions = torch.randperm(count, generator=torch.Generator().manual_seed(self.seed))
+        chosen: list[int] = positions[: self.samples].tolist()
+        return [chosen[start : start + self.size] for start in range(0, len(chosen), self.size)]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples `start` to `stop` − 1 of the order, as the model takes them.
+
+    Attributes:
+        x: null where the batch was not needed, and so not read.
+        y: labels `[B]`, where there are any.
+    """
+
+    start: int
+    stop: int
+    x: Tensor | None = None
+    y: Labels = None
+
+
+Batches = Generator[Batch, None, None]
+
+
+class Source(Protocol):
+    """Data that can be dealt out in batches.
+
+    `facts` are complete once the first batch was drawn; `ordered` says whether the source follows an order's seed.
+    """
+
+    ordered: bool
+
+    @property
+    def facts(self) -> DataFacts: ...
+
+    def batches(self, order: Order, needed: Needed) -> Batches:
+        """Every batch of the order in its turn; only those needed are read."""
+
+
+@dataclass
+class Indexed:
+    """Samples that can be read in any order; how they are read is the subclass's business."""
+
+    facts: DataFacts
+    wanted: Wanted = field(default_factory=Wanted)
+    ordered = True
+
+    def __len__(self) -> int:
+        return self.facts.total or 0
+
+    def read(self, chosen: Iterable[list[int]]) -> Iterator[tuple[Tensor, Labels]]:
+        """Samples `[B, ...]` and labels `[B]` for each list of positions."""
+        raise NotImplementedError
+
+    def batches(self, order: Order, needed: Needed) -> Batches:
+        dealt = order.batches(len(self))
+        starts = [number * order.size for number in range(len(dealt))]
+        taken = [needed(number, start) for number, start in enumerate(starts)]
+        read = self.read(positions for positions, take in zip(dealt, taken, strict=True) if take)
+        for start, positions, take in zip(starts, dealt, taken, strict=True):
+            x, y = next(read) if take else (None, None)
+            yield Batch(start, start + len(positions), None if x is None else arranged(x, self.wanted), y)
+
+
+@dataclass
+class Arrays(Indexed):
+    """Samples held in memory, sample axis first; `prepare` makes a batch of stored values what the model takes."""
+
+    x: Tensor = field(default_factory=lambda: torch.empty(0))
+    y: Labels = None
+    prepare: Callable[[Tensor], Tensor] = torch.Tensor.float
+
+    def read(self, chosen: Iterable[list[int]]) -> Iterator[tuple[Tensor, Labels]]:
+        for positions in chosen:
+            yield self.prepare(self.x[positions]), None if self.y is None else self.y[positions]
+
+
+def arranged(x: Tensor, wanted: Wanted) -> Tensor:
+    """Samples `[B, T, ...]` as the layout wants them; layouts without a time axis take them as they are."""
+    if wanted.layout == "time-batch" and x.dim() > 1:
+        return x.movedim(1, 0)
+    if wanted.layout == "step" and wanted.timesteps and x.dim() > 2 and x.shape[1] == wanted.timesteps:
+        return x.movedim(1, 0)
+    return x
+
+
+def batch_axis(x: Tensor, layout: str, timesteps: int | None) -> int:
+    """Which axis of a batch counts samples; the other of the first two is time, where the layout has one first."""
+    time_first = layout == "time-batch" or (layout == "step" and x.shape[0] == timesteps)
+    return 1 if time_first and x.dim() > (2 if layout == "step" else 1) else 0
+
+
+def array_facts(source: str, kind: str, x: Tensor, note: str | None = None) -> DataFacts:
+    """The facts of samples held in memory, sample axis first."""
+    return DataFacts(
+        source=source, kind=kind, shape=list(x.shape[1:]), total=len(x), note=note, fingerprint=fingerprint(x)
+    )
+
+
+def fingerprint(x: Tensor) -> str:
+    """Tells data sets apart: a digest of shape, dtype and the first 16 MiB of values."""
+    digest = hashlib.sha256(str((tuple(x.shape), x.dtype)).encode())
+    rows = max(1, PRINTED_BYTES // max(1, x[:1].numel() * x.element_size()))
+    digest.update(x[:rows].detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,34 @@
+"""Ctrl-C between batches: the first one is kept until a batch has ended, the second one is not."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+
+class CtrlC:
+    """While it is entered, the first interrupt only sets `heard`; the next raises KeyboardInterrupt as ever."""
+
+    def __init__(self, listens: bool = True) -> None:
+        """Signals reach the main thread only; elsewhere, or where it does not listen, nothing changes."""
+        self.heard = False
+        self._listens = listens and threading.current_thread() is threading.main_thread()
+        self._before: Any = None
+
+    def __enter__(self) -> CtrlC:
+        if self._listens and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            self._before = signal.signal(signal.SIGINT, self._hear)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        if self.heard:
+            raise KeyboardInterrupt
+        self.heard = True

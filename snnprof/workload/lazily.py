@@ -1,0 +1,87 @@
+"""Samples read one by one when their turn comes: data sets larger than memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from snnprof.errors import SnnprofError
+from snnprof.workload.batches import Indexed, Labels, fingerprint
+
+THREADS = 4
+Sample = tuple[Tensor, Any]
+
+
+def _nothing(position: int) -> Sample:
+    raise NotImplementedError
+
+
+def _same(x: Tensor) -> Tensor:
+    return x
+
+
+@dataclass
+class Samples(Indexed):
+    """The next batch is read while one runs.
+
+    Attributes:
+        load: gives one sample as stored, and its label or null, by its position.
+        prepare: makes a batch of stored samples what the model takes.
+        describe: says for the note what the first batch of stored samples holds.
+        threads: how many samples are read at once.
+    """
+
+    load: Callable[[int], Sample] = _nothing
+    prepare: Callable[[Tensor], Tensor] = _same
+    describe: Callable[[Tensor], str] | None = None
+    threads: int = THREADS
+    _known: bool = field(default=False, repr=False)
+
+    def read(self, chosen: Iterable[list[int]]) -> Iterator[tuple[Tensor, Labels]]:
+        with ThreadPoolExecutor(self.threads) as pool:
+            coming: list[Future[Sample]] | None = None
+            for positions in chosen:
+                now, coming = coming, [pool.submit(self._loaded, position) for position in positions]
+                if now is not None:
+                    yield self._stacked(now)
+            if coming is not None:
+                yield self._stacked(coming)
+
+    def _loaded(self, position: int) -> Sample:
+        try:
+            return self.load(position)
+        except SnnprofError:
+            raise
+        except Exception as error:
+            raise SnnprofError(
+                f"sample {position} of {self.facts.source} cannot be read: {type(error).__name__}: {error}"
+            ) from error
+
+    def _stacked(self, coming: list[Future[Sample]]) -> tuple[Tensor, Labels]:
+        samples = [future.result() for future in coming]
+        try:
+            x = torch.stack([x for x, _ in samples])
+        except RuntimeError as error:
+            shapes = sorted({tuple(x.shape) for x, _ in samples})
+            raise SnnprofError(
+                f"the samples of {self.facts.source} differ in shape: {', '.join(map(str, shapes[:3]))}"
+            ) from error
+        self._know(x)
+        labels = [y for _, y in samples]
+        return self.prepare(x), None if any(y is None for y in labels) else torch.as_tensor(labels)
+
+    def _know(self, first: Tensor) -> None:
+        """What only the first batch shows."""
+        if self._known:
+            return
+        self._known = True
+        facts = self.facts
+        note = facts.note if self.describe is None else f"{facts.note}; {self.describe(first)}"
+        shape = facts.shape or list(self.prepare(first).shape[1:])
+        known = {"shape": shape, "fingerprint": facts.fingerprint or fingerprint(first), "note": note}
+        self.facts = facts.model_copy(update=known)

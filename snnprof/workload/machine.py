@@ -1,0 +1,94 @@
+"""The machine a run happens on: its device, number formats, and the facts for the record."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import torch
+from torch import nn
+
+from snnprof._version import __version__
+from snnprof.errors import SnnprofError
+
+_DTYPES = {"bf16": torch.bfloat16, "bfloat16": torch.bfloat16, "fp16": torch.float16, "float16": torch.float16}
+
+
+@contextmanager
+def on_device(model: nn.Module, device: str | None) -> Iterator[None]:
+    """Moves the model for the run and back again; null leaves it where it is.
+
+    Raises:
+        SnnprofError: there is no such device.
+    """
+    if device is None:
+        yield
+        return
+    home = device_of(model)
+    try:
+        model.to(torch.device(device))
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        first = str(error).splitlines()[0]
+        raise SnnprofError(f"cannot use device {device!r}: {first}", hint="try --device cpu") from error
+    try:
+        yield
+    finally:
+        model.to(home)
+
+
+def device_of(model: nn.Module) -> torch.device:
+    tensor = next((t for t in (*model.parameters(), *model.buffers())), None)
+    return tensor.device if tensor is not None else torch.device("cpu")
+
+
+def default_device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def cuda_devices(model: nn.Module) -> list[int]:
+    return sorted({p.device.index or 0 for p in model.parameters() if p.device.type == "cuda"})
+
+
+def autocast(dtype: str | None, device: torch.device) -> AbstractContextManager[Any]:
+    """Autocast to the number format that `--amp` names; null does nothing.
+
+    Raises:
+        SnnprofError: no such format.
+    """
+    if dtype is None:
+        return nullcontext()
+    if dtype not in _DTYPES:
+        raise SnnprofError(f"--amp takes {', '.join(_DTYPES)}, not {dtype!r}")
+    return torch.autocast(device.type, dtype=_DTYPES[dtype])
+
+
+def facts(model: nn.Module) -> dict[str, Any]:
+    """The facts of the machine and the moment; SOURCE_DATE_EPOCH stands in for the clock where set."""
+    device = device_of(model)
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    now = datetime.fromtimestamp(int(epoch), timezone.utc) if epoch else datetime.now(timezone.utc)
+    parameter = next(model.parameters(), None)
+    return {
+        "versions": {
+            "snnprof": __version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "fvcore": _version("fvcore"),
+        },
+        "platform": f"{platform.system()} {platform.machine()}",
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "dtype": str(parameter.dtype).removeprefix("torch.") if parameter is not None else "",
+        "created": now.isoformat(timespec="seconds"),
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""

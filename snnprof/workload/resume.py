@@ -1,0 +1,66 @@
+"""`--resume`: which earlier runs can be gone on from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from snnprof.activity import Activity, Run
+from snnprof.errors import SnnprofError
+
+_SAME: tuple[tuple[str, Callable[[Run], Any]], ...] = (
+    ("the model", lambda run: run.model.source),
+    ("the checkpoint", lambda run: run.model.sha256),
+    ("the number of parameters", lambda run: run.model.parameters),
+    ("--data", lambda run: run.data.source),
+    ("the number of samples in the data", lambda run: run.data.total),
+    ("the content of the data", lambda run: run.data.fingerprint),
+    ("the order of the samples", lambda run: run.data.order_seed),
+    ("--layout", lambda run: run.layout),
+    ("--timesteps", lambda run: run.timesteps),
+    ("--batch-size", lambda run: run.batch_size),
+    ("--seed", lambda run: run.seed),
+    ("the device", lambda run: run.device),
+    ("the number format", lambda run: run.dtype),
+    ("the version of snnprof", lambda run: run.versions.get("snnprof")),
+    ("the version of torch", lambda run: run.versions.get("torch")),
+)
+
+
+def earlier_run(path: Path) -> Activity:
+    """The run in a file, as far as it came.
+
+    Raises:
+        SnnprofError: it is no run file, or not one that `snnprof profile` wrote.
+    """
+    activity = Activity.load(path)
+    if not activity.samples or not activity.blocks:
+        raise SnnprofError(f"{path} cannot be gone on from: it does not say which samples ran")
+    return activity
+
+
+def must_be_same(earlier: Run, now: Run) -> None:
+    """Both runs would give the same integers for the same samples.
+
+    What `now` does not know yet (the content of an iterable before its first batch) is not compared.
+
+    Raises:
+        SnnprofError: something that decides them differs.
+    """
+    for what, fact in _SAME:
+        _compare(what, fact(earlier), fact(now))
+    for name in sorted({*earlier.conditions, *now.conditions}):
+        _compare(name, earlier.conditions.get(name, ""), now.conditions.get(name, ""))
+
+
+def _compare(what: str, before: Any, after: Any) -> None:
+    if after is not None and before != after:
+        raise SnnprofError(
+            f"cannot go on from this run: {what} differs ({_shown(before)} then, {_shown(after)} now)",
+            hint="repeat its command, or profile anew without --resume",
+        )
+
+
+def _shown(value: Any) -> str:
+    return "none" if value in (None, "") else str(value)

@@ -1,0 +1,273 @@
+"""One model run over batches under one recorder: fresh neuron state and a seed before every batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from snnprof.activity import Activity, LayerFlops
+from snnprof.errors import SnnprofError
+from snnprof.record import flops, neurons
+from snnprof.record.recorder import Recorder
+from snnprof.workload import machine, parts
+from snnprof.workload.batches import Batch, Batches, Labels, batch_axis
+from snnprof.workload.options import Progress, ignore_progress
+
+SEEDS_PER_RUN = 1_000_003
+DRAWS = 1 << 40  # apart from the seeds of the batches themselves
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which batches of a run one process counts.
+
+    Attributes:
+        rank, ranks: every `ranks`-th batch, from number `rank` on.
+        done: samples that an earlier run has counted already.
+    """
+
+    rank: int = 0
+    ranks: int = 1
+    done: int = 0
+
+    def counts(self, number: int, start: int) -> bool:
+        return start >= self.done and number % self.ranks == self.rank
+
+    def needs(self, number: int, start: int) -> bool:
+        """Everybody learns from the first batch, so that all count alike."""
+        return number == 0 or self.counts(number, start)
+
+
+class Session:
+    """Runs batches and counts those of its share, in blocks of `span` batches.
+
+    Attributes:
+        seen: samples of all batches so far, whoever counts them.
+        skipped: leading batches that an earlier run has counted.
+        torn: an interrupt came within a batch; blocks that had ended are whole, which neurons fired is not known.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        recorder: Recorder,
+        seed: int,
+        *,
+        amp: str | None = None,
+        share: Share = Share(),
+        span: int = 1,
+        progress: Progress = ignore_progress,
+        total: int | None = None,
+    ) -> None:
+        self.model, self.recorder, self.seed, self.amp = model, recorder, seed, amp
+        self.share, self.span = share, span
+        self.progress, self.total = progress, total
+        self.seen = self.skipped = self.batches = 0
+        self.torn = False
+        self._device = machine.device_of(model)
+        self._sample: Tensor | None = None
+        self._learned: Activity | None = None
+        self._firsts: list[int] = []
+        self._events: list[tuple[int, int]] = []
+        self._open: _OpenBlock | None = None
+
+    # -- the loop ------------------------------------------------------------------------------------------
+
+    def run(self, batches: Batches, ends_before: Callable[[int], bool] = lambda number: False) -> None:
+        """Runs all batches; `ends_before` is asked before each is drawn, by its number, and may end the run."""
+        with _as_found(self.model, self.recorder), torch.no_grad(), self.recorder, closing(batches):
+            try:
+                self._run(batches, ends_before)
+            except KeyboardInterrupt:
+                if not self._firsts or self.share.ranks > 1:
+                    raise
+                self.torn, self._open = True, None
+        if not self.seen:
+            raise SnnprofError("the data source gave no batch", hint="check --data and --samples")
+
+    def _run(self, batches: Batches, ends_before: Callable[[int], bool]) -> None:
+        while not ends_before(self.batches):
+            torch.manual_seed(self._seed(DRAWS))
+            batch = next(batches, None)
+            if batch is None:
+                break
+            self._take(batch)
+        self.close()
+
+    def _take(self, batch: Batch) -> None:
+        number = self.batches
+        self._place(number, batch)
+        if batch.x is None:
+            return
+        x, count = batch.x.to(self._device, non_blocking=True), batch.stop - batch.start
+        if self.share.counts(number, batch.start):
+            block = self._block(number)
+            block.add(count, self._correct(number, x, batch.y, count))
+        else:
+            self._correct(number, x, batch.y, count)
+            self._learn()
+        self.progress("profiling", self.seen, self.total)
+
+    def _place(self, number: int, batch: Batch) -> None:
+        """Where in the run a batch stands."""
+        self.batches, self.seen = number + 1, batch.stop
+        self.span = parts.span(self.batches, self.span)
+        if batch.stop <= self.share.done:
+            self.skipped = self.batches
+        elif batch.start < self.share.done:
+            raise SnnprofError(
+                f"the run to go on from ends after {self.share.done} samples, in the middle of batch {number}",
+                hint="its data came in other batches; profile again",
+            )
+
+    def _correct(self, number: int, x: Tensor, y: Labels, count: int) -> Tensor | None:
+        """One batch through the model; its correct predictions, still on the device."""
+        if self._sample is None:
+            self._sample = x.narrow(batch_axis(x, self.recorder.layout, self.recorder.timesteps), 0, 1).clone()
+        neurons.reset(self.model, self.recorder.watched)
+        torch.manual_seed(self.seed * SEEDS_PER_RUN + number)
+        logits = self._forward(x)
+        self.recorder.end_batch()
+        return _correct(logits, y, count)
+
+    def _learn(self) -> None:
+        """The first batch was somebody else's to count: what it left in the counters is taken out of every part."""
+        self.recorder.end_block(0)
+        self._learned = self.recorder.activity()
+
+    def _seed(self, purpose: int) -> int:
+        return self.seed * SEEDS_PER_RUN + self.batches + purpose
+
+    # -- blocks --------------------------------------------------------------------------------------------
+
+    def _block(self, number: int) -> _OpenBlock:
+        """The open block, which batch `number` belongs to."""
+        if self._open is not None and self._open.first // self.span != number // self.span:
+            self.close()
+        if self._open is None:
+            self._open = _OpenBlock(number)
+        return self._open
+
+    def close(self) -> None:
+        """Ends the open block: the one time that the device is waited for."""
+        if self._open is None:
+            return
+        block, self._open = self._open, None
+        self.recorder.end_block(block.samples, block.total_correct())
+        self._firsts.append(block.first)
+        self._events.append((_spike_events(self.recorder), block.samples))
+
+    @property
+    def events(self) -> list[tuple[int, int, int]]:
+        """Spike events and samples of what this process counted, each with the number of its block."""
+        return [(first // self.span, *counted) for first, counted in zip(self._firsts, self._events, strict=True)]
+
+    def part(self) -> Activity:
+        """What this process counted so far, in blocks of the run."""
+        self.close()
+        activity = self.recorder.activity()
+        if self._learned is not None:
+            activity = parts.without_first(activity, self._learned)
+        if self.torn:
+            neurons_left = [
+                n.model_copy(update={"fired_bitmap": None, "always_bitmap": None}) for n in activity.neurons
+            ]
+            activity = activity.model_copy(update={"neurons": neurons_left})
+        return parts.blocked(activity, [first // self.span for first in self._firsts])
+
+    # -- the model -----------------------------------------------------------------------------------------
+
+    def _forward(self, x: Tensor) -> Tensor | None:
+        try:
+            with machine.autocast(self.amp, x.device):
+                return self._steps(x) if self.recorder.layout == "step" else self._logits(self.model(x))
+        except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
+            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise SnnprofError(
+                f"the model does not run on a batch of shape {list(x.shape)}: {first}",
+                hint="check --data, --layout and --timesteps against what its forward takes; --debug shows where",
+            ) from error
+
+    def _steps(self, x: Tensor) -> Tensor | None:
+        """The caller's loop over T: frames of a sequence, or one still image shown T times."""
+        steps = self.recorder.timesteps
+        if not steps:
+            raise SnnprofError("layout 'step' needs the number of time steps", hint="pass --timesteps T")
+        frames = x if batch_axis(x, "step", steps) == 1 else x.unsqueeze(0).expand(steps, *x.shape)
+        outputs = [neurons.first_tensor(self.model(frame)) for frame in frames]
+        if any(o is None for o in outputs):
+            return None
+        return torch.stack([o for o in outputs if o is not None]).float().mean(0)
+
+    def _logits(self, result: Any) -> Tensor | None:
+        """The first tensor returned, averaged over T where it has a time axis."""
+        logits = neurons.first_tensor(result)
+        steps, batch = self.recorder.timesteps, self.recorder.batch_size
+        if logits is not None and logits.dim() == 3 and steps:
+            if tuple(logits.shape[:2]) == (steps, batch):
+                return logits.float().mean(0)
+            if tuple(logits.shape[:2]) == (batch, steps):
+                return logits.float().mean(1)
+        return logits
+
+    def flops(self) -> list[LayerFlops]:
+        """fvcore's look at one sample, after the run, so that it can disturb nothing; empty where it cannot trace."""
+        assert self._sample is not None
+        layout, steps = self.recorder.layout, self.recorder.timesteps
+        sample, repeats = self._sample, 1
+        if layout == "step":
+            sample, repeats = (sample[0] if batch_axis(sample, layout, steps) == 1 else sample), steps or 1
+        self.progress("checking with fvcore", self.seen, self.total)
+        with _as_found(self.model, self.recorder), torch.no_grad():
+            neurons.reset(self.model, self.recorder.watched)
+            return flops.layer_flops(self.model, (sample,), repeats) or []
+
+
+@dataclass
+class _OpenBlock:
+    """A block that is still being counted; correct predictions stay on the device until it ends."""
+
+    first: int
+    samples: int = 0
+    correct: Tensor | None = None
+    labelled: bool = True
+
+    def add(self, samples: int, correct: Tensor | None) -> None:
+        self.samples += samples
+        if correct is None:
+            self.labelled = False
+        else:
+            self.correct = correct if self.correct is None else self.correct + correct
+
+    def total_correct(self) -> int | None:
+        return int(self.correct) if self.labelled and self.correct is not None else None
+
+
+def _correct(logits: Tensor | None, y: Labels, count: int) -> Tensor | None:
+    if logits is None or y is None or logits.dim() != 2 or len(logits) != count or y.shape != (count,):
+        return None
+    return (logits.argmax(1) == y.to(logits.device, non_blocking=True)).sum()
+
+
+def _spike_events(recorder: Recorder) -> int:
+    return sum(op.blocks[-1][parts.SPIKE_EVENTS] for op in recorder.books.ops.values())
+
+
+@contextmanager
+def _as_found(model: nn.Module, recorder: Recorder) -> Iterator[None]:
+    """Training mode, neuron state and RNG as they were, also after an exception or Ctrl-C."""
+    modes = {module: module.training for module in model.modules()}
+    state = neurons.saved_state(recorder.watched)
+    with torch.random.fork_rng(devices=machine.cuda_devices(model)):
+        try:
+            model.eval()
+            yield
+        finally:
+            for module, training in modes.items():
+                module.training = training
+            neurons.restore_state(state)

@@ -1,0 +1,85 @@
+"""The user's own iterable: batches come as they are, in its own order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from snnprof.activity import DataFacts
+from snnprof.errors import SnnprofError
+from snnprof.workload.batches import Batch, Batches, Labels, Needed, Order, batch_axis, fingerprint
+
+OWN_ORDER = "in the order of the iterable itself: shuffle it there if it is sorted and only part of it runs"
+
+
+class Stream:
+    """An iterable of x or (x, label), where x is a batch in the model's layout."""
+
+    ordered = False
+
+    def __init__(
+        self, items: Iterable[Any], source: str, layout: str, timesteps: int | None, total: int | None = None
+    ) -> None:
+        self.items, self.layout, self.timesteps = items, layout, timesteps
+        self.facts = DataFacts(source=source, kind="iterable", total=total)
+
+    def batches(self, order: Order, needed: Needed) -> Batches:
+        """Every batch is drawn, whether it is needed or not; the last one is cut to the samples asked for."""
+        start = 0
+        for number, item in enumerate(self._drawn()):
+            x, y = as_batch(item)
+            axis = batch_axis(x, self.layout, self.timesteps) if x.dim() else 0
+            if not x.dim() or not x.shape[axis]:
+                raise SnnprofError(f"batch {number} of {self.facts.source} holds no sample")
+            if order.samples is not None and start + x.shape[axis] > order.samples:
+                x, y = x.narrow(axis, 0, order.samples - start), None if y is None else y[: order.samples - start]
+            if number == 0:
+                self._know(x, axis, order)
+            stop = start + x.shape[axis]
+            yield Batch(start, stop, x, y) if needed(number, start) else Batch(start, stop)
+            start = stop
+            if order.samples is not None and start >= order.samples:
+                return
+
+    def _know(self, x: Tensor, axis: int, order: Order) -> None:
+        """The first batch tells the data apart from other data, and from itself in another order."""
+        shape = [size for dim, size in enumerate(x.shape) if dim != axis]
+        note = None if order.samples is None else OWN_ORDER
+        known = {"shape": shape, "fingerprint": fingerprint(x.contiguous()), "note": note}
+        self.facts = self.facts.model_copy(update=known)
+
+    def _drawn(self) -> Iterator[Any]:
+        items = iter(self.items)
+        while True:
+            try:
+                item = next(items)
+            except StopIteration:
+                return
+            except SnnprofError:
+                raise
+            except Exception as error:
+                raise SnnprofError(
+                    f"{self.facts.source} failed while it made a batch: {type(error).__name__}: {error}",
+                    hint="iterate over it on its own first; --debug shows where",
+                ) from error
+            yield item
+
+
+def as_batch(item: Any) -> tuple[Tensor, Labels]:
+    """`x` or `(x, label)`, as tensors.
+
+    Raises:
+        SnnprofError: it is neither.
+    """
+    x, y = (item[0], item[1]) if isinstance(item, tuple | list) and len(item) > 1 else (item, None)
+    if isinstance(x, tuple | list) and len(x) == 1:
+        x = x[0]
+    try:
+        return torch.as_tensor(x), None if y is None else torch.as_tensor(y)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise SnnprofError(
+            f"a batch of the data is {type(x).__name__}, not a tensor", hint="yield x or (x, label)"
+        ) from error
