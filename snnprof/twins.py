@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from snnprof.activity import Activity, ElementwiseRecord, Kind, NeuronRecord, OpRecord, Part
+from snnprof.conventions import Counts
 from snnprof.conventions.attention import linear_order
 from snnprof.hardware import HardwareProfile, load_hardware
+from snnprof.memory import memory_pj
 
 INT8_AT_NODE = {45: "cmos45-int8-acc32", 7: "cmos7-int8"}
 
@@ -17,49 +19,48 @@ INT8_AT_NODE = {45: "cmos45-int8-acc32", 7: "cmos7-int8"}
 class Twin:
     """A dense run of the same network, over as many samples as the activity has.
 
+    Its energy is that of its MACs and, on hardware with a memory, of their accesses; biases and everything
+    element-wise are left out, so that no ratio to it flatters the spiking network.
+
     Attributes:
         operations: MACs, null where the number of steps of an operation is not known.
         energy_pj: null where they are unknown or the hardware has no price for a MAC.
         hardware: the profile that priced it.
         bits: width of its activations, where that is the point of it.
+        lower_bound: some memory accesses could not be told.
     """
 
     operations: float | None
     energy_pj: float | None
     hardware: HardwareProfile
     bits: int | None = None
+    lower_bound: bool = False
 
 
 def ann_twin(activity: Activity, hardware: HardwareProfile) -> Twin:
     """The same network run once: Σ dense MACs / steps, with attention in the order that a softmax allows."""
-    return _priced(ann_macs(activity), hardware)
+    return _priced(_run_once(activity), activity, hardware)
 
 
 def quantised_twin(activity: Activity, hardware: HardwareProfile) -> Twin | None:
     """The ANN with ⌈log2(T + 1)⌉-bit activations, which carry as much as T binary steps (Yan et al. 2024).
 
-    Priced as INT8 of the same technology node; None where there is no such profile or T is unknown.
+    Priced as INT8 of the same technology node, with the hardware's own memory; None where there is no such profile or
+    T is unknown.
     """
     steps = [op.steps for op in activity.ops if op.steps]
     node = hardware.technology.node_nm
     if not steps or node is None or int(node) not in INT8_AT_NODE:
         return None
     bits = math.ceil(math.log2(max(steps) + 1))
-    twin = _priced(ann_macs(activity), load_hardware(INT8_AT_NODE[int(node)]))
-    return Twin(twin.operations, twin.energy_pj, twin.hardware, bits) if bits <= 8 else None
+    covered = {name: getattr(hardware, name) for name in ("memory", "scope", "includes", "excludes")}
+    int8 = load_hardware(INT8_AT_NODE[int(node)]).model_copy(update=covered)
+    return replace(_priced(_run_once(activity), activity, int8), bits=bits) if bits <= 8 else None
 
 
 def dense_run(activity: Activity, hardware: HardwareProfile) -> Twin:
     """The same SNN on a machine that uses no sparsity: each MAC of each step."""
-    return _priced(float(sum(op.dense_macs for op in activity.ops)), hardware)
-
-
-def ann_macs(activity: Activity) -> float | None:
-    """MACs of the ANN twin; None where the number of steps of an operation is not known."""
-    if not all(op.steps for op in activity.ops):
-        return None
-    reordered = linear_order(activity.ops)
-    return sum(op.dense_macs / (op.steps or 1) * reordered.get(op.key, 1.0) for op in activity.ops)
+    return _priced([_dense(op) for op in activity.ops], activity, hardware)
 
 
 def all_silent(activity: Activity) -> Activity:
@@ -72,9 +73,29 @@ def all_firing(activity: Activity) -> Activity:
     return _with_spikes(activity, firing=True)
 
 
-def _priced(macs: float | None, hardware: HardwareProfile) -> Twin:
-    mac = hardware.energy.mac
-    return Twin(macs, None if macs is None or mac is None else macs * mac.value, hardware)
+def _run_once(activity: Activity) -> list[OpRecord] | None:
+    """The operations of the ANN twin; None where the number of steps of one is not known."""
+    if not all(op.steps for op in activity.ops):
+        return None
+    reordered = linear_order(activity.ops)
+    return [_dense(op, op.steps or 1, reordered.get(op.key, 1.0)) for op in activity.ops]
+
+
+def _dense(op: OpRecord, steps: int = 1, factor: float = 1.0) -> OpRecord:
+    """The operation on real data, in one of its steps; `factor`: MACs in another order / MACs as it ran."""
+    macs = round(op.dense_macs / steps * factor)
+    part = Part(kind="real", elements=op.elements // steps, dense_macs=macs, valid_macs=macs)
+    return op.model_copy(update={"parts": [part], "steps": op.steps and op.steps // steps, "bias_adds": 0})
+
+
+def _priced(ops: list[OpRecord] | None, activity: Activity, hardware: HardwareProfile) -> Twin:
+    if ops is None:
+        return Twin(None, None, hardware)
+    macs, mac = sum(op.dense_macs for op in ops), hardware.energy.mac
+    if mac is None:
+        return Twin(macs, None, hardware)
+    stored = [memory_pj(op, Counts(macs=op.dense_macs), activity, hardware) for op in ops] if hardware.memory else []
+    return Twin(macs, macs * mac.value + sum(pj or 0.0 for pj in stored), hardware, lower_bound=None in stored)
 
 
 def _with_spikes(activity: Activity, firing: bool) -> Activity:

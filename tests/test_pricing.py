@@ -354,6 +354,20 @@ def test_twins_of_a_linear_layer():
     assert report.energy_range_pj == (0.0, pytest.approx(4 * 784 * 128 * 0.9))
 
 
+def test_twins_pay_for_their_memory_where_the_hardware_has_one():
+    """The twin of the worked example's spiking layer is the worked example's dense layer."""
+    report = price(lemaire(), "lemaire2022-int32")
+    assert report.ann_twin.energy_pj == pytest.approx(5_180_665.2444672, rel=1e-12)
+    assert report.dense_run.energy_pj > 4 * 0.99 * report.ann_twin.energy_pj
+    assert not report.ann_twin.lower_bound
+    slope, intercept, dense = 1.09e-5, 13.2, 784 * 128
+    words = {dense: dense * 8, 784: 784 * 8, 128: 128 * 8}  # accesses: bits of the memory behind them, INT8
+    accesses = sum(count * (intercept + slope * bits) for count, bits in words.items())
+    assert report.quantised_twin.energy_pj == pytest.approx(dense * 0.30 + accesses + dense * 0.10)
+    pair = OpRecord(layer="a", op="matmul", steps=4, parts=[Part(kind="spikes", dense_macs=8)])
+    assert price(Activity(samples=1, ops=[pair]), "lemaire2022-int32").ann_twin.lower_bound
+
+
 def test_unknown_steps_and_samples_stay_unknown():
     report = price(Activity(ops=[linear(4, 4, 2, steps=2).model_copy(update={"steps": None})]))
     assert report.ann_twin.operations is None
