@@ -80,7 +80,7 @@ def profile(
 
     --output keeps the run; report, compare and plot read it without running the model again.
     """
-    run_file = _run_file(out, force)
+    run_file = _run_file(out, force or (out is not None and out == resume))
     form = output.chosen("format", form, FORMATS)
     pricing = Pricing(hardware, convention, latency)
     _check_model_name(model)
@@ -114,7 +114,7 @@ def _run(asked: ProfileOptions) -> Activity:
 
 def _refuse_unfinished(asked: ProfileOptions) -> None:
     """Options whose name is fixed and whose work is still to be done; never ignored in silence."""
-    wanted = {"--compile": asked.compile, "--resume": asked.resume, "--maps": asked.maps}
+    wanted = {"--compile": asked.compile, "--maps": asked.maps}
     for flag, value in wanted.items():
         if value:
             raise SnnprofError(f"{flag} is not available in this version", hint="run without it")
