@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from snnprof.record import measure, rules
-from snnprof.record.counters import LineCounter, OpCounter
+from snnprof.record.counters import LineCounter, OpCounter, encodes
 from snnprof.record.elementwise import FREE, LINES, work
 from snnprof.record.tally import traced
 
@@ -205,7 +205,7 @@ class Trace:
     def _compare(self, counter: OpCounter, plan: measure.Plan, form: rules.Contraction) -> None:
         """An encoder's input, from step to step within the call or from call to call."""
         for position, role in enumerate(plan.roles):
-            if role != "data" or plan.facts[position].fed_by != {"input"}:
+            if role != "data" or not encodes(plan.facts[position]):
                 continue
             values, steps = form.operands[position], plan.steps[position]
             before = self._before.get((id(counter), position))

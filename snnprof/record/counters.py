@@ -31,6 +31,11 @@ _WIDTH = len(PART_COUNTS)
 _NEGATIVE, _DIFFERS = 0, 1  # an operand's flags
 
 
+def encodes(facts: Facts) -> bool:
+    """Whether an operand stands upstream of all neurons: it comes from the input alone, and is no network's spikes."""
+    return facts.fed_by == {"input"} and (facts.quantum is None or not facts.ops)
+
+
 class OpCounter:
     """Sums one contraction. Host integers for what shapes tell, device cells for what values tell."""
 
@@ -63,7 +68,7 @@ class OpCounter:
         """Adds one call. The operands are as the operator saw them."""
         self.add(plan.size, form.outputs if form.bias else 0, measure.contraction(form, plan))
         for position, role in enumerate(plan.roles):
-            if role == "data" and plan.facts[position].fed_by == {"input"}:
+            if role == "data" and encodes(plan.facts[position]):
                 self._compare(position, form.operands[position], plan.steps[position])
 
     def add(self, steps: int, bias_adds: int, measured: Measured) -> None:
@@ -140,7 +145,7 @@ class OpCounter:
             return Operand(role="weight")
         quantised = facts.quantum is not None
         negative, differs = self._flags[position]
-        encoder = facts.fed_by == {"input"} and self.compared
+        encoder = encodes(facts) and self.compared
         return Operand(
             role="data",
             quantum=float(facts.quantum or 1) if quantised else None,

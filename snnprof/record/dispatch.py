@@ -68,7 +68,7 @@ class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         books = self.books
-        if not books.path or books.paused or in_backward():
+        if not books.path or in_backward():
             return func(*args, **kwargs)
         name = func.overloadpacket.__name__
         form = rules.reading(name, args, kwargs)
@@ -115,7 +115,6 @@ class Books:
         self.store = Store()
         self.learning = True
         self.script: list[Call] | None = None
-        self.paused = False
         self.path: list[str] = []
         self.neurons: list[str] = []
         self.ops: dict[SiteKey, OpCounter] = {}
@@ -150,6 +149,10 @@ class Books:
         self.store = Store()
         for counter in self.ops.values():
             counter.end_batch()
+
+    def contracts_within(self, layer: str) -> bool:
+        """Whether a module or one inside it ran a contraction."""
+        return any(op.layer == layer or op.layer.startswith(f"{layer}.") or not layer for op in self.ops.values())
 
     def forget_lines(self, layer: str) -> None:
         """A module turned out to be a neuron: its arithmetic is neuron updates."""

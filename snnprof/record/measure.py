@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
@@ -11,7 +12,7 @@ from torch import Tensor
 from snnprof.record import rules
 from snnprof.record.provenance import Facts
 from snnprof.record.rules import Contraction, Convolution, Product
-from snnprof.record.tally import REAL, SPIKES, Grid, Steps, Tally, folded, reduced, tally
+from snnprof.record.tally import REAL, SPIKES, Grid, Steps, Tally, folded, reduced, tally, tracing
 
 Role = Literal["data", "weight"]
 
@@ -152,14 +153,15 @@ def _rows(
 ) -> Tensor:
     nonzero = _by_step(seen.nonzero, size)
     levels = nonzero if seen.levels is seen.nonzero else _by_step(seen.levels, size)
-    one = torch.ones_like(events)
-    none = torch.zeros_like(events)
+    elements, dense_per_step, valid_per_step, none = _constants(
+        (seen.elements, dense // size, valid // size, 0), size, events.device
+    )
     columns = [
-        one * seen.elements,
+        elements,
         nonzero,
         levels,
-        one * (dense // size),
-        one * (valid // size),
+        dense_per_step,
+        valid_per_step,
         events,
         by_value,
         events if effective is None else effective,
@@ -167,6 +169,16 @@ def _rows(
         none if right is None else right,
     ]
     return torch.stack(columns, dim=1).to(torch.int64)
+
+
+def _constants(values: tuple[int, ...], size: int, device: torch.device) -> tuple[Tensor, ...]:
+    """Columns that shapes alone tell, float64 `[steps]` each; kept, but for those of a traced graph."""
+    return _columns.__wrapped__(values, size, device) if tracing() else _columns(values, size, device)
+
+
+@functools.lru_cache(maxsize=4096)
+def _columns(values: tuple[int, ...], size: int, device: torch.device) -> tuple[Tensor, ...]:
+    return tuple(torch.full((size,), value, dtype=torch.float64, device=device) for value in values)
 
 
 def _seen(operand: Tally) -> Seen:

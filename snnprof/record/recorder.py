@@ -78,6 +78,7 @@ class Recorder:
         self._neuron_steps: dict[nn.Module, Steps | None] = {}
         self._candidates: dict[nn.Module, tuple[list[Facts], dict[str, Any]]] = {}
         self._entered: list[bool] = []
+        self._undispatched: dict[nn.Module, Any] = {}  # neuron layers inside which nothing needs watching
         self._notes: list[Finding] = []
         self._handles: list[Any] = []
         self._stack: ExitStack | None = None
@@ -125,6 +126,7 @@ class Recorder:
         self.books.neurons.clear()
         self._entered.clear()
         self._candidates.clear()
+        self._undispatched.clear()
 
     # -- hooks ---------------------------------------------------------------------------------------------
 
@@ -144,6 +146,9 @@ class Recorder:
                     self._drive(module, name, inputs)
                 elif self.books.learning and not self.books.neurons and neurons.could_be_neuron(module):
                     self._candidates[module] = self._facts_of(inputs[:1]), neurons.snapshot(module)
+            # These guards must end in the reverse order of their beginning, so this one begins outside the other.
+            if neuron and not self.books.learning and not self.books.contracts_within(name):
+                self._undispatched[module] = torch._C._DisableTorchDispatch()
 
         return enter
 
@@ -151,6 +156,7 @@ class Recorder:
         def leave(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
             if not self._watches(name):
                 return
+            self._undispatched.pop(module, None)
             if self._entered and self._entered.pop():
                 self.books.neurons.pop()
             if self.books.path:
@@ -180,12 +186,12 @@ class Recorder:
 
     @contextmanager
     def _unseen(self) -> Iterator[None]:
-        """The recorder's own arithmetic is none of the model's."""
-        self.books.paused = True
+        """The recorder's own arithmetic is none of the model's, and does not pass through the watcher."""
+        undispatched = torch._C._DisableTorchDispatch()
         try:
             yield
         finally:
-            self.books.paused = False
+            del undispatched
 
     def _begin_pass(self, inputs: list[Tensor]) -> None:
         """The outermost module is called: its inputs are data, unless they are state seen before."""
