@@ -9,6 +9,7 @@ import pytest
 
 from snnprof import conventions
 from snnprof.activity import Activity, ElementwiseRecord, NeuronRecord, Operand, OpRecord, Part, Uncounted
+from snnprof.cautions import spread
 from snnprof.conventions import Counts
 from snnprof.errors import SnnprofError
 from snnprof.hardware import HardwareProfile, load_hardware, names
@@ -440,6 +441,71 @@ def test_findings_of_a_network(activity):
     assert {finding.code for finding in price(activity, "truenorth-allin").findings} >= {"W09"}
     assert "W08" in {finding.code for finding in price(activity, convention="ssa-bin").findings}
     assert "W08" not in {finding.code for finding in price(activity, "rolls-77fj", "ssa-bin").findings}
+
+
+def codes(report) -> dict[str, str]:
+    return {finding.code: finding.text for finding in report.findings}
+
+
+def test_figures_in_cautions_are_per_inference():
+    stem = linear(4, 3, 8, steps=4, rows=2, real=True)
+    stem.operands[0].fed_by, stem.operands[0].constant_over_time = ["input"], True
+    activity = sops(1000, neurons=[neuron(3000)]).model_copy(update={"samples": 10})
+    assert codes(price(activity))["W02"].startswith("300 neuron updates are not in the total, beside 100 SOPs")
+    macs = stem.part("real").dense_macs
+    text = codes(price(Activity(samples=2, ops=[stem])))["W03"]
+    assert f"at each of 4 steps: {macs // 2} MACs, {macs // 8} if its constant input" in text
+
+
+@pytest.mark.parametrize(("nonzero", "said"), [(100, False), (200, True), (784, True)])
+def test_spikes_per_synapse_are_quoted_with_the_published_thresholds(nonzero, said):
+    """Spikes per synapse: 100, 200, 784 of 784 inputs in one step; the lowest published threshold is 0.15."""
+    report = price(Activity(samples=1, ops=[linear(784, 128, nonzero, steps=1)]))
+    texts = [finding.text for finding in report.findings if finding.code == "W13"]
+    assert any(text.startswith(f"{nonzero / 784:.2f} spikes per synapse") for text in texts) == said
+
+
+def test_a_whole_chips_figure_is_set_beside_the_runs_own_rate():
+    activity = sops(100, neurons=[neuron(100, 30, size=10)]).model_copy(update={"samples": 2})
+    text = codes(price(activity, "truenorth-allin", latency_s=0.5))["W09"]
+    assert "at 20 Hz" in text
+    assert text.endswith(f"this run fires at {30 / 2 / 10 / 0.5:g} Hz")
+    assert "this run" not in codes(price(activity, "truenorth-allin"))["W09"]
+    assert "does not say what its figure covers" in codes(price(activity, "reckon-0v5"))["W09"]
+
+
+def test_what_nobody_measured_is_called_so():
+    assert codes(price(sops(1), "loihi1-davies2018"))["W14"] == "evidence: simulated, not measured"
+    assert "W14" not in codes(price(sops(1), "odin-incremental"))
+    sanafe = codes(price(sops(1), "loihi1-sanafe"))["W14"]
+    assert sanafe.endswith("nobody found energy.neuron_update, energy.spike_out in a source")
+    assert codes(price(sops(1), "reckon-0v5"))["W14"] == "evidence: measured; nobody found scope in a source"
+
+
+def test_skipping_zeros_needs_hardware_that_does():
+    activity = Activity(samples=1, ops=[linear(10, 10, 5, steps=4)])
+    assert "runs all 400 MACs" in codes(price(activity))["W19"]
+    assert "W19" not in codes(price(activity, "loihi1-davies2018"))
+    assert "W19" not in codes(price(activity, "rolls-77fj"))
+
+
+def test_the_spread_over_machines_is_split_into_operations_and_prices():
+    """The same 100 SOPs: 77 fJ each, or 23.6 pJ."""
+    reports = [price(sops(100), id) for id in ("cmos45-fp32", "loihi1-davies2018", "rolls-77fj")]
+    first, *others = spread(reports)
+    ratio = f"{23.6 / 0.077:.3g}"
+    assert first.code == "W20"
+    assert f"{ratio} times as much on loihi1-davies2018 as on rolls-77fj: 1 (operations) × {ratio}" in first.text
+    assert [finding.code for finding in others] == ["W07", "W08"]
+    assert spread([price(Activity(samples=1), id) for id in ("cmos45-fp32", "rolls-77fj")]) == []
+
+
+def test_one_machine_alone_is_said_to_be_one():
+    (only,) = spread([price(sops(100))])
+    dearest, cheapest = (pick(load_hardware(id).sop.value for id in names()) for pick in (max, min))
+    assert only.code == "W20"
+    assert dearest / cheapest > 440_000
+    assert "440,000" in only.text
 
 
 def test_prices_outside_a_plausible_band():
