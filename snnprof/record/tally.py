@@ -12,6 +12,7 @@ from torch import Tensor
 
 SILENT, SPIKES, REAL = 0, 1, 2
 HISTOGRAM_LEVELS = 256
+_JOINED_LEVELS = 64
 _EXACT = 1 << 24  # float32 counts one by one up to here
 
 
@@ -164,18 +165,27 @@ def _on_grid(level: Tensor, steps: Steps | None, kind: Tensor) -> Tensor:
 def _histogram(level: Tensor, levels: int) -> Tensor:
     """Elements at |level| 0, 1, …, as float64 `[levels + 1]`.
 
-    A device counts all bins in one go; the CPU is faster level by level, up to the largest there is.
+    A device counts all bins in one go; the CPU is faster level by level, up to the largest there is, and a compiled
+    graph joins the passes over the levels into one.
     """
+    if _TRACING and levels <= _JOINED_LEVELS:
+        at_least = torch.stack([_at_least(level, n) for n in range(levels + 1)])
+        return at_least - torch.nn.functional.pad(at_least[1:], (0, 1))
     if not _may_ask(level):
         return torch.histc(level.float(), levels + 1, -0.5, levels + 0.5).double()
     top = min(int(level.max()), levels) if level.numel() else 0
     if top > 8:
         return torch.bincount(level.clamp(0, levels).to(torch.int32).flatten(), minlength=levels + 1).double()
-    at_least = [float(level.numel())]
+    counts = torch.zeros(levels + 2, dtype=torch.float64)
+    counts[0] = level.numel()
     for n in range(1, top + 1):
-        at_least.append(float(reduced(torch.ge(level, n, out=_scratch(level)), None, (), 1)))
-    counts = [a - b for a, b in zip(at_least, [*at_least[1:], 0.0], strict=True)]
-    return torch.tensor(counts + [0.0] * (levels - top), dtype=torch.float64)
+        counts[n] = _at_least(level, n)
+    return counts[:-1] - counts[1:]
+
+
+def _at_least(level: Tensor, n: int) -> Tensor:
+    """Elements whose level is at least n; float64 scalar."""
+    return reduced(torch.ge(level, n, out=_scratch(level)), None, (), 1).sum()
 
 
 def tolerance(dtype: torch.dtype, levels: int) -> float:
