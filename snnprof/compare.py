@@ -384,11 +384,12 @@ def _differing(sides: Sequence[Side]) -> Iterable[str]:
         "number format": lambda side: _of_run(side, lambda a: a.run.dtype),
     }
     for what, fact in facts.items():
-        values = {side.name: fact(side) for side in sides}
-        if len(set(values.values()) - {None}) > 1:
-            yield f"{what} differ: " + ", ".join(
-                f"{name} {value}" for name, value in values.items() if value is not None
-            )
+        names: dict[object, list[str]] = {}
+        for side in sides:
+            names.setdefault(fact(side), []).append(side.name)
+        names.pop(None, None)
+        if len(names) > 1:
+            yield f"{what} differ: " + "; ".join(f"{value} ({', '.join(who)})" for value, who in names.items())
     if any(side.entry.published for side in sides) and any(side.entry.runs for side in sides):
         yield "published rows count and price as their papers do, not by this comparison's convention"
     for a, b in combinations(_profiles(sides), 2):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from snnprof.activity import Activity
-from snnprof.grouping import energy_of, is_contraction
+from collections.abc import Iterable
+
+from snnprof.activity import Activity, OpRecord
+from snnprof.grouping import energy_of, is_contraction, role_of
 from snnprof.pricing import EnergyReport
 from snnprof.statistics import Interval, mean_per_sample, paired_difference
 
@@ -52,16 +54,36 @@ def correct(activity: Activity) -> float:
     return float(activity.accuracy.correct) if activity.accuracy else 0.0
 
 
-def attention_rate(activity: Activity) -> float | None:
-    """Share of non-zero entries of the attention matrices: what the last product of each layer with two reads."""
-    last = {op.layer: op for op in activity.ops if op.op == "matmul" and op.index}
-    elements = sum(op.elements for op in last.values())
-    return sum(op.nonzero for op in last.values()) / elements if elements else None
+def attention_products(activity: Activity) -> list[OpRecord]:
+    """The products of an attention matrix with V; none where the layer multiplies Q (Kᵀ V) or has no such matrix."""
+    before: dict[str, OpRecord] = {}
+    found = []
+    for op in activity.ops:
+        if op.op == "matmul" and _weighs_values(activity, op, before.get(op.layer)):
+            found.append(op)
+        before[op.layer] = op
+    return found
 
 
-def output_rate(activity: Activity) -> float | None:
-    """Firing rate of the neurons that the attention products feed."""
-    fed = {name for op in activity.ops if op.op == "matmul" and op.index for name in op.feeds}
+def _weighs_values(activity: Activity, op: OpRecord, before: OpRecord | None) -> bool:
+    """As the catalogue says; else whether its left operand carries all that the product before it read."""
+    role = role_of(activity, op.layer, op.index)
+    if role is not None:
+        return role == "AV"
+    pairs = before is not None and len(before.data) == len(op.data) == 2
+    return pairs and before is not None and set(before.fed_by) <= set(op.data[0].fed_by)
+
+
+def attention_rate(products: Iterable[OpRecord]) -> float | None:
+    """fr_attn of SSA_Bin's table 1: the non-zero share of the attention matrices."""
+    counted = [(op.nonzero, op.elements) for op in products]
+    elements = sum(each for _, each in counted)
+    return sum(nonzero for nonzero, _ in counted) / elements if elements else None
+
+
+def output_rate(activity: Activity, products: Iterable[OpRecord]) -> float | None:
+    """fr_out of SSA_Bin's table 1: the firing rate of the neurons that the attention products feed."""
+    fed = {name for op in products for name in op.feeds}
     neurons = [neuron for neuron in activity.neurons if neuron.layer in fed]
     updates = sum(neuron.updates for neuron in neurons)
     return sum(neuron.spikes for neuron in neurons) / updates if updates else None

@@ -77,7 +77,7 @@ def test_differing_facts_are_listed(activity: Activity) -> None:
     run = activity.run.model_copy(update={"timesteps": 4})
     other = activity.model_copy(update={"run": run})
     comparison = compared([entry(activity, "a", "cmos45-fp32", "rolls-77fj"), entry(other, "b", "cmos45-fp32")])
-    assert "time steps T differ: a 2, b 4" in comparison.differing
+    assert "time steps T differ: 2 (a); 4 (b)" in comparison.differing
     assert any("different scopes" in text for text in comparison.differing)
     assert not any("data differ" in text for text in comparison.differing)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from snnprof.render.table import Column, Document, Row, Table, Value
+from snnprof.render.table import Column, Document, Notes, Row, Table, Value
 
 if TYPE_CHECKING:
     from snnprof.hardware import HardwareProfile, Price, Source
@@ -32,12 +32,12 @@ def hardware_list(profiles: Sequence[HardwareProfile], stubs: Mapping[str, str])
         Column("title", "Title", drop=4),
     )
     rows = tuple(Row(_hardware_row(profile)) for profile in profiles)
-    notes = tuple(f"{id}: no prices: {why}" for id, why in stubs.items())
+    notes = tuple(f"{id}: {why}" for id, why in stubs.items())
     note = "A scope of compute is arithmetic alone; see 'snnprof hardware show ID' for sources and what is left out."
     return Document(
         title="Hardware profiles",
         tables=(Table("hardware", "", columns, rows, (note,)),),
-        notes=notes,
+        notes=(Notes("Known, but without a usable price", notes),) if notes else (),
         data={"stubs": dict(stubs)},
         schema="snnprof.hardware-list/0",
     )
@@ -136,13 +136,11 @@ def model_list(entries: Sequence[ModelEntry]) -> Document:
         for name, preset in entry.presets.items()
     )
     shown = tuple(column for column in columns if column.key != "preset")
-    notes = tuple(
-        f"{entry.title} is a reconstruction: {entry.note}" for entry in entries if entry.reconstruction and entry.note
-    )
+    notes = tuple(f"{entry.name}: {entry.note}" for entry in entries if entry.reconstruction and entry.note)
     return Document(
         title="Models known by name",
         tables=(Table("models", "", shown, rows, ("Run one with 'snnprof profile --model NAME:PRESET'.",)),),
-        notes=notes,
+        notes=(Notes("Read this first", notes),) if notes else (),
         schema="snnprof.model-list/0",
     )
 
@@ -159,12 +157,11 @@ def model_entry(entry: ModelEntry) -> Document:
         *(("known", text) for text in entry.known),
         *(("assumed", text) for text in entry.assumed),
     ]
-    note = ("This model is a reconstruction. " if entry.reconstruction else "") + (entry.note or "")
     return Document(
         title=f"{entry.name}: {entry.title}",
         tables=tuple(tables),
         facts=tuple(facts),
-        notes=(note.strip(),) if note else (),
+        notes=(Notes("Read this first", (entry.note,)),) if entry.note else (),
         data={"model": entry.model_dump(mode="json")},
         schema="snnprof.model/0",
     )

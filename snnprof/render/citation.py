@@ -8,8 +8,9 @@ from snnprof._version import __version__
 from snnprof.activity import Activity
 from snnprof.hardware import HardwareProfile, Source
 from snnprof.pricing import EnergyReport
-from snnprof.render.facts import RANDOM_DATA
+from snnprof.render import facts
 from snnprof.render.latex import escaped
+from snnprof.render.notes import RANDOM_DATA
 from snnprof.workload import catalogue
 
 SOFTWARE = f"""@software{{snnprof,
@@ -32,7 +33,8 @@ def methods(reports: Sequence[EnergyReport]) -> str:
         [
             rf"Operations of {_model(activity)} were counted with snnprof {__version__}~\cite{{snnprof}}",
             f"on {escaped(_data(activity))}.",
-            f"The convention is {escaped(convention.id)}: {escaped(convention.title)} ({escaped(convention.source)}).",
+            f"Counts follow the convention {escaped(convention.id)} ({escaped(convention.title)}; "
+            f"{escaped(convention.source)}).",
             *(_price_sentence(report.hardware) for report in reports),
             *_caveats(activity),
         ]
@@ -46,7 +48,7 @@ def footnote(reports: Sequence[EnergyReport]) -> str:
     means = f"means over {samples} samples" if samples else "totals of one run"
     sentences = [f"OPs: synaptic operations, {means}, counted as {escaped(report.convention.id)}."]
     for each in reports:
-        missing = ", ".join(what for what, _ in each.unpriced)
+        missing = ", ".join(facts.WORK.get(what, what) for what, _ in each.unpriced)
         left_out = f"; without {escaped(missing)}" if missing else ""
         sentences.append(f"Energy, {escaped(each.hardware.id)}: {escaped(each.hardware.title)}{left_out}.")
     return " ".join(sentences)
@@ -64,7 +66,7 @@ def bibtex(reports: Sequence[EnergyReport]) -> Iterable[str]:
 
 def _model(activity: Activity) -> str:
     model = activity.run.model
-    name = escaped(model.label or "the model")
+    name = escaped(facts.model_name(activity) or "the model")
     return rf"{name}~\cite{{{_key(_paper_bibtex(model.name))}}}" if catalogue.is_known(model.name) else name
 
 
@@ -98,9 +100,13 @@ def _caveats(activity: Activity) -> Iterable[str]:
     if activity.run.data.kind == RANDOM_DATA:
         yield "The input was random data."
     if activity.run.model.note:
-        yield escaped(f"{activity.run.model.note[:1].upper()}{activity.run.model.note[1:]}.")
+        yield escaped(_as_sentence(activity.run.model.note))
     if activity.uncounted:
         yield escaped("Not counted: " + ", ".join(sorted({entry.op for entry in activity.uncounted})) + ".")
+
+
+def _as_sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
 def _entry(source: Source) -> str:

@@ -9,8 +9,8 @@ from snnprof import estimates
 from snnprof.compare import PRINTED, Comparison, Entry, Estimate, Side
 from snnprof.grouping import By, Group, grouped
 from snnprof.pricing import EnergyReport
-from snnprof.render import facts
-from snnprof.render.table import Column, Document, Row, Table, Value
+from snnprof.render import notes
+from snnprof.render.table import Column, Document, Notes, Row, Table, Value
 from snnprof.render.tables import per_inference
 
 SCHEMA = "snnprof.comparison/0"
@@ -27,7 +27,7 @@ def comparison_document(comparison: Comparison, by: By | None = None, command: s
     return Document(
         title=f"{len(comparison.sides)} compared, baseline {comparison.baseline.name}",
         tables=tuple(tables),
-        notes=(*comparison.differing, *_notes(comparison.sides)),
+        notes=_notes(comparison),
         data={"baseline": comparison.baseline.name, "differing": list(comparison.differing)},
         command=command,
         schema=SCHEMA,
@@ -104,20 +104,23 @@ def _has_spread(side: Side) -> bool:
     return any(e.half is not None for e in (side.accuracy, side.sops, *side.energies.values()))
 
 
-def _notes(sides: Sequence[Side]) -> Iterable[str]:
-    """What a reader of any of the runs must know, once, with its name."""
-    found: dict[str, list[str]] = {}
+def _notes(comparison: Comparison) -> tuple[Notes, ...]:
+    """What differs; what a reader of any of the runs must know, once, with its name; where published rows are from."""
+    sides = comparison.sides
+    runs = [side for side in sides if side.entry.reports]
+    remarks = notes.together([notes.remarks(side.entry.reports, side.name) for side in runs])
+    hardware = [id for id in comparison.hardware if id != PRINTED]
+    own = notes.topics(remarks, hardware, [side.name for side in runs])
+    rest = {"What differs": comparison.differing, "Published rows": tuple(_published_sources(sides))}
+    differing, published = (Notes(topic, texts) for topic, texts in rest.items())
+    return tuple(part for part in (differing, *own, published) if part.texts)
+
+
+def _published_sources(sides: Sequence[Side]) -> Iterable[str]:
     for side in sides:
-        for note in facts.notes(side.entry.reports) if side.entry.reports else _published_notes(side.entry):
-            found.setdefault(note, []).append(side.name)
-    return (f"{', '.join(dict.fromkeys(names))}: {note}" if len(names) < len(sides) else note
-            for note, names in found.items())  # fmt: skip
-
-
-def _published_notes(entry: Entry) -> Iterable[str]:
-    row = entry.published
-    if row:
-        yield f"{row.source} ({row.status}){f'; {row.note}' if row.note else ''}"
+        row = side.entry.published
+        if row:
+            yield f"{side.name}: {row.source} ({row.status}){f'; {row.note}' if row.note else ''}"
 
 
 # -- in detail -------------------------------------------------------------------------------------------------
@@ -153,8 +156,7 @@ def _pairs(sides: Sequence[Side], groups: dict[str, dict[str, Group]], name: str
 def paper_document(comparison: Comparison, layout: PaperLayout, command: str = "") -> Document:
     """The comparison in a layout that papers print."""
     table = _main(comparison) if layout == "main" else _ablation(comparison)
-    notes = [*comparison.differing, *_notes(comparison.sides)]
-    return Document(title="Comparison", tables=(table,), notes=tuple(notes), command=command, schema=SCHEMA)
+    return Document(title="Comparison", tables=(table,), notes=_notes(comparison), command=command, schema=SCHEMA)
 
 
 def _main(comparison: Comparison) -> Table:
@@ -234,8 +236,10 @@ def _ablation(comparison: Comparison) -> Table:
 
 def _ablation_values(side: Side) -> dict[str, Value]:
     slug, row, activity = _slug(_data_set(side)), side.entry.published, side.entry.activity
-    attention = row.attention_rate if row else estimates.attention_rate(activity) if activity else None
-    output = row.output_rate if row else estimates.output_rate(activity) if activity else None
+    attention, output = (row.attention_rate, row.output_rate) if row else (None, None)
+    if activity:
+        products = estimates.attention_products(activity)
+        attention, output = estimates.attention_rate(products), estimates.output_rate(activity, products)
     energy = next(iter(side.energies.values()), Estimate())
     return {
         f"{slug}_accuracy": side.accuracy.value, f"{slug}_fr_attn": attention, f"{slug}_fr_out": output,

@@ -14,13 +14,29 @@ from snnprof.render.table import UNKNOWN
 from snnprof.statistics import Interval
 from snnprof.units import count_text, energy_text, percent_text
 
-RANDOM_DATA = "random"
+WORK = {
+    "sop": "SOPs", "mac": "MACs", "add": "additions", "mul": "multiplications", "compare": "comparisons",
+    "mask": "mask operations", "pool": "inputs of max/avg pooling", "batch_norm": "batch-norm results",
+    "bias": "bias additions", "reduce": "additions in sums", "neuron update": "neuron updates",
+    "idle neuron update": "neuron updates without input", "spike out": "spikes sent", "hop": "hops between routers",
+    "memory access": "memory accesses", "static power, inferences": "inferences' static power",
+}  # fmt: skip
+"""What a price list may leave out, as a reader calls it."""
 
 
 def title(activity: Activity) -> str:
-    model, data = activity.run.model, activity.run.data
-    name = model.label or "a model"
+    data = activity.run.data
+    name = model_name(activity) or "a model"
     return f"{name} on {data.source}" if data.source else name
+
+
+def model_name(activity: Activity) -> str:
+    """The model and its preset, e.g. `SSA_Bin (preset digits)`."""
+    model = activity.run.model
+    name, _, preset = model.label.rpartition(" ")
+    if not name or preset != model.preset:
+        return model.label
+    return f"{name[:-1]}, preset {preset})" if name.endswith(")") else f"{name} (preset {preset})"
 
 
 def per(activity: Activity) -> str:
@@ -48,35 +64,24 @@ def facts(reports: Sequence[EnergyReport]) -> Iterator[tuple[str, str]]:
         yield f"prices, {each.hardware.id}", f"{each.hardware.title}; {sources}"
 
 
-def notes(reports: Sequence[EnergyReport]) -> Iterator[str]:
-    """What a reader must know: the run's caveats, its findings, then each price list's."""
-    activity = reports[0].activity
-    run = activity.run
-    if run.data.kind == RANDOM_DATA:
-        yield "The input is random data: rates and energies say nothing about a real task."
-    if not run.complete:
-        yield "The run was interrupted: these are the samples it got through."
-    yield from filter(None, (run.model.note, run.data.note))
-    for entry in activity.uncounted:
-        yield f"Not counted: {entry.op} in {entry.layer or '(root)'} ({entry.calls} calls)."
-    yield from _joined(_unique(reports))
-
-
 def data(reports: Sequence[EnergyReport]) -> dict[str, Any]:
     """The facts for machines."""
     activity, convention = reports[0].activity, reports[0].convention
+    products = estimates.attention_products(activity)
     return {
         "per": "inference" if activity.samples else "run",
         "run": activity.run.model_dump(mode="json"),
         "samples": activity.samples,
         "accuracy": activity.accuracy.model_dump() if activity.accuracy else None,
         "coverage": activity.coverage,
+        "attention_rates": {"fr_attn": estimates.attention_rate(products),
+                            "fr_out": estimates.output_rate(activity, products)},
         "convention": {"id": convention.id, "title": convention.title, "source": convention.source,
                        "options": convention.options},
         "hardware": [report.hardware.model_dump(by_alias=True, mode="json") for report in reports],
         "totals": {report.hardware.id: _total(report) for report in reports},
         "uncounted": [entry.model_dump() for entry in activity.uncounted],
-        "findings": [f.model_dump() for f in _unique(reports)],
+        "findings": [finding.model_dump() for finding in _findings(reports)],
     }  # fmt: skip
 
 
@@ -94,7 +99,7 @@ def _total(report: EnergyReport) -> dict[str, Any]:
 
 def _model(activity: Activity) -> str:
     model = activity.run.model
-    parts = [model.label or UNKNOWN]
+    parts = [model_name(activity) or UNKNOWN]
     if model.parameters:
         used = f", {count_text(model.parameters_used)} of them used" if model.parameters_used else ""
         parts.append(f"{count_text(model.parameters)} parameters{used}")
@@ -149,8 +154,8 @@ def _energy(report: EnergyReport) -> str:
     if report.grade:
         text += f"; evidence: {report.grade}"
     if report.unpriced:
-        missing = ", ".join(f"≈ {count_text(each(count))} {what}" for what, count in report.unpriced)
-        text += f"; not in the total: {missing}"
+        missing = (f"{count_text(each(count))} {WORK.get(what, what)}" for what, count in report.unpriced)
+        text += f"; not in the total: ≈ {', '.join(missing)}"
     return text
 
 
@@ -168,24 +173,7 @@ def _coverage(activity: Activity) -> str:
     return f"{percent_text(activity.coverage)} of what fvcore sees"
 
 
-def _unique(reports: Sequence[EnergyReport]) -> list[Finding]:
+def _findings(reports: Sequence[EnergyReport]) -> list[Finding]:
     """The run's findings, then those of each price list, each once."""
     found = [*reports[0].activity.findings, *(finding for report in reports for finding in report.findings)]
     return [finding for position, finding in enumerate(found) if finding not in found[:position]]
-
-
-def _joined(findings: Sequence[Finding]) -> Iterator[str]:
-    """One sentence for each thing found, naming the layers it was found in."""
-    layers: dict[tuple[str, str], dict[str, None]] = {}
-    for finding in findings:
-        own = "" if repr(finding.layer) in finding.text else finding.layer
-        layers.setdefault((finding.text, finding.hint), {})[own] = None
-    for (text, hint), names in layers.items():
-        where = listed([name for name in names if name])
-        yield f"{where}{': ' if where else ''}{text}{f'; {hint}' if hint else ''}"
-
-
-def listed(names: Sequence[str], at_most: int = 3) -> str:
-    """The first few names, and how many more there are."""
-    more = f" and {len(names) - at_most} more" if len(names) > at_most else ""
-    return ", ".join(names[:at_most]) + more

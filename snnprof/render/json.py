@@ -14,6 +14,6 @@ def render(document: Document) -> str:
         "title": document.title,
         **document.data,
         **{table.name: table.records() for table in first},
-        "notes": list(document.notes),
+        "notes": [{"topic": notes.topic, "text": text} for notes in document.notes for text in notes.texts],
     }
     return json.dumps(content, allow_nan=False, ensure_ascii=False, indent=1) + "\n"

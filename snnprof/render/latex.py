@@ -27,7 +27,8 @@ _SPECIAL = {
 def render(document: Document) -> str:
     tables = [_context(table) for table in document.tables]
     template = _environment().get_template("latex.j2")
-    comments = [f"{label}: {text}" for label, text in document.facts] + list(document.notes)
+    comments = [f"{label}: {text}" for label, text in document.facts]
+    comments += [f"{notes.topic}: {text}" for notes in document.notes for text in notes.texts]
     return template.render(
         command=_comment(document.command),
         title=_comment(document.title),

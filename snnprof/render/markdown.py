@@ -13,8 +13,9 @@ def render(document: Document) -> str:
     parts = [f"### {escaped(document.title)}", *(_table(table) for table in document.tables)]
     if document.facts:
         parts.append("\n".join(f"- **{escaped(label)}**: {escaped(text)}" for label, text in document.facts))
-    if document.notes:
-        parts.append("\n".join(f"- Note: {escaped(note)}" for note in document.notes))
+    for notes in document.notes:
+        lines = [f"**{escaped(notes.topic)}**", "", *(f"- {escaped(text)}" for text in notes.texts)]
+        parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
 
 

@@ -18,6 +18,8 @@ UNKNOWN = "–"
 
 _COUNT_PREFIXES = (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0))
 _ENERGY_UNITS = tuple((unit, PICOJOULES[unit]) for unit in ("J", "mJ", "µJ", "nJ", "pJ", "fJ"))
+_SHARES = ("percent", "signed_percent")
+_ROUNDING = 1e-9  # percent: what floating point leaves of a difference that is none
 _DECIMALS: Mapping[str, int] = {"count": 3, "energy": 3, "rate": 4, "percent": 2, "signed_percent": 1, "ratio": 2}
 
 
@@ -120,12 +122,20 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Notes:
+    """Warnings and caveats of one kind, each one or two sentences."""
+
+    topic: str
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Document:
     """What a command prints.
 
     Attributes:
         facts: (label, text) lines under the tables: what was counted, on what, how it was priced.
-        notes: warnings and caveats, each one or two sentences.
+        notes: what a reader must know, the weightiest topic first.
         data: facts for machines; the top level of the JSON file.
         command: the command that makes this document again.
         schema: name of the JSON file's schema.
@@ -136,7 +146,7 @@ class Document:
     title: str
     tables: tuple[Table, ...]
     facts: tuple[tuple[str, str], ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[Notes, ...] = ()
     data: Mapping[str, Any] = field(default_factory=dict)
     command: str = ""
     figures: tuple[tuple[str, str], ...] = ()
@@ -146,7 +156,7 @@ class Document:
 
 def scale(column: Column, magnitudes: Sequence[float]) -> tuple[str, float]:
     """Unit and divisor: the largest unit that leaves the largest value at 1 or more."""
-    if column.kind in ("percent", "signed_percent"):
+    if column.kind in _SHARES:
         return "%", 0.01
     units = {"count": _COUNT_PREFIXES, "energy": _ENERGY_UNITS}.get(column.kind)
     if units is None:
@@ -169,7 +179,7 @@ def number_text(value: float, kind: Kind, digits: int = 2) -> str:
         return f"{value:,.0f}"
     if kind == "decimal":
         return f"{value:g}"
-    if value == 0:
+    if value == 0 or (kind in _SHARES and abs(value) < _ROUNDING):
         return "0"
     decimals = _DECIMALS[kind]
     if digits > 2 or abs(value) < 0.5 * 10**-decimals:  # a small number is not nothing

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from snnprof.activity import Activity, NeuronRecord
+from snnprof.activity import Activity, NeuronRecord, OpRecord
+from snnprof.estimates import attention_products, attention_rate, output_rate
 from snnprof.grouping import ROOT, By, Group, added, block_of, energy_of, grouped, is_contraction
 from snnprof.pricing import EnergyReport
-from snnprof.render import facts
+from snnprof.render import facts, notes
 from snnprof.render.table import Column, Document, Row, Table, Value
 from snnprof.twins import Twin
 
@@ -29,15 +30,18 @@ def report_document(
     """
     reports = list(reports)
     activity = reports[0].activity
-    tables = [_operations(reports, by), _totals(reports)]
+    tables = [_operations(reports, by)]
     if activity.neurons:
-        tables.insert(1, _neurons(activity, per_inference(activity)))
+        tables.append(_neurons(activity, per_inference(activity)))
+    if attention_products(activity):
+        tables.append(_attention(activity))
+    tables.append(_totals(reports))
     return Document(
         title=facts.title(activity),
         tables=tuple(tables),
         machine=_machine(reports, by),
         facts=tuple(facts.facts(reports)),
-        notes=tuple(facts.notes(reports)),
+        notes=notes.topics(notes.remarks(reports), [report.hardware.id for report in reports]),
         data=facts.data(reports),
         command=command,
         figures=_figures(reports) if figures else (),
@@ -182,6 +186,24 @@ def _neuron(neuron: NeuronRecord, per: _Per) -> dict[str, Value]:
         "layer": neuron.layer or ROOT, "type": neuron.type, "neurons": neuron.size, "timesteps": neuron.steps,
         "spikes": per(neuron.spikes), "firing_rate": neuron.rate,
     }  # fmt: skip
+
+
+def _attention(activity: Activity) -> Table:
+    """The two firing rates of SSA_Bin's table 1."""
+    columns = (
+        Column("layer", "Attention layer"),
+        Column("fr_attn", "fr_attn", "rate"),
+        Column("fr_out", "fr_out", "rate"),
+    )
+    products = attention_products(activity)
+    rows = [Row({"layer": op.layer or ROOT, **_attention_rates(activity, [op])}) for op in products]
+    rows.append(Row({"layer": "all", **_attention_rates(activity, products)}, total=True))
+    note = "fr_attn: non-zero share of the attention matrix that weighs V; fr_out: firing rate of the neurons after it."
+    return Table("attention", "Attention", columns, tuple(rows), (note,))
+
+
+def _attention_rates(activity: Activity, products: list[OpRecord]) -> dict[str, Value]:
+    return {"fr_attn": attention_rate(products), "fr_out": output_rate(activity, products)}
 
 
 def _totals(reports: list[EnergyReport]) -> Table:

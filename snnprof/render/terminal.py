@@ -46,10 +46,11 @@ def _print_document(console: Console, document: Document, width: int | None) -> 
     if document.facts:
         console.print()
         console.print(_facts(document.facts), width=width)
-    if document.notes:
+    for notes in document.notes:
         console.print()
-    for note in document.notes:
-        console.print(_bullet(note), width=width)
+        console.print(Text(notes.topic, style="bold"))
+        for text in notes.texts:
+            console.print(_bullet(text), width=width)
 
 
 def _table(table: Table, width: int | None) -> RichTable:
@@ -142,7 +143,7 @@ def _facts(facts: Sequence[tuple[str, str]]) -> RichTable:
     return grid
 
 
-def _bullet(note: str) -> RichTable:
+def _bullet(text: str) -> RichTable:
     grid = RichTable.grid(padding=(0, 1))
-    grid.add_row(Text("!", style="bold yellow"), Text(_one_line(note), overflow="fold"))
+    grid.add_row(Text("-", style="bold yellow"), Text(_one_line(text), overflow="fold"))
     return grid

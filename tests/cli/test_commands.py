@@ -224,7 +224,7 @@ def test_bad_arguments_of_plot(
 def test_hardware(capsys: Capture, tmp_path: Path) -> None:
     listed = ok(capsys, "hardware", "list")
     assert "cmos45-fp32" in listed
-    assert "loihi2: no prices" in listed
+    assert "- loihi2: " in listed
     shown = ok(capsys, "hardware", "show", "rolls-77fj")
     assert "0.077" in shown
     assert "10.3389/fnins.2015.00141" in shown

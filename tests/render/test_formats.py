@@ -18,7 +18,7 @@ from snnprof.pricing import price
 from snnprof.render import csv as csv_format
 from snnprof.render import html, latex, markdown, terminal
 from snnprof.render import json as json_format
-from snnprof.render.table import Column, Document, Row, Table
+from snnprof.render.table import Column, Document, Notes, Row, Table
 from snnprof.render.tables import report_document
 
 FORMATS = {
@@ -47,7 +47,7 @@ def document() -> Document:
         title="spikformer:digits on digits",
         tables=(Table("operations", "Operations per inference", columns, rows, ("±: 95 % interval.",)),),
         facts=(("data", "digits; samples 20 of 360; T = 4"), ("accuracy", "98.9 %")),
-        notes=("the head reads an average, not spikes; priced as MAC",),
+        notes=(Notes("Read this first", ("the head reads an average, not spikes; priced as MAC",)),),
         data={"samples": 20},
         command="snnprof report run.json",
     )

@@ -60,6 +60,8 @@ def test_intervals_stand_behind_their_value() -> None:
         (-11.1, "signed_percent", "−11.1"),
         (4.0, "signed_percent", "+4.0"),
         (0.0, "rate", "0"),
+        (-1.1e-14, "signed_percent", "0"),
+        (-0.0004, "signed_percent", "−0.00040"),
         (1234567, "integer", "1,234,567"),
     ],
 )
