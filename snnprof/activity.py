@@ -208,6 +208,7 @@ class ElementwiseRecord(_Record):
         elements: results it computed (operands read, for reduce and pool).
         nonzero: non-zero operands; null where it was not counted (real data: every element is work).
         foldable: batch_norm only: a contraction feeds it alone, so its affine folds into the weights.
+        biased: batch_norm only: that contraction has a bias, so that folding adds none.
     """
 
     layer: str
@@ -215,6 +216,7 @@ class ElementwiseRecord(_Record):
     elements: int = 0
     nonzero: int | None = None
     foldable: bool = False
+    biased: bool = False
 
 
 class LayerFlops(_Record):

@@ -44,16 +44,28 @@ def encoder_share(op: OpRecord, options: Options) -> float:
 
 
 def other_lines(activity: Activity, options: Options) -> list[Line]:
-    """Everything outside the contractions: biases, element-wise arithmetic, neuron updates."""
+    """Everything outside the contractions: biases, element-wise arithmetic, neuron updates.
+
+    A constant added to a product of data with data is no layer's bias but a shift, such as SSA_Bin's V̄.
+    """
     biases = [
-        Line(op.layer, "bias", op.index, "elementwise", Counts(adds=op.bias_adds), op.bias_adds)
+        Line(
+            op.layer,
+            "bias" if op.weights else "shift",
+            op.index,
+            "elementwise",
+            Counts(adds=op.bias_adds),
+            op.bias_adds,
+        )
         for op in activity.ops
         if options.bias and op.bias_adds
     ]
     elementwise = [
         Line(entry.layer, entry.op, None, "elementwise", elementwise_counts(entry, options), entry.elements)
         for entry in activity.elementwise
-        if (options.bias or entry.op != "bias") and (options.reductions or entry.op != "reduce")
+        if not _vanishes(entry, options)
+        and (options.bias or entry.op != "bias")
+        and (options.reductions or entry.op != "reduce")
     ]
     neurons = [
         Line(neuron.layer, neuron.type, None, "neuron", Counts(), neuron.updates)
@@ -61,6 +73,11 @@ def other_lines(activity: Activity, options: Options) -> list[Line]:
         if options.neuron_updates
     ]
     return biases + elementwise + neurons
+
+
+def _vanishes(entry: ElementwiseRecord, options: Options) -> bool:
+    """A batch norm that folds into a contraction with a bias: its shift joins that bias, which has its own line."""
+    return entry.op == "batch_norm" and entry.foldable and entry.biased and options.batch_norm == "folded"
 
 
 def elementwise_counts(entry: ElementwiseRecord, options: Options) -> Counts:

@@ -279,6 +279,7 @@ class LineCounter:
         self.layer, self.op = layer, op
         self.elements = 0
         self.foldable = op == "batch_norm"
+        self.biased = False
         self.counted = True
         self.forgotten = False
         self.blocks: list[list[int | None]] = []
@@ -303,7 +304,7 @@ class LineCounter:
         elements = sum(block[0] or 0 for block in self.blocks)
         nonzero = sum(block[1] or 0 for block in self.blocks) if self.counted else None
         return ElementwiseRecord(
-            layer=self.layer, op=self.op, elements=elements, nonzero=nonzero, foldable=self.foldable
+            layer=self.layer, op=self.op, elements=elements, nonzero=nonzero, foldable=self.foldable, biased=self.biased
         )
 
 

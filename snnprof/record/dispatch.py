@@ -305,8 +305,10 @@ class Books:
             self.disguised.add(self.layer)
         data = [i for i, f in enumerate(facts) if f.data]
         quantised = all(facts[i].quantum is not None for i in data)
-        if line == "batch_norm" and facts[0].result_of is None:
-            self._line(line, _tensors(args)[0].device).foldable = False
+        if line == "batch_norm":
+            norm, into = self._line(line, _tensors(args)[0].device), facts[0].result_of
+            norm.foldable &= into is not None
+            norm.biased |= into is not None and self.by_id[into].bias_adds > 0
         return line, tuple(data) if quantised else None
 
     def _line(self, line: str, device: torch.device) -> LineCounter:

@@ -161,6 +161,27 @@ def test_biases_and_neurons_have_lines_that_can_be_left_out(weighted, neuron):
 
 
 @pytest.mark.parametrize(
+    ("biased", "batch_norm", "adds", "muls"),
+    [(False, "folded", 9, 0), (True, "folded", 9, 0), (False, "counted", 9, 9), (True, "counted", 18, 9)],
+)
+def test_a_folded_batch_norm_leaves_one_addition_per_output(weighted, biased, batch_norm, adds, muls):
+    """9 outputs, with and without a bias of the layer's own."""
+    layer = weighted(SPIKES, bias_adds=9 if biased else 0)
+    norm = ElementwiseRecord(layer="bn", op="batch_norm", elements=9, foldable=True, biased=biased)
+    lines = (
+        conventions.find("exact").with_options(batch_norm=batch_norm).lines(Activity(ops=[layer], elementwise=[norm]))
+    )
+    total = sum((line.counts for line in lines if line.category == "elementwise"), Counts())
+    assert (total.adds, total.muls) == (adds, muls)
+
+
+def test_a_constant_added_to_a_product_of_data_is_a_shift(product):
+    op = product(PAIRS, left=BINARY, right=BINARY, bias_adds=7)
+    (line,) = conventions.find("exact").lines(Activity(ops=[op]))[1:]
+    assert (line.op, line.counts) == ("shift", Counts(adds=7))
+
+
+@pytest.mark.parametrize(
     ("fields", "label"),
     [
         ({"histogram": [30, 10]}, "binary"),

@@ -1,9 +1,12 @@
 import pytest
 import torch
 
+import snnprof
+from snnprof import conventions
 from snnprof.errors import SnnprofError
-from snnprof.models import ssa_bin
+from snnprof.models import digits, ssa_bin
 from snnprof.models.spikformer import VARIANTS
+from snnprof.workload import models
 
 SMALL = {"depth": 1, "width": 32, "heads": 4, "timesteps": 3}
 
@@ -134,3 +137,33 @@ def test_gradient_of_the_binary_weights_is_the_softmax_slope():
 def test_impossible_options_are_refused(settings, words):
     with pytest.raises(SnnprofError, match=words):
         ssa_bin.build(**settings)
+
+
+@pytest.fixture(scope="module")
+def trained_run():
+    images, _ = digits.load(16)
+    return snnprof.profile(
+        models.load_model("ssa_bin:digits"), torch.from_numpy(images[:3]), layout="batch", timesteps=4
+    )
+
+
+def test_compares_and_shift_are_lines_of_their_own(trained_run):
+    """Per sample, step and block: N²·h compares with Δ and N·D subtractions of V̄; N = 16, h = 4, D = 64."""
+    rows = {(row.layer, row.op): row for row in snnprof.price(trained_run, "yan2024-22nm").rows}
+    for block in ("block.0.attn", "block.1.attn"):
+        assert rows[block, "compare"].energy_pj == pytest.approx(3 * 4 * 16**2 * 4 * 0.05448)
+        assert rows[block, "shift"].energy_pj == pytest.approx(3 * 4 * 16 * 64 * 0.05448)
+        assert rows[block, "compare"].sops == rows[block, "shift"].sops == 0
+
+
+def test_binary_attention_adds_where_a_weight_and_a_value_meet(trained_run):
+    second = [op for op in trained_run.ops if op.op == "matmul" and op.index == 1]
+    assert [conventions.label(op) for op in second] == ["binary x binary"] * 2
+    assert all(0 < op.events < op.dense_macs for op in second)
+
+
+def test_a_layer_with_a_bias_and_a_batch_norm_adds_once_per_output(trained_run):
+    lines = conventions.find("exact").lines(trained_run)
+    for stage in ("q", "proj"):
+        adds = sum(line.counts.adds for line in lines if line.layer.startswith(f"block.0.attn.{stage}_"))
+        assert adds == 3 * 4 * 16 * 64
