@@ -175,3 +175,12 @@ def test_blocks_sum_to_the_run(frames: Tensor) -> None:
     assert [block.samples for block in split.blocks] == [5, 5, 2]
     for position, neuron in enumerate(split.neurons):
         assert sum(block.neurons[position][0] for block in split.blocks) == neuron.spikes
+
+
+@pytest.mark.parametrize("named", [("Fire",), ()])
+def test_every_batch_counts(frames: Tensor, named: tuple[str, ...]) -> None:
+    """What is learned on the first batch must not blind the recorder on later ones."""
+    several = snnprof.profile(Net(False), [frames] * 3, "step", timesteps=T, neuron=named)
+    per_block = [block.ops for block in several.blocks]
+    assert per_block[0] == per_block[1] == per_block[2]
+    assert all(counts[0] == T for counts in per_block[0])
