@@ -23,8 +23,8 @@ FIRST, MISSING, PRICES, COUNTED, DATA = TOPICS = (
 _TOPIC_OF = {
     "C01": FIRST, "C02": FIRST, "C04": FIRST, "C06": FIRST, "W12": FIRST, "W17": FIRST,
     "W01": MISSING, "W02": MISSING, "W10": MISSING,
-    "W07": PRICES, "W08": PRICES, "W09": PRICES, "W13": PRICES, "W14": PRICES, "W15": PRICES, "W18": PRICES, "W19": PRICES,
-    "W20": PRICES,
+    "W07": PRICES, "W08": PRICES, "W09": PRICES, "W13": PRICES, "W14": PRICES, "W15": PRICES, "W18": PRICES,
+    "W19": PRICES, "W20": PRICES,
 }  # fmt: skip
 _SAID_ELSEWHERE = ("C05",)  # W17 names each operator
 _NUMBER = re.compile(r"(?<![\w.-])\d+(?:,\d{3})*(?:\.\d+)?(?: [kMGT]\b)?")
