@@ -118,6 +118,9 @@ def _listed(values: Mapping[str, object]) -> str:
 
 _PRESET_COLUMNS = (
     Column("preset", "Preset"),
+    Column("parameters", "Parameters", "integer"),
+    Column("parameters_used", "Used", "integer", drop=1),
+    Column("dense_macs", "Dense MACs", "integer"),
     Column("timesteps", "T", "integer", drop=1),
     Column("input_shape", "Sample", drop=2),
     Column("data", "Data", drop=3),
@@ -176,17 +179,28 @@ def _published(rows: Sequence[Published]) -> Table:
         Column("parameters_m", "Parameters (M)", "decimal", drop=4),
         Column("sops_g", "SOPs (G)", "decimal"),
         Column("energy_mj", "Energy (mJ)", "decimal"),
+        Column("recomputed_mj", "By its constants (mJ)", "decimal", drop=2),
+        Column("follows", "Follows", drop=1),
         Column("status", "Read", drop=2),
+        Column("source", "Source", drop=5),
+        Column("note", "Note", drop=6),
     )
-    values = (
-        {**row.model_dump(include={column.key for column in columns}), "accuracy_percent": row.accuracy} for row in rows
-    )
-    return Table("published", "Published figures", columns, tuple(map(Row, values)))
+    note = "Follows: whether the printed energy comes out of the row's own counts and the source's constants."
+    values = ({**row.model_dump(), **_checked(row), "accuracy_percent": row.accuracy} for row in rows)
+    every = tuple(Row({column.key: value[column.key] for column in columns}) for value in values)
+    return Table("published", "Published figures", columns, every, (note,))
+
+
+def _checked(row: Published) -> dict[str, Value]:
+    verdict = {True: "yes", False: "no", None: None}[row.follows]
+    mj = row.recomputed_mj
+    return {"follows": verdict, "recomputed_mj": None if mj is None else float(f"{mj:.5g}")}
 
 
 def _preset_row(name: str, preset: Preset) -> dict[str, Value]:
     return {
-        "preset": name, "timesteps": preset.timesteps, "data": preset.data,
+        "preset": name, "timesteps": preset.timesteps, "data": preset.data, "parameters": preset.parameters,
+        "parameters_used": preset.parameters_used, "dense_macs": preset.dense_macs,
         "input_shape": "×".join(map(str, preset.sample_shape())), "aliases": ", ".join(preset.aliases) or None,
         "checkpoint": "shipped" if preset.checkpoint else None, "accuracy": preset.accuracy,
     }  # fmt: skip

@@ -19,6 +19,9 @@ One YAML file per paper, beside the model's `.py`:
       4-384-cifar10:
         settings: {…, classes: 10, timesteps: 4}      # the builder's keyword arguments
         input_shape: [3, 32, 32]                      # one frame; an event model sees T of them
+        parameters: 9330874                           # all, those that reach the output, and MACs of one inference;
+        parameters_used: 9324730                      # shown by `models list`, which builds no network
+        dense_macs: 3736145664
         events: false
         data: cifar10                                 # a `--data` source
         normalise: {mean: […], std: […]}              # of images in [0, 1], as in training
@@ -98,6 +101,8 @@ class Preset(_Facts):
     Attributes:
         settings: keyword arguments of the builder.
         input_shape: one frame [C, H, W]; `sample_shape` is what the model takes.
+        parameters, parameters_used: all, and those that reach the output.
+        dense_macs: of one inference, all time steps.
         events: a sample is T frames instead of one.
         data: a `--data` source.
         checkpoint: file beside the YAML; null where no weights are shipped.
@@ -106,6 +111,9 @@ class Preset(_Facts):
 
     settings: dict[str, Any] = Field(default_factory=dict)
     input_shape: list[int]
+    parameters: int | None = None
+    parameters_used: int | None = None
+    dense_macs: int | None = None
     events: bool = False
     data: str
     normalise: Normalise | None = None
