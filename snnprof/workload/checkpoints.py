@@ -115,6 +115,16 @@ def recognised(entry: ModelEntry, checkpoint: Checkpoint) -> tuple[str, dict[str
     return (exact[0], {}) if exact else _nearest(entry, checkpoint)
 
 
+def contradiction(entry: ModelEntry, settings: Mapping[str, Any], checkpoint: Checkpoint) -> str:
+    """What a checkpoint's shapes say against the settings asked for, in one line; "" where they agree."""
+    shown = _settings_from(entry, checkpoint.shapes)
+    wrong = [key for key, value in shown.items() if settings.get(key, value) != value]
+    if not wrong or not _fits(entry, {**settings, **shown}, checkpoint.shapes):
+        return ""
+    has, asked = (", ".join(f"{key} = {values[key]}" for key in wrong) for values in (shown, settings))
+    return f"checkpoint {checkpoint.path} has {has}, not {asked}"
+
+
 def _nearest(entry: ModelEntry, checkpoint: Checkpoint) -> tuple[str, dict[str, Any]]:
     read_off = _settings_from(entry, checkpoint.shapes)
     ranked = _nearest_first(entry, read_off)

@@ -112,6 +112,9 @@ def _known(
     preset_name, read_off = _chosen_preset(entry, wanted, weights)
     preset = entry.presets[preset_name]
     settings = {**preset.settings, **read_off, **given}
+    contradiction = weights and checkpoints.contradiction(entry, settings, weights)
+    if weights and contradiction:
+        raise SnnprofError(contradiction, hint=_preset_hint(entry, weights))
     module = _built(_builder(entry), settings, f"{name}:{preset_name}", seed)
     shipped = entry.checkpoint_path(preset_name)
     if weights is None and shipped is not None and set(given) <= WEIGHTLESS:

@@ -1,6 +1,9 @@
 import argparse
 import hashlib
+import json
+import re
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +12,7 @@ from torch import nn
 from snnprof.errors import SnnprofError
 from snnprof.workload import checkpoints, models
 
+LAYOUTS = Path(__file__).parents[1] / "data" / "layouts"
 SMALL = {"variant": "cifar", "depth": 3, "width": 64, "heads": 4, "in_channels": 1, "classes": 7}
 
 
@@ -20,6 +24,13 @@ def saved(tmp_path, content, name="weights.pt"):
     path = tmp_path / name
     torch.save(content, path)
     return path
+
+
+def tensor_like(text):
+    """`float32[48,3,3,3]` as random numbers."""
+    dtype, shape = re.fullmatch(r"(\w+)\[(.*)\]", text).groups()
+    sizes = [int(size) for size in shape.split(",") if size]
+    return torch.randn(sizes) if dtype == "float32" else torch.zeros(sizes, dtype=getattr(torch, dtype))
 
 
 def prefixed(prefix, state):
@@ -148,9 +159,47 @@ def test_sizes_nobody_published_are_read_off_too(tmp_path):
 
 def test_the_wrong_preset_hints_at_the_right_one(tmp_path):
     path = saved(tmp_path, state_of("ssa_bin:digits-centred"))
-    with pytest.raises(SnnprofError, match="does not fit ssa_bin:digits") as caught:
+    with pytest.raises(SnnprofError, match="has row = centred, not row = bin") as caught:
         models.resolve("ssa_bin:digits", checkpoint=path)
     assert caught.value.hint == "it fits ssa_bin:digits-centred"
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"depth": 3}, "has depth = 2, not depth = 3"),
+        ({"width": 128, "classes": 100}, "has width = 64, classes = 10, not width = 128, classes = 100"),
+        ({"variant": "dvs"}, "has variant = cifar, not variant = dvs"),
+        ({"heads": 7}, "width 64 does not divide by 7 heads"),
+        ({"heads": 0}, "heads must be a positive whole number, not 0"),
+    ],
+)
+def test_settings_that_contradict_the_weights(tmp_path, settings, words):
+    path = saved(tmp_path, {"state_dict": prefixed("module.", state_of())})
+    with pytest.raises(SnnprofError) as caught:
+        models.resolve("spikformer", settings, checkpoint=path)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_heads_and_steps_come_from_the_preset_or_are_set(tmp_path):
+    """They leave no trace in a state dict, so any that fit the width are believed."""
+    path = saved(tmp_path, state_of())
+    assert models.resolve("spikformer", checkpoint=path).module.block[0].attn.heads == 4
+    loaded = models.resolve("spikformer", {"heads": "8", "timesteps": "2"}, checkpoint=path)
+    assert (loaded.module.block[0].attn.heads, loaded.timesteps) == (8, 2)
+
+
+@pytest.mark.parametrize("preset", ["4-384-cifar10", "2-256-cifar10dvs", "8-384-imagenet"])
+def test_official_layouts_in_a_data_parallel_wrapper_load(tmp_path, preset):
+    """One of each official file, as its training script leaves it, with random values."""
+    described = json.loads((LAYOUTS / f"spikformer-{preset}.json").read_text())["state"]
+    state = {f"module.{name}": tensor_like(text) for name, text in described.items()}
+    loaded = models.resolve("spikformer", checkpoint=saved(tmp_path, {"state_dict": state, "epoch": 300}))
+    assert loaded.facts.preset == preset
+    for name, tensor in loaded.module.state_dict().items():
+        assert tensor.dtype == state[f"module.{name}"].dtype
+        assert tensor.equal(state[f"module.{name}"])
 
 
 def test_rows_without_buffers_cannot_be_told_apart(tmp_path):
