@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from snnprof.errors import SnnprofError
 
+from .attention_map import AttentionMap
 from .neuron import LIF
 from .spikformer import SPS, STEM_STAGES, Block, Stages, check_sizes, time_first
 
@@ -51,6 +52,7 @@ class SASA(Stages):
         self.shortcut_lif = LIF()
         self.add_stage("q", nn.Conv2d(width, width, 1, bias=False))
         self.add_stage("k", nn.Conv2d(width, width, 1, bias=False))
+        self.attention_map = AttentionMap("activity")
         self.attn_lif = LIF(v_threshold=0.5)
         depthwise = nn.Conv2d(width, width, kernel, padding=kernel // 2, groups=width, bias=False)
         self.add_stage("dw", depthwise, v_threshold=None)
@@ -60,7 +62,7 @@ class SASA(Stages):
         s = self.shortcut_lif(stream)
         q, k = self.fire("q", s), self.fire("k", s)
         detail = self.current("dw", {"q": q, "k": k, "s": s}[self.detail])
-        return self.current("proj", self.neuron("proj", self.masked(q, k) + detail))
+        return self.current("proj", self.neuron("proj", self.attention_map(self.masked(q, k)) + detail))
 
     def masked(self, q: Tensor, k: Tensor) -> Tensor:
         """Q where a channel's keys fired often enough, or (token mask) K where a token's queries did."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from snnprof.errors import SnnprofError, unknown
 
+from .attention_map import AttentionMap
 from .neuron import LIF
 
 
@@ -137,6 +138,7 @@ class SSA(Stages):
         self.variant = variant
         for stage in "qkv":
             self.add_stage(stage, self._token_layer(width, variant.qkv_bias))
+        self.attention_map = AttentionMap("activity" if variant.linear_order else "matrix")
         self.attn_lif = LIF(v_threshold=v_threshold)
         self.add_stage("proj", self._token_layer(width, True))
 
@@ -162,13 +164,15 @@ class SSA(Stages):
         if variant.linear_order:
             return (q @ (k.transpose(-2, -1) @ v)) * variant.scale
         if variant.scale_first:
-            return ((q @ k.transpose(-2, -1)) * variant.scale) @ v
-        return ((q @ k.transpose(-2, -1)) @ v) * variant.scale
+            return self.attention_map((q @ k.transpose(-2, -1)) * variant.scale) @ v
+        return (self.attention_map(q @ k.transpose(-2, -1)) @ v) * variant.scale
 
     def forward(self, x: Tensor) -> Tensor:
         tokens = x.flatten(3)
         q, k, v = (self.split_heads(self.fire(stage, tokens)) for stage in "qkv")
         gated = self.attn_lif(self.join_heads(self.attend(q, k, v)))
+        if self.variant.linear_order:
+            gated = self.attention_map(gated)
         return self.fire("proj", gated).reshape(x.shape)
 
 

@@ -32,7 +32,7 @@ HOUSE = [
     ["statistics"],
     ["hardware"],
     ["yaml_file"],
-    ["activity"],
+    ["activity", "maps"],
     ["units", "errors", "_version"],
 ]
 TORCH_ALLOWED = ("record", "workload", "cli.env")

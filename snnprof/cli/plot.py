@@ -26,6 +26,9 @@ def plot(
     hardware: options.Hardware = None,
     convention: options.Convention = "exact",
     by: options.By = "block",
+    maps: Annotated[
+        bool, typer.Option("--maps", help="attention: the maps over input images that profile --maps kept.")
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="The figure; default: RUN-KIND.pdf.", metavar="FIGURE.pdf|svg|png"),
@@ -35,7 +38,7 @@ def plot(
     """Draw energies, firing rates, attention values, or the trade-off of several runs."""
     kind = output.chosen("kind of figure", kind, KINDS)
     target = _target(out or Path(f"{runs.stem(names)}-{kind}.pdf"), force)
-    figure = _figure(kind, names, Pricing(hardware, convention), options.grouping(by))
+    figure = _maps(kind, names) if maps else _figure(kind, names, Pricing(hardware, convention), options.grouping(by))
     from snnprof.render.figures import encoded
 
     output.write_bytes(encoded(figure, target.suffix.lower()), target)
@@ -46,6 +49,18 @@ def _target(path: Path, force: bool) -> Path:
         raise SnnprofError(f"cannot draw into {path}", hint=f"--output must end in {', '.join(SUFFIXES)}")
     output.checked_output(path, force)
     return path
+
+
+def _maps(kind: str, names: list[str]) -> Figure:
+    if kind != "attention" or len(names) != 1:
+        raise SnnprofError("--maps draws the attention of one run", hint="plot RUN.json --kind attention --maps")
+    from snnprof.maps import AttentionMaps, beside
+    from snnprof.render import plots
+
+    path = beside(Path(names[0]))
+    if not path.is_file():
+        raise SnnprofError(f"there is no file {path}", hint="make it with 'snnprof profile --maps K --output RUN.json'")
+    return plots.attention_maps(AttentionMaps.load(path))
 
 
 def _figure(kind: str, names: list[str], pricing: Pricing, by: By) -> Figure:

@@ -91,12 +91,13 @@ def profile(
         device=device, amp=amp, compile=compiled, neurons=tuple(neuron or ()), resume=_existing(resume, "--resume"),
         maps=maps, output=run_file, argv=tuple(context.obj),
     )  # fmt: skip
-    _refuse_unfinished(asked)
-
+    maps_file = _maps(asked, force)
     activity = _run(asked)
     if run_file:
         activity.save(run_file)
         output.say(f"wrote {run_file}")
+    if maps_file:
+        output.write_bytes(maps_file[1], maps_file[0])
     _print(activity, pricing, form, output.command_line(context))
     if not activity.run.complete:
         raise typer.Exit(INTERRUPTED)
@@ -112,12 +113,20 @@ def _run(asked: ProfileOptions) -> Activity:
         return profile_run(asked, tell)
 
 
-def _refuse_unfinished(asked: ProfileOptions) -> None:
-    """Options whose name is fixed and whose work is still to be done; never ignored in silence."""
-    wanted = {"--compile": asked.compile, "--maps": asked.maps}
-    for flag, value in wanted.items():
-        if value:
-            raise SnnprofError(f"{flag} is not available in this version", hint="run without it")
+def _maps(asked: ProfileOptions, force: bool) -> tuple[Path, bytes] | None:
+    """The side-car file and what goes into it; looked at first, so that a model that shows nothing fails at once."""
+    if not asked.maps:
+        return None
+    run_file = asked.output or asked.resume
+    if run_file is None:
+        raise SnnprofError("--maps writes its file beside the run file", hint="name that with --output RUN.json")
+    from snnprof.maps import beside
+
+    target = beside(run_file)
+    output.checked_output(target, force)
+    from snnprof.workload.maps import attention_maps
+
+    return target, attention_maps(asked).encoded()
 
 
 def _run_file(path: Path | None, force: bool) -> Path | None:

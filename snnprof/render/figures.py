@@ -227,6 +227,56 @@ def _point(axis: Axes, mark: Point, position: int) -> None:
     )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Pictures:
+    """Images in the first column, a map over each in the others.
+
+    Attributes:
+        images: [H, W] or [H, W, 3] in 0 … 1.
+        labels: of each image; may be empty.
+        columns: of the maps.
+        maps: for each column one array [h, w] per image, not negative.
+        scale: what the maps hold.
+    """
+
+    images: Sequence[Any]
+    labels: tuple[str, ...]
+    columns: tuple[str, ...]
+    maps: tuple[tuple[Any, ...], ...]
+    scale: str
+
+
+def pictures(content: Pictures) -> Figure:
+    """One row per image; each column has a scale of its own, from 0 to its largest value."""
+    rows, columns = len(content.images), 1 + len(content.columns)
+    with _styled():
+        width = ONE_COLUMN if columns <= 4 else TWO_COLUMNS
+        side = min(1.2, (width - 1.1) / columns)
+        figure = _figure(width, 0.55 + (side + 0.06) * rows)
+        axes = figure.subplots(rows, columns, squeeze=False)
+        for row, image in enumerate(content.images):
+            _image(axes[row][0], image, "gray", 1.0)
+            axes[row][0].set_ylabel(content.labels[row], rotation=0, ha="right", va="center")
+        for position, (name, maps) in enumerate(zip(content.columns, content.maps, strict=True), start=1):
+            largest = max(float(values.max()) for values in maps)
+            for row, values in enumerate(maps):
+                shown = _image(axes[row][position], values / (largest or 1.0), "inferno", 1.0)
+            axes[0][position].set_title(f"{_short(name, 16)}\nmax {largest:.2g}")
+        axes[0][0].set_title("input")
+        figure.colorbar(
+            shown, ax=axes, label=f"{content.scale}\n(share of the column's max)", fraction=0.04, pad=0.02, aspect=30
+        )
+    return figure
+
+
+def _image(axis: Axes, values: Any, palette: str, highest: float) -> Any:
+    axis.set_xticks([])
+    axis.set_yticks([])
+    for spine in axis.spines.values():
+        spine.set_visible(False)
+    return axis.imshow(values, cmap=palette, vmin=0, vmax=highest, interpolation="nearest")
+
+
 # -- saving ----------------------------------------------------------------------------------------------------
 
 

@@ -4,14 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from snnprof.activity import Activity, OpRecord
 from snnprof.compare import PRINTED, Entry, Side, side_of
 from snnprof.errors import SnnprofError
 from snnprof.grouping import ROOT, By, block_of, grouped
+from snnprof.maps import AttentionMaps
 from snnprof.pricing import TERMS, EnergyReport
-from snnprof.render.figures import Bars, Grid, Levels, Line, Point, heat_map, lines, points, row_values, stacked_bars
+from snnprof.render.figures import (
+    Bars,
+    Grid,
+    Levels,
+    Line,
+    Pictures,
+    Point,
+    heat_map,
+    lines,
+    pictures,
+    points,
+    row_values,
+    stacked_bars,
+)
 from snnprof.render.table import Column, scale
 from snnprof.render.tables import per_inference
 
@@ -110,6 +124,35 @@ def _distribution(activity: Activity, op: OpRecord) -> Line:
     seen = [(float(level), count / total) for level, count in enumerate(counts) if count]
     name = block_of(activity, op.layer) or op.layer or ROOT
     return Line(name, tuple(level for level, _ in seen), tuple(share for _, share in seen))
+
+
+def attention_maps(kept: AttentionMaps) -> Figure:
+    """Each sample beside what every block's attention gives to its tokens.
+
+    A matrix shows the attention that each token gets from all queries; an attention without one, the spikes that it
+    lets through at each token.
+    """
+    if not kept.layers or not len(kept.images):
+        raise SnnprofError("the file holds no attention map")
+    images = [_picture(image) for image in kept.images]
+    shape = images[0].shape[:2]
+    matrices = all(layer.kind == "matrix" for layer in kept.layers)
+    return pictures(
+        Pictures(
+            images=images,
+            labels=tuple("" if kept.labels is None else str(kept.labels[row]) for row in range(len(images))),
+            columns=tuple(layer.layer.removesuffix(".attn") for layer in kept.layers),
+            maps=tuple(tuple(layer.per_token(shape)) for layer in kept.layers),
+            scale="attention that a token gets" if matrices else "spikes let through at a token",
+        )
+    )
+
+
+def _picture(image: Any) -> Any:
+    """Something to look at, [H, W] or [H, W, 3] in 0 … 1, from [C, H, W] or from event frames [T, C, H, W]."""
+    flat = image.mean(0) if image.ndim == 4 else image
+    colour = flat.transpose(1, 2, 0) if len(flat) == 3 else flat.mean(0)
+    return (colour - colour.min()) / ((colour.max() - colour.min()) or 1.0)
 
 
 def tradeoff(entries: Sequence[Entry]) -> Figure:

@@ -10,6 +10,7 @@ import pytest
 
 from snnprof.__main__ import main
 from snnprof.activity import Activity, Uncounted
+from snnprof.maps import AttentionMaps
 
 Capture = pytest.CaptureFixture[str]
 
@@ -208,6 +209,8 @@ def test_plot_names_its_file(run_file: Path, capsys: Capture, monkeypatch: pytes
         (["RUN", "RUN", "--kind", "rates"], "draws one run, not 2"),
         (["paper:ssa_bin-bin-cifar10", "--kind", "rates"], "a published row has no layers"),
         (["RUN"], "missing option '--kind'"),
+        (["RUN", "--kind", "attention", "--maps"], "there is no file"),
+        (["RUN", "--kind", "rates", "--maps"], "--maps draws the attention of one run"),
     ],
 )
 def test_bad_arguments_of_plot(
@@ -278,6 +281,7 @@ def test_version(capsys: Capture) -> None:
         (["--model", "spikformer", "--samples", "0"], "--samples"),
         (["--model", "spikformer", "--output", "nowhere/run.json"], "the folder nowhere does not exist"),
         (["--model", "spikformer", "--output", "-"], "it cannot be stdout"),
+        (["--model", "spikformer", "--maps", "2"], "--maps writes its file beside the run file"),
         ([], "missing option '--model'"),
     ],
 )
@@ -320,6 +324,21 @@ def test_profile_writes_the_run_and_prints_the_report(
     asked = seen["asked"]
     assert (asked.model, asked.settings, asked.samples) == ("spikformer", (("depth", "1"),), 20)  # type: ignore[attr-defined]
     assert asked.argv == tuple(arguments)  # type: ignore[attr-defined]
+
+
+def test_attention_maps_are_kept_and_drawn(tmp_path: Path, capsys: Capture) -> None:
+    run = tmp_path / "run.json"
+    arguments = ["profile", "--model", "saformer", "--samples", "4", "--maps", "2", "-o", str(run)]
+    ok(capsys, *arguments)
+    maps = AttentionMaps.load(tmp_path / "run.maps.npz")
+    assert maps.images.shape == (2, 1, 16, 16)
+    assert [layer.values.shape for layer in maps.layers] == [(2, 4, 4)] * 2
+    ok(capsys, "plot", run, "--kind", "attention", "--maps", "-o", tmp_path / "maps.svg")
+    run.unlink()
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert (out, "run.maps.npz exists" in err) == ("", True)
+    assert not run.exists(), "nothing ran"
 
 
 def test_an_interrupted_run_is_kept_and_says_so(

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -17,16 +18,26 @@ from matplotlib.transforms import Bbox
 from snnprof.activity import Activity
 from snnprof.compare import Entry
 from snnprof.errors import SnnprofError
+from snnprof.maps import AttentionMaps, LayerMaps
 from snnprof.pricing import price
 from snnprof.render import plots
 from snnprof.render.figures import SUFFIXES, encoded, inline_svg
 from snnprof.workload import catalogue
+
+
+def maps() -> AttentionMaps:
+    """Three samples on two blocks, one with a matrix of 16 tokens."""
+    numbers = np.random.default_rng(0).random((3, 16, 16), dtype=np.float32)
+    layers = (LayerMaps("block.0.attn", "matrix", numbers), LayerMaps("x" * 200, "activity", numbers[:, :4, :4]))
+    return AttentionMaps("net", "digits", numbers[:, None], np.array([3, 7, 9]), layers)
+
 
 KINDS: dict[str, Callable[[Activity], Figure]] = {
     "energy": lambda a: plots.energy([price(a, "cmos45-fp32"), price(a, "rolls-77fj")], "layer"),
     "rates": plots.rates,
     "timesteps": plots.timesteps,
     "attention": plots.attention,
+    "maps": lambda a: plots.attention_maps(maps()),
     "tradeoff": lambda a: plots.tradeoff(
         [Entry("run", runs=((price(a),),)), *(Entry(row.title, published=row) for row in published())]
     ),
@@ -89,6 +100,14 @@ def test_text_in_svg_stays_text_and_is_escaped(hostile_activity: Activity) -> No
     assert "<script" not in svg
 
 
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 8, 8), (4, 2, 8, 8), (2, 8, 8)])
+def test_any_input_is_made_a_picture(shape: tuple[int, ...]) -> None:
+    """Grey, colour, event frames [T, C, H, W], event counts: scaled to 0 … 1."""
+    image = plots._picture(np.linspace(-1, 3, int(np.prod(shape)), dtype=np.float32).reshape(shape))
+    assert image.shape == ((8, 8, 3) if shape[0] == 3 else (8, 8))
+    assert (image.min(), image.max()) == (0, 1)
+
+
 def test_no_global_state_of_matplotlib_is_touched(activity: Activity) -> None:
     import matplotlib
 
@@ -118,5 +137,7 @@ def test_what_cannot_be_drawn_is_said(activity: Activity) -> None:
         plots.rates(activity.model_copy(update={"neurons": []}))
     with pytest.raises(SnnprofError, match="no histogram"):
         plots.attention(activity.model_copy(update={"ops": activity.ops[:1]}))
+    with pytest.raises(SnnprofError, match="no attention map"):
+        plots.attention_maps(AttentionMaps("net", "digits", np.zeros((1, 1, 2, 2))))
     with pytest.raises(SnnprofError, match="no side has both"):
         plots.tradeoff([Entry("run", runs=((price(activity.model_copy(update={"accuracy": None})),),))])

@@ -1,0 +1,110 @@
+"""Attention maps of a few samples: the side-car file `RUN.maps.npz` beside a run file."""
+
+from __future__ import annotations
+
+import io
+import math
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from snnprof.errors import SnnprofError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float32]
+
+SCHEMA = "snnprof.maps/0"
+KINDS = ("matrix", "activity")
+
+
+@dataclass(frozen=True)
+class LayerMaps:
+    """The attention of one layer, a map for each of K samples.
+
+    Attributes:
+        kind: `matrix`: attention weights, mean over time steps and heads, a row per query, a column per key
+            [K, N, N]; `activity`: spikes that the attention let through, mean over time steps and channels, per token
+            [K, N] or [K, H, W].
+    """
+
+    layer: str
+    kind: str
+    values: Array
+
+    def per_token(self, shape: tuple[int, int]) -> Array:
+        """What each token gets [K, H, W], on a grid shaped like an image of this height and width.
+
+        Of a matrix: the attention that all queries pay to the token, their mean.
+        """
+        weights = self.values.mean(1) if self.kind == "matrix" else self.values
+        return weights if weights.ndim == 3 else weights.reshape(len(weights), *_grid(weights.shape[1], shape))
+
+
+@dataclass(frozen=True)
+class AttentionMaps:
+    """Attention maps of the first K samples of a run.
+
+    Attributes:
+        images: the samples as the model read them, [K, C, H, W] or event frames [K, T, C, H, W].
+        labels: their classes; null where they have none.
+    """
+
+    model: str
+    data: str
+    images: Array
+    labels: NDArray[Any] | None = None
+    layers: tuple[LayerMaps, ...] = field(default=())
+
+    def encoded(self) -> bytes:
+        """The bytes of a `.npz` file."""
+        import numpy as np
+
+        facts = {"schema": SCHEMA, "model": self.model, "data": self.data}
+        names = {"layers": [m.layer for m in self.layers], "kinds": [m.kind for m in self.layers]}
+        maps = {f"map_{position}": m.values for position, m in enumerate(self.layers)}
+        labels = {} if self.labels is None else {"labels": self.labels}
+        stream = io.BytesIO()
+        np.savez_compressed(stream, images=self.images, **{**facts, **names, **maps, **labels})  # type: ignore[arg-type]
+        return stream.getvalue()
+
+    @classmethod
+    def load(cls, path: Path) -> AttentionMaps:
+        """Reads a side-car file.
+
+        Raises:
+            SnnprofError: it is missing, damaged, or something else.
+        """
+        import numpy as np
+
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                return _decoded({name: file[name] for name in file.files})
+        except OSError as error:
+            raise SnnprofError(f"cannot read attention maps {path}: {error.strerror or error}") from error
+        except (EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            raise SnnprofError(f"{path} holds no attention maps", hint=f"profile again with --maps: {error}") from error
+
+
+def beside(run_file: Path) -> Path:
+    """The side-car of a run file: RUN.json → RUN.maps.npz."""
+    return run_file.with_name(f"{run_file.name.removesuffix('.json')}.maps.npz")
+
+
+def _decoded(arrays: dict[str, Any]) -> AttentionMaps:
+    if str(arrays["schema"]) != SCHEMA:
+        raise ValueError(f"its schema is {arrays['schema']}, not {SCHEMA}")
+    layers = tuple(
+        LayerMaps(str(layer), str(kind), arrays[f"map_{position}"])
+        for position, (layer, kind) in enumerate(zip(arrays["layers"], arrays["kinds"], strict=True))
+    )
+    return AttentionMaps(str(arrays["model"]), str(arrays["data"]), arrays["images"], arrays.get("labels"), layers)
+
+
+def _grid(tokens: int, shape: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns of the tokens: those of the image, evenly divided; one row where that leaves a remainder."""
+    rows = round(math.sqrt(tokens * shape[0] / shape[1]))
+    return (rows, tokens // rows) if rows and tokens % rows == 0 else (1, tokens)

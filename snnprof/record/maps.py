@@ -1,0 +1,68 @@
+"""Attention read off a running model, by plain forward hooks on the modules that show it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from torch import Tensor, nn
+
+from snnprof.errors import SnnprofError
+from snnprof.maps import KINDS, LayerMaps
+
+SHOWN_BY = "AttentionMap"
+Hook = Callable[[nn.Module, object, Tensor], None]
+
+
+class AttentionTap:
+    """What passed the `AttentionMap` modules of a model while the tap was open; see models/attention_map.py."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[str, list[Tensor]]] = {}
+
+    def maps(self, samples: int) -> tuple[LayerMaps, ...]:
+        """The maps of the first `samples` samples, layer by layer; a module called several times shows their mean."""
+        return tuple(
+            LayerMaps(layer, kind, (sum(calls[1:], calls[0]) / len(calls))[:samples].cpu().numpy())
+            for layer, (kind, calls) in self._seen.items()
+        )
+
+    def note(self, layer: str, kind: str, passing: Tensor) -> None:
+        """Keeps [T, B, heads or channels, ...] averaged over time steps and heads or channels."""
+        self._seen.setdefault(layer, (kind, []))[1].append(passing.detach().float().mean((0, 2)))
+
+
+@contextmanager
+def tapped(model: nn.Module) -> Iterator[AttentionTap]:
+    """Watches the attention of a model.
+
+    Raises:
+        SnnprofError: the model does not show any.
+    """
+    shown = {name: module for name, module in model.named_modules() if type(module).__name__ == SHOWN_BY}
+    if not shown:
+        raise SnnprofError(
+            "--maps: this model does not show its attention",
+            hint="pass the attention through a module of a class named AttentionMap, as models/attention_map.py says",
+        )
+    tap = AttentionTap()
+    handles = [module.register_forward_hook(_noting(tap, name, module)) for name, module in shown.items()]
+    try:
+        yield tap
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _noting(tap: AttentionTap, name: str, module: nn.Module) -> Hook:
+    """A forward hook that notes what passes one module."""
+    kind, layer = getattr(module, "kind", ""), name.rpartition(".")[0] or name
+    if kind not in KINDS:
+        raise SnnprofError(f"--maps: {name} must have a kind, one of {', '.join(KINDS)}, not {kind!r}")
+
+    def hook(module: nn.Module, inputs: object, output: Tensor) -> None:
+        if output.dim() < 4:
+            raise SnnprofError(f"--maps: {layer} shows {list(output.shape)}, not [T, B, ...]")
+        tap.note(layer, kind, output)
+
+    return hook

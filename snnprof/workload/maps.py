@@ -1,0 +1,56 @@
+"""`snnprof profile --maps K`: a pass of its own over the run's first K samples, so that it disturbs no count."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from snnprof.errors import SnnprofError
+from snnprof.maps import AttentionMaps
+from snnprof.record.maps import tapped
+from snnprof.workload import machine
+from snnprof.workload.asked import Asked
+from snnprof.workload.batches import Batch, batch_axis
+from snnprof.workload.options import ProfileOptions
+
+
+def attention_maps(options: ProfileOptions) -> AttentionMaps:
+    """The attention of the first `options.maps` samples that the run sees.
+
+    Raises:
+        SnnprofError: anything about model or data is wrong, or the model does not show its attention.
+    """
+    asked = Asked.of(replace(options, resume=None))
+    model, layout = asked.loaded.module, asked.wanted.layout
+    if layout == "step":
+        raise SnnprofError("--maps needs a model that runs over its time steps itself, not layout step")
+    device = options.device or machine.default_device()
+    with machine.on_device(model, device), tapped(model) as tap, torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(options.seed)
+        batch = _first(asked, options.maps)
+        assert batch.x is not None
+        model.eval()
+        with machine.autocast(options.amp, machine.device_of(model)):
+            model(batch.x.to(machine.device_of(model)))
+    facts, run = asked.loaded.facts, asked.source.facts
+    images = batch.x.movedim(batch_axis(batch.x, layout, asked.wanted.timesteps), 0)[: options.maps]
+    labels = None if batch.y is None else _array(batch.y[: options.maps])
+    return AttentionMaps(facts.label, run.source, _array(images.float()), labels, tap.maps(options.maps))
+
+
+def _first(asked: Asked, samples: int) -> Batch:
+    """The run's first samples as one batch."""
+    order = replace(asked.order, size=samples, samples=samples)
+    with closing(asked.source.batches(order, lambda number, start: True)) as batches:
+        batch = next(batches, None)
+    if batch is None or batch.x is None:
+        raise SnnprofError("the data source gave no batch", hint="check --data and --samples")
+    return batch
+
+
+def _array(tensor: Tensor) -> Any:
+    return tensor.detach().cpu().numpy()
