@@ -68,6 +68,7 @@ class Asked:
         done = (self.earlier.samples or 0) if self.earlier else 0
         return Session(
             self.loaded.module, recorder, self.options.seed, amp=self.options.amp,
+            compile=self.options.compile,
             share=Share(team.rank, team.size, done), span=self._span(), progress=progress, total=self.samples,
         )  # fmt: skip
 
@@ -92,7 +93,7 @@ class Asked:
     def must_go_on(self) -> None:
         """Raises SnnprofError where the earlier run was another one."""
         if self.earlier is not None:
-            resume.must_be_same(self.earlier.run, self.run(Run(timesteps=self.earlier.run.timesteps)))
+            resume.must_be_same(self.earlier.run, self.run(Run()))
 
     def must_agree(self, team: Team) -> None:
         """Raises SnnprofError where the first batch shows other data than the earlier run's or another process's."""

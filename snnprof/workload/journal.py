@@ -77,7 +77,7 @@ class Journal:
         counted = self.team.gather(self.session.part())
         if self.earlier is not None:
             counted.insert(0, self._earlier_part())
-        whole = parts.united(counted)
+        whole = parts.evened(parts.united(counted), self.session.batches)
         findings = parts.kept_findings(counted, self.session.recorder.findings(whole))
         run = self.run(whole.run).model_copy(update={"complete": complete})
         return whole.model_copy(update={"run": run, "findings": findings})

@@ -31,7 +31,7 @@ from snnprof.errors import SnnprofError
 
 OP_WIDTH = 2 + len(KINDS) * len(PART_COUNTS)
 SPIKE_EVENTS = 2 + KINDS.index("spikes") * len(PART_COUNTS) + PART_COUNTS.index("events")
-FROM_COUNTS = ("C03", "C04", "C05", "C06")  # findings that the recorder makes anew from the sum
+FROM_COUNTS = ("C03", "C05", "C06")  # findings that the recorder makes anew from the sum
 
 
 def span(batches: int, at_least: int = 1) -> int:
@@ -83,12 +83,18 @@ def united(parts: Sequence[Activity]) -> Activity:
     return whole.model_copy(update={"accuracy": accuracy})
 
 
+def evened(activity: Activity, batches: int) -> Activity:
+    """The same activity, where an operation that did not run alike in every batch has no steps per inference."""
+    ops = [op.model_copy(update={"steps": None}) if op.calls % batches else op for op in activity.ops]
+    return activity.model_copy(update={"ops": ops})
+
+
 def kept_findings(parts: Iterable[Activity], made: Sequence[Finding]) -> list[Finding]:
-    """The findings made from the sum, and those that only a part could make."""
+    """The findings made from the sum, and those that only a part could make; by code and layer."""
     found = list(made)
     for part in parts:
         found += [f for f in part.findings if f.code not in FROM_COUNTS and f not in found]
-    return found
+    return sorted(found, key=lambda finding: (finding.code, finding.layer, finding.text))
 
 
 # -- arithmetic on blocks --------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from snnprof.record import flops, neurons
 from snnprof.record.recorder import Recorder
 from snnprof.workload import machine, parts
 from snnprof.workload.batches import Batch, Batches, Labels, batch_axis
+from snnprof.workload.compiling import Compiling
 from snnprof.workload.options import Progress, ignore_progress
 
 SEEDS_PER_RUN = 1_000_003
@@ -59,6 +60,7 @@ class Session:
         seed: int,
         *,
         amp: str | None = None,
+        compile: bool = False,
         share: Share = Share(),
         span: int = 1,
         progress: Progress = ignore_progress,
@@ -70,6 +72,14 @@ class Session:
         self.seen = self.skipped = self.batches = 0
         self.torn = False
         self._device = machine.device_of(model)
+        self._call: Callable[[Tensor], Any] = model
+        if compile and recorder.layout != "step":
+            self._call = Compiling(model, recorder)
+        elif compile:
+            recorder.note(
+                "C10", "", "layout step calls the model once a step, which is not compiled; it ran eagerly",
+                "profile without --compile; the counts are the same",
+            )  # fmt: skip
         self._sample: Tensor | None = None
         self._learned: Activity | None = None
         self._firsts: list[int] = []
@@ -185,7 +195,7 @@ class Session:
     def _forward(self, x: Tensor) -> Tensor | None:
         try:
             with machine.autocast(self.amp, x.device):
-                return self._steps(x) if self.recorder.layout == "step" else self._logits(self.model(x))
+                return self._steps(x) if self.recorder.layout == "step" else self._logits(self._call(x))
         except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
             first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise SnnprofError(
