@@ -16,6 +16,7 @@ from torch import Tensor, fx, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
+from snnprof.errors import SnnprofError
 from snnprof.record import measure, rules
 from snnprof.record.counters import LineCounter, OpCounter, encodes
 from snnprof.record.elementwise import FREE, LINES, work
@@ -30,6 +31,13 @@ _ROOT = re.compile(r"^L\['\w+'\]\.?")
 
 class NotCompiled(Exception):
     """The model does not compile into one graph whose operations are those of the eager batch."""
+
+
+class OtherOperations(SnnprofError):
+    """The compiled graph runs other operations than the eager batch did: its counts would belong to no row."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(f"the compiled graph is not the network that was counted: {message}", "run without --compile")
 
 
 class Row(NamedTuple):
@@ -49,6 +57,7 @@ class CompiledModel:
     def __init__(self, model: nn.Module, recorder: Recorder) -> None:
         self.recorder = recorder
         self.rows: list[Row] = []
+        self.mismatch: OtherOperations | None = None
         self._counts: Sequence[Tensor] | None = None
         self._run = torch.compile(model, backend=self._backend, fullgraph=True, dynamic=False)
 
@@ -56,14 +65,15 @@ class CompiledModel:
         """Runs one batch and adds its counts.
 
         Raises:
-            NotCompiled: the model does not compile, or not into the operations of the eager batch.
+            NotCompiled: the model does not compile into one graph.
+            OtherOperations: it does, but runs other operations than the eager batch did.
         """
         self._counts = None
         try:
             result = self._run(*inputs)
-        except NotCompiled:
-            raise
         except Exception as error:
+            if self.mismatch is not None:
+                raise self.mismatch from error
             raise NotCompiled(_first_line(error)) from error
         if self._counts is None:
             raise NotCompiled("the compiled graph returned no counts")
@@ -104,9 +114,13 @@ class _CountingGraph(nn.Module):
         from torch.nn.attention import SDPBackend, sdpa_kernel
 
         trace = Trace(self.owner.recorder, self.graph_module)
-        with traced(), sdpa_kernel(SDPBackend.MATH):
-            results = _Walk(self.graph_module, trace).run(*args)
-        trace.finish()
+        try:
+            with traced(), sdpa_kernel(SDPBackend.MATH):
+                results = _Walk(self.graph_module, trace).run(*args)
+            trace.finish()
+        except OtherOperations as mismatch:
+            self.owner.mismatch = mismatch  # the compiler wraps what it catches
+            raise
         self.owner.rows = trace.rows  # AOTAutograd traces more than once: the last trace is the graph
         return (*results, *(tensor for row in trace.rows for tensor in row.tensors))
 
@@ -173,7 +187,7 @@ class Trace:
         """Every operation of the eager batch must have been met."""
         for key, calls in self._script.items():
             if key[1] == "contraction" and self._done.get(key, 0) != len(calls):
-                raise NotCompiled(
+                raise OtherOperations(
                     f"{key[0] or 'the model'} ran {len(calls)} contractions in the eager batch "
                     f"and {self._done.get(key, 0)} in the compiled graph"
                 )
@@ -183,7 +197,9 @@ class Trace:
     def contraction(self, form: rules.Contraction) -> None:
         call = self._next("contraction")
         if call.macs != form.macs:
-            raise NotCompiled(f"{self.layer or 'the model'}: {form.macs} MACs where the eager batch had {call.macs}")
+            raise OtherOperations(
+                f"{self.layer or 'the model'}: {form.macs} MACs where the eager batch had {call.macs}"
+            )
         if not isinstance(call.counter, OpCounter) or call.plan is None:
             return
         counter, plan = call.counter, call.plan
@@ -241,7 +257,9 @@ class Trace:
         key = (self.layer, family)
         position = self._done.get(key, 0)
         if position >= len(self._script.get(key, [])):
-            raise NotCompiled(f"{self.layer or 'the model'} runs more contractions compiled than it did in eager mode")
+            raise OtherOperations(
+                f"{self.layer or 'the model'} runs more contractions compiled than it did in eager mode"
+            )
         self._done[key] = position + 1
         return self._script[key][position]
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -245,7 +246,7 @@ class Books:
             parameter = self._parameters.get(operand.untyped_storage().data_ptr())
             if parameter is not None:
                 return (self.layer, name, parameter, operand.storage_offset())
-        callers = _callers(4)
+        callers = _callers()
         after_softmax, self._softmax = self._softmax == callers, None
         return (self.layer, name, after_softmax, *callers)
 
@@ -254,7 +255,7 @@ class Books:
     def other(self, name: str, args: Any, kwargs: Any, facts: list[Facts] | None) -> None:
         """Counts an operator that is no contraction, outside neuron modules."""
         if name in _SOFTMAX:
-            self._softmax = _callers(3)
+            self._softmax = _callers()
         if name in FREE or self.neurons:
             return
         key = (self.layer, name, *_caller())
@@ -491,19 +492,57 @@ def _tensors(values: Any) -> list[Tensor]:
     return [leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor)]
 
 
-def _callers(depth: int) -> tuple[Any, ...]:
-    """The calling lines from `depth` frames up to the module whose forward runs the operator; loops repeat them."""
-    frame = sys._getframe(depth)
+def _callers() -> tuple[Any, ...]:
+    """The calling lines from the operator up to the module whose forward runs it; loops repeat them."""
+    frame = _calling_frame()
     chain: list[Any] = []
     while frame is not None and frame.f_code not in _MODULE_CALLS and len(chain) < 64:
-        chain += (id(frame.f_code), frame.f_lasti)
-        frame = frame.f_back  # type: ignore[assignment]
+        chain.append(_place(frame))
+        frame = frame.f_back
     return tuple(chain)
 
 
-def _caller() -> tuple[int, int]:
-    frame = sys._getframe(3)
-    return id(frame.f_code), frame.f_lasti
+def _caller() -> tuple[Any, ...]:
+    frame = _calling_frame()
+    return _place(frame) if frame is not None else ()
+
+
+# Code objects are named by their address, since to hash one is to hash its constants; holding it keeps the name its own.
+_PLACES: dict[tuple[int, int], tuple[CodeType, tuple[Any, ...]]] = {}
+_PLUMBING: dict[int, tuple[CodeType, bool]] = {}
+
+
+def _place(frame: FrameType) -> tuple[Any, ...]:
+    """The expression a frame is at: its code, line and column.
+
+    The instruction would not do: from Python 3.11 on the interpreter moves within a call as it specialises it.
+    """
+    code = frame.f_code
+    key = (id(code), frame.f_lasti)
+    if key not in _PLACES:
+        positions = getattr(code, "co_positions", None)
+        where = list(positions())[frame.f_lasti // 2] if positions else (frame.f_lasti,)
+        _PLACES[key] = (code, (id(code), *where))
+    return _PLACES[key][1]
+
+
+def _calling_frame() -> FrameType | None:
+    """The line that called the operator: past this package, and past the frames that torch puts round a dispatch mode.
+
+    Those come and go as the compiler is loaded, so they are no part of what names a call site.
+    """
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and _is_plumbing(frame.f_code):
+        frame = frame.f_back
+    return frame
+
+
+def _is_plumbing(code: CodeType) -> bool:
+    if id(code) not in _PLUMBING:
+        path = code.co_filename.replace("\\", "/")
+        inside = any(part in path for part in ("/torch/_dynamo/", "/snnprof/record/"))
+        _PLUMBING[id(code)] = (code, inside or path.endswith(("torch/_compile.py", "torch/_ops.py")))
+    return _PLUMBING[id(code)][1]
 
 
 def _source() -> str:

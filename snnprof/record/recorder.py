@@ -91,8 +91,21 @@ class Recorder:
     # -- attach and detach ---------------------------------------------------------------------------------
 
     def __enter__(self) -> Recorder:
-        self._stack = ExitStack()
         self._thread = threading.get_ident()
+        self.step_in()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.step_aside()
+        SCRATCH.clear()
+
+    def step_in(self) -> None:
+        """Attaches, where it is not attached."""
+        if self._stack is not None:
+            return
+        self._stack = ExitStack()
         try:
             self._stack.callback(self._detach)
             self._attach()
@@ -100,16 +113,14 @@ class Recorder:
             self.books.know_parameters(self.model)
             self._stack.enter_context(Watcher(self.books))
         except BaseException:
-            self._stack.close()
+            self.step_aside()
             raise
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._stack is not None
-        self._stack.close()
-        SCRATCH.clear()
+    def step_aside(self) -> None:
+        """Detaches; what was learned and counted stays."""
+        if self._stack is not None:
+            self._stack.close()
+            self._stack = None
 
     def _attach(self) -> None:
         for module, name in self._names.items():
@@ -178,7 +189,7 @@ class Recorder:
             return not in_backward()
         if leaving is not None:
             self._ran.add(leaving)
-        self._note(
+        self.note(
             "C09", "", "the model runs modules in other threads, where operators cannot be seen",
             "unwrap DataParallel, and pass --device for one device",
         )  # fmt: skip
@@ -216,7 +227,7 @@ class Recorder:
 
     def _note_input(self, facts: Facts) -> None:
         if self.input == "auto" and facts.quantum is not None and facts.levels > 1:
-            self._note(
+            self.note(
                 "C08",
                 "",
                 f"the model's input holds whole numbers up to {facts.levels} and was taken for event counts",
@@ -263,7 +274,7 @@ class Recorder:
         """What comes out of a neuron layer: its quantum is 1, and only its first values tell its levels."""
         facts = provenance.of_input(spikes, "spikes", name)
         if not provenance.is_whole(spikes.detach().float()):
-            self._note(
+            self.note(
                 "C07", name, f"neuron layer {name!r} puts out graded values; what it feeds counts as real",
                 "if it is no spiking neuron, leave it out of --neuron",
             )  # fmt: skip
@@ -387,7 +398,7 @@ class Recorder:
 
     # -- findings ------------------------------------------------------------------------------------------
 
-    def _note(self, code: str, layer: str, text: str, hint: str) -> None:
+    def note(self, code: str, layer: str, text: str, hint: str) -> None:
         finding = Finding(code=code, layer=layer, text=text, hint=hint)
         if finding not in self._notes:
             self._notes.append(finding)

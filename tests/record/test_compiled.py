@@ -1,0 +1,110 @@
+"""Counting inside a compiled graph: the same integers as eagerly, on weights that make the network itself exact."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from snnprof.activity import Activity
+from snnprof.record.compiled import OtherOperations
+from snnprof.record.recorder import Recorder
+from snnprof.workload.compiling import Compiling
+
+needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on the CPU")
+
+
+class LIF(nn.Module):
+    """Multi-step, exact in binary floating point; known by its behaviour alone."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        v = torch.zeros_like(x[0])
+        steps = []
+        for current in x:
+            v = v + (current - v) / 2
+            spikes = (v >= 1).to(x.dtype)
+            v = v * (1 - spikes)
+            steps.append(spikes)
+        return torch.stack(steps)
+
+
+class Attention(nn.Module):
+    """Convolution, residual sum, q kᵀ and its product with v, a mean: what the rules tell apart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.conv = nn.Conv2d(1, 4, 3, padding=1, bias=False)
+        self.lif, self.again = LIF(), LIF()
+        self.fc = nn.Linear(4, 4, bias=True)
+        self.head = nn.Linear(4, 3)
+        for parameter in self.parameters():
+            parameter.data = torch.randint(-1, 3, parameter.shape, generator=generator) / 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        steps = x.unsqueeze(0).repeat(2, 1, 1, 1, 1)
+        spikes = self.lif(self.conv(steps.flatten(0, 1)).unflatten(0, (2, -1)))
+        tokens = spikes.flatten(3).transpose(-1, -2)
+        q = self.again(self.fc(tokens))
+        mixed = (q @ tokens.transpose(-1, -2)) * 0.25 @ tokens
+        return self.head((mixed + q).mean((0, 2)))
+
+
+def _counted(model: nn.Module, batches: list[Tensor], run: Any = None) -> Activity:
+    recorder = Recorder(model, timesteps=2)
+    call = Compiling(model, recorder) if run is None else run
+    with torch.no_grad(), recorder:
+        for x in batches:
+            call(x)
+            recorder.end_batch()
+            recorder.end_block(len(x))
+    return recorder.activity()
+
+
+def _batches() -> list[Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return [torch.randint(0, 9, (n, 1, 4, 4), generator=generator) / 4 for n in (3, 3, 3, 2)]
+
+
+@needs_compiler
+def test_the_graph_counts_what_the_recorder_counts() -> None:
+    model = Attention().eval()
+    compiled, eager = _counted(model, _batches()), _counted(model, _batches(), run=model)
+    assert not [finding for finding in compiled.findings if finding.code == "C10"]
+    assert compiled.ops == eager.ops
+    assert compiled.neurons == eager.neurons
+    assert compiled.elementwise == eager.elementwise
+    assert compiled.blocks == eager.blocks
+    assert sum(op.events for op in compiled.ops) > 0
+
+
+class Branching(Attention):
+    """Looks at a value, which no single graph can."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) if float(x.sum()) >= 0 else x
+
+
+def test_a_model_that_does_not_compile_runs_eagerly_and_says_so() -> None:
+    model = Branching().eval()
+    fallen_back, eager = _counted(model, _batches()), _counted(model, _batches(), run=model)
+    assert "C10" in [finding.code for finding in fallen_back.findings]
+    assert fallen_back.blocks == eager.blocks
+
+
+@needs_compiler
+def test_a_graph_of_other_operations_is_refused() -> None:
+    model = Attention().eval()
+    recorder = Recorder(model, timesteps=2)
+    call = Compiling(model, recorder)
+    x = _batches()[0]
+    with torch.no_grad(), recorder:
+        call(x)
+        recorder.end_batch()
+        assert recorder.books.script
+        recorder.books.script = [c for c in recorder.books.script if c.layer != "head"]
+        with pytest.raises(OtherOperations, match="head"):
+            call(x)
