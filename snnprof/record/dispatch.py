@@ -99,7 +99,10 @@ class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def _hides_others(func: Any) -> bool:
     """A composite that arrives whole (as under inference_mode), or a fused kernel that can be opened."""
     name = func.overloadpacket.__name__
-    return name in rules.REWRITES or (name not in provenance.PASSING and bool(func._can_decompose()))
+    return name in rules.REWRITES or (
+        name not in provenance.PASSING
+        and torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd")
+    )
 
 
 def in_backward() -> bool:
@@ -507,7 +510,7 @@ def _caller() -> tuple[Any, ...]:
     return _place(frame) if frame is not None else ()
 
 
-# Code objects are named by their address, since to hash one is to hash its constants; holding it keeps the name its own.
+# Code objects are named by their address, since to hash one is to hash its constants; holding them keeps it theirs.
 _PLACES: dict[tuple[int, int], tuple[CodeType, tuple[Any, ...]]] = {}
 _PLUMBING: dict[int, tuple[CodeType, bool]] = {}
 
