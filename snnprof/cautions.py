@@ -35,13 +35,18 @@ def mismatches(a: HardwareProfile, b: HardwareProfile) -> list[Finding]:
         widths = f"{a.precision.weight} ({a.id}) and {b.precision.weight} ({b.id})"
         found.append(_finding("W07", f"the ratio compares weights of {widths}", "compare at one precision"))
     facts = {
-        "node": (a.technology.node_nm, b.technology.node_nm), "scope": (a.scope, b.scope), "kind": (a.kind, b.kind),
+        "node": (_node(a), _node(b)), "scope": (a.scope, b.scope), "kind": (a.kind, b.kind),
     }  # fmt: skip
     differing = [f"{name} {x} and {y}" for name, (x, y) in facts.items() if x != y]
     if differing:
         text = f"the ratio mixes prices of {a.id} and {b.id}: {', '.join(differing)}"
         found.append(_finding("W08", text, "price both on one profile, or show the ratio of operations beside it"))
     return found
+
+
+def _node(hardware: HardwareProfile) -> str:
+    node = hardware.technology.node_nm
+    return "unknown" if node is None else f"{node:g} nm"
 
 
 def spread(reports: Sequence[EnergyReport]) -> list[Finding]:
@@ -219,7 +224,7 @@ def _uncounted(report: EnergyReport) -> Findings:
 def _analog(report: EnergyReport) -> Findings:
     if report.hardware.kind == "analog":
         hardware = report.hardware
-        node = f"{hardware.technology.node_nm:g} nm " if hardware.technology.node_nm else ""
+        node = f"{_node(hardware)} " if hardware.technology.node_nm else ""
         text = f"{hardware.id} is a {node}analog circuit's figure; it says nothing of a digital chip or a GPU"
         yield _finding("W18", text, hardware.note or "")
 

@@ -497,6 +497,7 @@ def test_the_spread_over_machines_is_split_into_operations_and_prices():
     assert first.code == "W20"
     assert f"{ratio} times as much on loihi1-davies2018 as on rolls-77fj: 1 (operations) × {ratio}" in first.text
     assert [finding.code for finding in others] == ["W07", "W08"]
+    assert "node 14 nm and 180 nm, scope per_term and incremental" in others[1].text
     assert spread([price(Activity(samples=1), id) for id in ("cmos45-fp32", "rolls-77fj")]) == []
 
 

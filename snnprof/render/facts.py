@@ -7,6 +7,7 @@ from typing import Any
 
 from snnprof import estimates
 from snnprof.activity import Activity, Finding
+from snnprof.cautions import spread
 from snnprof.grouping import energy_of
 from snnprof.pricing import EnergyReport, split_gain
 from snnprof.render.catalogues import source_text
@@ -175,5 +176,6 @@ def _coverage(activity: Activity) -> str:
 
 def _findings(reports: Sequence[EnergyReport]) -> list[Finding]:
     """The run's findings, then those of each price list, each once."""
-    found = [*reports[0].activity.findings, *(finding for report in reports for finding in report.findings)]
+    each = [finding for report in reports for finding in report.findings]
+    found = [*reports[0].activity.findings, *each, *spread(reports)]
     return [finding for position, finding in enumerate(found) if finding not in found[:position]]

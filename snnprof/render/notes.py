@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from snnprof.activity import Finding
+from snnprof.cautions import spread
 from snnprof.pricing import EnergyReport
 from snnprof.render.table import Notes
 
@@ -60,6 +61,7 @@ def remarks(reports: Sequence[EnergyReport], model: str = "") -> list[Remark]:
     said += [Remark(DATA, run.data.note)] if run.data.note else []
     said += [_remark(finding) for finding in activity.findings if finding.code not in _SAID_ELSEWHERE]
     said += [_remark(finding, each.hardware.id) for each in reports for finding in each.findings]
+    said += [_remark(finding) for finding in spread(reports)]
     owned = [replace(remark, models=(model,) if model else ()) for remark in said]
     return _merged(_merged(_merged(owned, "hardware", _exactly), "layers", _exactly), "layers", _template)
 

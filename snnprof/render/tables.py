@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from snnprof.activity import Activity, NeuronRecord, OpRecord
 from snnprof.estimates import attention_products, attention_rate, output_rate
@@ -221,7 +221,19 @@ def _totals(reports: list[EnergyReport]) -> Table:
              **_energies(ids, [_energy(run) for run in runs], per)})
         for name, runs in pairs
     ]  # fmt: skip
+    rows += [Row({"run": name, **_energies(ids, energies, per)}) for name, energies in _limits(reports)]
     return Table("twins", f"The same network, run otherwise, {facts.per(reports[0].activity)}", columns, tuple(rows))
+
+
+def _limits(reports: list[EnergyReport]) -> Iterator[tuple[str, list[float | None]]]:
+    """The ANN twin as narrow as the spike trains are, and the ends of what this network could need."""
+    narrow = [report.quantised_twin for report in reports]
+    bits = {twin.bits for twin in narrow if twin}
+    if bits:
+        yield f"ANN twin, {bits.pop()}-bit activations as INT8", [twin.energy_pj if twin else None for twin in narrow]
+    ends = [report.energy_range_pj for report in reports]
+    yield "this SNN, no neuron firing", [silent for silent, _ in ends]
+    yield "this SNN, all neurons firing at each step", [firing for _, firing in ends]
 
 
 def _energy(run: EnergyReport | Twin) -> float | None:
