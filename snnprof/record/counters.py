@@ -52,6 +52,7 @@ class OpCounter:
         self.bias_adds = 0
         self.blocks: list[list[int]] = []
         self.compared = False
+        self.shared = False
         device = form.operands[0].device
         self._counts = ledger.cell(3 * _WIDTH, device, self._close_block).view(3, _WIDTH)
         self._histograms = [[0] * (HISTOGRAM_LEVELS + 1) for _ in roles]
@@ -278,7 +279,7 @@ class LineCounter:
     def __init__(self, ledger: Ledger, layer: str, op: str, device: torch.device) -> None:
         self.layer, self.op = layer, op
         self.elements = 0
-        self.foldable = op == "batch_norm"
+        self.feeders: set[OpCounter | None] = set()  # batch norm only: the contractions it reads
         self.biased = False
         self.counted = True
         self.forgotten = False
@@ -297,6 +298,11 @@ class LineCounter:
     def _close_block(self, values: list[int]) -> None:
         self.blocks.append([self.elements, values[0]])
         self.elements = 0
+
+    @property
+    def foldable(self) -> bool:
+        """A batch norm's affine folds into the weights of a contraction that feeds it alone."""
+        return bool(self.feeders) and all(feeder is not None and not feeder.shared for feeder in self.feeders)
 
     def record(self) -> ElementwiseRecord:
         if not self.counted:

@@ -311,7 +311,7 @@ class Books:
         quantised = all(facts[i].quantum is not None for i in data)
         if line == "batch_norm":
             norm, into = self._line(line, _tensors(args)[0].device), facts[0].result_of
-            norm.foldable &= into is not None
+            norm.feeders.add(None if into is None else self.by_id[into])
             norm.biased |= into is not None and self.by_id[into].bias_adds > 0
         return line, tuple(data) if quantised else None
 
@@ -349,6 +349,8 @@ class Books:
             if form is not None
             else provenance.passed_on(name, facts, args, kwargs, result)
         )
+        if passed.data and LINES.get(name) != "batch_norm":
+            self._share({f.result_of for f in facts} - {passed.result_of})
         if self.neurons and passed.data and provenance.decides(name):
             passed = replace(passed, fed_by=frozenset(self.neurons[:1]))
         if func._schema.is_mutable:
@@ -362,6 +364,11 @@ class Books:
                 self.store.set(output, passed, self._time(name, output, inputs, args, form))
         if name == "constant_pad_nd" and not provenance.fill_value(args, kwargs):
             self.store.pad(outputs[0], Zeros.of(outputs[0], args[1]))
+
+    def _share(self, results: set[int | None]) -> None:
+        """Contractions whose result something else reads: no batch norm can fold into their weights."""
+        for result in results - {None}:
+            self.by_id[result].shared = True  # type: ignore[index]
 
     def _view(self, name: str, output: Tensor, passed: Facts) -> None:
         """A view shares its storage's facts; an expanded axis may be the time axis."""

@@ -391,3 +391,34 @@ def test_values_off_their_grid_are_real(record: Any) -> None:
     op = _last(activity)
     assert [part.kind for part in op.parts] == ["real"]
     assert "C07" in {finding.code for finding in activity.findings}
+
+
+# -- batch norm that folds ---------------------------------------------------------------------------------------
+
+NORM, CONV = nn.BatchNorm2d(4).eval(), nn.Conv2d(3, 4, 3, padding=1, bias=False)
+FOLDS: dict[str, tuple[Callable[[Tensor], Tensor], bool]] = {
+    "conv, norm": (lambda x: NORM(CONV(x)), True),
+    "conv, bias, norm": (lambda x: NORM(CONV(x) + torch.ones(4, 1, 1)), True),
+    "conv, view, norm": (lambda x: NORM(CONV(x).reshape(-1, 4, 6, 6)), True),
+    "twice conv, norm": (lambda x: NORM(CONV(x)) + NORM(CONV(x)), True),
+    "conv, norm, and the sum of both": (lambda x: _both(CONV(x)), False),
+    "conv, relu, norm": (lambda x: NORM(CONV(x).relu()), False),
+    "norm of the input": (lambda x: CONV(NORM(torch.cat([x, x[:, :1]], 1))[:, :3]), False),
+}
+
+
+def _both(current: Tensor) -> Tensor:
+    return NORM(current) + current
+
+
+@pytest.mark.parametrize("inference", [False, True])
+@pytest.mark.parametrize("name", FOLDS)
+def test_batch_norm_folds_into_a_contraction_that_feeds_it_alone(
+    record: Any, spikes: Any, name: str, inference: bool
+) -> None:
+    change, folds = FOLDS[name]
+    with torch.inference_mode(inference):
+        activity = record(change, spikes(2, 3, 6, 6))
+    (line,) = [line for line in activity.elementwise if line.op == "batch_norm"]
+    assert line.foldable is folds
+    assert line.elements == 2 * 4 * 36 * (2 if "twice" in name else 1)
