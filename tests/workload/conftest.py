@@ -67,6 +67,9 @@ def images(tmp_path: Path) -> Callable[..., str]:
     return write
 
 
+PRELOADED = ("snnprof.workload.run", "snnprof.models.neuron", "fvcore.nn", "torch._dynamo")
+
+
 class Apart:
     """Starts processes from one that has loaded everything already and never computed."""
 

@@ -85,15 +85,14 @@ def _fails():
 
 
 def test_torchrun_prints_once(net, images, tmp_path):
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "snnprof", "profile",
-        "--model", net, "--data", images(13), "--batch-size", "4", "--timesteps", "2", "--output", str(tmp_path / "r.json"),
-        "--format", "csv", "--device", "cpu",
-    ]  # fmt: skip
+    run = tmp_path / "run.json"
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "snnprof"]
+    asked = ["--model", net, "--data", images(13), "--batch-size", "4", "--timesteps", "2", "--device", "cpu"]
     done = subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=120
-    )
+        [*torchrun, "profile", *asked, "--output", str(run), "--format", "csv"],
+        capture_output=True, text=True, timeout=120, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("block,role,layer") == 1
     assert done.stderr.count("wrote ") == 1
-    assert Activity.load(tmp_path / "r.json").samples == 13
+    assert Activity.load(run).samples == 13
