@@ -92,7 +92,7 @@ class EnergyReport:
             macs=sum(row.macs for row in self.rows),
             formula_sops=formula,
             deviation=self._deviation(formula),
-            terms={term: _sum_known(row.terms.get(term) for row in self.rows) for term in TERMS},
+            terms={term: _sum_of_term(self.rows, term) for term in TERMS},
             unpriced=_added(row.unpriced for row in self.rows),
         )
 
@@ -378,6 +378,13 @@ def _added(parts: Iterable[Mapping[str, float]]) -> dict[str, float]:
         for what, count in part.items():
             total[what] = total.get(what, 0.0) + count
     return total
+
+
+def _sum_of_term(rows: Iterable[Row], term: Term) -> float | None:
+    """Null, not 0, where the only rows that have such work have no price for it."""
+    values = [row.terms[term] for row in rows if term in row.terms]
+    total = _sum_known(values)
+    return None if total == 0 and None in values else total
 
 
 def _sum_known(values: Iterable[float | None]) -> float | None:

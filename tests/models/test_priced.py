@@ -1,0 +1,63 @@
+"""What the bundled models did on real digits, on every machine; sums worked out from the raw counts."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import snnprof
+from snnprof.hardware import load_hardware, names
+from snnprof.models import digits
+from snnprof.workload import models
+
+MODELS = ("spikformer", "ssa_bin", "saformer")
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def run(request) -> snnprof.Activity:
+    images, _ = digits.load(16)
+    model = models.load_model(f"{request.param}:digits")
+    return snnprof.profile(model, torch.from_numpy(images[:2]), layout="batch", timesteps=4)
+
+
+@pytest.mark.parametrize("id", names())
+def test_every_machine_prices_every_model(run, id):
+    report, profile = snnprof.price(run, id), load_hardware(id)
+    terms, totals = report.totals.terms, report.totals
+    assert totals.sops > 1e5
+    assert terms["sop"] == pytest.approx(totals.sops * profile.sop.value)
+    assert report.energy_pj == pytest.approx(sum(pj or 0.0 for pj in terms.values()))
+    assert (terms["mac"] is None) == (profile.energy.mac is None)
+    assert ("mac" in dict(report.unpriced)) == (profile.energy.mac is None)
+    assert report.lower_bound
+    silent, firing = report.energy_range_pj
+    assert silent <= report.energy_pj <= firing
+
+
+def test_loihi_by_hand(run):
+    """23.6 pJ per SOP; 81 pJ per driven neuron-step, 52 pJ per idle one; 1.7 pJ per spike, 3.5 pJ per hop."""
+    driven = sum(neuron.driven for neuron in run.neurons)
+    idle = sum(neuron.updates for neuron in run.neurons) - driven
+    spikes = sum(neuron.spikes for neuron in run.neurons)
+    assert min(driven, spikes) > 0
+    report = snnprof.price(run, "loihi1-davies2018")
+    assert report.totals.terms["neuron"] == pytest.approx(81 * driven + 52 * idle)
+    assert report.totals.terms["spike"] == pytest.approx(1.7 * spikes)
+    assert report.totals.terms["static"] is None
+    assert dict(report.unpriced)["hop"] == spikes
+    assert report.energy_pj == pytest.approx(23.6 * report.totals.sops + 81 * driven + 52 * idle + 1.7 * spikes)
+
+
+def test_loihi_with_routers_and_a_latency(run):
+    """2 hops per spike; 104 mW for 1 ms and 2 samples on one chip."""
+    spikes = sum(neuron.spikes for neuron in run.neurons)
+    known = snnprof.price(run, "loihi1-davies2018", latency_s=1e-3, hops=2)
+    assert known.totals.terms["spike"] == pytest.approx((1.7 + 2 * 3.5) * spikes)
+    assert known.totals.terms["static"] == pytest.approx(0.104 * 1e-3 * 2 * 1e12)
+    assert "hop" not in dict(known.unpriced)
+
+
+def test_spinnaker_by_hand(run):
+    report = snnprof.price(run, "spinnaker1")
+    updates = sum(neuron.updates for neuron in run.neurons)
+    assert report.energy_pj == pytest.approx(13_300 * report.totals.sops + 26_000 * updates)
