@@ -34,6 +34,7 @@ def compare(
         str | None, typer.Option("--layout-of", help="The table as papers print it.", metavar="main|ablation")
     ] = None,
     form: options.Format = None,
+    siunitx: options.Siunitx = False,
     out: options.Output = None,
     force: options.Force = False,
     fail_over: Annotated[
@@ -47,6 +48,7 @@ def compare(
 
     target = output.checked_output(out, force)
     form = output.chosen_format(form, target)
+    output.check_siunitx(siunitx, form)
     grouping = options.grouping(by) if by else None
     printed = cast(PaperLayout, output.chosen("layout", layout, get_args(PaperLayout))) if layout else None
     limit = _percent(fail_over)
@@ -58,7 +60,7 @@ def compare(
         document = paper_document(comparison, printed, command)
     else:
         document = comparison_document(comparison, grouping, command)
-    output.emit(document, form, target)
+    output.emit(document, form, target, siunitx)
     if limit is not None:
         judged(comparison, limit)
 

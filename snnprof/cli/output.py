@@ -73,9 +73,15 @@ def command_line(context: typer.Context) -> str:
     return shlex.join(["snnprof", *context.obj])
 
 
-def emit(document: Document, form: str, output: Path | None) -> None:
+def check_siunitx(wanted: bool, form: str) -> None:
+    """Raises SnnprofError where siunitx columns are asked of a format that has none."""
+    if wanted and form != "latex":
+        raise SnnprofError(f"--siunitx is for LaTeX, not for {form}", hint="add --format latex")
+
+
+def emit(document: Document, form: str, output: Path | None, siunitx: bool = False) -> None:
     """Renders a document and writes it to the file, or to stdout."""
-    text = _to_screen(document) if form == "table" and output is None else _rendered(document, form)
+    text = _to_screen(document) if form == "table" and output is None else _rendered(document, form, siunitx)
     write(text, output)
 
 
@@ -94,9 +100,9 @@ def say(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def _rendered(document: Document, form: str) -> str:
-    module = "terminal" if form == "table" else form
-    return str(importlib.import_module(f"snnprof.render.{module}").render(document))
+def _rendered(document: Document, form: str, siunitx: bool) -> str:
+    module = importlib.import_module(f"snnprof.render.{'terminal' if form == 'table' else form}")
+    return str(module.render(document, siunitx=True) if siunitx else module.render(document))
 
 
 def _to_screen(document: Document) -> str:

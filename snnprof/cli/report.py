@@ -19,6 +19,7 @@ def report(
     latency: options.Latency = None,
     by: options.By = "op",
     form: options.Format = None,
+    siunitx: options.Siunitx = False,
     out: options.Output = None,
     force: options.Force = False,
 ) -> None:
@@ -28,8 +29,9 @@ def report(
 
     target = output.checked_output(out, force)
     form = output.chosen_format(form, target)
+    output.check_siunitx(siunitx, form)
     grouping = options.grouping(by)
     pricing = Pricing(hardware, convention, latency)
     reports = pricing.reports(Activity.load(run))
     command = output.command_line(context)
-    output.emit(report_document(reports, by=grouping, command=command, figures=form == "html"), form, target)
+    output.emit(report_document(reports, by=grouping, command=command, figures=form == "html"), form, target, siunitx)

@@ -133,8 +133,8 @@ def _detail(comparison: Comparison, by: By) -> Table:
     names = dict.fromkeys(name for table in groups.values() for name in table)
     columns = [Column(by, by.capitalize())]
     for position, side in enumerate(sides):
-        columns.append(Column(f"sops_{position + 1}", f"{side.name}: SOPs", "count"))
-        columns.append(Column(f"energy_pj_{position + 1}", f"{side.name}: energy", "energy", drop=1))
+        columns.append(Column(f"sops_{position + 1}", "SOPs", "count", group=side.name))
+        columns.append(Column(f"energy_pj_{position + 1}", "Energy", "energy", drop=1, group=side.name))
     rows = tuple(Row({by: name, **_pairs(sides, groups, name)}) for name in names)
     hardware = sides[0].entry.reports[0].hardware.id if sides else ""
     return Table("detail", f"By {by}, energy on {hardware}", tuple(columns), rows)
@@ -222,11 +222,11 @@ def _ablation(comparison: Comparison) -> Table:
     columns = [Column("method", "Method")]
     for name in sets:
         columns += [
-            Column(f"{_slug(name)}_accuracy", f"{name} Acc", "percent"),
-            Column(f"{_slug(name)}_fr_attn", f"{name} fr_attn", "rate", drop=2),
-            Column(f"{_slug(name)}_fr_out", f"{name} fr_out", "rate", drop=3),
-            Column(f"{_slug(name)}_sops", f"{name} SOPs", "count", unit="G", drop=1),
-            Column(f"{_slug(name)}_energy_pj", f"{name} energy", "energy", unit="mJ"),
+            Column(f"{_slug(name)}_accuracy", "Acc", "percent", group=name),
+            Column(f"{_slug(name)}_fr_attn", "fr_attn", "rate", drop=2, group=name),
+            Column(f"{_slug(name)}_fr_out", "fr_out", "rate", drop=3, group=name),
+            Column(f"{_slug(name)}_sops", "SOPs", "count", unit="G", drop=1, group=name),
+            Column(f"{_slug(name)}_energy_pj", "Energy", "energy", unit="mJ", group=name),
         ]
     rows: dict[str, dict[str, Value]] = {}
     for side in sides:

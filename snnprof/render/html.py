@@ -32,8 +32,9 @@ def _context(table: Table) -> dict[str, object]:
         ]
         (foot if row.total else body).append({"cells": cells, "ruled": ruled})
     return {
+        "groups": table.groups(),
         "title": table.title, "notes": table.notes, "body": body, "foot": foot,
-        "headers": [(h, c.numeric) for h, c in zip(table.headers(), columns, strict=True)],
+        "headers": [(table.heading(column), column.numeric) for column in columns],
     }  # fmt: skip
 
 

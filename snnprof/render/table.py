@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any, Literal
 
 from snnprof.units import PICOJOULES
@@ -35,6 +36,7 @@ class Column:
         interval: key of the half-width that is printed behind the value as ±.
         machine_only: in CSV and JSON only.
         unit: a unit it must have (`G`, `mJ`); empty: the one that fits the values.
+        group: neighbouring columns of one group stand under one heading.
     """
 
     key: str
@@ -44,6 +46,7 @@ class Column:
     interval: str = ""
     machine_only: bool = False
     unit: str = ""
+    group: str = ""
 
     @property
     def numeric(self) -> bool:
@@ -88,8 +91,23 @@ class Table:
         return tuple(c for c in self.columns if not c.machine_only and self._has_values(c))
 
     def headers(self, columns: Sequence[Column] | None = None) -> list[str]:
-        """Headings with the unit chosen for the column, e.g. `SOPs (M)`."""
-        return [_with_unit(column.header, self._scale(column)[0]) for column in columns or self.printed]
+        """Headings with the group and the unit chosen for the column, e.g. `SOPs (M)`."""
+        named = ((column.group, self.heading(column)) for column in columns or self.printed)
+        return [f"{group} {heading}" if group else heading for group, heading in named]
+
+    def heading(self, column: Column) -> str:
+        """A column's heading with its unit, without its group."""
+        unit = self.unit(column)
+        return f"{column.header} ({unit})" if unit else column.header
+
+    def unit(self, column: Column) -> str:
+        """The unit in which a column's values are printed; empty where they have none."""
+        return self._scale(column)[0]
+
+    def groups(self) -> list[tuple[str, int]]:
+        """Headings over the printed columns, and how many columns each spans; empty where there are none."""
+        named = [(name, len(list(each))) for name, each in groupby(self.printed, key=lambda column: column.group)]
+        return named if any(name for name, _ in named) else []
 
     def texts(self, columns: Sequence[Column] | None = None) -> list[list[str]]:
         """The printed cells, row by row."""
@@ -219,10 +237,6 @@ def _cell(row: Row, column: Column, divisor: float) -> str:
 def _half_text(half: float, value: float, kind: Kind) -> str:
     """A half-width; what floating point leaves of none at all is 0."""
     return "0" if half < 1e-9 * abs(value) else number_text(half, kind)
-
-
-def _with_unit(header: str, unit: str) -> str:
-    return f"{header} ({unit})" if unit else header
 
 
 def sections(rows: Iterable[Row]) -> Iterator[tuple[int, bool]]:

@@ -89,11 +89,14 @@ def _operations(reports: list[EnergyReport], by: By) -> Table:
 def _columns(reports: list[EnergyReport], by: By) -> tuple[Column, ...]:
     convention = reports[0].convention.id
     counted = [Column("sops", f"SOPs, {convention}", "count")] if convention != "exact" else []
-    return (
-        Column(_key(by), _HEADINGS[by]),
+    one = (
         Column("op", "Operation", drop=3),
         Column("input", "Input", drop=5),
         Column("rate", "Input rate", "rate", drop=4),
+    )
+    return (
+        Column(_key(by), _HEADINGS[by]),
+        *(one if by in ("op", "layer") else ()),
         *([Column("fed_by", "Fed by", drop=8)] if by == "layer" else []),
         Column("dense_macs", "Dense MACs", "count", drop=7),
         Column("exact_sops", "Exact SOPs", "count"),

@@ -60,6 +60,13 @@ def test_a_latex_table_says_how_it_was_made(run_file: Path, capsys: Capture) -> 
     assert f"% snnprof report {run_file} --format latex" in ok(capsys, "report", run_file, "--format", "latex")
 
 
+def test_siunitx_is_for_latex(run_file: Path, capsys: Capture, fails: Callable[..., str]) -> None:
+    assert "S[table-format=" in ok(capsys, "report", run_file, "--format", "latex", "--siunitx")
+    assert "S[table-format=" in ok(capsys, "compare", run_file, run_file, "--format", "latex", "--siunitx")
+    for command in ("report", "compare"):
+        assert "--siunitx is for LaTeX, not for csv" in fails(command, str(run_file), "--format", "csv", "--siunitx")
+
+
 def test_hardware_and_convention_can_be_chosen(run_file: Path, capsys: Capture) -> None:
     text = ok(capsys, "report", run_file, "--hardware", "cmos45-int8", "--convention", "spikformer", "-f", "json")
     content = json.loads(text)

@@ -58,6 +58,38 @@ def test_golden(suffix: str, document: Document, golden: Callable[[str, str], No
     golden(f"report.{suffix}", FORMATS[suffix].render(document))
 
 
+def test_golden_siunitx(document: Document, golden: Callable[[str, str], None]) -> None:
+    golden("report.siunitx.tex", latex.render(document, siunitx=True))
+
+
+def test_siunitx_columns_are_as_wide_as_their_numbers() -> None:
+    """Sign, digits before and after the point, digits of the half-width; a name stays what it was."""
+    columns = (Column("name", "Name"), Column("n", "N", "count", interval="half"), Column("d", "D", "signed_percent"))
+    rows = (
+        Row({"name": "a", "n": 12.534e6, "half": 2.9e4, "d": -1.11}, best=frozenset({"n"})),
+        Row({"name": "b", "n": 2.5e6, "d": None}),
+    )
+    text = latex.render(Document("t", (Table("t", "", columns, rows),)), siunitx=True)
+    assert r"\begin{tabular}{lS[table-format=2.3(2),separate-uncertainty,detect-weight,mode=text]" in text
+    assert "S[table-format=+3.1,retain-explicit-plus,detect-weight,mode=text]" in text
+    assert r"a & \bfseries 12.534 +- 0.029 & -111.0 \\" in text
+    assert r"b & 2.500 & {--} \\" in text
+    assert r"{\begin{tabular}[b]{@{}r@{}}N\\(M)\end{tabular}}" in text
+
+
+def test_groups_of_columns_stand_under_one_heading() -> None:
+    columns = (Column("m", "Method"), Column("a", "Acc", group="x"), Column("b", "SOPs", "count", group="x"),
+               Column("c", "Acc", group="y"))  # fmt: skip
+    document = Document("t", (Table("t", "", columns, (Row({"m": "n", "a": "1", "b": 2, "c": "3"}),)),))
+    assert document.tables[0].headers() == ["Method", "x Acc", "x SOPs", "y Acc"]
+    tex = latex.render(document)
+    assert r"\multicolumn{1}{c}{} & \multicolumn{2}{c}{x} & \multicolumn{1}{c}{y} \\" in tex
+    assert r"\cmidrule(lr){2-3}\cmidrule(lr){4-4}" in tex
+    page = html.render(document)
+    assert '<th colspan="2">x</th>' in page
+    assert ">Acc</th>" in page
+
+
 def report(activity: Activity, **options: object) -> Document:
     return report_document([price(activity, "cmos45-fp32"), price(activity, "rolls-77fj")], **options)  # type: ignore[arg-type]
 

@@ -1,4 +1,4 @@
-"""The LaTeX table goes through a real pdflatex, hostile names included."""
+"""The LaTeX tables go through a real pdflatex, hostile names included, and fit the line."""
 
 from __future__ import annotations
 
@@ -9,22 +9,46 @@ from pathlib import Path
 import pytest
 
 from snnprof.activity import Activity
-from snnprof.compare import Entry, compared
+from snnprof.compare import Comparison, Entry, compared
 from snnprof.pricing import price
 from snnprof.render import latex
-from snnprof.render.comparison import comparison_document
+from snnprof.render.comparison import comparison_document, paper_document
+from snnprof.render.table import Document
 from snnprof.render.tables import report_document
+from snnprof.workload import catalogue
 
 pytestmark = pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
-PREAMBLE = r"\documentclass{article}\usepackage[a2paper,landscape]{geometry}\usepackage{booktabs}\begin{document}"
 
 
-def test_pdflatex_takes_it(hostile_activity: Activity, activity: Activity, tmp_path: Path) -> None:
-    report = report_document([price(hostile_activity, "cmos45-fp32"), price(hostile_activity, "rolls-77fj")])
-    comparison = comparison_document(compared([Entry("a", ((price(activity),),)), Entry("[b]", ((price(activity),),))]))
-    body = "\n\n".join(latex.render(document) for document in (report, comparison))
-    (tmp_path / "t.tex").write_text(f"{PREAMBLE}\n{body}\n\\end{{document}}\n", encoding="utf-8")
+def pdflatex(folder: Path, packages: str, body: str) -> str:
+    """What pdflatex said of a page of A4 with the text in a float."""
+    preamble = rf"\documentclass{{article}}\usepackage{{{packages}}}\begin{{document}}"
+    (folder / "t.tex").write_text(f"{preamble}\n{body}\n\\end{{document}}\n", encoding="utf-8")
     command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "t.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout[-2000:]
-    assert "Missing character" not in done.stdout
+    return done.stdout
+
+
+@pytest.fixture
+def comparison(activity: Activity) -> Comparison:
+    row = catalogue.published_row("ssa_bin-bin-cifar10")
+    named = [Entry(name, ((price(activity, "cmos45-fp32"), price(activity, "rolls-77fj")),)) for name in ("a", "[b]")]
+    return compared([*named, Entry(row.title, published=row)])
+
+
+@pytest.mark.parametrize("siunitx", [False, True])
+def test_pdflatex_takes_it(siunitx: bool, hostile_activity: Activity, comparison: Comparison, tmp_path: Path) -> None:
+    if siunitx and not subprocess.run(["kpsewhich", "siunitx.sty"], capture_output=True, check=False).stdout:
+        pytest.skip("siunitx is not installed")
+    documents: list[Document] = [
+        report_document([price(hostile_activity, "cmos45-fp32"), price(hostile_activity, "rolls-77fj")]),
+        report_document([price(hostile_activity, "cmos45-fp32")], by="role"),
+        comparison_document(comparison, by="block"),
+        paper_document(comparison, "main"),
+        paper_document(comparison, "ablation"),
+    ]
+    body = "\n\n".join(latex.render(document, siunitx) for document in documents)
+    said = pdflatex(tmp_path, "booktabs,graphicx" + (",siunitx" if siunitx else ""), body)
+    assert "Missing character" not in said
+    assert "Overfull" not in said
