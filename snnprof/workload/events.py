@@ -187,11 +187,12 @@ def _cifar10_dvs(path: Path) -> Events:
     if path.suffix.lower() == ".aedat4":
         raw = io.read_aedat4(str(path))
         return _events(*(raw[name] for name in _fields(raw, ("x", "y", "t", "on", "p"))))
-    _, start = io.read_aedat_header_from_file(str(path))
+    edition, start = io.read_aedat_header_from_file(str(path))[:2]
     if (path.stat().st_size - start) % 8:
         raise SnnprofError(f"{path} is cut off: it does not end on a whole event")
-    _, raw = io.read_dvs_128(str(path))
-    return _events(127 - raw["x"], 127 - raw["y"], raw["t"], 1 - raw["p"].astype(np.int64))
+    raw = io.get_aer_events_from_file(str(path), edition, start)
+    address = raw["address"].astype(np.int64)
+    return _events(127 - (address >> 8 & 127), 127 - (address >> 1 & 127), raw["timeStamp"], 1 - (address & 1))
 
 
 def _fields(raw: Events, names: tuple[str, ...]) -> list[str]:

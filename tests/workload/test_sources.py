@@ -1,0 +1,303 @@
+"""Data sources: what they deal out, in which order, and what they say of files that are not in order."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+from snnprof.errors import SnnprofError
+from snnprof.workload.batches import Arrays, Order, Wanted, array_facts, batch_axis
+from snnprof.workload.lazily import Samples
+from snnprof.workload.sources import open_source
+from snnprof.workload.stream import Stream
+
+EVERYTHING = lambda number, start: True  # noqa: E731
+IMAGES = Wanted(shape=(1, 6, 6))
+
+
+def dealt(source, size=4, samples=None, seed=None, needed=EVERYTHING):
+    return list(source.batches(Order(size, samples, seed), needed))
+
+
+def numbers(count=10):
+    """Samples that hold their own position."""
+    x = torch.arange(count).float().view(-1, 1)
+    return Arrays(array_facts("numbers", "array", x), Wanted(), x, torch.arange(count))
+
+
+# -- the order -------------------------------------------------------------------------------------------------
+
+
+def test_batches_in_the_stored_order():
+    batches = dealt(numbers())
+    assert [(b.start, b.stop) for b in batches] == [(0, 4), (4, 8), (8, 10)]
+    assert torch.cat([b.y for b in batches]).tolist() == list(range(10))
+
+
+def test_a_seed_permutes_and_a_part_is_the_beginning_of_the_whole():
+    whole = torch.cat([b.y for b in dealt(numbers(), seed=3)]).tolist()
+    part = torch.cat([b.y for b in dealt(numbers(), samples=7, seed=3)]).tolist()
+    assert sorted(whole) == list(range(10)) != whole
+    assert part == whole[:7]
+    assert torch.cat([b.y for b in dealt(numbers(), seed=4)]).tolist() != whole
+
+
+def test_only_needed_batches_are_read():
+    read = []
+
+    def load(position):
+        read.append(position)
+        return torch.zeros(2), 0
+
+    source = Samples(array_facts("x", "array", torch.zeros(10, 2)), Wanted(), load)
+    batches = dealt(source, needed=lambda number, start: number == 1 or start == 8)
+    assert [b.x is None for b in batches] == [True, False, False]
+    assert sorted(read) == [4, 5, 6, 7, 8, 9]
+
+
+def test_samples_are_read_ahead_by_one_batch_only():
+    read = []
+    source = Samples(
+        array_facts("x", "array", torch.zeros(100, 2)), Wanted(), lambda i: (read.append(i), (torch.zeros(2), 0))[1]
+    )
+    batches = source.batches(Order(5), EVERYTHING)
+    next(batches)
+    assert len(read) <= 10
+    batches.close()
+    assert len(read) <= 10
+
+
+def test_a_sample_that_cannot_be_read_is_named():
+    facts = array_facts("pictures", "image", torch.zeros(3, 2))
+    with pytest.raises(SnnprofError, match="sample 0 of pictures cannot be read: OSError: gone"):
+        dealt(Samples(facts, Wanted(), _gone))
+    shapes = Samples(facts, Wanted(), lambda i: (torch.zeros(i + 1), 0))
+    with pytest.raises(SnnprofError, match="differ in shape"):
+        dealt(shapes)
+
+
+def _gone(position):
+    raise OSError("gone")
+
+
+@pytest.mark.parametrize(
+    ("layout", "shape", "axis"),
+    [
+        ("batch", (4, 2), 0),
+        ("batch-time", (4, 2, 3), 0),
+        ("time-batch", (2, 4, 3), 1),
+        ("step", (2, 4, 3), 1),
+        ("step", (4, 3), 0),
+    ],
+)
+def test_which_axis_counts_samples(layout, shape, axis):
+    assert batch_axis(torch.zeros(shape), layout, 2) == axis
+
+
+# -- the user's own --------------------------------------------------------------------------------------------
+
+
+def test_an_iterable_is_cut_along_its_samples():
+    source = Stream([(torch.ones(2, 4, 3), torch.arange(4))] * 3, "mine", "time-batch", None)
+    batches = dealt(source, samples=6)
+    assert [(b.start, b.stop, tuple(b.x.shape), len(b.y)) for b in batches] == [
+        (0, 4, (2, 4, 3), 4),
+        (4, 6, (2, 2, 3), 2),
+    ]
+    assert source.facts.shape == [2, 3]
+    assert "in the order of the iterable" in source.facts.note
+
+
+@pytest.mark.parametrize(
+    ("items", "message"),
+    [
+        ([object()], "is object, not a tensor"),
+        ([torch.zeros(0, 3)], "batch 0 of mine holds no sample"),
+        ([torch.tensor(1.0)], "holds no sample"),
+        ((1 / 0 for _ in range(2)), "mine failed while it made a batch: ZeroDivisionError"),
+    ],
+)
+def test_iterables_that_are_not_in_order(items, message):
+    with pytest.raises(SnnprofError, match=message):
+        dealt(Stream(items, "mine", "batch", None))
+
+
+DATA = """
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+SET = TensorDataset(torch.arange(9.).view(-1, 1), torch.arange(9))
+def loader(): return DataLoader(SET, batch_size=2)
+def data_set(): return SET
+def tensor(): return torch.zeros(3, 2)
+def number(): return 7
+def fails(): raise RuntimeError("no disk")
+def empty(): return TensorDataset(torch.zeros(0, 1))
+"""
+
+
+@pytest.fixture
+def own(tmp_path):
+    (tmp_path / "data.py").write_text(DATA)
+    return lambda name: open_source(f"{tmp_path / 'data.py'}:{name}", Wanted())
+
+
+def test_functions(own):
+    assert [len(b.y) for b in dealt(own("loader"))] == [2, 2, 2, 2, 1]
+    assert own("loader").facts.total == 9
+    assert dealt(own("tensor"))[0].x.shape == (3, 2)
+    assert not own("loader").ordered
+
+
+def test_a_data_set_of_samples_is_batched_and_permuted(own):
+    source = own("data_set")
+    batches = dealt(source, seed=1)
+    assert sorted(torch.cat([b.y for b in batches]).tolist()) == list(range(9))
+    assert torch.cat([b.x for b in batches]).view(-1).tolist() == torch.cat([b.y for b in batches]).tolist()
+    assert (source.ordered, source.facts.total, source.facts.shape) == (True, 9, [1])
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("number", "returned int, not an iterable"),
+        ("fails", "failed: RuntimeError: no disk"),
+        ("empty", "an empty data set"),
+        ("loadr", "unknown name"),
+    ],
+)
+def test_functions_that_are_not_in_order(own, name, message):
+    with pytest.raises(SnnprofError, match=message):
+        own(name)
+
+
+# -- random, digits, and names ---------------------------------------------------------------------------------
+
+
+def test_random_samples_depend_on_their_position_alone():
+    whole = torch.cat([b.x for b in dealt(open_source("random", IMAGES, 10))])
+    assert torch.cat([b.x for b in dealt(open_source("random", IMAGES, 10), size=3)]).equal(whole)
+    assert len({tuple(x.flatten().tolist()) for x in whole}) == 10
+    events = torch.cat([b.x for b in dealt(open_source("random", Wanted(shape=(4, 2, 8, 8), events=True), 20))])
+    assert set(events.unique().tolist()) == {0.0, 1.0}
+    assert abs(float(events.mean()) - 0.05) < 0.01
+
+
+def test_digits():
+    source = open_source("digits", Wanted(shape=(3, 16, 16)))
+    assert (source.facts.total, source.facts.shape) == (360, [3, 16, 16])
+    for wanted, message in [((4, 2, 8, 8), "event frames"), ((1, 8, 9), "square")]:
+        with pytest.raises(SnnprofError, match=message):
+            open_source("digits", Wanted(shape=wanted))
+
+
+def test_time_is_put_where_the_layout_wants_it():
+    wanted = Wanted(shape=(2, 3), layout="time-batch")
+    assert dealt(open_source("random", wanted, 5), size=5)[0].x.shape == (2, 5, 3)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("digit", "unknown data source 'digit'"),
+        ("imagefolder", "needs a folder"),
+        ("missing.npz", "there is no data file missing.npz"),
+        ("missing.py:f", "there is no file missing.py"),
+    ],
+)
+def test_names(spec, message):
+    with pytest.raises(SnnprofError, match=message):
+        open_source(spec, IMAGES)
+
+
+# -- files of arrays -------------------------------------------------------------------------------------------
+
+
+def saved(path, **arrays):
+    if path.suffix == ".npz":
+        np.savez(path, **{name: np.asarray(a) for name, a in arrays.items()})
+    else:
+        torch.save({name: torch.as_tensor(a) for name, a in arrays.items()}, path)
+    return str(path)
+
+
+@pytest.mark.parametrize("name", ["a.npz", "a.pt"])
+@pytest.mark.parametrize("dtype", ["uint8", "float64", "int32", "bool", "float16"])
+def test_any_real_numbers_become_float(tmp_path, name, dtype):
+    x = np.array([[0, 1], [1, 1], [0, 0]], dtype=dtype)
+    source = open_source(saved(tmp_path / name, x=x, y=[2, 0, 1]), Wanted(classes=3))
+    (batch,) = dealt(source)
+    assert batch.x.dtype is torch.float32
+    assert batch.x.tolist() == x.astype(float).tolist()
+    assert batch.y.tolist() == [2, 0, 1]
+
+
+@pytest.mark.parametrize("name", ["a.npz", "a.pt"])
+def test_labels_may_be_missing(tmp_path, name):
+    (batch,) = dealt(open_source(saved(tmp_path / name, x=np.ones((2, 3))), Wanted()))
+    assert batch.y is None
+
+
+X = np.ones((3, 2), dtype=np.float32)
+
+
+@pytest.mark.parametrize("name", ["a.npz", "a.pt"])
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"data": X}, "holds no"),
+        ({"x": np.float32(1)}, r"must be \[samples, ...\], not \[\]"),
+        ({"x": X[:0]}, r"must be \[samples, ...\]"),
+        ({"x": np.where([[1, 0], [0, 0], [0, 1]], np.nan, X)}, "2 of the 3 samples in 'x' hold NaN"),
+        ({"x": X * 1j}, "real numbers"),
+        ({"x": X, "y": [1, 2]}, "2 labels for 3 samples"),
+        ({"x": X, "y": [0.5, 1, 2]}, "one whole number for each sample"),
+        ({"x": X, "y": [[1], [1], [1]]}, "one whole number for each sample"),
+        ({"x": X, "y": [1, 2, 3]}, "labels run from 1 to 3"),
+        ({"x": X, "y": [-1, 2, 0]}, "labels run from -1 to 2"),
+    ],
+)
+def test_arrays_that_are_not_in_order(tmp_path, name, arrays, message):
+    with pytest.raises(SnnprofError, match=message):
+        open_source(saved(tmp_path / name, **arrays), Wanted(classes=3))
+
+
+def test_text_is_no_array(tmp_path):
+    with pytest.raises(SnnprofError, match="must hold numbers"):
+        open_source(saved(tmp_path / "a.npz", x=np.array([["a"], ["b"]])), Wanted())
+
+
+@pytest.mark.parametrize("name", ["a.npz", "a.pt"])
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9])
+def test_truncated_files(tmp_path, name, share):
+    path = tmp_path / name
+    saved(path, x=np.random.default_rng(0).random((50, 7)))
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(SnnprofError, match="is not a readable"):
+        open_source(str(path), Wanted())
+
+
+def test_a_header_that_claims_too_much(tmp_path):
+    saved(tmp_path / "a.npz", x=np.zeros((1000, 10), dtype=np.float32))
+    content = (tmp_path / "a.npz").read_bytes()
+    huge = content.replace(b"'shape': (1000, 10), }            ", b"'shape': (100000000000000, 10), } ")
+    assert huge != content
+    (tmp_path / "a.npz").write_bytes(huge)
+    with pytest.raises(SnnprofError, match="is not a readable"):
+        open_source(str(tmp_path / "a.npz"), Wanted())
+
+
+def test_pickles_are_not_run(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.array([print, print], dtype=object))
+    torch.save({"x": print}, tmp_path / "a.pt")
+    for name in ("a.npz", "a.pt"):
+        with pytest.raises(SnnprofError, match="is not a readable"):
+            open_source(str(tmp_path / name), Wanted())
+
+
+def test_a_loader_of_a_list_is_the_same_as_its_tensors(tmp_path):
+    loader = DataLoader(TensorDataset(torch.arange(6.0).view(-1, 1)), batch_size=4)
+    batches = dealt(Stream(loader, "mine", "batch", None))
+    assert [b.x.view(-1).tolist() for b in batches] == [[0, 1, 2, 3], [4, 5]]
