@@ -81,6 +81,12 @@ def test_figures_that_nobody_checked_are_marked():
                 target = getattr(target, key)
             assert target is not None, f"{id}: {path}"
     assert "technology.vdd_v" in load_hardware("rolls-77fj").unverified
+    for id in names():
+        profile, chip = load_hardware(id), id.partition("-")[0]
+        if not chip.startswith(("cmos", "lemaire2022", "rolls")):
+            assert "precision" in profile.unverified, id
+        if profile.technology.process:
+            assert "technology.process" in profile.unverified, id
 
 
 @pytest.mark.parametrize("id", ["loihi2", "northpole"])

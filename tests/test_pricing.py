@@ -203,7 +203,8 @@ def test_static_power_needs_a_latency_and_whole_chips():
     unknown = price(activity, "loihi1-davies2018")
     assert unknown.totals.terms["static"] is None
     assert dict(unknown.unpriced)["static power, inferences"] == 10
-    assert "static" not in {row.op for row in price(activity, "truenorth-allin", latency_s=1).rows}
+    for covered in ("truenorth-allin", profile("truenorth-linear", supersedes=["static"])):
+        assert "static" not in {row.op for row in price(activity, covered, latency_s=1).rows}
 
 
 # -- memory -----------------------------------------------------------------------------------------------------
@@ -360,6 +361,8 @@ def test_twins_pay_for_their_memory_where_the_hardware_has_one():
     report = price(lemaire(), "lemaire2022-int32")
     assert report.ann_twin.energy_pj == pytest.approx(5_180_665.2444672, rel=1e-12)
     assert report.dense_run.energy_pj > 4 * 0.99 * report.ann_twin.energy_pj
+    biased = Activity(samples=1, ops=[linear(784, 128, 200, steps=4, bias_adds=512)])
+    assert price(biased, "lemaire2022-int32").ann_twin.energy_pj == report.ann_twin.energy_pj
     assert not report.ann_twin.lower_bound
     slope, intercept, dense = 1.09e-5, 13.2, 784 * 128
     words = {dense: dense * 8, 784: 784 * 8, 128: 128 * 8}  # accesses: bits of the memory behind them, INT8
