@@ -339,9 +339,15 @@ def _memory_is_complete(profile: HardwareProfile) -> _Complaints:
         yield ("memory", "levels"), "must grow in capacity_bytes; only the last may be null"
 
 
+def _reference_exists(profile: HardwareProfile) -> _Complaints:
+    if profile.reference_ann is not None and profile.reference_ann not in {*_files(), *_entry_points()}:
+        yield ("reference_ann",), f"there is no hardware profile {profile.reference_ann!r}"
+
+
 _RULES: tuple[Callable[[HardwareProfile], _Complaints], ...] = (
     _all_in_stands_alone, _sop_differs_from_ac, _free_needs_a_note, _measured_needs_conditions, _has_a_price,
     _sources_exist, _range_holds_value, _components_are_disjoint, _memory_is_complete,
+    _reference_exists,
 )  # fmt: skip
 
 

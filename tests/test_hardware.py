@@ -134,6 +134,7 @@ EXPECTED = {  # file: (line, key, words)
     "unknown-energy-key": (9, "energy.macs", "did you mean 'mac'"),
     "unknown-key": (6, "evidance", "did you mean 'evidence'"),
     "unknown-parent": (3, "", "unknown hardware profile 'cmos45-fp33'"),
+    "unknown-reference": (9, "reference_ann", "no hardware profile 'cmos45-fp33'"),
     "unknown-scope": (5, "scope", "should be 'compute'"),
     "unknown-source": (9, "energy.mac", "source 'b' is not in sources"),
     "unknown-unit": (9, "energy.mac", "unknown energy unit 'PJ'"),
