@@ -230,13 +230,16 @@ def _cell(row: Row, column: Column, divisor: float) -> str:
     text = value_text(value, column, divisor)
     half = row.values.get(column.interval) if column.interval else None
     if isinstance(half, (int, float)) and isinstance(value, (int, float)):
-        text += f" ± {_half_text(half / divisor, value / divisor, column.kind)}"
+        return _with_half(text, value / divisor, half / divisor, column.kind)
     return text
 
 
-def _half_text(half: float, value: float, kind: Kind) -> str:
-    """A half-width; what floating point leaves of none at all is 0."""
-    return "0" if half < 1e-9 * abs(value) else number_text(half, kind)
+def _with_half(text: str, value: float, half: float, kind: Kind) -> str:
+    """A value ± its half-width, with as many decimals as either needs; what rounding leaves of none at all is 0."""
+    if half < 1e-9 * abs(value):
+        return f"{text} ± 0"
+    decimals = max(len(each.partition(".")[2]) for each in (text, number_text(half, kind)))
+    return f"{value:.{decimals}f} ± {half:.{decimals}f}".replace("-", "−")
 
 
 def sections(rows: Iterable[Row]) -> Iterator[tuple[int, bool]]:

@@ -48,9 +48,9 @@ def test_a_column_may_insist_on_its_unit() -> None:
 
 def test_intervals_stand_behind_their_value() -> None:
     column = Column("sops", "SOPs", "count", interval="spread")
-    rows = (Row({"sops": 2e6, "spread": 1e5}), Row({"sops": 2e6, "spread": None}), Row({"sops": 2e6, "spread": 1e-9}))
-    table = Table("t", "", (column,), rows)
-    assert table.texts() == [["2.000 ± 0.100"], ["2.000"], ["2.000 ± 0"]]
+    spreads = ((2e6, 1e5), (2e6, None), (2e6, 1e-9), (2341, 400))
+    table = Table("t", "", (column,), tuple(Row({"sops": value, "spread": half}) for value, half in spreads))
+    assert table.texts() == [["2.000 ± 0.100"], ["2.000"], ["2.000 ± 0"], ["0.00234 ± 0.00040"]]
     assert table.keys() == ["sops", "spread"]
 
 
