@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from snnprof.errors import SnnprofError
-from snnprof.record import measure, rules
+from snnprof.record import measure, neurons, rules
 from snnprof.record.counters import LineCounter, OpCounter, encodes
 from snnprof.record.elementwise import FREE, LINES, work
 from snnprof.record.tally import traced
@@ -287,6 +287,8 @@ class Trace:
         return any(_within(self.layer, name) for name in self._neurons)
 
     def drive(self, name: str, sources: list[Any]) -> None:
+        if neurons.recurrent(self._neurons[name]):
+            return  # all its neurons are driven, which its output tells
         counter = self.recorder.neuron_counter(self._neurons[name])
         current = next(value for value in sources if isinstance(value, Tensor) and not isinstance(value, nn.Parameter))
         self.rows.append(Row([measure.nonzero(current)], lambda tensors: counter.drive(tensors[0])))
@@ -297,8 +299,14 @@ class Trace:
         spikes = next(leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor))
         steps = self.recorder.steps_of_neuron(module)
         fired = measure.fired(spikes, steps, self.recorder.batch_size, counter.levels)
-        elements = spikes.numel()
-        self.rows.append(Row(list(fired), lambda tensors: counter.fire(measure.Fired(*tensors), elements)))
+        elements, device, recurrent = spikes.numel(), spikes.device, neurons.recurrent(module)
+
+        def add(tensors: list[Tensor]) -> None:
+            counter.fire(measure.Fired(*tensors), elements)
+            if recurrent:
+                counter.drive(torch.tensor(elements, device=device))
+
+        self.rows.append(Row(list(fired), add))
 
 
 def _bias_row(counter: OpCounter, adds: int) -> Row:

@@ -163,7 +163,7 @@ def _on_grid(level: Tensor, steps: Steps | None, kind: Tensor) -> Tensor:
 
 
 def _histogram(level: Tensor, levels: int) -> Tensor:
-    """Elements at |level| 0, 1, …, as float64 `[levels + 1]`.
+    """Elements at |level| 0, 1, …, as float64 `[levels + 1]`; what exceeds the bound counts as the bound.
 
     A device counts all bins in one go; the CPU is faster level by level, up to the largest there is, and a compiled
     graph joins the passes over the levels into one.
@@ -172,7 +172,7 @@ def _histogram(level: Tensor, levels: int) -> Tensor:
         at_least = torch.stack([_at_least(level, n) for n in range(levels + 1)])
         return at_least - torch.nn.functional.pad(at_least[1:], (0, 1))
     if not _may_ask(level):
-        return torch.histc(level.float(), levels + 1, -0.5, levels + 0.5).double()
+        return torch.histc(level.float().clamp(max=levels), levels + 1, -0.5, levels + 0.5).double()
     top = min(int(level.max()), levels) if level.numel() else 0
     if top > 8:
         return torch.bincount(level.clamp(0, levels).to(torch.int32).flatten(), minlength=levels + 1).double()

@@ -272,7 +272,7 @@ def _spike_events(recorder: Recorder) -> int:
 def _as_found(model: nn.Module, recorder: Recorder) -> Iterator[None]:
     """Training mode, neuron state and RNG as they were, also after an exception or Ctrl-C."""
     modes = {module: module.training for module in model.modules()}
-    state = neurons.saved_state(recorder.watched)
+    state = neurons.saved_state([model])
     with torch.random.fork_rng(devices=machine.cuda_devices(model)):
         try:
             model.eval()
