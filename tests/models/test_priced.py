@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import snnprof
+from snnprof.conventions import spikingformer_script
 from snnprof.hardware import load_hardware, names
 from snnprof.models import digits
 from snnprof.workload import models
@@ -61,3 +62,14 @@ def test_spinnaker_by_hand(run):
     report = snnprof.price(run, "spinnaker1")
     updates = sum(neuron.updates for neuron in run.neurons)
     assert report.energy_pj == pytest.approx(13_300 * report.totals.sops + 26_000 * updates)
+
+
+def test_the_spikingformer_scripts_totals_of_a_real_run():
+    """The official script's totals for Spikformer-4-384, whatever its weights, if the residual streams hold a 2."""
+    model = models.untrained("spikformer:4-384-cifar10").eval()
+    for module in model.modules():
+        if isinstance(module, (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)):
+            module.running_var.fill_(0.02)
+    image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    totals = spikingformer_script.operations(snnprof.profile(model, image, layout="batch", timesteps=4))
+    assert (totals.total, totals.macs) == (3_703_662_346, 1_073_133_322)
