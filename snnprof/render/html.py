@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from snnprof.render.table import Document, Row, Table, Value, sections
+import re
+from typing import TYPE_CHECKING
+
+from snnprof.render.table import Column, Document, Row, Table, Value, sections
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 
 def render(document: Document) -> str:
@@ -27,7 +33,7 @@ def _context(table: Table) -> dict[str, object]:
     for (position, ruled), texts in zip(sections(table.rows), table.texts(), strict=True):
         row = table.rows[position]
         cells = [
-            {"text": text, "numeric": c.numeric, "best": c.key in row.best, "sort": _sort_key(row, c.key)}
+            {"text": text if c.numeric else _breakable(text), "look": _look(c, row), "sort": _sort_key(row, c.key)}
             for text, c in zip(texts, columns, strict=True)
         ]
         (foot if row.total else body).append({"cells": cells, "ruled": ruled})
@@ -36,6 +42,17 @@ def _context(table: Table) -> dict[str, object]:
         "title": table.title, "notes": table.notes, "body": body, "foot": foot,
         "headers": [(table.heading(column), column.numeric) for column in columns],
     }  # fmt: skip
+
+
+def _look(column: Column, row: Row) -> str:
+    return ("number" if column.numeric else "name") + (" best" if column.key in row.best else "")
+
+
+def _breakable(text: str) -> Markup:
+    """A layer's path may be broken after a dot or an underscore."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"([._])(?=\w{3})", r"\1<wbr>", str(escape(text))))
 
 
 def _sort_key(row: Row, key: str) -> str:
