@@ -10,6 +10,8 @@ from snnprof.render.table import Column, Document, Row, Table, Value, sections
 if TYPE_CHECKING:
     from markupsafe import Markup
 
+_LONG = 28  # characters beyond which a text may be broken into lines
+
 
 def render(document: Document) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -33,7 +35,11 @@ def _context(table: Table) -> dict[str, object]:
     for (position, ruled), texts in zip(sections(table.rows), table.texts(), strict=True):
         row = table.rows[position]
         cells = [
-            {"text": text if c.numeric else _breakable(text), "look": _look(c, row), "sort": _sort_key(row, c.key)}
+            {
+                "text": text if c.numeric else _breakable(text),
+                "look": _look(c, row, text),
+                "sort": _sort_key(row, c.key),
+            }
             for text, c in zip(texts, columns, strict=True)
         ]
         (foot if row.total else body).append({"cells": cells, "ruled": ruled})
@@ -44,8 +50,10 @@ def _context(table: Table) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _look(column: Column, row: Row) -> str:
-    return ("number" if column.numeric else "name") + (" best" if column.key in row.best else "")
+def _look(column: Column, row: Row, text: str) -> str:
+    """CSS classes of a cell."""
+    shape = "number" if column.numeric else "long" if len(text) > _LONG else "name"
+    return f"{shape} best" if column.key in row.best else shape
 
 
 def _breakable(text: str) -> Markup:
