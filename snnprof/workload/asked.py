@@ -20,6 +20,8 @@ from snnprof.workload.options import ProfileOptions, Progress
 from snnprof.workload.session import Session, Share
 
 DEFAULT_BATCH = 32
+BATCHES_OF_A_PART = 16
+BATCHES_TO_STOP = 64
 
 
 @dataclass(frozen=True)
@@ -109,8 +111,16 @@ class Asked:
 def _order(source: Source, options: ProfileOptions) -> Order:
     """A part of the data is a random one, since sources may be sorted by class."""
     partly = bool(options.samples or options.until_ci) and source.ordered
-    size = options.batch_size or min(DEFAULT_BATCH, _smaller(source.facts.total, options.samples) or DEFAULT_BATCH)
-    return Order(size, options.samples, options.seed if partly else None)
+    return Order(options.batch_size or _batch_size(source, options), options.samples, options.seed if partly else None)
+
+
+def _batch_size(source: Source, options: ProfileOptions) -> int:
+    """Small enough for the blocks that an interval needs, where only a part of the data runs."""
+    samples = _smaller(source.facts.total, options.samples)
+    if samples is None:
+        return DEFAULT_BATCH
+    batches = BATCHES_TO_STOP if options.until_ci else BATCHES_OF_A_PART if options.samples else 1
+    return max(1, min(DEFAULT_BATCH, samples // batches))
 
 
 def _smaller(*numbers: int | None) -> int | None:

@@ -156,9 +156,9 @@ def array_facts(source: str, kind: str, x: Tensor, note: str | None = None) -> D
     )
 
 
-def fingerprint(x: Tensor) -> str:
-    """Tells data sets apart: a digest of shape, dtype and the first 16 MiB of values."""
+def fingerprint(x: Tensor, size: int = PRINTED_BYTES) -> str:
+    """Tells data apart: a digest of shape, dtype and the first `size` bytes of values."""
     digest = hashlib.sha256(str((tuple(x.shape), x.dtype)).encode())
-    rows = max(1, PRINTED_BYTES // max(1, x[:1].numel() * x.element_size()))
+    rows = max(1, size // max(1, x[:1].numel() * x.element_size()))
     digest.update(x[:rows].detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]

@@ -96,7 +96,7 @@ class Session:
             except KeyboardInterrupt:
                 if not self._firsts or self.share.ranks > 1:
                     raise
-                self.torn, self._open = True, None
+                self._tear()
         if not self.seen:
             raise SnnprofError("the data source gave no batch", hint="check --data and --samples")
 
@@ -108,6 +108,12 @@ class Session:
                 break
             self._take(batch)
         self.close()
+
+    def _tear(self) -> None:
+        """Goes back to the last block that ended."""
+        self.torn = True
+        if self._open is not None:
+            self.batches, self._open = self._open.first, None
 
     def _take(self, batch: Batch) -> None:
         number = self.batches

@@ -12,6 +12,7 @@ from snnprof.activity import DataFacts
 from snnprof.errors import SnnprofError
 from snnprof.workload.batches import Batch, Batches, Labels, Needed, Order, batch_axis, fingerprint
 
+BATCH_BYTES = 1 << 20  # of the first batch: what is read of it each time that a program calls `profile`
 OWN_ORDER = "in the order of the iterable itself: shuffle it there if it is sorted and only part of it runs"
 
 
@@ -48,7 +49,7 @@ class Stream:
         """The first batch tells the data apart from other data, and from itself in another order."""
         shape = [size for dim, size in enumerate(x.shape) if dim != axis]
         note = None if order.samples is None else OWN_ORDER
-        known = {"shape": shape, "fingerprint": fingerprint(x.contiguous()), "note": note}
+        known = {"shape": shape, "fingerprint": fingerprint(x, BATCH_BYTES), "note": note}
         self.facts = self.facts.model_copy(update=known)
 
     def _drawn(self) -> Iterator[Any]:

@@ -77,6 +77,14 @@ def test_n_of_m(run):
     assert (whole.samples, whole.run.data.total, whole.run.data.order_seed) == (40, 40, None)
 
 
+@pytest.mark.parametrize(
+    ("options", "size"),
+    [({}, 32), ({"samples": 100}, 6), ({"samples": 3}, 1), ({"until_ci": 9.0}, 3), ({"batch_size": 50}, 50)],
+)
+def test_a_part_of_the_data_runs_in_enough_batches_for_an_interval(run, options, size):
+    assert run(200, **options).run.batch_size == size
+
+
 def test_a_permutation_of_all_samples_changes_no_count(tmp_path):
     """Of a network that draws nothing."""
     x, y = torch.rand(24, 1, 6, 6), torch.arange(24) % 3
@@ -147,6 +155,7 @@ def test_the_second_interrupt_keeps_what_had_ended(run, monkeypatch):
     activity = run(40, batch_size=4)
     assert (activity.samples, activity.run.complete) == (16, False)  # the fifth block had not been closed
     assert {neuron.fired_bitmap for neuron in activity.neurons} == {None}
+    assert [op.steps for op in activity.ops] == [2, 2, 1]
 
 
 def test_an_interrupt_before_the_first_batch_is_passed_on(run, monkeypatch):
