@@ -51,7 +51,7 @@ def profile(
     batch_size: Annotated[int | None, typer.Option("--batch-size", min=1, help="Samples at once.", metavar="N")] = None,
     samples: Annotated[int | None, typer.Option("--samples", min=1, help="Stop after N samples.", metavar="N")] = None,
     until_ci: Annotated[
-        float | None,
+        str | None,
         typer.Option("--until-ci", help="Stop when the SOPs are known to within PCT percent.", metavar="PCT"),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Decides all randomness.", metavar="S")] = 0,
@@ -186,7 +186,14 @@ def _existing(path: Path | None, flag: str) -> Path | None:
     return path
 
 
-def _percent(value: float | None) -> float | None:
-    if value is not None and not 0 < value < 100:
-        raise SnnprofError(f"--until-ci must be a percentage between 0 and 100, not {value:g}")
+def _percent(text: str | None) -> float | None:
+    """`1`, `0.5` or `1%`."""
+    if text is None:
+        return None
+    try:
+        value = float(text.strip().removesuffix("%"))
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 100:
+        raise SnnprofError(f"--until-ci must be a percentage between 0 and 100, not {text}")
     return value

@@ -285,6 +285,7 @@ def test_version(capsys: Capture) -> None:
         (["--model", "spikformer", "--input", "odd"], "unknown input 'odd'"),
         (["--model", "spikformer", "--format", "html"], "unknown format 'html'"),
         (["--model", "spikformer", "--until-ci", "0"], "--until-ci must be a percentage"),
+        (["--model", "spikformer", "--until-ci", "few"], "--until-ci must be a percentage"),
         (["--model", "spikformer", "--samples", "0"], "--samples"),
         (["--model", "spikformer", "--output", "nowhere/run.json"], "the folder nowhere does not exist"),
         (["--model", "spikformer", "--output", "-"], "it cannot be stdout"),
