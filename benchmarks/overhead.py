@@ -1,19 +1,24 @@
 """How much slower a profiled forward pass is: profiled ÷ bare, in interleaved pairs of one run.
 
-    python benchmarks/overhead.py                     # CPU, all cases, table on stdout
-    python benchmarks/overhead.py --case spikformer --pairs 15 --markdown docs/overhead.md
+    python benchmarks/overhead.py                               # CPU, table on stdout
+    python benchmarks/overhead.py --compile --markdown docs/overhead.md
+    python benchmarks/overhead.py --device cuda --case spikformer-imagenet
 
-Each pair runs the same batch bare, under a dispatch mode that does nothing, and under the Recorder after its first
-batch; what is printed are medians and ranges of the ratios to the bare pass beside it.
+Each round runs the same batch bare and then under one tool, for every tool in turn; what is printed are medians and
+ranges of the ratios to the bare pass just before. snnprof is timed after its first batch, attached, one block a batch.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import copy
 import gc
+import io
 import platform
 import statistics
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +29,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import snnprof
 from snnprof.record.recorder import Recorder
+from snnprof.workload.compiling import Compiling
+
+Case = tuple[nn.Module, Tensor, int]
+Run = Callable[[], Any]
 
 
 class NoOp(TorchDispatchMode):
@@ -44,7 +53,7 @@ class PlainLoop(nn.Module):
         self.head = nn.Linear(channels, 10)
 
     def forward(self, x: Tensor) -> Tensor:
-        first = second = torch.zeros(())
+        first = second = torch.zeros((), device=x.device)
         total: Tensor | float = 0.0
         for _ in range(self.timesteps):
             first = first + (self.encode(x) - first) / 2
@@ -57,38 +66,151 @@ class PlainLoop(nn.Module):
         return torch.as_tensor(total) / self.timesteps
 
 
-def spikformer_4_384(device: str) -> tuple[nn.Module, Tensor, int]:
-    model = snnprof.load_model("spikformer:4-384-cifar10").to(device)
-    _enliven(model)
-    return model, torch.rand(8, 3, 32, 32, device=device), 4
+# -- cases -----------------------------------------------------------------------------------------------------
 
 
-def plain_loop(device: str) -> tuple[nn.Module, Tensor, int]:
+def spikformer_4_384(device: str) -> Case:
+    return _lively("spikformer:4-384-cifar10", device), torch.rand(8, 3, 32, 32, device=device), 4
+
+
+def plain_loop(device: str) -> Case:
+    torch.manual_seed(0)
     return PlainLoop().to(device).eval(), torch.rand(8, 3, 32, 32, device=device), 4
 
 
-def spikformer_8_512(device: str) -> tuple[nn.Module, Tensor, int]:
-    model = snnprof.load_model("spikformer:8-512-imagenet").to(device)
-    _enliven(model)
-    return model, torch.rand(64 if device == "cuda" else 1, 3, 224, 224, device=device), 4
+def spikformer_8_512(device: str) -> Case:
+    batch = 64 if device == "cuda" else 1
+    return _lively("spikformer:8-512-imagenet", device), torch.rand(batch, 3, 224, 224, device=device), 4
 
 
-CASES: dict[str, Callable[[str], tuple[nn.Module, Tensor, int]]] = {
+CASES: dict[str, Callable[[str], Case]] = {
     "spikformer": spikformer_4_384,
     "plain-loop": plain_loop,
     "spikformer-imagenet": spikformer_8_512,
 }
+TITLES = {
+    "spikformer": "Spikformer-4-384, 32 × 32, T = 4, batch 8",
+    "plain-loop": "plain LIF loop, 32 channels, 32 × 32, T = 4, batch 8",
+    "spikformer-imagenet": "Spikformer-8-512, 224 × 224, T = 4, batch 64 (1 on a CPU)",
+}
 
 
-def _enliven(model: nn.Module) -> None:
+def _lively(name: str, device: str) -> nn.Module:
     """Untrained networks are nearly silent; small running variances make them spike at some ten percent."""
+    model = snnprof.load_model(name).to(device)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             assert module.running_var is not None
             module.running_var.fill_(0.02)
+    return model
 
 
-def timed(run: Callable[[], Any], device: str) -> float:
+# -- tools: each prepares what it does once, and returns what it does for every batch ----------------------------
+
+
+def no_op(model: nn.Module, x: Tensor, timesteps: int) -> Run:
+    def run() -> None:
+        with NoOp():
+            model(x)
+
+    return run
+
+
+def flop_counter_mode(model: nn.Module, x: Tensor, timesteps: int) -> Run:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    def run() -> None:
+        with FlopCounterMode(display=False):
+            model(x)
+
+    return run
+
+
+def fvcore(model: nn.Module, x: Tensor, timesteps: int) -> Run:
+    from fvcore.nn import FlopCountAnalysis
+
+    def run() -> None:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            analysis = FlopCountAnalysis(model, x).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+            analysis.tracer_warnings("none").total()
+
+    return run
+
+
+def spikingjelly(model: nn.Module, x: Tensor, timesteps: int) -> Run:
+    from spikingjelly.activation_based import op_counter
+
+    def run() -> None:
+        with op_counter.DispatchCounterMode([op_counter.SynOpCounter(), op_counter.MACCounter()]):
+            model(x)
+
+    return run
+
+
+def neurobench(model: nn.Module, x: Tensor, timesteps: int) -> Run:
+    from neurobench.metrics.manager.workload_manager import WorkloadMetricManager
+    from neurobench.metrics.workload import SynapticOperations
+    from neurobench.models import TorchModel
+
+    wrapped = TorchModel(copy.deepcopy(model))
+    manager = WorkloadMetricManager([SynapticOperations])
+    manager.register_hooks(wrapped)
+    manager.initialize_metrics()
+
+    def run() -> None:
+        predictions = wrapped(x)
+        manager.run_metrics(wrapped, predictions, (x, None), x.shape[0], x.shape[0])
+
+    return run
+
+
+def eager(model: nn.Module, x: Tensor, timesteps: int) -> Run:
+    return _snnprof(model, x, timesteps, lambda recorder: model)
+
+
+def compiled(model: nn.Module, x: Tensor, timesteps: int) -> Run:
+    return _snnprof(model, x, timesteps, lambda recorder: Compiling(model, recorder))
+
+
+def compiled_alone(model: nn.Module, x: Tensor, timesteps: int) -> Run:
+    fast = torch.compile(model, dynamic=False)
+    return lambda: fast(x)
+
+
+def _snnprof(model: nn.Module, x: Tensor, timesteps: int, caller: Callable[[Recorder], Callable[[Tensor], Any]]) -> Run:
+    recorder = Recorder(model, timesteps=timesteps)
+    call = caller(recorder)
+
+    def batch() -> None:
+        call(x)
+        recorder.end_batch()
+        recorder.end_block(len(x))
+
+    def run() -> float:
+        """The time a batch takes; to attach and detach comes once a run, not once a batch."""
+        with recorder:
+            batch()
+            return timed(batch, x.device.type)
+
+    return run
+
+
+TOOLS: dict[str, Callable[[nn.Module, Tensor, int], Run]] = {
+    "no-op dispatch mode": no_op,
+    "**snnprof**": eager,
+    "FlopCounterMode (dense)": flop_counter_mode,
+    "fvcore (dense)": fvcore,
+    "SpikingJelly SynOp + MAC": spikingjelly,
+    "NeuroBench SynapticOperations": neurobench,
+}
+COMPILED = {"torch.compile, plain": compiled_alone, "**snnprof --compile**": compiled}
+
+
+# -- measuring -------------------------------------------------------------------------------------------------
+
+
+def timed(run: Run, device: str) -> float:
     start = time.perf_counter()
     run()
     if device == "cuda":
@@ -96,65 +218,73 @@ def timed(run: Callable[[], Any], device: str) -> float:
     return time.perf_counter() - start
 
 
-def measure(case: str, device: str, pairs: int) -> dict[str, list[float]]:
-    """Ratios to the bare pass beside them."""
+def measure(case: str, device: str, rounds: int, tools: dict[str, Any]) -> dict[str, list[float]]:
+    """Ratios to the bare pass beside them; tools that are not installed or fail are left out, and said so."""
     model, x, timesteps = CASES[case](device)
-    recorder = Recorder(model, timesteps=timesteps)
-
-    def bare() -> None:
-        model(x)
-
-    def no_op() -> None:
-        with NoOp():
-            model(x)
-
-    def profiled() -> None:
-        with recorder:
-            model(x)
-            recorder.end_batch()
-            recorder.end_block(len(x))
-
-    ratios: dict[str, list[float]] = {"no-op mode": [], "snnprof": []}
+    runs: dict[str, Run] = {}
     with torch.no_grad():
-        for run in (bare, no_op, profiled, profiled):
-            run()
-        for _ in range(pairs):
-            gc.collect()
-            base = timed(bare, device)
-            ratios["no-op mode"].append(timed(no_op, device) / base)
-            base = timed(bare, device)
-            ratios["snnprof"].append(timed(profiled, device) / base)
+        for name, prepare in tools.items():
+            try:
+                runs[name] = prepare(model, x, timesteps)
+                runs[name]()
+            except Exception as error:
+                runs.pop(name, None)
+                print(f"{case}: {name} left out: {type(error).__name__}: {str(error)[:80]}")
+        ratios: dict[str, list[float]] = {name: [] for name in runs}
+        model(x)
+        for _ in range(rounds):
+            for name, run in runs.items():
+                gc.collect()
+                bare = timed(lambda: model(x), device)
+                own = run() if name.startswith("**") else timed(run, device)
+                ratios[name].append(own / bare)
     return ratios
 
 
-def table(results: dict[str, dict[str, list[float]]], device: str, pairs: int) -> str:
+def table(results: dict[str, dict[str, list[float]]], device: str, rounds: int) -> str:
     name = torch.cuda.get_device_name() if device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     lines = [
-        f"torch {torch.__version__}, {name}, {platform.system()} {platform.machine()}; {pairs} interleaved pairs",
+        f"torch {torch.__version__}, {name}, {platform.system()} {platform.machine()}; {rounds} rounds",
         "",
-        "| case | tool | median ratio to bare | lowest | highest |",
+        "| case | tool | median ÷ bare | lowest | highest |",
         "|---|---|---:|---:|---:|",
     ]
     for case, ratios in results.items():
         for tool, values in ratios.items():
             row = (statistics.median(values), min(values), max(values))
-            lines.append(f"| {case} | {tool} | {row[0]:.3f} | {row[1]:.3f} | {row[2]:.3f} |")
+            lines.append(f"| {TITLES[case]} | {tool} | {row[0]:.2f} | {row[1]:.2f} | {row[2]:.2f} |")
     return "\n".join(lines)
+
+
+PAGE = """# Overhead
+
+How much slower a forward pass is while it is counted: profiled ÷ bare, in interleaved pairs of one run. Made by
+
+    python benchmarks/overhead.py{arguments}
+
+snnprof is timed after its first batch (which also learns where tensors come from), attached, with one block a batch.
+fvcore and FlopCounterMode count dense operations only. Times on a shared machine vary; read the medians.
+
+{table}
+"""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--case", action="append", choices=CASES, help="default: spikformer and plain-loop")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--pairs", type=int, default=9)
-    parser.add_argument("--markdown", type=Path, help="write the table here as well")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--compile", action="store_true", help="also inside torch.compile; takes minutes to compile")
+    parser.add_argument("--markdown", type=Path, help="write the page here as well")
     arguments = parser.parse_args()
     cases = arguments.case or ["spikformer", "plain-loop"]
-    results = {case: measure(case, arguments.device, arguments.pairs) for case in cases}
-    text = table(results, arguments.device, arguments.pairs)
+    tools = {**TOOLS, **COMPILED} if arguments.compile else TOOLS
+    results = {case: measure(case, arguments.device, arguments.rounds, tools) for case in cases}
+    text = table(results, arguments.device, arguments.rounds)
     print(text)
     if arguments.markdown:
-        arguments.markdown.write_text(f"# Overhead\n\n{text}\n", encoding="utf-8")
+        flags = " --compile" if arguments.compile else ""
+        arguments.markdown.write_text(PAGE.format(arguments=flags, table=text), encoding="utf-8")
 
 
 if __name__ == "__main__":

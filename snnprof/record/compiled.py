@@ -20,7 +20,7 @@ from snnprof.errors import SnnprofError
 from snnprof.record import measure, neurons, rules
 from snnprof.record.counters import LineCounter, OpCounter, encodes
 from snnprof.record.elementwise import FREE, LINES, work
-from snnprof.record.tally import traced
+from snnprof.record.tally import nonzero_total, traced
 
 if TYPE_CHECKING:
     from snnprof.record.dispatch import Call
@@ -291,7 +291,7 @@ class Trace:
             return  # all its neurons are driven, which its output tells
         counter = self.recorder.neuron_counter(self._neurons[name])
         current = next(value for value in sources if isinstance(value, Tensor) and not isinstance(value, nn.Parameter))
-        self.rows.append(Row([measure.nonzero(current)], lambda tensors: counter.drive(tensors[0])))
+        self.rows.append(Row([nonzero_total(current)], lambda tensors: counter.drive(tensors[0])))
 
     def fire(self, name: str, output: Any) -> None:
         module = self._neurons[name]
@@ -321,7 +321,7 @@ def _uncounted_row(note: Callable[[], None]) -> Row:
 
 
 def _line_row(line: LineCounter, positions: tuple[int, ...] | None, elements: int, tensors: list[Tensor]) -> Row:
-    counts = None if positions is None else [measure.nonzero(tensors[p]) for p in positions]
+    counts = None if positions is None else [nonzero_total(tensors[p]) for p in positions]
 
     def add(values: list[Tensor]) -> None:
         line.count(elements, None if counts is None else values)

@@ -19,13 +19,13 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from snnprof.record import measure, provenance, rules
+from snnprof.record import provenance, rules
 from snnprof.record.counters import LineCounter, OpCounter
 from snnprof.record.elementwise import FREE, LINES, LOOKUPS, line_of, work
 from snnprof.record.measure import Plan, Role
 from snnprof.record.provenance import Facts, Folding, Store, TimeAxis, Zeros, storage_key
 from snnprof.record.rules import Contraction
-from snnprof.record.tally import Steps
+from snnprof.record.tally import Steps, nonzero_total
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -278,7 +278,7 @@ class Books:
             return
         tensors = _tensors(args)
         counter = self._line(line, tensors[0].device)
-        nonzero = None if positions is None else [measure.nonzero(tensors[p]) for p in positions]
+        nonzero = None if positions is None else [nonzero_total(tensors[p]) for p in positions]
         counter.count(work(name, line, tensors), nonzero)
 
     def _line_call(self, name: str, plan: LinePlan | None, args: Any) -> Call:

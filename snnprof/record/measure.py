@@ -206,11 +206,6 @@ def fired(spikes: Tensor, steps: Steps | None, batch: int | None, levels: int) -
     return Fired(by_step.long(), level_sum.long(), by_neuron.sum(0))
 
 
-def nonzero(values: Tensor) -> Tensor:
-    """Non-zero elements, as an int64 scalar on the device."""
-    return tally(values, Grid(), None, ()).nonzero.sum().long()
-
-
 def _first_neuron_axis(spikes: Tensor, steps: Steps | None, batch: int | None) -> int:
     """The axes before it are steps and batch: `[T, B, ...]`, `[T·B, ...]`, `[B, T, ...]` or `[B, ...]`."""
     if steps is None:

@@ -29,7 +29,7 @@ from snnprof.record.dispatch import Books, Watcher, in_backward, plain_kernels
 from snnprof.record.ledger import Ledger
 from snnprof.record.neurons import Watched
 from snnprof.record.provenance import Facts, Folding
-from snnprof.record.tally import SCRATCH, Steps
+from snnprof.record.tally import SCRATCH, Steps, nonzero_total
 
 
 class Recorder:
@@ -241,7 +241,7 @@ class Recorder:
         if not inputs:
             return
         if not neurons.recurrent(module):
-            counter.drive(measure.nonzero(inputs[0]))
+            counter.drive(nonzero_total(inputs[0]))
         if self.books.learning:
             facts = self.books.store.get(inputs[0])
             for op in facts.ops if facts else ():

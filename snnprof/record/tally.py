@@ -98,10 +98,10 @@ def tally(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...]
     elements = values.numel() // count
     if grid.binary and _may_ask(values) and _all_binary(values):
         nonzero = reduced(values, steps, keep, 1)
-        ones = nonzero.reshape(count, -1).sum(1)
-        total = ones.sum()
-        histogram = torch.stack([values.numel() - total, total])
-        return Tally(nonzero, nonzero, (ones != 0).long(), elements, None, None, histogram)
+        by_step = nonzero.reshape(count, -1).sum(1).tolist()
+        kind = torch.tensor([SPIKES if spikes else SILENT for spikes in by_step])
+        histogram = torch.tensor([values.numel() - sum(by_step), sum(by_step)], dtype=torch.float64)
+        return Tally(nonzero, nonzero, kind, elements, None, None, histogram)
     mask = torch.ne(values, 0, out=_scratch(values))
     nonzero = reduced(mask, steps, keep, 1)
     silent = nonzero.reshape(count, -1).sum(1) == 0
@@ -149,9 +149,9 @@ def _all_binary(values: Tensor) -> bool:
     It asks the device, so it is for the CPU, where that costs no waiting and saves most of the reading.
     """
     low, high = torch.aminmax(values)
-    if not (low >= 0 and high <= 1):
+    if not (low.item() >= 0 and high.item() <= 1):
         return False
-    return bool(torch.addcmul(values, values, values, value=-1, out=_scratch(values)).sum() == 0)
+    return torch.addcmul(values, values, values, value=-1, out=_scratch(values)).sum().item() == 0
 
 
 def _on_grid(level: Tensor, steps: Steps | None, kind: Tensor) -> Tensor:
@@ -195,6 +195,14 @@ def tolerance(dtype: torch.dtype, levels: int) -> float:
     return min(4 * torch.finfo(dtype).eps * max(levels, 1), 0.25)
 
 
+def nonzero_total(values: Tensor) -> Tensor:
+    """Non-zero elements, as an int64 scalar on the device."""
+    values = values.detach()
+    if not values.is_floating_point():
+        values = values.float()
+    return reduced(torch.ne(values, 0, out=_scratch(values)), None, (), 1).sum().long()
+
+
 def folded(values: Tensor, steps: Steps | None) -> Tensor:
     """`values` with its time steps as first axis and the folded dimension as (outer, inner); a view."""
     if steps is None:
@@ -218,6 +226,8 @@ def reduced(values: Tensor, steps: Steps | None, keep: tuple[int, ...], largest:
 
     Float32 sums whole numbers exactly below 2²⁴; larger sums go on in float64.
     """
+    if not keep and steps is None and values.numel() * max(largest, 1) < _EXACT:
+        return values.sum(dtype=torch.float32).double().unsqueeze(0)
     stepped = folded(values, steps)
     kept = {axis for dim in keep for axis in _axes(dim, steps)}
     drop = [d for d in range(1, stepped.dim()) if d not in kept]
@@ -271,6 +281,8 @@ def _scratch(values: Tensor) -> Tensor:
 
 def _is_dense(values: Tensor) -> bool:
     """Its elements fill a stretch of memory without gap or overlap, in whatever order."""
+    if values.is_contiguous():
+        return True
     expected = 1
     for stride, size in sorted((t, s) for s, t in zip(values.shape, values.stride(), strict=True) if s != 1):
         if stride != expected:
