@@ -15,20 +15,23 @@ if TYPE_CHECKING:
 
 @contextmanager
 def progress() -> Iterator[Progress]:
-    """A callback that shows each phase as a bar."""
+    """A callback that shows each phase as a bar, with its rate and the time that remains."""
     if not sys.stderr.isatty():
         yield ignore_progress
         return
     from rich.console import Console
     from rich.progress import Progress as Bars
-    from rich.progress import TaskID
+    from rich.progress import TaskID, TextColumn
 
-    with Bars(console=Console(stderr=True), transient=True) as bars:
+    columns = (*Bars.get_default_columns(), TextColumn("{task.fields[rate]}"))
+    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
         tasks: dict[str, TaskID] = {}
 
         def tell(phase: str, done: int, total: int | None) -> None:
             if phase not in tasks:
-                tasks[phase] = bars.add_task(phase, total=total)
-            bars.update(tasks[phase], completed=done, total=total)
+                tasks[phase] = bars.add_task(phase, total=total, rate="")
+            speed = bars.tasks[tasks[phase]].speed
+            rate = "" if speed is None else f"{speed:,.3g} samples/s"
+            bars.update(tasks[phase], completed=done, total=total, rate=rate)
 
         yield tell
