@@ -31,7 +31,7 @@ def progress() -> Iterator[Progress]:
             if phase not in tasks:
                 tasks[phase] = bars.add_task(phase, total=total, rate="")
             speed = bars.tasks[tasks[phase]].speed
-            rate = "" if speed is None else f"{speed:,.3g} samples/s"
+            rate = "" if speed is None else f"{speed:,.1f} samples/s"
             bars.update(tasks[phase], completed=done, total=total, rate=rate)
 
         yield tell
