@@ -38,7 +38,7 @@ def _side_by_side(comparison: Comparison) -> Table:
     ids = comparison.hardware
     columns = (
         Column("name", "Model"),
-        Column("accuracy", "Accuracy", "percent", interval="accuracy_spread", drop=2),
+        Column("accuracy", "Accuracy", "percent", interval="accuracy_spread", drop=1),
         Column("parameters", "Parameters", "count", drop=5, unit="M"),
         Column("timesteps", "T", "integer", drop=4),
         Column("dense_macs", "Dense MACs", "count", drop=6),
@@ -53,7 +53,7 @@ def _side_by_side(comparison: Comparison) -> Table:
 
 def _energy_column(id: str, position: int) -> Column:
     heading = "As published" if id == PRINTED else id
-    return Column(_energy_key(id), heading, "energy", interval=f"{_energy_key(id)}_spread", drop=min(position, 1))
+    return Column(_energy_key(id), heading, "energy", interval=f"{_energy_key(id)}_spread", drop=2 if position else 0)
 
 
 def _energy_key(id: str) -> str:
@@ -113,7 +113,9 @@ def _notes(comparison: Comparison) -> tuple[Notes, ...]:
     own = notes.topics(remarks, hardware, [side.name for side in runs])
     rest = {"What differs": comparison.differing, "Published rows": tuple(_published_sources(sides))}
     differing, published = (Notes(topic, texts) for topic, texts in rest.items())
-    return tuple(part for part in (differing, *own, published) if part.texts)
+    first = [part for part in own if part.topic == notes.FIRST]
+    others = [part for part in own if part.topic != notes.FIRST]
+    return tuple(part for part in (*first, differing, *others, published) if part.texts)
 
 
 def _published_sources(sides: Sequence[Side]) -> Iterable[str]:

@@ -1,0 +1,155 @@
+"""Makes docs/gallery.md and docs/gallery/ from the bundled models: `python docs/make_gallery.py`.
+
+Every table and figure stands under the command that makes it. The compiled LaTeX page is redrawn where pdflatex and
+pdftoppm are installed, and kept as it is elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+DOCS = Path(__file__).resolve().parent
+PICTURES = DOCS / "gallery"
+MODELS = ("spikformer", "ssa_bin", "saformer")
+RUNS = "spikformer.json ssa_bin.json saformer.json"
+PAPER_ROWS = "paper:ssa_bin-ssa-cifar10 paper:ssa_bin-baseline-cifar10 paper:ssa_bin-bin-cifar10"
+PAGE = r"\documentclass{article}\usepackage{booktabs,graphicx,siunitx}\pagestyle{empty}\begin{document}"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One command and what it makes.
+
+    Attributes:
+        text: what to look at.
+        form: how its output is shown: `terminal`, `markdown`, `latex`, or empty for a picture.
+    """
+
+    title: str
+    text: str
+    command: str
+    form: str = ""
+
+
+ITEMS = (
+    Item(
+        "A run in the terminal", "A role is what a layer does; without `--by` there is a row for each operation.",
+        "snnprof report ssa_bin.json --by role", "terminal",
+    ),
+    Item(
+        "Three models side by side", "Each ratio is split into operations and prices; the intervals are paired, since "
+        "all three ran on the same samples. A published row stands beside them, marked as one.",
+        f"snnprof compare {RUNS} paper:ssa_bin-bin-cifar10 --format markdown", "markdown",
+    ),
+    Item(
+        "Where they differ", "The same comparison by role, for one machine.",
+        f"snnprof compare {RUNS} --hardware cmos45-fp32 --by role --format markdown", "markdown",
+    ),
+    Item(
+        "The main table of a paper", "Runs, their ANN twins and published rows, with numbers aligned by siunitx.",
+        f"snnprof compare {RUNS} paper:ssa_bin-bin-cifar10 --layout-of main --format latex --siunitx --output main.tex",
+        "latex",
+    ),
+    Item(
+        "The ablation table of a paper", "Methods by data set, with the firing rates of the attention matrix (fr_attn) "
+        "and of the neurons after it (fr_out). SAFormer has no such matrix.",
+        f"snnprof compare {RUNS} {PAPER_ROWS} --layout-of ablation --format markdown", "markdown",
+    ),
+    Item("Energy by role", "One panel per price list; what has no price is not in it.",
+         "snnprof plot ssa_bin.json --kind energy --by role --output energy.png"),
+    Item("Firing rates", "Every neuron layer, block by block.",
+         "snnprof plot spikformer.json --kind rates --output rates.png"),
+    Item("Firing rates by time step", "The first step is nearly silent: membranes start empty.",
+         "snnprof plot spikformer.json --kind timesteps --output timesteps.png"),
+    Item("Attention values", "How often each value of the attention matrix occurs.",
+         "snnprof plot spikformer.json --kind attention --output attention.png"),
+    Item("Attention over the images: Spikformer", "How much attention each token gets: the matrix averaged over heads, "
+         "time steps and queries. Written by `profile --maps 4`.",
+         "snnprof plot spikformer.json --kind attention --maps --output maps-spikformer.png"),
+    Item("Attention over the images: SSA_Bin", "The same for binary attention weights.",
+         "snnprof plot ssa_bin.json --kind attention --maps --output maps-ssa_bin.png"),
+    Item("Attention over the images: SAFormer", "It has no attention matrix: drawn are the spikes of Q that pass the "
+         "channel mask at each token, averaged over channels and time steps.",
+         "snnprof plot saformer.json --kind attention --maps --output maps-saformer.png"),
+    Item("Accuracy against energy", "With 95 % intervals, on one machine.",
+         f"snnprof plot {RUNS} --hardware cmos45-fp32 --kind tradeoff --output tradeoff.png"),
+    Item("Published rows", "At their papers' own prices, hollow.",
+         f"snnprof plot {PAPER_ROWS} --kind tradeoff --output published.png"),
+    Item("What a paper must say", "Methods paragraph, footnote and BibTeX, from the run's own facts.",
+         "snnprof cite spikformer.json", "latex"),
+)  # fmt: skip
+
+
+def main() -> None:
+    PICTURES.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        for model in MODELS:
+            run(f"snnprof profile --model {model} --maps 4 --output {model}.json", work)
+        text = "\n".join(page(work))
+    (DOCS / "gallery.md").write_text(text, encoding="utf-8")
+
+
+def page(work: Path) -> Iterator[str]:
+    """The lines of gallery.md."""
+    yield "# Gallery\n"
+    yield "Made by `python docs/make_gallery.py` from the bundled models; each table and picture is under its command."
+    yield "The run files come from\n"
+    commands = (f"snnprof profile --model {model} --maps 4 --output {model}.json" for model in MODELS)
+    yield fenced("\n".join(commands), "sh")
+    yield "A page for a co-author, with figures inside, is `snnprof report ssa_bin.json --output ssa_bin.html`."
+    for item in ITEMS:
+        yield f"\n## {item.title}\n\n{item.text}\n\n{fenced(item.command, 'sh')}"
+        yield shown(item, run(item.command, work), work)
+
+
+def run(command: str, work: Path) -> str:
+    """What a command prints; it runs in the folder of the run files."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "SOURCE_DATE_EPOCH": "0"}
+    arguments = [sys.executable, "-m", "snnprof", *shlex.split(command)[1:]]
+    done = subprocess.run(arguments, cwd=work, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+    return done.stdout
+
+
+def shown(item: Item, printed: str, work: Path) -> str:
+    if item.form == "markdown":
+        return printed
+    if item.form == "terminal":
+        return fenced(printed, "text")
+    made = work / item.command.rpartition(" ")[2]
+    if item.form == "latex" and made.suffix != ".tex":
+        return fenced(printed, "latex")
+    if item.form == "latex":
+        compiled(made)
+        return f"{fenced(made.read_text(encoding='utf-8'), 'latex')}\n![The table, compiled](gallery/main.png)\n"
+    shutil.copyfile(made, PICTURES / made.name)
+    return f"![{item.title}](gallery/{made.name})\n"
+
+
+def fenced(text: str, language: str) -> str:
+    return f"```{language}\n{text.rstrip()}\n```\n"
+
+
+def compiled(table: Path) -> None:
+    """Draws a table as pdflatex sets it."""
+    if not shutil.which("pdflatex") or not shutil.which("pdftoppm"):
+        return
+    folder = table.parent
+    (folder / "page.tex").write_text(f"{PAGE}\n\\input{{{table.name}}}\n\\end{{document}}\n", encoding="utf-8")
+    quietly = {"cwd": folder, "check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    subprocess.run(["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "page.tex"], **quietly)  # type: ignore[call-overload]
+    crop = ["-x", "240", "-y", "220", "-W", "840", "-H", "420"]
+    picture = str(PICTURES / "main")
+    subprocess.run(["pdftoppm", "-r", "150", "-png", "-singlefile", *crop, "page.pdf", picture], **quietly)  # type: ignore[call-overload]
+
+
+if __name__ == "__main__":
+    main()

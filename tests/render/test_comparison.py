@@ -1,0 +1,74 @@
+"""Comparisons as documents: the same figures in every format and layout."""
+
+from __future__ import annotations
+
+import csv as csv_module
+import io
+import json
+from collections.abc import Callable
+from types import ModuleType
+
+import pytest
+
+from snnprof.activity import Activity
+from snnprof.compare import Comparison, Entry, compared
+from snnprof.pricing import price
+from snnprof.render import csv, html, latex, markdown, terminal
+from snnprof.render import json as json_format
+from snnprof.render.comparison import comparison_document, paper_document
+from snnprof.render.notes import FIRST
+from snnprof.workload import catalogue
+
+
+@pytest.fixture
+def comparison(activity_maker: Callable[..., Activity]) -> Comparison:
+    """Two runs and a published row."""
+    runs = {name: activity_maker("spikformer", firing=firing) for name, firing in (("one", 4), ("two", 2))}
+    entries = [Entry(name, ((price(run, "cmos45-fp32"), price(run, "rolls-77fj")),)) for name, run in runs.items()]
+    row = catalogue.published_row("ssa_bin-bin-cifar10")
+    return compared([*entries, Entry("SSA_Bin (published)", published=row)])
+
+
+def escape_of(module: ModuleType) -> Callable[[str], str]:
+    if module is html:
+        return lambda text: text.replace("&", "&amp;")
+    return getattr(module, "escaped", str)
+
+
+@pytest.mark.parametrize("module", [terminal, markdown, latex, html], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("layout", ["plain", "main", "ablation"])
+def test_people_read_the_same_cells(layout: str, module: ModuleType, comparison: Comparison) -> None:
+    document = comparison_document(comparison, "role") if layout == "plain" else paper_document(comparison, layout)  # type: ignore[arg-type]
+    text = module.render(document).replace("<wbr>", "")
+    cells = {cell for table in document.tables for row in table.texts() for cell in row} - {""}
+    assert len(cells) > 10
+    assert all(escape_of(module)(cell) in text for cell in cells)
+
+
+def test_machines_read_the_figures_themselves(comparison: Comparison) -> None:
+    document = comparison_document(comparison)
+    rows = list(csv_module.DictReader(io.StringIO(csv.render(document))))
+    records = json.loads(json_format.render(document))["sides"]
+    for side, row, record in zip(comparison.sides, rows, records, strict=True):
+        assert record["sops"] == side.sops.value == float(row["sops"])
+        assert record["accuracy"] == side.accuracy.value
+        energy = side.energies.get("cmos45-fp32")
+        assert record["energy_pj_cmos45_fp32"] == (energy.value if energy else None)
+
+
+def test_an_ablation_has_a_group_of_columns_for_each_data_set(comparison: Comparison) -> None:
+    (table,) = paper_document(comparison, "ablation").tables
+    assert table.groups() == [("", 1), ("digits", 4), ("CIFAR-10", 5)], "no run says what its attention feeds"
+    assert [column.header for column in table.columns[1:6]] == ["Acc", "fr_attn", "fr_out", "SOPs", "Energy"]
+    published = table.rows[-1].values
+    assert (published["cifar_10_fr_attn"], published["cifar_10_fr_out"]) == (0.08, 0.08)
+
+
+def test_what_must_be_read_first_comes_first(activity: Activity) -> None:
+    model = activity.run.model.model_copy(update={"note": "A reconstruction."})
+    other = activity.model_copy(update={"run": activity.run.model_copy(update={"model": model, "timesteps": 9})})
+    entries = [Entry(name, ((price(run),),)) for name, run in (("a", activity), ("b", other))]
+    notes = comparison_document(compared(entries)).notes
+    assert [part.topic for part in notes[:2]] == [FIRST, "What differs"]
+    assert notes[0].texts == ("b: A reconstruction.",)
+    assert "time steps T differ: 2 (a); 9 (b)" in notes[1].texts
