@@ -58,7 +58,7 @@ def remarks(reports: Sequence[EnergyReport], model: str = "") -> list[Remark]:
     activity = reports[0].activity
     run = activity.run
     said = [Remark(FIRST, text) for text in _first(reports[0])]
-    said += [Remark(DATA, run.data.note)] if run.data.note else []
+    said += [Remark(DATA, run.data.note)] if run.data.note and run.data.kind != RANDOM_DATA else []
     said += [_remark(finding) for finding in activity.findings if finding.code not in _SAID_ELSEWHERE]
     said += [_remark(finding, each.hardware.id) for each in reports for finding in each.findings]
     said += [_remark(finding) for finding in spread(reports)]
