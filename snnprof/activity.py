@@ -7,11 +7,12 @@ activities of the same network merge by adding. The schema is the file format: `
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import os
 import tempfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -465,14 +466,23 @@ class Activity(_Record):
         for part in ("ops", "neurons", "elementwise"):
             if any(len(getattr(block, part)) != len(getattr(self, part)) for block in self.blocks):
                 raise SnnprofError(f"{name}: a block does not list the run's {part}; the file is damaged")
-        for position, op in enumerate(self.ops):
-            columns = [block.ops[position] for block in self.blocks]
-            if any(len(column) != 2 + len(KINDS) * len(PART_COUNTS) for column in columns):
-                raise SnnprofError(f"{name}: a block of {op.layer!r} has the wrong length; the file is damaged")
-            if [sum(values) for values in zip(*columns, strict=True)] != op_counts(op):
-                raise SnnprofError(
-                    f"{name}: the blocks of {op.layer!r} do not add up to its totals; the file is damaged"
-                )
+        for part, totals in self._totals().items():
+            for position, (label, counts) in enumerate(totals):
+                columns = [getattr(block, part)[position] for block in self.blocks]
+                if any(len(column) != len(counts) for column in columns):
+                    raise SnnprofError(f"{name}: a block of {label!r} has the wrong length; the file is damaged")
+                if [_sum(values) for values in zip(*columns, strict=True)] != counts:
+                    raise SnnprofError(
+                        f"{name}: the blocks of {label!r} do not add up to its totals; the file is damaged"
+                    )
+
+    def _totals(self) -> dict[str, list[tuple[str, list[int | None]]]]:
+        """What the blocks add up to: for each of their parts, names and integers in the order of a block."""
+        return {
+            "ops": [(op.layer, [*op_counts(op)]) for op in self.ops],
+            "neurons": [(n.layer, [*(getattr(n, c) for c in NEURON_COUNTS), *n.spikes_per_step]) for n in self.neurons],
+            "elementwise": [(f"{line.layer} {line.op}", [line.elements, line.nonzero]) for line in self.elementwise],
+        }
 
 
 def op_counts(op: OpRecord) -> list[int]:
@@ -504,11 +514,21 @@ def pack_bits(bits: Sequence[bool] | Any) -> str:
 
 
 def unpack_bits(text: str, size: int) -> Any:
-    """The `size` booleans behind `pack_bits`, as a numpy array."""
+    """The `size` booleans behind `pack_bits`, as a numpy array.
+
+    Raises:
+        SnnprofError: the text holds something else.
+    """
     import numpy as np
 
-    packed = np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype=np.uint8)
-    return np.unpackbits(packed, count=size).astype(bool)
+    width = -(-size // 8)
+    try:
+        packed = zlib.decompressobj().decompress(base64.b64decode(text), width + 1)
+    except (ValueError, OverflowError, zlib.error) as error:
+        raise SnnprofError("the run file is damaged: a neuron layer's bitmap cannot be read") from error
+    if len(packed) != width:
+        raise SnnprofError(f"the run file is damaged: a neuron layer's bitmap is not that of {size} neurons")
+    return np.unpackbits(np.frombuffer(packed, dtype=np.uint8), count=size).astype(bool)
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -543,6 +563,10 @@ def _check_schema(raw: Any, name: str) -> None:
         f"{name} is not a run file: it has no schema {SCHEMA!r}",
         hint="make one with 'snnprof profile --output RUN.json'",
     )
+
+
+def _sum(values: Iterable[int | None]) -> int | None:
+    return functools.reduce(_add, values)
 
 
 def _add(a: int | None, b: int | None) -> int | None:

@@ -45,7 +45,7 @@ def read_yaml(path: Path) -> Document:
 
     Raises:
         YamlProblem: the file is missing, too big, no UTF-8, no YAML, no mapping, nested too deep, repeats a key, or
-            uses anchors (with which a small file can describe an endless one).
+            uses tags or anchors (with which a small file can describe an endless one).
     """
     text = _text(path)
     try:
@@ -84,6 +84,8 @@ def _refuse_traps(text: str) -> None:
         line = event.start_mark.line + 1 if event.start_mark else None
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise YamlProblem("anchors and aliases (& and *) are not allowed", line)
+        if getattr(event, "tag", None):
+            raise YamlProblem("tags (!) are not allowed", line)
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
             raise YamlProblem(f"is nested deeper than {MAX_DEPTH} levels", line)

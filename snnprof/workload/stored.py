@@ -96,4 +96,6 @@ def _tensor(path: Path, name: str, value: Any) -> Tensor:
 
 
 def _first_line(error: Exception) -> str:
+    if "allow_pickle" in str(error):  # numpy's advice to load it unsafely is not ours
+        return "it holds Python objects, or no arrays at all"
     return str(error).strip().partition("\n")[0] or type(error).__name__
