@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from snnprof.record import provenance, rules
 from snnprof.record.counters import LineCounter, OpCounter
@@ -498,8 +497,15 @@ def _has_zeros(weight: Tensor) -> bool:
     return bool((weight.detach() == 0).any())
 
 
-def _tensors(values: Any) -> list[Tensor]:
-    return [leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor)]
+def _tensors(values: Sequence[Any]) -> list[Tensor]:
+    """The tensors among an operator's arguments or results; operators nest them in lists, and no deeper."""
+    found: list[Tensor] = []
+    for value in values:
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif isinstance(value, list | tuple):
+            found += [inner for inner in value if isinstance(inner, Tensor)]
+    return found
 
 
 def _callers() -> tuple[Any, ...]:

@@ -200,10 +200,10 @@ def fired(spikes: Tensor, steps: Steps | None, batch: int | None, levels: int) -
     """Counts what a neuron layer put out. Without `steps`, one call is one step and the first axis is the batch."""
     mask = spikes if levels == 1 else (spikes != 0).float()
     inner = tuple(range(_first_neuron_axis(spikes, steps, batch), spikes.dim()))
-    by_neuron = reduced(mask.detach(), steps, inner, 1)
-    by_step = _by_step(by_neuron, steps.size if steps else 1)
+    by_neuron = reduced(mask.detach(), None, inner, 1)
+    by_step = reduced(mask.detach(), steps, (), 1)
     level_sum = by_step.sum() if levels == 1 else reduced(spikes.detach().abs(), None, (), levels).sum()
-    return Fired(by_step.long(), level_sum.long(), by_neuron.sum(0))
+    return Fired(by_step.long(), level_sum.long(), by_neuron.squeeze(0))
 
 
 def _first_neuron_axis(spikes: Tensor, steps: Steps | None, batch: int | None) -> int:

@@ -145,23 +145,27 @@ class Recorder:
         def enter(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             if not self._watches():
                 return
-            inputs = _tensors((args, kwargs))
-            with self._unseen():
-                if not self.books.path:
-                    self._begin_pass(inputs)
-                neuron = module in self.watched
-                self.books.path.append(name)
-                self._entered.append(neuron)
-                if neuron:
-                    self.books.neurons.append(name)
-                    self._drive(module, name, inputs)
-                elif self.books.learning and not self.books.neurons and neurons.could_be_neuron(module):
-                    self._candidates[module] = self._facts_of(inputs[:1]), neurons.snapshot(module)
+            neuron = module in self.watched
+            if neuron or self.books.learning or not self.books.path:
+                with self._unseen():
+                    self._look_at(module, name, _tensors((args, kwargs)), neuron)
+            self.books.path.append(name)
+            self._entered.append(neuron)
             # These guards must end in the reverse order of their beginning, so this one begins outside the other.
             if neuron and not self.books.learning and not self.books.contracts_within(name):
                 self._undispatched[module] = torch._C._DisableTorchDispatch()
 
         return enter
+
+    def _look_at(self, module: nn.Module, name: str, inputs: list[Tensor], neuron: bool) -> None:
+        """What goes into the outermost module, a neuron layer, or on the first batch into what may turn out one."""
+        if not self.books.path:
+            self._begin_pass(inputs)
+        if neuron:
+            self.books.neurons.append(name)
+            self._drive(module, name, inputs)
+        elif self.books.learning and not self.books.neurons and neurons.could_be_neuron(module):
+            self._candidates[module] = self._facts_of(inputs[:1]), neurons.snapshot(module)
 
     def _leaving(self, name: str) -> Any:
         def leave(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
@@ -174,6 +178,8 @@ class Recorder:
                 self.books.path.pop()
             self._ran.add(name)
             if output is None:  # an exception passed through
+                return
+            if module not in self._candidates and module not in self.watched:
                 return
             with self._unseen():
                 if module in self._candidates:

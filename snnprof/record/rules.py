@@ -53,7 +53,7 @@ class Convolution:
     def out_channels(self) -> int:
         return self.weight.shape[1] * self.groups if self.transposed else self.weight.shape[0]
 
-    @property
+    @functools.cached_property
     def out_space(self) -> tuple[int, ...]:
         """Output positions: (i + Σp − d(k−1) − 1) / s + 1, or (i−1)s − Σp + d(k−1) + op + 1 where transposed."""
         padding = (sum(sides) for sides in self.padding)
@@ -62,13 +62,13 @@ class Convolution:
             return tuple((i - 1) * s - p + d * (k - 1) + op + 1 for i, k, s, p, d, op in geometry)
         return tuple((i + p - d * (k - 1) - 1) // s + 1 for i, k, s, p, d, _ in geometry)
 
-    @property
+    @functools.cached_property
     def macs(self) -> int:
         """Dense MACs: positions × Cout × C/g × taps; a transposed convolution's positions are its inputs."""
         positions = math.prod(self.space if self.transposed else self.out_space)
         return self.x.shape[0] * positions * self.x.shape[1] * self.out_channels // self.groups * math.prod(self.kernel)
 
-    @property
+    @functools.cached_property
     def outputs(self) -> int:
         return self.x.shape[0] * self.out_channels * math.prod(self.out_space)
 
@@ -97,15 +97,16 @@ class Product:
     def operands(self) -> tuple[Tensor, Tensor]:
         return self.left, self.right
 
-    @property
+    @functools.cached_property
     def stack(self) -> tuple[int, ...]:
-        return tuple(torch.broadcast_shapes(self.left.shape[:-2], self.right.shape[:-2]))  # type: ignore[no-untyped-call]
+        left, right = self.left.shape[:-2], self.right.shape[:-2]
+        return tuple(left if left == right else torch.broadcast_shapes(left, right))  # type: ignore[no-untyped-call]
 
-    @property
+    @functools.cached_property
     def outputs(self) -> int:
         return (1 if self.summed else math.prod(self.stack)) * self.left.shape[-2] * self.right.shape[-1]
 
-    @property
+    @functools.cached_property
     def macs(self) -> int:
         """Dense MACs: b · N · K · M."""
         return math.prod(self.stack) * self.left.shape[-2] * self.left.shape[-1] * self.right.shape[-1]
