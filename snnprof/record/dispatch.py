@@ -126,7 +126,8 @@ class Books:
         self.uncounted: dict[tuple[str, str], int] = {}
         self.disguised: set[str] = set()
         self.late: set[str] = set()
-        self.used_parameters: set[str] = set()
+        self.read_parameters: set[str] = set()  # by any operator, be it a view
+        self.used_parameters: set[str] = set()  # by a counted one
         self._plans: dict[SiteKey, tuple[OpCounter, Plan] | None] = {}
         self._line_plans: dict[SiteKey, LinePlan | None] = {}
         self._padding: dict[SiteKey, tuple[tuple[int, ...], tuple[tuple[int, int], ...]] | None] = {}
@@ -200,6 +201,7 @@ class Books:
         first, second = (self._operand_facts(operand) for operand in form.operands)
         if not (first.data or second.data):
             return earlier
+        self.used_parameters |= first.params | second.params
         roles: tuple[Role, Role] = ("data" if first.data else "weight", "data" if second.data else "weight")
         facts = (first, second)
         steps = self._steps(form, roles)
@@ -323,7 +325,9 @@ class Books:
     # -- provenance ----------------------------------------------------------------------------------------
 
     def facts_of(self, args: Any, kwargs: Any) -> list[Facts]:
-        return [self.store.of(tensor) for tensor in _tensors(args) + _tensors(tuple(kwargs.values()))]
+        facts = [self.store.of(tensor) for tensor in _tensors(args) + _tensors(tuple(kwargs.values()))]
+        self.read_parameters |= frozenset[str]().union(*(f.params for f in facts))
+        return facts
 
     def pass_on(
         self,

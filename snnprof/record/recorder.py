@@ -414,18 +414,18 @@ class Recorder:
         return [*self._notes, *findings.of_books(self.books), *findings.of_activity(activity, self._idle())]
 
     def _idle(self) -> list[str]:
-        """Modules that ran, and whose weight matrices reached no counted operator."""
+        """Modules that ran, and whose weight matrices reached no counted operator.
+
+        A matrix of a module with others inside may be a dead parameter, which no operator read at all.
+        """
         return [
             name
             for module, name in self._names.items()
             if name in self._ran
             and not self._inside_neuron(name)
-            and (
-                matrices := {
-                    f"{name}.{key}".lstrip(".") for key, p in module.named_parameters(recurse=False) if p.dim() > 1
-                }
-            )
+            and (matrices := _matrices(module, name))
             and not matrices & self.books.used_parameters
+            and (matrices & self.books.read_parameters or not any(True for _ in module.children()))
         ]
 
 
