@@ -7,6 +7,7 @@ at zero. The schema is docs/hardware.md; `snnprof/hardware.schema.json` is the s
 from __future__ import annotations
 
 import math
+import sys
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -68,7 +69,7 @@ def _energy(value: Any) -> Any:
 def _number(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ValueError(f"must be a number, not {value!r}")
-    if not math.isfinite(value):
+    if not abs(value) <= sys.float_info.max:  # true of NaN, infinity, and integers that no float can hold
         raise ValueError("must be finite")
     if value < 0:
         raise ValueError("must not be negative")

@@ -199,7 +199,7 @@ def _pickled(path: Path) -> Any:
                 f"checkpoint {path} holds pickled code besides weights, which is not run", hint=RESAVE
             ) from error
         raise _damaged(path) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
+    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError, OSError) as error:
         raise _damaged(path) from error
 
 
@@ -221,7 +221,16 @@ def _unwrapped(content: Any, path: Path) -> tuple[dict[str, Tensor], dict[str, A
         raise SnnprofError(f"checkpoint {path} holds {_named(content)}, not a state dict", hint=RESAVE)
     if not tensors:
         raise SnnprofError(f"checkpoint {path} holds no weights", hint=RESAVE)
+    if odd := [name for name, tensor in tensors.items() if not _plain(tensor)]:
+        raise SnnprofError(
+            f"checkpoint {path} holds sparse, quantised, complex or empty weights: {_first(odd)}", hint=RESAVE
+        )
     return tensors, facts
+
+
+def _plain(tensor: Tensor) -> bool:
+    """Whether its numbers can be copied into a parameter; a tensor on `meta` has none."""
+    return tensor.layout is torch.strided and not (tensor.is_meta or tensor.is_quantized or tensor.is_complex())
 
 
 def _named(content: Any) -> str:
