@@ -7,9 +7,9 @@ at zero. The schema is docs/hardware.md; `snnprof/hardware.schema.json` is the s
 from __future__ import annotations
 
 import math
-import sys
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
