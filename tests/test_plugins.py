@@ -1,15 +1,20 @@
-"""A package of someone else's that adds a model and a hardware profile, found as an installed one is."""
+"""A package of someone else's, built and installed, that adds a model, a hardware profile and a neuron class."""
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 import snnprof
 from snnprof import hardware
+from snnprof.errors import SnnprofError
+from snnprof.record import neurons
 from snnprof.workload import catalogue, models
 
 MODEL = """
@@ -22,10 +27,63 @@ presets:
   small: {settings: {classes: 3}, input_shape: [4], data: random}
 """
 CODE = """
+import torch
 from torch import nn
+
+
+class Fire(nn.Module):
+    '''Adds up what comes in; fires and starts over above 1. Its state has no name that snnprof knows.'''
+
+    def __init__(self):
+        super().__init__()
+        self.sum = 0.0
+
+    def start_over(self):
+        self.sum = 0.0
+
+    def forward(self, x):
+        self.sum = self.sum + x
+        spikes = (self.sum > 1).float()
+        self.sum = self.sum * (1 - spikes)
+        return spikes, self.sum
+
+
+class Net(nn.Sequential):
+    def forward(self, x):
+        spikes, _ = self[1](self[0](x))
+        return self[2](spikes)
+
 
 def build(classes):
     return nn.Sequential(nn.Linear(4, classes, bias=False))
+
+
+def spiking():
+    first, last = nn.Linear(4, 4, bias=False), nn.Linear(4, 2, bias=False)
+    nn.init.eye_(first.weight)
+    return Net(first, Fire(), last)
+"""
+ROWS = """
+from snnprof.record.neurons import NeuronClass, first_tensor
+
+FIRE = NeuronClass("tinysnn", frozenset({"Fire"}), first_tensor, lambda module: False, reset="start_over")
+"""
+PROJECT = """
+[build-system]
+requires = ["setuptools>=77"]
+build-backend = "setuptools.build_meta"
+[project]
+name = "tinysnn"
+version = "1.0"
+[project.entry-points."snnprof.models"]
+tinynet = "tinysnn.tinynet"
+[project.entry-points."snnprof.hardware_profiles"]
+tinychip = "tinysnn:CHIP"
+[project.entry-points."snnprof.neurons"]
+tinysnn = "tinysnn.rows:FIRE"
+[tool.setuptools]
+packages = ["tinysnn"]
+package-data = {tinysnn = ["*.yaml"]}
 """
 CHIP = """
 schema: snnprof.hardware/1
@@ -41,35 +99,60 @@ includes: [arithmetic]
 excludes: [host]
 sources: [{id: own, citation: our own estimate, access: read}]
 """
-ENTRY_POINTS = """
-[snnprof.models]
-tinynet = tinysnn.tinynet
-[snnprof.hardware_profiles]
-tinychip = tinysnn:CHIP
-"""
+FILES = {
+    "pyproject.toml": PROJECT, "tinysnn/__init__.py": "CHIP = __file__.replace('__init__.py', 'tinychip.yaml')",
+    "tinysnn/tinynet.py": CODE, "tinysnn/rows.py": ROWS, "tinysnn/tinynet.yaml": MODEL, "tinysnn/tinychip.yaml": CHIP,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where pip put the package."""
+    source, target = tmp_path_factory.mktemp("tinysnn"), tmp_path_factory.mktemp("site")
+    for name, text in FILES.items():
+        (source / name).parent.mkdir(exist_ok=True)
+        (source / name).write_text(text, encoding="utf-8")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip, "--target", str(target), str(source)], check=True, capture_output=True)
+    return target
 
 
 @pytest.fixture
-def installed(tmp_path, monkeypatch) -> Path:
-    files = {
-        "tinysnn/__init__.py": "CHIP = __file__.replace('__init__.py', 'tinychip.yaml')",
-        "tinysnn/tinynet.py": CODE, "tinysnn/tinynet.yaml": MODEL, "tinysnn/tinychip.yaml": CHIP,
-        "tinysnn-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: tinysnn\nVersion: 1.0\n",
-        "tinysnn-1.0.dist-info/entry_points.txt": ENTRY_POINTS,
-    }  # fmt: skip
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text, encoding="utf-8")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    catalogue._plugins.cache_clear()
-    yield tmp_path
-    catalogue._plugins.cache_clear()
-    catalogue.entry.cache_clear()
-    for name in ("tinysnn", "tinysnn.tinynet"):
-        sys.modules.pop(name, None)
+def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.syspath_prepend(str(site))
+    caches = (catalogue._plugins, catalogue.entry, neurons._added)
+    for cache in caches:
+        cache.cache_clear()
+    yield site
+    for cache in caches:
+        cache.cache_clear()
+    for name in [name for name in sys.modules if name.partition(".")[0] == "tinysnn"]:
+        del sys.modules[name]
 
 
-def test_its_model_and_profile_are_known_by_name(installed):
+def test_its_neurons_are_known_and_reset(installed: Path) -> None:
+    """0.75 a step fires at every other step; a batch that started with the first one's rest would fire earlier.
+
+    2 samples × 4 inputs × 2 steps in batches of 1: step 1 is silent, step 2 fires 4 neurons.
+    """
+    module = importlib.import_module("tinysnn.tinynet")
+    batches = [torch.full((1, 4), 0.75) for _ in range(2)]
+    activity = snnprof.profile(module.spiking(), batches, layout="step", timesteps=2)
+    (layer,) = activity.neurons
+    assert (layer.type, layer.found_by, layer.spikes, layer.spikes_per_step) == ("Fire", "class", 8, [0, 8])
+
+
+def test_a_plug_in_that_fails_is_one_sentence(installed: Path) -> None:
+    (installed / "tinysnn" / "rows.py").rename(installed / "tinysnn" / "gone.py")
+    try:
+        module = importlib.import_module("tinysnn.tinynet")
+        with pytest.raises(SnnprofError, match=r"its plug-in tinysnn\.rows:FIRE failed: No module named"):
+            neurons.known_class(module.Fire())
+    finally:
+        (installed / "tinysnn" / "gone.py").rename(installed / "tinysnn" / "rows.py")
+
+
+def test_its_model_and_profile_are_known_by_name(installed: Path) -> None:
     assert "tinynet" in catalogue.names()
     assert "tinychip" in hardware.names()
     loaded = models.resolve("tinynet")
@@ -77,7 +160,7 @@ def test_its_model_and_profile_are_known_by_name(installed):
     assert snnprof.load_hardware("tinychip").energy.mac.value == 5
 
 
-def test_from_the_command_line(installed):
+def test_from_the_command_line(installed: Path) -> None:
     """4 × 3 weights on one random sample: 12 MACs at 5 pJ."""
     command = "profile --model tinynet --data random --samples 1 --batch-size 1 --hardware tinychip --format csv"
     code = f"import sys; sys.path.insert(0, {str(installed)!r}); from snnprof.__main__ import main; sys.exit(main())"

@@ -2,19 +2,25 @@
 
 Frameworks are recognised by the names of a module's classes, never imported. A hand-written neuron is named with
 `--neuron`, or found by its behaviour: an innermost module without weights that turns real input into spikes.
+
+Third parties add rows by an entry point in the group `snnprof.neurons`, named after the package of the classes: a
+`NeuronClass`, or several. It is loaded when a model holds a module of that package.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import entry_points
 from typing import Any, Literal
 
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from snnprof.errors import unknown
+from snnprof.errors import SnnprofError, unknown
 
+ENTRY_POINTS = "snnprof.neurons"
 FoundBy = Literal["class", "named", "behaviour"]
 
 
@@ -28,6 +34,7 @@ class NeuronClass:
         spikes: picks the spikes out of what `forward` returns.
         time_first: whether one call runs all time steps, `[T, B, ...]`.
         excluded: sub-classes that do not spike.
+        reset: the method, without arguments, that starts a new sequence; where null, `RESETS` may name it.
     """
 
     package: str
@@ -35,9 +42,11 @@ class NeuronClass:
     spikes: Callable[[Any], Tensor | None]
     time_first: Callable[[nn.Module], bool]
     excluded: frozenset[str] = frozenset()
+    reset: str | None = None
 
 
 def first_tensor(result: Any) -> Tensor | None:
+    """The usual way to pick the spikes out of what `forward` returns."""
     return next((leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)), None)
 
 
@@ -111,10 +120,29 @@ def known_class(module: nn.Module) -> NeuronClass | None:
     """The table's entry for a module, by the names of its class and their bases."""
     bases = _bases(module)
     for package, name in bases:
-        for entry in NEURON_CLASSES:
+        for entry in (*NEURON_CLASSES, *_added(package)):
             if entry.package == package and name in entry.names:
                 return None if any((package, other) in bases for other in entry.excluded) else entry
     return None
+
+
+@functools.cache
+def _added(package: str) -> tuple[NeuronClass, ...]:
+    """The rows that an installed package adds for its own classes.
+
+    Raises:
+        SnnprofError: its entry point fails, or holds something else.
+    """
+    rows: list[NeuronClass] = []
+    for entry in entry_points(group=ENTRY_POINTS, name=package):
+        try:
+            found = entry.load()
+        except Exception as error:
+            raise SnnprofError(f"neurons of {package!r}: its plug-in {entry.value} failed: {error}") from error
+        rows += [found] if isinstance(found, NeuronClass) else found
+    if not all(isinstance(row, NeuronClass) for row in rows):
+        raise SnnprofError(f"neurons of {package!r}: its plug-in must hold snnprof.record.neurons.NeuronClass rows")
+    return tuple(rows)
 
 
 def _bases(module: nn.Module) -> list[tuple[str, str]]:
@@ -158,6 +186,8 @@ def reset(model: nn.Module, neurons: dict[nn.Module, Watched]) -> None:
     for module in model.modules():
         bases = _bases(module)
         method = next((method for package, name, method in RESETS if (package, name) in bases), None)
+        if module in neurons:
+            method = neurons[module].kind.reset or method
         by_hand = neurons[module].kind is HAND_WRITTEN if module in neurons else could_be_neuron(module)
         if method:
             _call(module, method)
