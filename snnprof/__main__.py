@@ -12,7 +12,7 @@ import typer
 from snnprof.errors import SnnprofError
 
 OK, USAGE, INTERNAL, INTERRUPTED = 0, 2, 70, 130
-LONGEST = 4000  # characters of one message
+LONGEST = 2000  # characters of one message
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,6 +56,9 @@ def _explained(error: BaseException, debug: bool) -> int:
         return USAGE
     if hasattr(error, "format_message"):  # typer's usage errors, whose base class it does not export
         _say(f"error: {_sentence(error.format_message())}", f"hint: see '{_command_path(error)} --help'")
+        return USAGE
+    if isinstance(error, OSError) and error.filename and error.strerror:  # a name too long, a disk gone, …
+        _say(f"error: {error.filename}: {error.strerror[:1].lower()}{error.strerror[1:]}")
         return USAGE
     _say(f"error: internal error: {type(error).__name__}: {error}")
     if not debug:

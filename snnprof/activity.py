@@ -382,6 +382,7 @@ class Activity(_Record):
             first = error.errors()[0]
             where = ".".join(str(step) for step in first["loc"])
             raise SnnprofError(f"{name}: {where}: {first['msg'].lower()}") from error
+        activity._check_operations(name)
         activity._check_sums(name)
         return activity
 
@@ -458,6 +459,17 @@ class Activity(_Record):
             for op in self.ops
         ]  # fmt: skip
         return pd.DataFrame(rows)
+
+    def _check_operations(self, name: str) -> None:
+        """What the schema leaves open and the arithmetic relies on."""
+        for op in self.ops:
+            sizes = [size for shape in op.shape.values() for size in (shape if isinstance(shape, list) else [shape])]
+            if not all(isinstance(size, int) and size >= 0 for size in sizes):
+                raise SnnprofError(f"{name}: the shape of {op.layer!r} holds something else than sizes")
+            if op.op == "matmul" and len(op.data) != 2 and not op.weights:
+                raise SnnprofError(f"{name}: the product in {op.layer!r} has {len(op.data)} data operands, not 2")
+            if op.op != "matmul" and not op.data:
+                raise SnnprofError(f"{name}: the operation in {op.layer!r} has no data operand")
 
     def _check_sums(self, name: str) -> None:
         """A run file whose blocks do not add up to its totals was edited or damaged."""

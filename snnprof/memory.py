@@ -112,10 +112,12 @@ def accesses_of(op: OpRecord, counts: Counts, activity: Activity, hardware: Hard
 
 def outputs(op: OpRecord) -> float | None:
     """Results a weighted operation computed over the run; None where its shape is not known."""
-    if not {"input", "output", "weight"} <= op.shape.keys():
+    shapes = [op.shape.get(name) for name in ("input", "output", "weight")]
+    if not all(shapes):
         return None
-    sizes: list[float] = [math.prod(op.shape[name]) for name in ("input", "output", "weight")]
-    read, written, weight = sizes
+    read, written, weight = (float(math.prod(shape)) for shape in shapes if shape)
+    if not read or not weight:
+        return None
     if op.op == "linear":
         return op.dense_macs / read
     taps: float = weight / op.shape["weight"][0]

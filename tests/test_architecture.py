@@ -17,7 +17,7 @@ PACKAGE = ROOT / "snnprof"
 # Highest first: a module imports only from its own line or from lines below it. The longest name decides; the
 # catalogue and the options are plain facts that everything above them may read.
 HOUSE = [
-    ["__main__"],
+    ["__main__", "pytest_plugin"],
     ["cli"],
     ["render"],
     ["workload"],
@@ -123,6 +123,12 @@ def loaded_by(*arguments: str) -> set[str]:
 )
 def test_light_commands_load_nothing_heavy(arguments: list[str]) -> None:
     assert not loaded_by(*arguments) & set(HEAVY)
+
+
+def test_the_pytest_plugin_loads_nothing_heavy() -> None:
+    code = "import sys, snnprof.pytest_plugin; print(*{name.split('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert not set(done.stdout.split()) & {*HEAVY, "pydantic", "rich", "typer", "yaml"}
 
 
 def test_reports_and_comparisons_load_no_torch(run_file: Path) -> None:

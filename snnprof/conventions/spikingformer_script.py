@@ -74,7 +74,7 @@ def _counts(op: OpRecord, samples: int | None) -> Counts:
 
 def _dense(op: OpRecord, samples: int | None) -> float:
     """Dense MACs and the bias; of a linear layer's bias one addition per output and step, whatever its tokens."""
-    if op.op != "linear" or not op.bias_adds or not samples or not op.steps:
+    if op.op != "linear" or not op.bias_adds or not samples or not op.steps or not op.shape.get("output"):
         return op.dense_macs + op.bias_adds
     bias: int = op.shape["output"][0]
     return op.dense_macs + bias * samples * op.steps

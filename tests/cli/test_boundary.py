@@ -24,6 +24,8 @@ Capture = pytest.CaptureFixture[str]
         (SnnprofError("no such thing"), 2, "error: no such thing\n"),
         (CheckFailed("too much"), 1, "error: too much\n"),
         (KeyboardInterrupt(), 130, "interrupted\n"),
+        (OSError(36, "File name too long", "aaa"), 2, "error: aaa: file name too long\n"),
+        (SnnprofError("an odd name \x1b[2J\u202e"), 2, "error: an odd name \\x1b[2J\\u202e\n"),
     ],
 )
 def test_exit_statuses(
@@ -32,6 +34,14 @@ def test_exit_statuses(
     raising(error, monkeypatch)
     assert main(["env"]) == status
     assert capsys.readouterr() == ("", said)
+
+
+def test_a_message_ends(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    raising(SnnprofError("a" * 100_000 + "b"), monkeypatch)
+    assert main(["env"]) == 2
+    _, err = capsys.readouterr()
+    assert len(err) < 3000
+    assert err.endswith("ab\n")
 
 
 def test_a_bug_is_called_one(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
