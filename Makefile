@@ -5,16 +5,22 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format docs clean
+.PHONY: help demo test coverage robustness check format docs clean
 
 help:  ## say what each target does
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
 
 demo: $(VENV)/.run  ## profile SAFormer on the bundled digits and print what it costs
 	$(BIN)/snnprof profile --model saformer
 
 test: $(VENV)/.dev  ## run the tests
 	$(BIN)/python -m pytest --numprocesses 2 --quiet
+
+coverage: $(VENV)/.dev  ## run the tests and list the lines they leave out
+	$(BIN)/python -m pytest --numprocesses 2 --quiet --cov=snnprof --cov-report=term-missing:skip-covered --cov-fail-under=95
+
+robustness: $(VENV)/.dev  ## try 2,500 damaged and hostile inputs; writes docs/robustness.md
+	$(BIN)/python benchmarks/robustness.py --markdown docs/robustness.md
 
 check: $(VENV)/.dev  ## lint, formatting and types
 	$(BIN)/ruff check .

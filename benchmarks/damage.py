@@ -10,9 +10,10 @@ from typing import Any
 Damage = Callable[[random.Random, bytes], bytes]
 
 STRANGE_TEXTS = (
-    "", " ", "\n", "–", "💥" * 40, "a" * 100_000, "../../../../etc/passwd", "%s%n%x", "{0.__class__}", "$(touch canary)",
-    "`touch canary`", "; touch canary", "<script>alert(1)</script>", "[red]", "[/]", "\x1b[2J", "\\input{/etc/passwd}",
-    "\u202e\u0000", "'\"", "a\tb|c&d_e%f#g~h^i", "nan", "-0", "1e999", "0x10", "null", "\ud800", "*" * 60, "(" * 60,
+    "", " ", "\n", "–", "💥" * 40, "a" * 100_000, "../../../../etc/passwd", "%s%n%x", "{0.__class__}",
+    "$(touch canary)", "`touch canary`", "; touch canary", "<script>alert(1)</script>", "[red]", "[/]", "\x1b[2J",
+    "\\input{/etc/passwd}", "\u202e\u0000", "'\"", "a\tb|c&d_e%f#g~h^i", "nan", "-0", "1e999", "0x10",
+    "null", "\ud800", "*" * 60, "(" * 60,
 )  # fmt: skip
 STRANGE_NUMBERS = (
     0, -1, 1, 2**31, 2**63, -(2**63) - 1, 10**30, 10**400, 0.5, -0.0, 1e-320, 1e308, -1e308,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import functools
 import io
+import itertools
 import json
 import math
 import os
@@ -290,8 +291,9 @@ def _strange_data(rng: random.Random, suffix: str) -> bytes:
                  y.astype(np.uint64) + np.uint64(2**63), np.array([], dtype=int))  # fmt: skip
     given = rng.choice((rng.choice(strange_x), x)), rng.choice(strange_y)
     if suffix == "pt":
-        return _torch(rng.choice(({"x": given[0], "y": given[1]}, {"x": torch.rand(4), "y": damage.strange_value(rng)},
-                                  [RunsCode()], (torch.rand(8, 3, 2, 2), torch.arange(8) % 3), torch.rand(0, 3))))  # fmt: skip
+        odd = {"x": torch.rand(4), "y": damage.strange_value(rng)}
+        pair = (torch.rand(8, 3, 2, 2), torch.arange(8) % 3)
+        return _torch(rng.choice(({"x": given[0], "y": given[1]}, odd, [RunsCode()], pair, torch.rand(0, 3))))
     stream = io.BytesIO()
     names = rng.choice((("x", "y"), ("x", "y"), ("X", "Y"), ("data", "labels"), ("../x", "y"), ("x", "z")))
     np.savez_compressed(stream, **dict(zip(names, given, strict=True)))
@@ -326,14 +328,18 @@ OPENINGS = {
     "hardware list": ("",), "models list": ("",), "": ("",), "hardware": ("",), "reprot": ("",),
 }  # fmt: skip
 OPTIONS = {
-    "--model": "net.py:build net.py:spiking net.py:batches net.py:nothing net.py: :build saformer: spikformer:huge os:system "
-               "builtins:eval sys:exit torch.nn:Identity torch.nn:Linear nowhere.py:f folder:f good.json:x ..:x",
+    "--model": "net.py:build net.py:spiking net.py:batches net.py:nothing net.py: :build saformer: spikformer:huge "
+               "os:system builtins:eval sys:exit torch.nn:Identity torch.nn:Linear nowhere.py:f folder:f "
+               "good.json:x ..:x",
     "--data": "data.npz digits random net.py:batches net.py:build cifar10:. cifar10: imagefolder:. imagefolder:folder "
               "dvs128-gesture:. cifar10-dvs:. n-caltech101:folder good.json fifo /dev/null sys:exit x.pt folder",
-    "--set": "depth=1 a.b=1 =3 a=b=c x= bias={1:2} classes=-1", "--checkpoint": "good.json net.py data.npz fifo folder",
-    "--layout": "batch time-batch batch-time step", "--input": "auto spikes real", "--resume": "good.json data.npz folder",
+    "--set": "depth=1 a.b=1 =3 a=b=c x= bias={1:2} classes=-1",
+    "--checkpoint": "good.json net.py data.npz fifo folder",
+    "--layout": "batch time-batch batch-time step", "--input": "auto spikes real",
+    "--resume": "good.json data.npz folder",
     "--device": "cpu cuda cuda:99 mps meta xla cpu:7", "--amp": "float16 bfloat16 float8 float32",
-    "--neuron": "Net LIF Linear torch.nn.Linear", "--hardware": "cmos45-fp32 loihi2 rolls-77fj net.py good.json cmos45-fp32-mem",
+    "--neuron": "Net LIF Linear torch.nn.Linear",
+    "--hardware": "cmos45-fp32 loihi2 rolls-77fj net.py good.json cmos45-fp32-mem",
     "--convention": "exact formula spikformer ssa-bin neurobench spikingformer-script", "--latency": "0.01 1e-30 1e300",
     "--format": "json csv latex html table markdown", "--by": "op layer block role", "--kind": "rates energy attention",
     "--output": "x.json x.csv x.pdf good.json folder nowhere/x.json /dev/full . net.py", "--layout-of": "main ablation",
@@ -379,7 +385,7 @@ def _option(rng: random.Random, own: list[str]) -> list[str]:
 
 def _asked_for(words: list[str]) -> frozenset[str]:
     """What a command line may write: what follows --output, and the default name of a figure."""
-    named = {after for word, after in zip(words, words[1:], strict=False) if word in ("--output", "-o")}
+    named = {after for word, after in itertools.pairwise(words) if word in ("--output", "-o")}
     maps = {f"{name.removesuffix('.json')}.maps.npz" for name in named}
     overwrites = "--force" in words or "--resume" in words
     figures = {"*.pdf"} if "plot" in words else set()
@@ -390,20 +396,23 @@ def special(good: Good) -> Iterator[Case]:
     """Traps that chance does not find: bombs, wrong versions, other encodings, code in pickles."""
     text = good.run.decode()
     schema = '"schema":"snnprof.activity/0"'
+    others = ('"snnprof.activity/1"', '"snnprof.activity/-1"', '"snnprof.activity/"', "0", "null", "[]", "{}",
+              '"' + "x" * 99_999 + '"')  # fmt: skip
     runs = [
         b"", b"null", b"[]", b"0", b'"x"', b"{" * 100_000, b"[" * 100_000, b'{"a":' * 100_000, b"9" * 100_000,
         text.encode("utf-16"), b"\xef\xbb\xbf" + good.run, good.run + good.run, b"\x00" * 10_000,
-        *(text.replace(schema, f'"schema":{other}').encode() for other in
-          ('"snnprof.activity/1"', '"snnprof.activity/-1"', '"snnprof.activity/"', "0", "null", "[]", "{}", '"' + "x" * 99_999 + '"')),
+        *(text.replace(schema, f'"schema":{other}').encode() for other in others),
     ]  # fmt: skip
     yield from (Case("run files", ("report", "bad.json"), {"bad.json": raw}) for raw in runs)
     profile = (ROOT / "hardware_profiles" / "cmos45-fp32.yaml").read_text().replace("id: cmos45-fp32", "id: bad", 1)
     bomb = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
         f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
     )
-    tags = ("!!python/object/apply:os.system ['touch canary']", "!!python/name:os.system", "!!binary x", "!!timestamp 1",
-            "!!int x", "!!float x", "!!set {a}", "2020-13-45", "1:2:3:4", "0o99", "1_0", "." * 50_000, "9" * 50_000,
-            "? [a]\n: b", "- \n" * 50_000, "%YAML 9.9\n---\na: b", "<<: {a: b}", "[" * 50_000, "{" * 50_000, "a:\n" + "".join(" " * i + "a:\n" for i in range(300)))  # fmt: skip
+    tags = ("!!python/object/apply:os.system ['touch canary']", "!!python/name:os.system", "!!binary x",
+            "!!timestamp 1", "!!int x", "!!float x", "!!set {a}", "2020-13-45", "1:2:3:4", "0o99", "1_0",
+            "." * 50_000, "9" * 50_000,
+            "? [a]\n: b", "- \n" * 50_000, "%YAML 9.9\n---\na: b", "<<: {a: b}", "[" * 50_000, "{" * 50_000,
+            "a:\n" + "".join(" " * i + "a:\n" for i in range(300)))  # fmt: skip
     hardware = [bomb, profile + bomb, profile.encode("utf-16"), b"\x00" * 2_000_000, profile + "#" * 2_000_000]
     hardware += [f"{profile}\nnote2: {tag}\n" for tag in tags] + list(tags)
     for content in hardware:
@@ -471,6 +480,7 @@ def _become(case: Case, folder: Path, said: Path, fresh: bool) -> None:
         for number, target in enumerate((os.devnull, said.with_suffix(".out"), said.with_suffix(".err"))):
             flags = os.O_RDONLY if not number else os.O_WRONLY | os.O_CREAT
             os.dup2(os.open(target, flags), number)
+        sys.stdout, sys.stderr = (os.fdopen(number, "w", encoding="utf-8") for number in (1, 2))
         if fresh:
             os.execv(sys.executable, [sys.executable, "-m", "snnprof", *case.arguments])
         from snnprof.__main__ import main
@@ -538,14 +548,14 @@ Damaged and hostile input, through the real entry point. Made by
 Files are cut, bit-flipped, repeated, and their values replaced by wrong types, huge numbers, NaN, deep nesting and
 hostile text; command lines are put together by chance. Seed and cases are fixed. Each command runs in a process of its
 own and must end with a result (exit 0; 1 where a check was asked for) or with a sentence on stderr (exit 2): within
-{seconds} s, within {memory} MiB beyond the loaded libraries, without a traceback, without touching a file it was not asked to write,
-and without running code that a checkpoint, a data file or a YAML file holds.
+{seconds} s, within {memory} MiB beyond the loaded libraries, without a traceback, without touching a file it was not
+asked to write, and without running code that a checkpoint, a data file or a YAML file holds.
 """
 
 
 def page(outcomes: list[Outcome], fresh: int) -> str:
-    lines = [HEAD.format(seconds=SECONDS, memory=MEBIBYTES), "| input | cases | result | sentence | check failed | wrong | slowest (s) |",
-             "|---|---:|---:|---:|---:|---:|---:|"]  # fmt: skip
+    lines = [HEAD.format(seconds=SECONDS, memory=MEBIBYTES)]
+    lines += ["| input | cases | result | sentence | check failed | wrong | slowest (s) |", "|---" + "|---:" * 6 + "|"]
     kinds = list(dict.fromkeys(outcome.case.kind for outcome in outcomes))
     for kind in [*kinds, "all"]:
         some = [outcome for outcome in outcomes if kind in (outcome.case.kind, "all")]

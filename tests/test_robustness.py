@@ -1,4 +1,4 @@
-"""A small part of benchmarks/robustness.py, with a seed of its own; docs/robustness.md holds the outcome of all of it."""
+"""A small part of benchmarks/robustness.py, with a seed of its own; docs/robustness.md has all of it."""
 
 from __future__ import annotations
 

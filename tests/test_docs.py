@@ -1,0 +1,166 @@
+"""What the pages say holds: their commands run, their examples give what they print, their links lead somewhere."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import snnprof
+from snnprof.__main__ import main
+from snnprof.activity import Activity
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted(
+    path for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
+    if not path.name.endswith(".in.md")
+)  # fmt: skip
+STANDS_FOR = {
+    "RUN.json": "run.json", "OLD.json": "a.json", "NEW.json": "b.json", "FILE": "mine.yaml", "paper:ROW": "paper:ssa_bin-bin-cifar10", "NAME": "saformer",
+    "DIR": "cifar", "cifar10:DIR": "cifar10:cifar",
+}  # fmt: skip
+NEEDS = ("spikingjelly", "snntorch", "norse")
+NOT_RUN = {
+    "...": "a form, not a command",
+    "dvs128-gesture:": "its recordings are gigabytes; tests/workload reads small ones",
+}
+NET = """
+import torch
+from torch import nn
+
+
+def build():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(64, 10)
+
+        def forward(self, x):  # [T, B, 64], [B, 1, H, W] or [B, 64]
+            images = x.dim() == 4
+            out = self.fc((nn.functional.adaptive_avg_pool2d(x.float(), 8).flatten(1) if images else x).float())
+            return out.mean(0) if out.dim() == 3 else out
+
+    return Net()
+
+
+def test_set():
+    yield torch.rand(4, 64), torch.arange(4)
+"""
+
+
+def commands(page: Path) -> list[list[str]]:
+    """Commands in blocks, and those between backticks, in the order of the page."""
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    found = re.findall(r"^(?:    |\$ )?(snnprof [^\n]*)|`(snnprof [a-z-]+ [^`\n]*)`", text, re.M)
+    lines = [block or inline for block, inline in found]
+    return [shlex.split(line, comments=True)[1:] for line in lines]
+
+
+@pytest.fixture
+def workshop(tmp_path: Path, activity_maker: Callable[..., Activity], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with every file that the pages name."""
+    for name, firing in (("run", 3), ("a", 3), ("b", 2)):
+        activity_maker(firing=firing).save(tmp_path / f"{name}.json")
+    for name in ("net.py", "my_model.py", "my_data.py"):
+        (tmp_path / name).write_text(NET)
+    x = np.random.default_rng(0).random((4, 2, 64), dtype=np.float32)
+    np.savez(tmp_path / "test.npz", x=x, y=np.arange(4))
+    mine = (ROOT / "hardware_profiles" / "cmos45-fp32.yaml").read_text(encoding="utf-8")
+    (tmp_path / "mine.yaml").write_text(mine.replace("id: cmos45-fp32", "id: mine", 1), encoding="utf-8")
+    for name in ("examples", "models", "docs"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    folder = tmp_path / "cifar" / "cifar-10-batches-bin"
+    folder.mkdir(parents=True)
+    np.random.default_rng(0).integers(0, 10, (2, 3073), dtype=np.uint8).tofile(folder / "test_batch.bin")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda page: page.stem)
+def test_every_command_runs(page: Path, workshop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Profiles see a few samples; otherwise each command is as printed."""
+    for words in commands(page):
+        line = " ".join(words)
+        if any(part in line for part in NOT_RUN) or not _installed(line):
+            continue
+        words = [STANDS_FOR.get(word, word) for word in words]
+        if "x.pth" in words:
+            torch.save(snnprof.load_model(words[words.index("--model") + 1]).state_dict(), workshop / "x.pth")
+        few = (
+            ["--samples", "2" if "cifar" in line else "8"] if words[0] == "profile" and "--samples" not in words else []
+        )
+        overwrites = ["--force"] if "--output" in words or words[0] == "plot" else []
+        assert main([*words, *few, *overwrites]) == 0, f"{page.name}: snnprof {line}: {capsys.readouterr().err}"
+
+
+def _installed(line: str) -> bool:
+    import importlib.util
+
+    return not any(name in line and not importlib.util.find_spec(name) for name in NEEDS)
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", ROOT / "docs" / "bring_your_model.md"], ids=lambda page: page.stem
+)
+def test_python_blocks_run(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
+    assert blocks
+    for block in blocks:
+        model = torch.nn.Linear(4, 3)
+        given = {"model": model, "x": torch.rand(8, 4), "batches": [torch.rand(8, 4)], "snnprof": snnprof,
+                 "evaluate": lambda model: model(torch.rand(8, 4))}  # fmt: skip
+        exec(compile(block, str(page), "exec"), given)
+        assert isinstance(given["activity"], Activity)
+
+
+@pytest.mark.parametrize(
+    "page", [p for p in PAGES if ">>>" in p.read_text(encoding="utf-8")], ids=lambda page: page.stem
+)
+def test_examples_on_pages(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = doctest.testfile(str(page), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert outcome.attempted
+    assert not outcome.failed
+
+
+def modules_with_examples() -> list[str]:
+    paths = [path for path in (ROOT / "snnprof").rglob("*.py") if ">>> " in path.read_text(encoding="utf-8")]
+    return [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in sorted(paths)]
+
+
+@pytest.mark.parametrize("name", modules_with_examples())
+def test_examples_in_docstrings(name: str) -> None:
+    outcome = doctest.testmod(importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert outcome.attempted
+    assert not outcome.failed
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'(?:src|href)="([^"]+)"', text):
+        place, _, heading = target.partition("#")
+        if place.startswith(("http:", "https:")):
+            continue
+        path = page.parent / place if place else page
+        assert path.exists(), f"{page.name} links to {target}"
+        assert not heading or heading in headings(path), f"{page.name} links to {target}"
+
+
+def headings(page: Path) -> set[str]:
+    """The anchors that a page's headings get."""
+    found = re.findall(r"^#+ +(.+)$", page.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in found}
+
+
+def test_the_index_names_every_page() -> None:
+    linked = set(re.findall(r"\]\(([^)#]+)", (ROOT / "docs" / "index.md").read_text(encoding="utf-8")))
+    assert linked >= {page.name for page in PAGES if page.parent.name == "docs"} - {"index.md"}
