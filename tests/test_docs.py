@@ -23,8 +23,8 @@ PAGES = sorted(
     if not path.name.endswith(".in.md")
 )  # fmt: skip
 STANDS_FOR = {
-    "RUN.json": "run.json", "OLD.json": "a.json", "NEW.json": "b.json", "FILE": "mine.yaml", "paper:ROW": "paper:ssa_bin-bin-cifar10", "NAME": "saformer",
-    "DIR": "cifar", "cifar10:DIR": "cifar10:cifar",
+    "RUN.json": "run.json", "OLD.json": "a.json", "NEW.json": "b.json", "FILE": "mine.yaml", "NAME": "saformer",
+    "DIR": "cifar", "cifar10:DIR": "cifar10:cifar", "paper:ROW": "paper:ssa_bin-bin-cifar10",
 }  # fmt: skip
 NEEDS = ("spikingjelly", "snntorch", "norse")
 NOT_RUN = {

@@ -113,6 +113,40 @@ def test_a_full_disk_is_no_bug() -> None:
     assert done.stderr == "error: cannot write to stdout: No space left on device\n"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "target"),
+    [
+        (["report", "run.json", "--output", "old.html", "--force"], "old.html"),
+        (["plot", "run.json", "--kind", "rates", "--output", "old.pdf", "--force"], "old.pdf"),
+        (["profile", "--model", "saformer", "--samples", "2", "--output", "old.json", "--force"], "old.json"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_disk_that_fills_up_loses_nothing(arguments: list[str], target: str, run_file: Path) -> None:
+    """Files may grow to 1,000 bytes here: the old file stays, nothing half-written is left."""
+    folder = run_file.parent
+    (folder / target).write_text("old")
+    code = (
+        "import resource, sys; from snnprof.__main__ import main; sys.dont_write_bytecode = True\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); sys.exit(main())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=folder, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 2, done.stderr
+    assert f"error: cannot write {target}: File too large" in done.stderr
+    assert (folder / target).read_text() == "old"
+    assert sorted(path.name for path in folder.iterdir()) == sorted(["run.json", target])
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only for root")
+def test_a_read_only_folder(run_file: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "locked"
+    folder.mkdir(mode=0o555)
+    done = process("report", str(run_file), "--output", str(folder / "t.csv"))
+    assert (done.returncode, done.stderr) == (2, f"error: cannot write {folder / 't.csv'}: permission denied\n")
+
+
 def test_a_terminal_that_knows_no_unicode(run_file: Path) -> None:
     env = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     done = process("report", str(run_file), env=env)
