@@ -28,6 +28,11 @@ def built(kind: str, source: Path, target: Path) -> Path:
     return target / done.stdout.strip().splitlines()[-1]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _back_end() -> None:
+    pytest.importorskip("setuptools", "77", reason="the build back end, as pyproject.toml asks for it")
+
+
 @pytest.fixture(scope="module")
 def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sdist")
