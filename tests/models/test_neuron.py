@@ -1,6 +1,5 @@
 import pytest
 import torch
-from spikingjelly.activation_based import neuron as spikingjelly
 
 from snnprof.models.neuron import LIF
 
@@ -33,7 +32,7 @@ def test_a_potential_at_the_threshold_fires():
 
 @pytest.mark.parametrize("learns", [False, True])
 @pytest.mark.parametrize("shape", [(4, 3, 5), (4, 2, 3, 6, 6), (1, 2)])
-def test_agrees_with_spikingjelly_to_the_last_spike(shape, learns):
+def test_agrees_with_spikingjelly_to_the_last_spike(shape, learns, spikingjelly):
     theirs = spikingjelly.LIFNode(tau=2.0, v_threshold=0.5, v_reset=0.0, detach_reset=True, step_mode="m")
     x = torch.randn(shape, generator=torch.Generator().manual_seed(1)) * 2
     spikes = LIF(v_threshold=0.5)(x.clone().requires_grad_(learns))
@@ -41,7 +40,7 @@ def test_agrees_with_spikingjelly_to_the_last_spike(shape, learns):
     assert 0 < spikes.sum() < spikes.numel()
 
 
-def test_gradient_agrees_with_spikingjelly():
+def test_gradient_agrees_with_spikingjelly(spikingjelly):
     theirs = spikingjelly.LIFNode(tau=2.0, v_reset=0.0, detach_reset=True, step_mode="m")
     x = (torch.randn(4, 30, generator=torch.Generator().manual_seed(2)) * 2).requires_grad_()
     weight = torch.rand(4, 30, generator=torch.Generator().manual_seed(3))
