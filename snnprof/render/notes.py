@@ -22,7 +22,7 @@ FIRST, MISSING, PRICES, COUNTED, DATA = TOPICS = (
     "Data",
 )  # fmt: skip
 _TOPIC_OF = {
-    "C01": FIRST, "C02": FIRST, "C04": FIRST, "C06": FIRST, "W12": FIRST, "W17": FIRST,
+    "C01": FIRST, "C02": FIRST, "C04": FIRST, "C06": FIRST, "C09": FIRST, "W12": FIRST, "W17": FIRST,
     "W01": MISSING, "W02": MISSING, "W10": MISSING,
     "W07": PRICES, "W08": PRICES, "W09": PRICES, "W13": PRICES, "W14": PRICES, "W15": PRICES, "W18": PRICES,
     "W19": PRICES, "W20": PRICES,
@@ -38,6 +38,7 @@ class Remark:
 
     Attributes:
         layers, hardware, models: whom; empty where it is about none in particular.
+        code: the finding's, by which scripts and documentation know it.
     """
 
     topic: str
@@ -46,6 +47,7 @@ class Remark:
     layers: tuple[str, ...] = ()
     hardware: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
+    code: str = ""
 
 
 def remarks(reports: Sequence[EnergyReport], model: str = "") -> list[Remark]:
@@ -105,7 +107,9 @@ def _first(report: EnergyReport) -> Iterator[str]:
 def _remark(finding: Finding, hardware: str = "") -> Remark:
     topic = _TOPIC_OF.get(finding.code, COUNTED)
     layer = "" if repr(finding.layer) in finding.text else finding.layer
-    return Remark(topic, finding.text, finding.hint, (layer,) if layer else (), (hardware,) if hardware else ())
+    return Remark(
+        topic, finding.text, finding.hint, (layer,) if layer else (), (hardware,) if hardware else (), code=finding.code
+    )
 
 
 def _sentence(remark: Remark, hardware: Sequence[str], models: Sequence[str]) -> str:
@@ -115,7 +119,8 @@ def _sentence(remark: Remark, hardware: Sequence[str], models: Sequence[str]) ->
         list(remark.layers),
     ]
     subjects = "".join(f"{listed(names)}: " for names in named if names)
-    return f"{subjects}{remark.text}{f'; {remark.hint}' if remark.hint else ''}"
+    hint = f"; {remark.hint}" if remark.hint else ""
+    return f"{subjects}{remark.text}{hint}{f' ({remark.code})' if remark.code else ''}"
 
 
 # -- the same thing said twice ---------------------------------------------------------------------------------

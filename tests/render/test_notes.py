@@ -26,7 +26,7 @@ def test_topics_stand_in_order_of_weight(activity: Activity) -> None:
     silent = finding(activity, Finding(code="C06", text="nearly silent"), Finding(code="C03", text="flips"))
     found = texts(silent)
     assert list(found) == [topic for topic in notes.TOPICS if topic in found]
-    assert found[notes.FIRST] == ("nearly silent",)
+    assert found[notes.FIRST] == ("nearly silent (C06)",)
     assert "flips" in found[notes.COUNTED]
 
 
@@ -47,7 +47,7 @@ def test_what_concerns_one_machine_names_it() -> None:
 def test_layers_that_differ_in_a_number_share_a_sentence(activity: Activity) -> None:
     found = finding(activity, *(Finding(code="C99", layer=f"l{i}", text=f"reads up to {n}, not 1") for i, n in
                                 enumerate((10, 2, 4, 2))))  # fmt: skip
-    assert "l0, l1, l3 and 1 more: reads up to 2–10, not 1" in texts(found)[notes.COUNTED]
+    assert "l0, l1, l3 and 1 more: reads up to 2–10, not 1 (C99)" in texts(found)[notes.COUNTED]
 
 
 def test_numbers_inside_names_are_no_range() -> None:
