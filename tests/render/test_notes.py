@@ -27,7 +27,7 @@ def test_topics_stand_in_order_of_weight(activity: Activity) -> None:
     found = texts(silent)
     assert list(found) == [topic for topic in notes.TOPICS if topic in found]
     assert found[notes.FIRST] == ("nearly silent (C06)",)
-    assert "flips" in found[notes.COUNTED]
+    assert "flips (C03)" in found[notes.COUNTED]
 
 
 def test_what_holds_for_all_machines_is_said_once(activity: Activity) -> None:
