@@ -262,7 +262,7 @@ How much slower a forward pass is while it is counted: profiled ÷ bare, in inte
 
     python benchmarks/overhead.py{arguments}
 
-snnprof is timed after its first batch (which also learns where tensors come from), attached, with one block a batch.
+It is timed after its first batch (which also learns where tensors come from), attached, with one block a batch.
 fvcore and FlopCounterMode count dense operations only. Times on a shared machine vary; read the medians.
 
 {table}

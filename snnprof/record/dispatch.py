@@ -127,7 +127,8 @@ class Books:
         self.disguised: set[str] = set()
         self.late: set[str] = set()
         self.read_parameters: set[str] = set()  # by any operator, be it a view
-        self.used_parameters: set[str] = set()  # by a counted one
+        self.used_parameters: set[str] = set()  # by a counted one, on the batch that every process learns from
+        self.late_parameters: set[str] = set()  # by a contraction that came later
         self._plans: dict[SiteKey, tuple[OpCounter, Plan] | None] = {}
         self._line_plans: dict[SiteKey, LinePlan | None] = {}
         self._padding: dict[SiteKey, tuple[tuple[int, ...], tuple[tuple[int, int], ...]] | None] = {}
@@ -201,7 +202,8 @@ class Books:
         first, second = (self._operand_facts(operand) for operand in form.operands)
         if not (first.data or second.data):
             return earlier
-        self.used_parameters |= first.params | second.params
+        if not self.learning:
+            self.late_parameters |= first.params | second.params
         roles: tuple[Role, Role] = ("data" if first.data else "weight", "data" if second.data else "weight")
         facts = (first, second)
         steps = self._steps(form, roles)

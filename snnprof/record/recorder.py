@@ -418,13 +418,14 @@ class Recorder:
 
         A matrix of a module with others inside may be a dead parameter, which no operator read at all.
         """
+        counted = self.books.used_parameters | self.books.late_parameters
         return [
             name
             for module, name in self._names.items()
             if name in self._ran
             and not self._inside_neuron(name)
             and (matrices := _matrices(module, name))
-            and not matrices & self.books.used_parameters
+            and not matrices & counted
             and (matrices & self.books.read_parameters or not any(True for _ in module.children()))
         ]
 
