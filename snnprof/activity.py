@@ -441,10 +441,6 @@ class Activity(_Record):
 
     # -- views ---------------------------------------------------------------------------------------------
 
-    def flops_of(self, layer: str) -> int | None:
-        """fvcore's FLOPs of a layer for one sample, null where fvcore saw none."""
-        return next((entry.flops for entry in self.layers if entry.layer == layer), None)
-
     def to_dataframe(self) -> pd.DataFrame:
         """One row per operation: its identity and its raw counts over the whole run."""
         import pandas as pd

@@ -69,10 +69,7 @@ def _percent(text: str | None) -> float | None:
     """`5` or `5%`."""
     if text is None:
         return None
-    try:
-        value = float(text.strip().removesuffix("%"))
-    except ValueError:
-        value = -1.0
+    value = options.percentage(text)
     if not 0 <= value < float("inf"):
         raise SnnprofError(f"--fail-over needs a percentage such as 5%, not {text!r}")
     return value

@@ -67,6 +67,14 @@ Latency = Annotated[
 ]
 
 
+def percentage(text: str) -> float:
+    """`5` or `5%` as 5.0; not a number, and so within no bounds, where the text is none."""
+    try:
+        return float(text.strip().removesuffix("%"))
+    except ValueError:
+        return float("nan")
+
+
 def grouping(name: str) -> Grouping:
     """What --by asks for.
 

@@ -190,10 +190,7 @@ def _percent(text: str | None) -> float | None:
     """`1`, `0.5` or `1%`."""
     if text is None:
         return None
-    try:
-        value = float(text.strip().removesuffix("%"))
-    except ValueError:
-        value = 0.0
+    value = options.percentage(text)
     if not 0 < value < 100:
         raise SnnprofError(f"--until-ci must be a percentage between 0 and 100, not {text}")
     return value

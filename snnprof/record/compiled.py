@@ -281,10 +281,10 @@ class Trace:
 
     def _uses(self, user: fx.Node, name: str, inside: set[fx.Node]) -> bool:
         """Whether a node outside the neuron layer reads a result; its own next step reads its state."""
-        return user not in inside and not _within(_layer(user), name)
+        return user not in inside and not neurons.within(_layer(user), name)
 
     def _inside_neuron(self) -> bool:
-        return any(_within(self.layer, name) for name in self._neurons)
+        return any(neurons.within(self.layer, name) for name in self._neurons)
 
     def drive(self, name: str, sources: list[Any]) -> None:
         if neurons.recurrent(self._neurons[name]):
@@ -342,17 +342,13 @@ def _segments(graph: fx.GraphModule, names: set[str]) -> list[tuple[str, list[fx
     for node in graph.graph.nodes:
         if node.op in ("placeholder", "get_attr", "output"):
             continue
-        name = next((n for n in names if _within(_layer(node), n)), "")
+        name = next((n for n in names if neurons.within(_layer(node), n)), "")
         if name and name == last:
             found[-1][1].append(node)
         elif name:
             found.append((name, [node]))
         last = name
     return found
-
-
-def _within(layer: str, name: str) -> bool:
-    return layer == name or layer.startswith(f"{name}.")
 
 
 def _layer(node: fx.Node) -> str:

@@ -22,6 +22,7 @@ from snnprof.record import provenance, rules
 from snnprof.record.counters import LineCounter, OpCounter
 from snnprof.record.elementwise import FREE, LINES, LOOKUPS, line_of, work
 from snnprof.record.measure import Plan, Role
+from snnprof.record.neurons import within
 from snnprof.record.provenance import Facts, Folding, Store, TimeAxis, Zeros, storage_key
 from snnprof.record.rules import Contraction
 from snnprof.record.tally import Steps, nonzero_total
@@ -157,7 +158,7 @@ class Books:
 
     def contracts_within(self, layer: str) -> bool:
         """Whether a module or one inside it ran a contraction."""
-        return any(op.layer == layer or op.layer.startswith(f"{layer}.") or not layer for op in self.ops.values())
+        return any(not layer or within(op.layer, layer) for op in self.ops.values())
 
     def forget_lines(self, layer: str) -> None:
         """A module turned out to be a neuron: its arithmetic is neuron updates."""

@@ -208,6 +208,11 @@ def recurrent(module: nn.Module) -> bool:
     return any(parameter.dim() > 1 for parameter in module.parameters())
 
 
+def within(layer: str, name: str) -> bool:
+    """Whether a module path is `name` itself or stands inside it."""
+    return layer == name or (name != "" and layer.startswith(f"{name}."))
+
+
 def could_be_neuron(module: nn.Module) -> bool:
     """An innermost module without weights: a hand-written neuron, if it turns real input into spikes."""
     return not any(True for _ in module.children()) and all(p.dim() < 2 for p in module.parameters(recurse=False))

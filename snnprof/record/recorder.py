@@ -400,7 +400,7 @@ class Recorder:
 
     def _inside_neuron(self, layer: str) -> bool:
         names = [self._names[module] for module in self._neurons]
-        return any(layer == name or (name and layer.startswith(name + ".")) for name in names)
+        return any(neurons.within(layer, name) for name in names)
 
     # -- findings ------------------------------------------------------------------------------------------
 
