@@ -317,7 +317,8 @@ def _accuracy_obstacle(side: Side, base: Side) -> str:
 
 
 def _accuracy_half(side: Side, base: Side) -> float | None:
-    return _paired(side, base, _paired_accuracy) or _in_quadrature(side.accuracy.half, base.accuracy.half)
+    half = _paired(side, base, _paired_accuracy)
+    return _in_quadrature(side.accuracy.half, base.accuracy.half) if half is None else half
 
 
 def _difference_half(side: Side, base: Side, id: str) -> float | None:
@@ -325,7 +326,8 @@ def _difference_half(side: Side, base: Side, id: str) -> float | None:
         x, y = _report(a, id), _report(b, id)
         return estimates.energy_difference(x, y) if x and y else None
 
-    return _paired(side, base, paired) or _in_quadrature(side.energies[id].half, base.energies[id].half)
+    half = _paired(side, base, paired)
+    return _in_quadrature(side.energies[id].half, base.energies[id].half) if half is None else half
 
 
 def _paired_accuracy(a: Side, b: Side) -> Interval | None:
