@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,10 @@ from torch import distributed
 from snnprof.errors import SnnprofError
 
 T = TypeVar("T")
+
+LAST_MESSAGE_SECONDS = 0.1
+"""For gloo's thread to let go of the last message, which needs the interpreter's lock: up to torch 2.7 the lock is held
+while a process group ends, and both would wait for ever (https://github.com/pytorch/pytorch/pull/154976)."""
 
 
 @dataclass(frozen=True)
@@ -80,4 +85,5 @@ def team(device: str) -> Iterator[tuple[Team, str]]:
     try:
         yield Team(distributed.get_rank(), distributed.get_world_size()), device
     finally:
+        time.sleep(LAST_MESSAGE_SECONDS)
         distributed.destroy_process_group()
