@@ -218,7 +218,7 @@ class Source(_Record):
 class HardwareProfile(_Record):
     """Prices with their sources, what they cover, and how well they are known."""
 
-    schema_: Literal["snnprof.hardware/1"] = Field(alias="schema")
+    schema_: Literal["snnprof.hardware/1"] = Field(alias="schema", json_schema_extra={"type": "string"})
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     title: str
     kind: Kind

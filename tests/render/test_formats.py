@@ -111,12 +111,12 @@ def escape_of(module: ModuleType) -> Callable[[str], str]:
 
 def test_csv_reads_back_equal(activity: Activity) -> None:
     document = report(activity)
-    frame = pd.read_csv(io.StringIO(csv_format.render(document)))
+    rows = list(csv.DictReader(io.StringIO(csv_format.render(document))))
     assert document.machine is not None
-    for record, (_, row) in zip(document.machine.records(), frame.iterrows(), strict=True):
+    for record, row in zip(document.machine.records(), rows, strict=True):
         for key, value in record.items():
-            assert (value is None and pd.isna(row[key])) or row[key] == value, key
-    assert all(re.fullmatch("[a-z0-9_]+", name) for name in frame.columns)
+            assert row[key] == "" if value is None else type(value)(row[key]) == value, key
+    assert all(re.fullmatch("[a-z0-9_]+", name) for name in rows[0])
 
 
 def test_csv_energies_add_up_to_the_total(activity: Activity) -> None:
