@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 import math
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from snnprof import capacity
 from snnprof.errors import SnnprofError
 
 if TYPE_CHECKING:
@@ -76,16 +76,17 @@ class AttentionMaps:
         """Reads a side-car file.
 
         Raises:
-            SnnprofError: it is missing, damaged, or something else.
+            SnnprofError: it is missing, damaged, or something else, or would not fit in memory.
         """
         import numpy as np
 
+        capacity.must_unpack(path)
         try:
             with np.load(path, allow_pickle=False) as file:
                 return _decoded({name: file[name] for name in file.files})
         except OSError as error:
             raise SnnprofError(f"cannot read attention maps {path}: {error.strerror or error}") from error
-        except (EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        except Exception as error:  # a damaged archive raises zipfile, zlib, memory and header errors of many kinds
             raise SnnprofError(f"{path} holds no attention maps", hint=f"profile again with --maps: {error}") from error
 
 
@@ -101,7 +102,19 @@ def _decoded(arrays: dict[str, Any]) -> AttentionMaps:
         LayerMaps(str(layer), str(kind), arrays[f"map_{position}"])
         for position, (layer, kind) in enumerate(zip(arrays["layers"], arrays["kinds"], strict=True))
     )
-    return AttentionMaps(str(arrays["model"]), str(arrays["data"]), arrays["images"], arrays.get("labels"), layers)
+    images, labels = arrays["images"], arrays.get("labels")
+    _must_be(images, (4, 5), len(images))
+    for layer in layers:
+        _must_be(layer.values, (3,) if layer.kind == "matrix" else (2, 3), len(images))
+    if labels is not None and len(labels) != len(images):
+        raise ValueError(f"it has {len(labels)} labels for {len(images)} images")
+    return AttentionMaps(str(arrays["model"]), str(arrays["data"]), images, labels, layers)
+
+
+def _must_be(array: Array, dimensions: tuple[int, ...], count: int) -> None:
+    """Raises ValueError for what is no map or picture of each of `count` samples."""
+    if array.dtype.kind != "f" or array.ndim not in dimensions or len(array) != count or not array.size:
+        raise ValueError(f"it holds {array.dtype} {list(array.shape)} among maps of {count} images")
 
 
 def _grid(tokens: int, shape: tuple[int, int]) -> tuple[int, int]:

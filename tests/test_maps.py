@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -65,3 +66,20 @@ def test_other_files_are_refused(content: bytes | str, tmp_path: Path) -> None:
         AttentionMaps.load(path)
     with pytest.raises(SnnprofError, match="cannot read attention maps"):
         AttentionMaps.load(tmp_path / "none.npz")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("images", np.zeros((2, 8), np.float32)),
+        ("images", np.zeros((2, 1, 8, 8), dtype="U3")),
+        ("map_0", np.zeros((3, 4, 4), np.float32)),
+        ("map_1", np.zeros((2, 0), np.float32)),
+        ("labels", np.zeros(5, int)),
+    ],
+)
+def test_arrays_that_do_not_belong_together(name: str, value: np.ndarray, tmp_path: Path) -> None:
+    arrays = dict(np.load(io.BytesIO(kept().encoded())))
+    np.savez(tmp_path / "x.npz", **{**arrays, name: value})
+    with pytest.raises(SnnprofError, match="holds no attention maps"):
+        AttentionMaps.load(tmp_path / "x.npz")

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from snnprof import capacity
 from snnprof.errors import SnnprofError
 from snnprof.workload.catalogue import ModelEntry
 
@@ -50,10 +51,11 @@ def read(path: str | Path) -> Checkpoint:
     """Reads a `.pt`, `.pth` or `.safetensors` file.
 
     Raises:
-        SnnprofError: the file is missing, cut short, holds code, or holds no state dict.
+        SnnprofError: the file is missing, cut short, would not fit in memory, holds code, or holds no state dict.
     """
     path = Path(path)
     digest = _sha256(path)
+    capacity.must_unpack(path)
     content = _safetensors(path) if path.suffix == ".safetensors" else _pickled(path)
     state, facts = _unwrapped(content, path)
     return Checkpoint(path, _unprefixed(state), facts, digest)

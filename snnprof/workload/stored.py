@@ -9,22 +9,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from snnprof import capacity
 from snnprof.errors import SnnprofError
 from snnprof.workload.batches import Arrays, Wanted, array_facts
 from snnprof.workload.stream import as_batch
 
 NUMPY_HINT = "save it with numpy.savez(FILE, x=..., y=...)"
 TORCH_HINT = "save it with torch.save({'x': ..., 'y': ...}, FILE)"
+PIECES_HINT = "read it piece by piece in a function of your own: --data FILE.py:FUNCTION"
 
 
 def open_file(path: Path, wanted: Wanted) -> Arrays:
     """The samples of a file.
 
     Raises:
-        SnnprofError: it is missing or damaged, or does not hold samples and labels of one length.
+        SnnprofError: it is missing or damaged, would not fit in memory, or does not hold samples and labels of one
+            length.
     """
     if not path.is_file():
         raise SnnprofError(f"there is no data file {path}")
+    capacity.must_unpack(path, ("x.npy", "y.npy") if path.suffix == ".npz" else (), PIECES_HINT)
     x, y = _npz(path) if path.suffix == ".npz" else _pt(path)
     samples, labels = _samples(path, x), _labels(path, y, wanted)
     if labels is not None and len(labels) != len(samples):
@@ -92,6 +96,7 @@ def _tensor(path: Path, name: str, value: Any) -> Tensor:
         raise SnnprofError(f"{path}: '{name}' must hold numbers, not {kind}") from error
     if tensor.is_complex() or tensor.is_quantized or tensor.layout is not torch.strided:
         raise SnnprofError(f"{path}: '{name}' must be a plain dense array of real numbers, not {tensor.dtype}")
+    capacity.must_fit(f"{path}: '{name}'", tensor.numel() * tensor.element_size(), PIECES_HINT)
     return tensor
 
 
