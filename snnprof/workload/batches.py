@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -135,12 +135,22 @@ class Arrays(Indexed):
 
 
 def arranged(x: Tensor, wanted: Wanted) -> Tensor:
-    """Samples `[B, T, ...]` as the layout wants them; layouts without a time axis take them as they are."""
+    """Samples `[B, ...]` as the layout wants them; `step` shows them T times where their first axis is not T long."""
     if wanted.layout == "time-batch" and x.dim() > 1:
         return x.movedim(1, 0)
-    if wanted.layout == "step" and wanted.timesteps and x.dim() > 2 and x.shape[1] == wanted.timesteps:
-        return x.movedim(1, 0)
+    if wanted.layout == "step" and wanted.timesteps:
+        return x.movedim(1, 0) if holds_frames(x.shape[1:], wanted.timesteps) else shown(x, wanted.timesteps)
     return x
+
+
+def holds_frames(sample: Sequence[int], timesteps: int | None) -> bool:
+    """Whether a sample of this shape is a sequence of T frames to layout `step`."""
+    return len(sample) > 1 and sample[0] == timesteps
+
+
+def shown(x: Tensor, times: int) -> Tensor:
+    """A batch `[B, ...]` as `[T, B, ...]`, without a copy; a batch of single numbers stays what it is."""
+    return x.unsqueeze(0).expand(times, *x.shape) if x.dim() > 1 else x
 
 
 def batch_axis(x: Tensor, layout: str, timesteps: int | None) -> int:

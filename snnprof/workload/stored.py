@@ -11,7 +11,7 @@ from torch import Tensor
 
 from snnprof import capacity
 from snnprof.errors import SnnprofError
-from snnprof.workload.batches import Arrays, Wanted, array_facts
+from snnprof.workload.batches import Arrays, Wanted, array_facts, holds_frames
 from snnprof.workload.stream import as_batch
 
 NUMPY_HINT = "save it with numpy.savez(FILE, x=..., y=...)"
@@ -33,7 +33,16 @@ def open_file(path: Path, wanted: Wanted) -> Arrays:
     samples, labels = _samples(path, x), _labels(path, y, wanted)
     if labels is not None and len(labels) != len(samples):
         raise SnnprofError(f"{path}: 'y' holds {len(labels)} labels for {len(samples)} samples")
-    return Arrays(array_facts(str(path), "array", samples), wanted, samples, labels)
+    return Arrays(array_facts(str(path), "array", samples, _note(samples, wanted)), wanted, samples, labels)
+
+
+def _note(samples: Tensor, wanted: Wanted) -> str | None:
+    """What layout `step` takes the samples for."""
+    if wanted.layout != "step" or not wanted.timesteps:
+        return None
+    if holds_frames(samples.shape[1:], wanted.timesteps):
+        return f"each sample is {wanted.timesteps} frames {list(samples.shape[2:])}, one for each time step"
+    return f"each sample is shown {wanted.timesteps} times"
 
 
 def _npz(path: Path) -> tuple[Any, Any]:

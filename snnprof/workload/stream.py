@@ -10,7 +10,7 @@ from torch import Tensor
 
 from snnprof.activity import DataFacts
 from snnprof.errors import SnnprofError
-from snnprof.workload.batches import Batch, Batches, Labels, Needed, Order, batch_axis, fingerprint
+from snnprof.workload.batches import Batch, Batches, Labels, Needed, Order, batch_axis, fingerprint, shown
 
 BATCH_BYTES = 1 << 20  # of the first batch: what is read of it each time that a program calls `profile`
 OWN_ORDER = "in the order of the iterable itself: shuffle it there if it is sorted and only part of it runs"
@@ -26,13 +26,14 @@ class Stream:
     ) -> None:
         self.items, self.layout, self.timesteps = items, layout, timesteps
         self.facts = DataFacts(source=source, kind="iterable", total=total)
+        self._still: bool | None = None
 
     def batches(self, order: Order, needed: Needed) -> Batches:
         """Every batch is drawn, whether it is needed or not; the last one is cut to the samples asked for."""
         start = 0
         for number, item in enumerate(self._drawn()):
             x, y = as_batch(item)
-            axis = batch_axis(x, self.layout, self.timesteps) if x.dim() else 0
+            axis = self._batch_axis(x)
             if not x.dim() or not x.shape[axis]:
                 raise SnnprofError(f"batch {number} of {self.facts.source} holds no sample")
             if order.samples is not None and start + x.shape[axis] > order.samples:
@@ -40,10 +41,19 @@ class Stream:
             if number == 0:
                 self._know(x, axis, order)
             stop = start + x.shape[axis]
-            yield Batch(start, stop, x, y) if needed(number, start) else Batch(start, stop)
+            yield Batch(start, stop, self._shown(x), y) if needed(number, start) else Batch(start, stop)
             start = stop
             if order.samples is not None and start >= order.samples:
                 return
+
+    def _batch_axis(self, x: Tensor) -> int:
+        """Layout `step`: the first batch decides for all; a later one may happen to hold as many samples as steps."""
+        if self._still is None:
+            self._still = not x.dim() or batch_axis(x, self.layout, self.timesteps) == 0
+        return 0 if self._still or x.dim() < 2 else 1
+
+    def _shown(self, x: Tensor) -> Tensor:
+        return shown(x, self.timesteps) if self.layout == "step" and self._still and self.timesteps else x
 
     def _know(self, x: Tensor, axis: int, order: Order) -> None:
         """The first batch tells the data apart from other data, and from itself in another order."""

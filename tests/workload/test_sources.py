@@ -96,6 +96,37 @@ def test_which_axis_counts_samples(layout, shape, axis):
     assert batch_axis(torch.zeros(shape), layout, 2) == axis
 
 
+STEPS = Wanted(layout="step", timesteps=3)
+
+
+@pytest.mark.parametrize(
+    ("sample", "note"),
+    [
+        ((3, 4), "each sample is 3 frames [4], one for each time step"),
+        ((3, 2, 5), "each sample is 3 frames [2, 5], one for each time step"),
+        ((2, 5), "each sample is shown 3 times"),
+        ((3,), "each sample is shown 3 times"),
+    ],
+)
+@pytest.mark.parametrize("count", [1, 3, 4])
+def test_layout_step_gives_frames_or_the_same_picture_t_times(tmp_path, sample, note, count):
+    """However many samples a batch happens to hold, three as there are steps among them."""
+    x = np.arange(count * np.prod(sample), dtype=np.float32).reshape(count, *sample)
+    source = open_source(saved(tmp_path / "a.npz", x=x), STEPS)
+    (batch,) = dealt(source, size=count)
+    expected = np.moveaxis(x, 1, 0) if "frames" in note else np.stack([x] * 3)
+    np.testing.assert_array_equal(batch.x, expected)
+    assert source.facts.note == note
+    assert source.facts.shape == list(sample)
+
+
+def test_a_last_batch_of_as_many_pictures_as_steps_is_no_sequence():
+    x = torch.rand(7, 2, 5)
+    batches = dealt(Stream([(x[:4], None), (x[4:], None)], "mine", "step", 3))
+    assert [(b.stop - b.start, tuple(b.x.shape)) for b in batches] == [(4, (3, 4, 2, 5)), (3, (3, 3, 2, 5))]
+    assert batches[1].x.equal(torch.stack([x[4:]] * 3))
+
+
 # -- the user's own --------------------------------------------------------------------------------------------
 
 
