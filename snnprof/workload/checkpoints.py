@@ -65,12 +65,24 @@ def load_into(model: nn.Module, checkpoint: Checkpoint, name: str, hint: str = "
     """Loads every weight.
 
     Raises:
-        SnnprofError: names or shapes differ; the message names the first of each kind and counts them.
+        SnnprofError: names or shapes differ; the message names the first of each kind and counts them. Or a weight is
+            no finite number: what such a network does says nothing.
     """
     problems = differences(shapes_of(model), checkpoint.shapes)
     if problems:
         raise SnnprofError(f"checkpoint {checkpoint.path} does not fit {name}: {problems}", hint=hint)
     model.load_state_dict(checkpoint.state)
+    if broken := _not_finite(model):
+        raise SnnprofError(
+            f"checkpoint {checkpoint.path} holds NaN or infinity in {_first(broken)}",
+            hint="its training diverged, or the file is damaged",
+        )
+
+
+def _not_finite(model: nn.Module) -> list[str]:
+    """Parameters with NaN or infinity, and buffers with NaN: a buffer may be an attention mask, which is infinite."""
+    broken = [name for name, tensor in model.named_parameters() if not bool(torch.isfinite(tensor).all())]
+    return broken + [name for name, tensor in model.named_buffers() if bool(torch.isnan(tensor).any())]
 
 
 def shapes_of(model: nn.Module) -> dict[str, list[int]]:

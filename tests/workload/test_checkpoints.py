@@ -139,6 +139,34 @@ def test_differences_are_counted_and_the_first_are_named(tmp_path):
     assert "\n" not in message
 
 
+class Masked(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear, self.norm = nn.Linear(2, 3), nn.BatchNorm1d(3)
+        self.register_buffer("mask", torch.full((2, 2), -torch.inf).triu(1))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("linear.weight", torch.nan), ("linear.bias", torch.inf), ("norm.running_var", torch.nan), ("mask", torch.nan),
+        ("linear.weight", 1e300),  # finite as float64, infinite in the network
+    ],
+)  # fmt: skip
+def test_weights_that_are_no_numbers(tmp_path, name, value):
+    state = Masked().state_dict()
+    state[name] = state[name].double()
+    state[name].view(-1)[0] = value
+    with pytest.raises(SnnprofError, match=rf"holds NaN or infinity in {re.escape(name)}$"):
+        checkpoints.load_into(Masked(), checkpoints.read(saved(tmp_path, state)), "masked")
+
+
+def test_a_mask_may_be_infinite(tmp_path):
+    model = Masked()
+    checkpoints.load_into(model, checkpoints.read(saved(tmp_path, model.state_dict())), "masked")
+    assert model.mask[0, 1] == -torch.inf
+
+
 def test_the_preset_is_read_off_the_shapes(tmp_path):
     path = saved(tmp_path, state_of("spikformer:2-384-cifar10"))
     loaded = models.resolve("spikformer", checkpoint=path)
