@@ -10,7 +10,7 @@ import typer
 from snnprof.cli import options, output
 from snnprof.cli.pricing import Pricing
 from snnprof.errors import CheckFailed, SnnprofError
-from snnprof.workload.options import InputKind, Layout, ProfileOptions
+from snnprof.workload.options import Amp, InputKind, Layout, ProfileOptions
 
 if TYPE_CHECKING:
     from snnprof.activity import Activity
@@ -56,7 +56,9 @@ def profile(
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Decides all randomness.", metavar="S")] = 0,
     device: Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1, mps.", metavar="D")] = None,
-    amp: Annotated[str | None, typer.Option("--amp", help="Autocast to float16 or bfloat16.", metavar="DTYPE")] = None,
+    amp: Annotated[
+        str | None, typer.Option("--amp", help="Autocast to this number format.", metavar="|".join(get_args(Amp)))
+    ] = None,
     compiled: Annotated[bool, typer.Option("--compile", help="Run under torch.compile.")] = False,
     neuron: Annotated[
         list[str] | None,
@@ -88,8 +90,8 @@ def profile(
         model=model, settings=tuple(map(_setting, settings or ())), checkpoint=_existing(checkpoint, "--checkpoint"),
         data=data, layout=_layout(layout), input=_input(input_kind),
         timesteps=timesteps, batch_size=batch_size, samples=samples, until_ci=_percent(until_ci), seed=seed,
-        device=device, amp=amp, compile=compiled, neurons=tuple(neuron or ()), resume=_existing(resume, "--resume"),
-        maps=maps, output=run_file, argv=tuple(context.obj),
+        device=device, amp=_amp(amp), compile=compiled, neurons=tuple(neuron or ()),
+        resume=_existing(resume, "--resume"), maps=maps, output=run_file, argv=tuple(context.obj),
     )  # fmt: skip
     maps_file = _maps(asked, force)
     activity = _run(asked)
@@ -171,6 +173,10 @@ def _layout(name: str | None) -> Layout | None:
 
 def _input(name: str) -> InputKind:
     return cast(InputKind, output.chosen("input", name, get_args(InputKind)))
+
+
+def _amp(name: str | None) -> Amp | None:
+    return None if name is None else cast(Amp, output.chosen("number format", name, get_args(Amp)))
 
 
 def _setting(text: str) -> tuple[str, str]:

@@ -15,8 +15,11 @@ from torch import nn
 
 from snnprof._version import __version__
 from snnprof.errors import SnnprofError
+from snnprof.workload.options import Amp
 
-_DTYPES = {"bf16": torch.bfloat16, "bfloat16": torch.bfloat16, "fp16": torch.float16, "float16": torch.float16}
+_DTYPES: dict[Amp, torch.dtype] = {
+    "float16": torch.float16, "fp16": torch.float16, "bfloat16": torch.bfloat16, "bf16": torch.bfloat16,
+}  # fmt: skip
 
 
 @contextmanager
@@ -54,17 +57,9 @@ def cuda_devices(model: nn.Module) -> list[int]:
     return sorted({p.device.index or 0 for p in model.parameters() if p.device.type == "cuda"})
 
 
-def autocast(dtype: str | None, device: torch.device) -> AbstractContextManager[Any]:
-    """Autocast to the number format that `--amp` names; null does nothing.
-
-    Raises:
-        SnnprofError: no such format.
-    """
-    if dtype is None:
-        return nullcontext()
-    if dtype not in _DTYPES:
-        raise SnnprofError(f"--amp takes {', '.join(_DTYPES)}, not {dtype!r}")
-    return torch.autocast(device.type, dtype=_DTYPES[dtype])
+def autocast(dtype: Amp | None, device: torch.device) -> AbstractContextManager[Any]:
+    """Autocast to the number format that `--amp` names; null does nothing."""
+    return nullcontext() if dtype is None else torch.autocast(device.type, dtype=_DTYPES[dtype])
 
 
 def facts(model: nn.Module) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Literal
 
 Layout = Literal["batch", "time-batch", "batch-time", "step"]
 InputKind = Literal["auto", "spikes", "real"]
+Amp = Literal["float16", "bfloat16", "fp16", "bf16"]
 Progress = Callable[[str, int, "int | None"], None]
 """Called with the phase's name, the samples done and the samples to do (null where unknown)."""
 
@@ -25,7 +26,7 @@ class ProfileOptions:
         samples: stop after this many samples.
         until_ci: stop when the 95 % interval of the SOPs is within ± this many percent.
         device: a torch device; null picks an accelerator if there is one.
-        amp: autocast dtype, e.g. `float16`.
+        amp: number format of autocast.
         neurons: classes to treat as spiking neurons.
         resume: a run file to continue.
         maps: write attention maps of this many samples beside the run file.
@@ -45,7 +46,7 @@ class ProfileOptions:
     until_ci: float | None = None
     seed: int = 0
     device: str | None = None
-    amp: str | None = None
+    amp: Amp | None = None
     compile: bool = False
     neurons: tuple[str, ...] = ()
     resume: Path | None = None

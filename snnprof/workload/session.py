@@ -17,7 +17,7 @@ from snnprof.record.recorder import Recorder
 from snnprof.workload import machine, parts
 from snnprof.workload.batches import Batch, Batches, Labels, batch_axis
 from snnprof.workload.compiling import Compiling
-from snnprof.workload.options import Progress, ignore_progress
+from snnprof.workload.options import Amp, Progress, ignore_progress
 
 SEEDS_PER_RUN = 1_000_003
 DRAWS = 1 << 40  # apart from the seeds of the batches themselves
@@ -59,7 +59,7 @@ class Session:
         recorder: Recorder,
         seed: int,
         *,
-        amp: str | None = None,
+        amp: Amp | None = None,
         compile: bool = False,
         share: Share = Share(),
         span: int = 1,

@@ -283,6 +283,8 @@ def test_version(capsys: Capture) -> None:
         (["--model", "spikformer", "--hardware", "loihi2"], "loihi2"),
         (["--model", "spikformer", "--layout", "sideways"], "unknown layout 'sideways'"),
         (["--model", "spikformer", "--input", "odd"], "unknown input 'odd'"),
+        (["--model", "spikformer", "--amp", "nonsense"], "hint: known: float16, bfloat16, fp16, bf16"),
+        (["--model", "spikformer", "--amp", "float61"], "hint: did you mean 'float16'"),
         (["--model", "spikformer", "--format", "html"], "unknown format 'html'"),
         (["--model", "spikformer", "--until-ci", "0"], "--until-ci must be a percentage"),
         (["--model", "spikformer", "--until-ci", "few"], "--until-ci must be a percentage"),
