@@ -15,10 +15,13 @@ def cite(
     run: Annotated[Path, typer.Argument(metavar="RUN.json", help="A file made by 'snnprof profile --output'.")],
     hardware: options.Hardware = None,
     convention: options.Convention = "exact",
+    out: options.Output = None,
+    force: options.Force = False,
 ) -> None:
     """Print the methods paragraph, the table's footnote and the BibTeX of a run."""
     from snnprof.activity import Activity
     from snnprof.render import citation
 
+    target = output.checked_output(out, force)
     pricing = Pricing(hardware, convention)
-    output.write(citation.render(pricing.reports(Activity.load(run))), None)
+    output.write(citation.render(pricing.reports(Activity.load(run))), target)

@@ -46,9 +46,7 @@ def compare(
     from snnprof.compare import compared, grouped_by_network, judged
     from snnprof.render.comparison import PaperLayout, comparison_document, paper_document
 
-    target = output.checked_output(out, force)
-    form = output.chosen_format(form, target)
-    output.check_siunitx(siunitx, form)
+    destination = output.Destination.checked(form, out, force, siunitx)
     grouping = options.grouping(by) if by else None
     printed = cast(PaperLayout, output.chosen("layout", layout, get_args(PaperLayout))) if layout else None
     limit = _percent(fail_over)
@@ -60,7 +58,7 @@ def compare(
         document = paper_document(comparison, printed, command)
     else:
         document = comparison_document(comparison, grouping, command)
-    output.emit(document, form, target, siunitx)
+    destination.emit(document)
     if limit is not None:
         judged(comparison, limit)
 

@@ -14,26 +14,34 @@ app = typer.Typer(help="List, show and check hardware profiles.", rich_markup_mo
 
 
 @app.command("list")
-def list_profiles(form: options.Format = None, out: options.Output = None, force: options.Force = False) -> None:
+def list_profiles(
+    form: options.Format = None,
+    siunitx: options.Siunitx = False,
+    out: options.Output = None,
+    force: options.Force = False,
+) -> None:
     """All hardware profiles, and the chips nobody has published a usable figure of."""
     from snnprof.hardware import load_hardware, names, stubs
     from snnprof.render.catalogues import hardware_list
 
-    target = output.checked_output(out, force)
-    form = output.chosen_format(form, target)
-    output.emit(hardware_list([load_hardware(name) for name in names()], stubs()), form, target)
+    destination = output.Destination.checked(form, out, force, siunitx)
+    destination.emit(hardware_list([load_hardware(name) for name in names()], stubs()))
 
 
 @app.command("show")
 def show(
     id: Annotated[str, typer.Argument(metavar="ID", help="Id of a profile, or a YAML file.")],
     form: options.Format = None,
+    siunitx: options.Siunitx = False,
+    out: options.Output = None,
+    force: options.Force = False,
 ) -> None:
     """One profile: prices, what they cover, and who says so."""
     from snnprof.hardware import load_hardware
     from snnprof.render.catalogues import hardware_profile
 
-    output.emit(hardware_profile(load_hardware(id)), output.chosen_format(form, None), None)
+    destination = output.Destination.checked(form, out, force, siunitx)
+    destination.emit(hardware_profile(load_hardware(id)))
 
 
 @app.command("check")

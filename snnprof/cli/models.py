@@ -12,24 +12,32 @@ app = typer.Typer(help="List and show the models known by name.", rich_markup_mo
 
 
 @app.command("list")
-def list_models(form: options.Format = None, out: options.Output = None, force: options.Force = False) -> None:
+def list_models(
+    form: options.Format = None,
+    siunitx: options.Siunitx = False,
+    out: options.Output = None,
+    force: options.Force = False,
+) -> None:
     """All models and their presets."""
     from snnprof.render.catalogues import model_list
     from snnprof.workload import catalogue
 
-    target = output.checked_output(out, force)
-    form = output.chosen_format(form, target)
-    output.emit(model_list([catalogue.entry(name) for name in catalogue.names()]), form, target)
+    destination = output.Destination.checked(form, out, force, siunitx)
+    destination.emit(model_list([catalogue.entry(name) for name in catalogue.names()]))
 
 
 @app.command("show")
 def show(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a model.", autocompletion=options.model_names)],
     form: options.Format = None,
+    siunitx: options.Siunitx = False,
+    out: options.Output = None,
+    force: options.Force = False,
 ) -> None:
     """One model: presets, paper, what is known and what is assumed, published rows."""
     from snnprof.render.catalogues import model_entry
     from snnprof.workload import catalogue
 
+    destination = output.Destination.checked(form, out, force, siunitx)
     wanted, _ = catalogue.split(name)
-    output.emit(model_entry(catalogue.entry(wanted)), output.chosen_format(form, None), None)
+    destination.emit(model_entry(catalogue.entry(wanted)))

@@ -6,6 +6,7 @@ import importlib
 import os
 import shlex
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import typer
@@ -73,16 +74,38 @@ def command_line(context: typer.Context) -> str:
     return shlex.join(["snnprof", *context.obj])
 
 
-def check_siunitx(wanted: bool, form: str) -> None:
-    """Raises SnnprofError where siunitx columns are asked of a format that has none."""
-    if wanted and form != "latex":
-        raise SnnprofError(f"--siunitx is for LaTeX, not for {form}", hint="add --format latex")
+@dataclass(frozen=True)
+class Destination:
+    """How a document is rendered and where it goes; null is stdout."""
 
+    form: str
+    path: Path | None = None
+    siunitx: bool = False
 
-def emit(document: Document, form: str, output: Path | None, siunitx: bool = False) -> None:
-    """Renders a document and writes it to the file, or to stdout."""
-    text = _to_screen(document) if form == "table" and output is None else _rendered(document, form, siunitx)
-    write(text, output)
+    @classmethod
+    def checked(
+        cls,
+        form: str | None,
+        path: Path | None = None,
+        force: bool = False,
+        siunitx: bool = False,
+        allowed: tuple[str, ...] = FORMATS,
+    ) -> Destination:
+        """What --format, --output, --force and --siunitx ask for. Fails now rather than after the work.
+
+        Raises:
+            SnnprofError: the file cannot be written, or the options contradict each other.
+        """
+        target = checked_output(path, force)
+        form = chosen_format(form, target, allowed)
+        if siunitx and form != "latex":
+            raise SnnprofError(f"--siunitx is for LaTeX, not for {form}", hint="add --format latex")
+        return cls(form, target, siunitx)
+
+    def emit(self, document: Document) -> None:
+        """Renders a document and writes it."""
+        on_screen = self.form == "table" and self.path is None
+        write(_to_screen(document) if on_screen else _rendered(document, self.form, self.siunitx), self.path)
 
 
 def write(text: str, output: Path | None) -> None:

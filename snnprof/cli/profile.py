@@ -76,14 +76,17 @@ def profile(
     form: Annotated[
         str, typer.Option("--format", "-f", help="What to print.", metavar="|".join(FORMATS))
     ] = "table",
+    siunitx: options.Siunitx = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if anything was not counted.")] = False,
 ) -> None:  # fmt: skip
     """Count the synaptic operations of a model on data, and price them.
 
     --output keeps the run; report, compare and plot read it without running the model again.
     """
+    from snnprof.render.tables import report_document
+
     run_file = _run_file(out, force or (out is not None and out == resume))
-    form = output.chosen("format", form, FORMATS)
+    printed = output.Destination.checked(form, siunitx=siunitx, allowed=FORMATS)
     pricing = Pricing(hardware, convention, latency)
     _check_model_name(model)
     asked = ProfileOptions(
@@ -100,7 +103,7 @@ def profile(
         output.say(f"wrote {run_file}")
     if maps_file:
         output.write_bytes(maps_file[1], maps_file[0])
-    _print(activity, pricing, form, output.command_line(context))
+    printed.emit(report_document(pricing.reports(activity), command=output.command_line(context)))
     if not activity.run.complete:
         raise typer.Exit(INTERRUPTED)
     if strict:
@@ -135,12 +138,6 @@ def _run_file(path: Path | None, force: bool) -> Path | None:
     if path == output.STDOUT:
         raise SnnprofError("--output names the run file; it cannot be stdout", hint="--format json prints the report")
     return output.checked_output(path, force)
-
-
-def _print(activity: Activity, pricing: Pricing, form: str, command: str) -> None:
-    from snnprof.render.tables import report_document
-
-    output.emit(report_document(pricing.reports(activity), command=command), form, None)
 
 
 def _judge(activity: Activity) -> None:

@@ -27,11 +27,10 @@ def report(
     from snnprof.activity import Activity
     from snnprof.render.tables import report_document
 
-    target = output.checked_output(out, force)
-    form = output.chosen_format(form, target)
-    output.check_siunitx(siunitx, form)
+    destination = output.Destination.checked(form, out, force, siunitx)
     grouping = options.grouping(by)
     pricing = Pricing(hardware, convention, latency)
     reports = pricing.reports(Activity.load(run))
     command = output.command_line(context)
-    output.emit(report_document(reports, by=grouping, command=command, figures=form == "html"), form, target, siunitx)
+    figures = destination.form == "html"
+    destination.emit(report_document(reports, by=grouping, command=command, figures=figures))

@@ -60,6 +60,20 @@ def test_a_latex_table_says_how_it_was_made(run_file: Path, capsys: Capture) -> 
     assert f"% snnprof report {run_file} --format latex" in ok(capsys, "report", run_file, "--format", "latex")
 
 
+@pytest.mark.parametrize("words", [["hardware", "list"], ["hardware", "show", "rolls-77fj"], ["models", "list"],
+                                   ["models", "show", "saformer"], ["cite", "RUN"]])  # fmt: skip
+def test_whatever_is_printed_can_be_written(
+    words: list[str], run_file: Path, tmp_path: Path, capsys: Capture, fails: Callable[..., str]
+) -> None:
+    command = [str(run_file) if word == "RUN" else word for word in words]
+    out = tmp_path / ("text" if words[0] == "cite" else "list.tex")
+    ok(capsys, *command, "--output", out)
+    given = [] if words[0] == "cite" else ["--format", "latex"]
+    assert out.read_text() == ok(capsys, *command, *given)
+    assert "hint: overwrite it with --force" in fails(*command, "--output", str(out))
+    ok(capsys, *command, "--output", out, "--force")
+
+
 def test_siunitx_is_for_latex(run_file: Path, capsys: Capture, fails: Callable[..., str]) -> None:
     assert "S[table-format=" in ok(capsys, "report", run_file, "--format", "latex", "--siunitx")
     assert "S[table-format=" in ok(capsys, "compare", run_file, run_file, "--format", "latex", "--siunitx")
