@@ -20,7 +20,8 @@ from snnprof.errors import SnnprofError
 from snnprof.record import measure, neurons, rules
 from snnprof.record.counters import LineCounter, OpCounter, encodes
 from snnprof.record.elementwise import FREE, LINES, work
-from snnprof.record.tally import nonzero_total, traced
+from snnprof.record.reduce import traced
+from snnprof.record.tally import nonzero_total
 
 if TYPE_CHECKING:
     from snnprof.record.dispatch import Call

@@ -24,8 +24,9 @@ from snnprof.record import measure
 from snnprof.record.ledger import Ledger, zeros
 from snnprof.record.measure import Fired, Measured, Plan, Role, Seen
 from snnprof.record.provenance import Facts
+from snnprof.record.reduce import Steps
 from snnprof.record.rules import Contraction, Convolution
-from snnprof.record.tally import HISTOGRAM_LEVELS, Steps
+from snnprof.record.tally import HISTOGRAM_LEVELS
 
 _WIDTH = len(PART_COUNTS)
 _NEGATIVE, _DIFFERS = 0, 1  # an operand's flags

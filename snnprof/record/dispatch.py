@@ -24,8 +24,10 @@ from snnprof.record.elementwise import FREE, LINES, LOOKUPS, line_of, work
 from snnprof.record.measure import Plan, Role
 from snnprof.record.neurons import within
 from snnprof.record.provenance import Facts, Folding, Store, TimeAxis, Zeros, storage_key
+from snnprof.record.recall import RECALL
+from snnprof.record.reduce import Steps
 from snnprof.record.rules import Contraction
-from snnprof.record.tally import Steps, nonzero_total
+from snnprof.record.tally import nonzero_total
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,6 +88,8 @@ class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
             books.other(name, args, kwargs, facts)
             counter = None
         result = func(*args, **kwargs)
+        if _writes(func) and isinstance(args[0], Tensor):
+            RECALL.forget(args[0])
         if facts is not None:
             books.pass_on(func, name, args, kwargs, facts, result, counter, form)
         return result
@@ -103,6 +107,12 @@ def _hides_others(func: Any) -> bool:
         name not in provenance.PASSING
         and torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd")
     )
+
+
+@functools.cache
+def _writes(func: Any) -> bool:
+    """Whether an operator changes one of its operands."""
+    return bool(func._schema.is_mutable)
 
 
 def in_backward() -> bool:
@@ -359,7 +369,7 @@ class Books:
             self._share({f.result_of for f in facts} - {passed.result_of})
         if self.neurons and passed.data and provenance.decides(name):
             passed = replace(passed, fed_by=frozenset(self.neurons[:1]))
-        if func._schema.is_mutable:
+        if _writes(func):
             self._write(outputs[0], passed, inputs)
             return
         known = {storage_key(t) for t in inputs}

@@ -11,8 +11,10 @@ from torch import Tensor
 
 from snnprof.record import rules
 from snnprof.record.provenance import Facts
+from snnprof.record.reduce import Steps, folded, tracing
 from snnprof.record.rules import Contraction, Convolution, Product
-from snnprof.record.tally import REAL, SPIKES, Grid, Steps, Tally, folded, reduced, tally, tracing
+from snnprof.record.tally import REAL, SPIKES, Grid, Tally, tally
+from snnprof.record.tally import spikes as counted_spikes
 
 Role = Literal["data", "weight"]
 
@@ -197,13 +199,14 @@ def differs_over_time(values: Tensor, steps: Steps) -> Tensor:
 
 
 def fired(spikes: Tensor, steps: Steps | None, batch: int | None, levels: int) -> Fired:
-    """Counts what a neuron layer put out. Without `steps`, one call is one step and the first axis is the batch."""
-    mask = spikes if levels == 1 else (spikes != 0).float()
+    """Counts what a neuron layer put out. Without `steps`, one call is one step and the first axis is the batch.
+
+    Args:
+        levels: the most that a neuron is expected to put out at once; values decide.
+    """
     inner = tuple(range(_first_neuron_axis(spikes, steps, batch), spikes.dim()))
-    by_neuron = reduced(mask.detach(), None, inner, 1)
-    by_step = reduced(mask.detach(), steps, (), 1)
-    level_sum = by_step.sum() if levels == 1 else reduced(spikes.detach().abs(), None, (), levels).sum()
-    return Fired(by_step.long(), level_sum.long(), by_neuron.squeeze(0))
+    by_step, by_neuron, level_sum = counted_spikes(spikes, levels, steps, inner)
+    return Fired(by_step.long(), level_sum.long(), by_neuron)
 
 
 def _first_neuron_axis(spikes: Tensor, steps: Steps | None, batch: int | None) -> int:

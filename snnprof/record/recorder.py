@@ -29,7 +29,9 @@ from snnprof.record.dispatch import Books, Watcher, in_backward, plain_kernels
 from snnprof.record.ledger import Ledger
 from snnprof.record.neurons import Watched
 from snnprof.record.provenance import Facts, Folding
-from snnprof.record.tally import SCRATCH, Steps, nonzero_total
+from snnprof.record.recall import RECALL
+from snnprof.record.reduce import SCRATCH, Steps
+from snnprof.record.tally import nonzero_total
 
 
 class Recorder:
@@ -100,6 +102,7 @@ class Recorder:
     ) -> None:
         self.step_aside()
         SCRATCH.clear()
+        RECALL.clear()
 
     def step_in(self) -> None:
         """Attaches, where it is not attached."""
@@ -213,6 +216,7 @@ class Recorder:
     def _begin_pass(self, inputs: list[Tensor]) -> None:
         """The outermost module is called: its inputs are data, unless they are state seen before."""
         self._passes += 1
+        RECALL.clear()  # what is written between passes is not seen
         self.books.store.forget_dead()
         if not inputs:
             return

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from snnprof.record.tally import tracing
+from snnprof.record.reduce import tracing
 
 
 @dataclass(frozen=True)

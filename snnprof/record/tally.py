@@ -3,48 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from snnprof.record import sweep
+from snnprof.record.recall import RECALL
+from snnprof.record.reduce import Steps, extent, folded, is_dense, reduced, scratch, tracing
+
 SILENT, SPIKES, REAL = 0, 1, 2
 HISTOGRAM_LEVELS = 256
 _JOINED_LEVELS = 64
-_EXACT = 1 << 24  # float32 counts one by one up to here
-
-
-_TRACING = False
-
-
-def tracing() -> bool:
-    """Whether counts become part of a compiled graph: no value can be asked for, and no memory be reused."""
-    return _TRACING
-
-
-@contextmanager
-def traced() -> Iterator[None]:
-    """Counts inside are traced, not run."""
-    global _TRACING
-    before, _TRACING = _TRACING, True
-    try:
-        yield
-    finally:
-        _TRACING = before
-
-
-@dataclass(frozen=True)
-class Steps:
-    """Where the time steps lie in an operand: index i along `dim` belongs to step (i // inner) % size.
-
-    `inner` None means that the axis comes first (time-major), so that `inner` follows the batch size.
-    """
-
-    dim: int
-    size: int
-    inner: int | None = None
+_WHOLE = "non-zeros of all elements"
 
 
 @dataclass(frozen=True)
@@ -91,18 +62,20 @@ def tally(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...]
         steps: where its time steps lie; None takes the whole call for one step.
         keep: dimensions (from the front) that stay apart.
     """
-    values = values.detach()
-    if not values.is_floating_point():
-        values = values.float()
+    known = RECALL.answers(values)
+    question = (values.dtype, values.shape, values.stride(), values.storage_offset(), grid, steps, keep)
+    if question not in known:
+        known[question] = found = _read(_floating(values), grid, steps, keep)
+        known[_WHOLE, values.dtype] = found.nonzero if _is_whole(values) else None
+    return known[question]  # type: ignore[no-any-return]
+
+
+def _read(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...]) -> Tally:
+    if _may_ask(values) and (found := _asked(values, grid, steps, keep)):
+        return found
     count = steps.size if steps else 1
     elements = values.numel() // count
-    if grid.binary and _may_ask(values) and _all_binary(values):
-        nonzero = reduced(values, steps, keep, 1)
-        by_step = nonzero.reshape(count, -1).sum(1).tolist()
-        kind = torch.tensor([SPIKES if spikes else SILENT for spikes in by_step])
-        histogram = torch.tensor([values.numel() - sum(by_step), sum(by_step)], dtype=torch.float64)
-        return Tally(nonzero, nonzero, kind, elements, None, None, histogram)
-    mask = torch.ne(values, 0, out=_scratch(values))
+    mask = torch.ne(values, 0, out=scratch(values))
     nonzero = reduced(mask, steps, keep, 1)
     silent = nonzero.reshape(count, -1).sum(1) == 0
     if grid.quantum is None:
@@ -115,6 +88,28 @@ def tally(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...]
         histogram = torch.stack([elements * on_grid.sum() - ones, ones])
         return Tally(nonzero, nonzero, kind, elements, residual, None, histogram)
     return _levelled(values, grid, steps, keep, nonzero, silent, elements)
+
+
+def _asked(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...]) -> Tally | None:
+    """The count where values can be asked for and are as expected; None where each step needs a longer look."""
+    count = steps.size if steps else 1
+    if grid.quantum is None:
+        nonzero = sweep.nonzero(values, steps, keep)
+        return Tally(nonzero, nonzero, _kinds(nonzero, REAL), values.numel() // count)
+    if grid.signed or math.frexp(grid.quantum)[0] != 0.5:
+        return None
+    kept = grid.levels <= HISTOGRAM_LEVELS
+    found = sweep.levels(values, 1 / grid.quantum, grid.levels, steps, keep, histogram=kept)
+    if found is None:
+        return None
+    histogram = torch.tensor(found.histogram) if kept else None
+    return Tally(
+        found.nonzero, found.levels, _kinds(found.nonzero, SPIKES), values.numel() // count, None, None, histogram
+    )
+
+
+def _kinds(nonzero: Tensor, kind: int) -> Tensor:
+    return torch.tensor([kind if count else SILENT for count in nonzero.reshape(len(nonzero), -1).sum(1).tolist()])
 
 
 def _levelled(
@@ -140,18 +135,7 @@ def _levelled(
 
 def _may_ask(values: Tensor) -> bool:
     """Whether a value can be looked at without waiting for a device."""
-    return values.device.type == "cpu" and not _TRACING
-
-
-def _all_binary(values: Tensor) -> bool:
-    """Whether every value is 0 or 1: none outside [0, 1], and x − x² (never negative there) sums to nothing.
-
-    It asks the device, so it is for the CPU, where that costs no waiting and saves most of the reading.
-    """
-    low, high = torch.aminmax(values)
-    if not (low.item() >= 0 and high.item() <= 1):
-        return False
-    return torch.addcmul(values, values, values, value=-1, out=_scratch(values)).sum().item() == 0
+    return values.device.type == "cpu" and not tracing()
 
 
 def _on_grid(level: Tensor, steps: Steps | None, kind: Tensor) -> Tensor:
@@ -168,7 +152,7 @@ def _histogram(level: Tensor, levels: int) -> Tensor:
     A device counts all bins in one go; the CPU is faster level by level, up to the largest there is, and a compiled
     graph joins the passes over the levels into one.
     """
-    if _TRACING and levels <= _JOINED_LEVELS:
+    if tracing() and levels <= _JOINED_LEVELS:
         at_least = torch.stack([_at_least(level, n) for n in range(levels + 1)])
         return at_least - torch.nn.functional.pad(at_least[1:], (0, 1))
     if not _may_ask(level):
@@ -185,7 +169,7 @@ def _histogram(level: Tensor, levels: int) -> Tensor:
 
 def _at_least(level: Tensor, n: int) -> Tensor:
     """Elements whose level is at least n; float64 scalar."""
-    return reduced(torch.ge(level, n, out=_scratch(level)), None, (), 1).sum()
+    return reduced(torch.ge(level, n, out=scratch(level)), None, (), 1).sum()
 
 
 def tolerance(dtype: torch.dtype, levels: int) -> float:
@@ -195,105 +179,46 @@ def tolerance(dtype: torch.dtype, levels: int) -> float:
     return min(4 * torch.finfo(dtype).eps * max(levels, 1), 0.25)
 
 
+def spikes(values: Tensor, levels: int, steps: Steps | None, keep: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
+    """Non-zero elements by step and by the dimensions kept, and Σ |x|; float64 `[steps]`, `[*kept]` and scalar.
+
+    Args:
+        levels: the largest |x| expected; values decide.
+    """
+    by_step, by_place, level_sum = _read_spikes(_floating(values), levels, steps, keep)
+    if _is_whole(values):
+        RECALL.answers(values)[_WHOLE, values.dtype] = by_step
+    return by_step, by_place, level_sum
+
+
+def _read_spikes(
+    values: Tensor, levels: int, steps: Steps | None, keep: tuple[int, ...]
+) -> tuple[Tensor, Tensor, Tensor]:
+    if _may_ask(values) and (found := sweep.spikes(values, steps, keep)):
+        return *found, found[0].sum()
+    fired = reduced(torch.ne(values, 0, out=scratch(values)), steps, keep, 1)
+    magnitudes = values if levels == 1 else torch.abs(values, out=scratch(values))
+    by_step = fired.reshape(len(fired), -1).sum(1)
+    return by_step, fired.sum(0), reduced(magnitudes, None, (), levels).sum()
+
+
 def nonzero_total(values: Tensor) -> Tensor:
     """Non-zero elements, as an int64 scalar on the device."""
+    whole = RECALL.answers(values).get((_WHOLE, values.dtype)) if _is_whole(values) else None
+    return _nonzero_total(_floating(values)) if whole is None else whole.sum().long()
+
+
+def _nonzero_total(values: Tensor) -> Tensor:
+    if _may_ask(values):
+        return sweep.nonzero(values, None, ()).squeeze(0).long()
+    return reduced(torch.ne(values, 0, out=scratch(values)), None, (), 1).sum().long()
+
+
+def _floating(values: Tensor) -> Tensor:
     values = values.detach()
-    if not values.is_floating_point():
-        values = values.float()
-    return reduced(torch.ne(values, 0, out=_scratch(values)), None, (), 1).sum().long()
+    return values if values.is_floating_point() else values.float()
 
 
-def folded(values: Tensor, steps: Steps | None) -> Tensor:
-    """`values` with its time steps as first axis and the folded dimension as (outer, inner); a view."""
-    if steps is None:
-        return values.unsqueeze(0)
-    size = values.shape[steps.dim]
-    inner = size // steps.size if steps.inner is None else steps.inner
-    outer = size // (steps.size * inner)
-    shape = (*values.shape[: steps.dim], outer, steps.size, inner, *values.shape[steps.dim + 1 :])
-    return values.view(shape).movedim(steps.dim + 1, 0)
-
-
-def _axes(dim: int, steps: Steps | None) -> tuple[int, ...]:
-    """Where a dimension of an operand stands after `folded`."""
-    if steps is None or dim < steps.dim:
-        return (dim + 1,)
-    return (dim + 1, dim + 2) if dim == steps.dim else (dim + 2,)
-
-
-def reduced(values: Tensor, steps: Steps | None, keep: tuple[int, ...], largest: int) -> Tensor:
-    """Exact sums over all but the steps and the dimensions kept, as float64 `[steps, *kept]`.
-
-    Float32 sums whole numbers exactly below 2²⁴; larger sums go on in float64.
-    """
-    if not keep and steps is None and values.numel() * max(largest, 1) < _EXACT:
-        return values.sum(dtype=torch.float32).double().unsqueeze(0)
-    stepped = folded(values, steps)
-    kept = [axis for dim in keep for axis in _axes(dim, steps)]
-    drop = [d for d in range(1, stepped.dim()) if d not in kept]
-    if not drop:
-        return stepped.double()
-    # A result laid out as its operand is: into another order, sums over a transposed operand are ten times slower.
-    order = sorted(kept, key=stepped.stride, reverse=True)
-    sums = _summed(stepped.permute(0, *drop, *order), len(drop), max(largest, 1))
-    return sums.permute(0, *(1 + order.index(axis) for axis in kept))
-
-
-def _summed(values: Tensor, count: int, largest: int) -> Tensor:
-    """Sums over dimensions 1 … count of whole numbers up to `largest`, as float64."""
-    drop = list(range(1, count + 1))
-    if math.prod(values.shape[1 : count + 1]) * largest < _EXACT:
-        return values.sum(drop, dtype=torch.float32).double()
-    fitting = [d for d in drop if values.shape[d] * largest < _EXACT]
-    first = max(fitting or drop, key=lambda d: values.shape[d])
-    partial = values.sum(first, keepdim=True, dtype=torch.float32 if fitting else torch.float64)
-    return partial.double().sum(drop)
-
-
-def extent(values: Tensor, steps: Steps | None) -> Tensor:
-    """The largest magnitude in each step, as float64 `[steps]`."""
-    stepped = folded(values, steps)
-    dims = list(range(1, stepped.dim()))
-    return torch.maximum(stepped.amax(dims), -stepped.amin(dims)).double()
-
-
-class _Pool:
-    """One buffer a device and dtype, reused by every count: fresh memory costs more than the arithmetic in it."""
-
-    def __init__(self) -> None:
-        self.buffers: dict[tuple[torch.device, torch.dtype], Tensor] = {}
-
-    def take(self, like: Tensor) -> Tensor:
-        key = (like.device, like.dtype)
-        buffer = self.buffers.get(key)
-        if buffer is None or buffer.numel() < like.numel():
-            buffer = torch.empty(like.numel(), dtype=like.dtype, device=like.device)
-            self.buffers[key] = buffer
-        return buffer
-
-    def clear(self) -> None:
-        self.buffers.clear()
-
-
-SCRATCH = _Pool()
-
-
-def _scratch(values: Tensor) -> Tensor:
-    """Working memory with the layout of `values`, so that a transposed operand is read in its own order."""
-    if _TRACING:
-        return torch.empty_like(values)
-    buffer = SCRATCH.take(values)
-    strides = values.stride() if _is_dense(values) else torch.empty(values.shape, device="meta").stride()
-    return buffer.as_strided(values.shape, strides)
-
-
-def _is_dense(values: Tensor) -> bool:
-    """Its elements fill a stretch of memory without gap or overlap, in whatever order."""
-    if values.is_contiguous():
-        return True
-    expected = 1
-    for stride, size in sorted((t, s) for s, t in zip(values.shape, values.stride(), strict=True) if s != 1):
-        if stride != expected:
-            return False
-        expected *= size
-    return True
+def _is_whole(values: Tensor) -> bool:
+    """Whether every element of the storage is one of these values, once."""
+    return values.numel() * values.element_size() == values.untyped_storage().nbytes() and is_dense(values)

@@ -1,0 +1,141 @@
+"""Exact sums of whole numbers over most of a tensor's dimensions, and the working memory they share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+EXACT = 1 << 24
+"""Float32 counts one by one up to here."""
+
+_TRACING = False
+
+
+def tracing() -> bool:
+    """Whether counts become part of a compiled graph: no value can be asked for, and no memory be reused."""
+    return _TRACING
+
+
+@contextmanager
+def traced() -> Iterator[None]:
+    """Counts inside are traced, not run."""
+    global _TRACING
+    before, _TRACING = _TRACING, True
+    try:
+        yield
+    finally:
+        _TRACING = before
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Where the time steps lie in an operand: index i along `dim` belongs to step (i // inner) % size.
+
+    `inner` None means that the axis comes first (time-major), so that `inner` follows the batch size.
+    """
+
+    dim: int
+    size: int
+    inner: int | None = None
+
+    def split(self, length: int) -> tuple[int, int, int]:
+        """The folded dimension, of that length, as (outer, steps, inner)."""
+        inner = length // self.size if self.inner is None else self.inner
+        return length // (self.size * inner), self.size, inner
+
+
+def folded(values: Tensor, steps: Steps | None) -> Tensor:
+    """`values` with its time steps as first axis and the folded dimension as (outer, inner); a view."""
+    if steps is None:
+        return values.unsqueeze(0)
+    split = steps.split(values.shape[steps.dim])
+    return values.view(*values.shape[: steps.dim], *split, *values.shape[steps.dim + 1 :]).movedim(steps.dim + 1, 0)
+
+
+def axes_of(dim: int, steps: Steps | None) -> tuple[int, ...]:
+    """Where a dimension of an operand stands after `folded`."""
+    if steps is None or dim < steps.dim:
+        return (dim + 1,)
+    return (dim + 1, dim + 2) if dim == steps.dim else (dim + 2,)
+
+
+def reduced(values: Tensor, steps: Steps | None, keep: tuple[int, ...], largest: int) -> Tensor:
+    """Exact sums over all but the steps and the dimensions kept, as float64 `[steps, *kept]`.
+
+    Float32 sums whole numbers exactly below 2²⁴; larger sums go on in float64.
+    """
+    if not keep and steps is None and values.numel() * max(largest, 1) < EXACT:
+        return values.sum(dtype=torch.float32).double().unsqueeze(0)
+    stepped = folded(values, steps)
+    kept = [axis for dim in keep for axis in axes_of(dim, steps)]
+    drop = [d for d in range(1, stepped.dim()) if d not in kept]
+    if not drop:
+        return stepped.double()
+    # A result laid out as its operand is: into another order, sums over a transposed operand are ten times slower.
+    order = sorted(kept, key=stepped.stride, reverse=True)
+    sums = _summed(stepped.permute(0, *drop, *order), len(drop), max(largest, 1))
+    return sums.permute(0, *(1 + order.index(axis) for axis in kept))
+
+
+def _summed(values: Tensor, count: int, largest: int) -> Tensor:
+    """Sums over dimensions 1 … count of whole numbers up to `largest`, as float64."""
+    drop = list(range(1, count + 1))
+    if math.prod(values.shape[1 : count + 1]) * largest < EXACT:
+        return values.sum(drop, dtype=torch.float32).double()
+    fitting = [d for d in drop if values.shape[d] * largest < EXACT]
+    first = max(fitting or drop, key=lambda d: values.shape[d])
+    partial = values.sum(first, keepdim=True, dtype=torch.float32 if fitting else torch.float64)
+    return partial.double().sum(drop)
+
+
+def extent(values: Tensor, steps: Steps | None) -> Tensor:
+    """The largest magnitude in each step, as float64 `[steps]`."""
+    stepped = folded(values, steps)
+    dims = list(range(1, stepped.dim()))
+    return torch.maximum(stepped.amax(dims), -stepped.amin(dims)).double()
+
+
+class _Pool:
+    """One buffer a device and dtype, reused by every count: fresh memory costs more than the arithmetic in it."""
+
+    def __init__(self) -> None:
+        self.buffers: dict[tuple[torch.device, torch.dtype], Tensor] = {}
+
+    def take(self, size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+        buffer = self.buffers.get((device, dtype))
+        if buffer is None or buffer.numel() < size:
+            with torch.inference_mode(False):  # memory made under it could not be written to outside it
+                buffer = self.buffers[device, dtype] = torch.empty(size, dtype=dtype, device=device)
+        return buffer
+
+    def clear(self) -> None:
+        self.buffers.clear()
+
+
+SCRATCH = _Pool()
+
+
+def scratch(values: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """Working memory with the layout of `values`, so that a transposed operand is read in its own order."""
+    if _TRACING:
+        return torch.empty_like(values, dtype=dtype)
+    buffer = SCRATCH.take(values.numel(), values.device, dtype or values.dtype)
+    strides = values.stride() if is_dense(values) else torch.empty(values.shape, device="meta").stride()
+    return buffer.as_strided(values.shape, strides)
+
+
+def is_dense(values: Tensor) -> bool:
+    """Its elements fill a stretch of memory without gap or overlap, in whatever order."""
+    if values.is_contiguous():
+        return True
+    expected = 1
+    for stride, size in sorted((t, s) for s, t in zip(values.shape, values.stride(), strict=True) if s != 1):
+        if stride != expected:
+            return False
+        expected *= size
+    return True
