@@ -9,10 +9,9 @@ from collections.abc import Sequence
 
 import typer
 
-from snnprof.errors import SnnprofError
+from snnprof.errors import SnnprofError, printable
 
 OK, USAGE, INTERNAL, INTERRUPTED = 0, 2, 70, 130
-LONGEST = 2000  # characters of one message
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -78,15 +77,9 @@ def _command_path(error: BaseException) -> str:
 def _say(*lines: str) -> None:
     try:
         for line in filter(None, lines):
-            print(_tame(line), file=sys.stderr)
+            print(printable(line), file=sys.stderr)
     except OSError:  # nobody is listening: the exit status must do
         pass
-
-
-def _tame(text: str) -> str:
-    """What a file or an argument brought in may steer the terminal, or never end."""
-    shown = "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
-    return shown if len(shown) <= LONGEST else f"{shown[: LONGEST // 2]} … {shown[-LONGEST // 4 :]}"
 
 
 if __name__ == "__main__":

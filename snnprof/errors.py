@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+LONGEST = 2000  # characters of one message
+
 
 class SnnprofError(Exception):
     """Bad usage or bad input, in one sentence.
@@ -39,3 +41,9 @@ def unknown(what: str, name: str, known: Iterable[str], see: str = "") -> Snnpro
     elif not near and names:
         parts.append("known: " + ", ".join(names))
     return SnnprofError(f"unknown {what} {name!r}", hint=" ".join(parts))
+
+
+def printable(text: str) -> str:
+    """What a file or an argument brought in may steer the terminal, or never end."""
+    shown = "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+    return shown if len(shown) <= LONGEST else f"{shown[: LONGEST // 2]} … {shown[-LONGEST // 4 :]}"

@@ -21,6 +21,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
+from snnprof import plugins
 from snnprof.errors import SnnprofError, unknown
 from snnprof.units import PICOJOULES
 from snnprof.yaml_file import Document, Place, YamlProblem, read_yaml
@@ -387,6 +388,18 @@ def names() -> list[str]:
     return sorted({*known, *_entry_points()}, key=lambda id: (id != DEFAULT, id))
 
 
+def profiles() -> tuple[list[HardwareProfile], list[SnnprofError]]:
+    """All profiles that have prices, default first, and what is wrong with the others: a bad file hides no good one."""
+    good: list[HardwareProfile] = []
+    broken: list[SnnprofError] = []
+    for name in names():
+        try:
+            good.append(load_hardware(name))
+        except SnnprofError as error:
+            broken.append(error)
+    return good, broken
+
+
 def stubs() -> dict[str, str]:
     """Chips that people ask for and that have no usable published figure, with the reason."""
     return {id: why for id, path in sorted(_files().items()) if (why := _stub_reason(path)) is not None}
@@ -422,7 +435,10 @@ def _entry_points() -> dict[str, EntryPoint]:
 def _locate(name: str) -> Path:
     if name in _built_in():
         if name in _users_own():
-            raise SnnprofError(f"two hardware profiles have the id {name!r}: a built-in one and {_users_own()[name]}")
+            raise SnnprofError(
+                f"two hardware profiles have the id {name!r}: a built-in one and {_users_own()[name]}",
+                hint="give yours another id, and its file that name",
+            )
         return _built_in()[name]
     if name.endswith((".yaml", ".yml")) or "/" in name or os.sep in name:
         return Path(name)
@@ -439,8 +455,8 @@ def _from_entry_point(entry: EntryPoint) -> Path:
     try:
         target = entry.load()
         return Path(target() if callable(target) else target)
-    except Exception as error:
-        raise SnnprofError(f"hardware profile {entry.name!r}: its plug-in {entry.value} failed: {error}") from error
+    except plugins.BROKEN as error:
+        raise plugins.failed(f"hardware profile {entry.name!r}", entry, error) from error
 
 
 def _stub_reason(path: Path) -> str | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from snnprof import hardware
+from snnprof.__main__ import main
 from snnprof.errors import SnnprofError
 from snnprof.hardware import check, load_hardware, names, picojoules, stubs
 
@@ -315,8 +316,38 @@ def test_plug_ins(tmp_path, monkeypatch, as_function):
 def test_a_broken_plug_in_is_one_sentence(monkeypatch):
     entry = EntryPoint("theirs", "no_such_module:PATH", hardware.ENTRY_POINTS)
     monkeypatch.setattr(hardware, "entry_points", lambda group: [entry])
-    with pytest.raises(SnnprofError, match="hardware profile 'theirs': its plug-in no_such_module:PATH failed"):
+    said = "hardware profile 'theirs' of the package 'no_such_module': its entry point no_such_module:PATH failed"
+    with pytest.raises(SnnprofError, match=said) as caught:
         load_hardware("theirs")
+    assert caught.value.hint == "update or uninstall no_such_module"
+
+
+def test_broken_files_in_the_users_folder_hide_no_good_one(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SNNPROF_HARDWARE", str(tmp_path))
+    write(tmp_path, "mine")
+    write(tmp_path, "odd", kind="kind: quantum")
+    (tmp_path / "cut\x1b.yaml").write_text("id: [", encoding="utf-8")
+    (tmp_path / "loop.yaml").symlink_to("loop.yaml")
+    (tmp_path / "folder.yaml").mkdir()
+    shutil.copy(ROOT / "hardware_profiles" / "rolls-77fj.yaml", tmp_path)
+    assert main(["hardware", "list", "--format", "csv"]) == 0
+    out, err = capsys.readouterr()
+    assert {line.partition(",")[0] for line in out.splitlines()[1:]} == {*PRICES, "mine"} - {"rolls-77fj"}
+    warnings = [line for line in err.splitlines() if line.startswith("warning: left out: ")]
+    for named in (
+        "cut\\x1b.yaml:1: not valid YAML",
+        "odd.yaml:4: kind",
+        "folder.yaml: cannot be read: is a directory",
+        "loop.yaml: cannot be read: too many levels",
+        "two hardware profiles have the id 'rolls-77fj'",
+    ):
+        assert sum(named in line for line in warnings) == 1, named
+    assert len(warnings) == 5
+    assert f"hint: see 'snnprof hardware check {tmp_path / 'odd.yaml'}'" in err
+    assert main(["hardware", "show", "mine"]) == 0
+    assert "odd" not in capsys.readouterr().err
+    assert main(["hardware", "show", "odd"]) == 2
+    assert f"error: {tmp_path / 'odd.yaml'}:4: kind: should be 'digital'" in capsys.readouterr().err
 
 
 # -- generated files, start-up ----------------------------------------------------------------------------------

@@ -6,13 +6,16 @@ import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
 
 import snnprof
-from snnprof import hardware
+from snnprof import grouping, hardware
+from snnprof.__main__ import main
+from snnprof.activity import Activity
 from snnprof.errors import SnnprofError
 from snnprof.record import neurons
 from snnprof.workload import catalogue, models
@@ -150,6 +153,62 @@ def test_a_plug_in_that_fails_is_one_sentence(installed: Path) -> None:
             neurons.known_class(module.Fire())
     finally:
         (installed / "tinysnn" / "gone.py").rename(installed / "tinysnn" / "rows.py")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "reason"),
+    [
+        ("tinysnn/tinynet.yaml", "name: [", "not valid YAML"),
+        ("tinysnn/tinynet.yaml", "name: tinynet", "title: Field required"),
+        ("tinysnn/__init__.py", "raise RuntimeError('no licence')", "RuntimeError: no licence"),
+        ("tinysnn/__init__.py", "import sys; sys.exit('a script')", "SystemExit: a script"),
+    ],
+)
+def test_a_broken_package_is_one_warning(
+    installed: Path, file: str, content: str, reason: str, capsys: pytest.CaptureFixture[str], activity: Activity
+) -> None:
+    with changed(installed / file, content):
+        assert main(["models", "list", "--format", "csv"]) == 0
+        out, err = capsys.readouterr()
+        assert "saformer:digits" in out
+        assert "tinynet" not in out
+        assert err.count("warning: ") == 1
+        assert "warning: left out: model 'tinynet' of the package 'tinysnn': its entry point tinysnn.tinynet" in err
+        assert reason in err
+        assert "hint: update or uninstall tinysnn" in err
+        assert main(["models", "show", "tinynet"]) == 2
+        assert "error: model 'tinynet' of the package 'tinysnn'" in capsys.readouterr().err
+        assert "ssa_bin-bin-cifar10" in catalogue.published()
+        its_own = activity.run.model.model_copy(update={"name": "tinynet"})
+        run = activity.model_copy(update={"run": activity.run.model_copy(update={"model": its_own})})
+        assert grouping.role_of(run, "0", None) is None
+        assert grouping.block_of(run, "block.0.attn") == "block.0"
+
+
+def test_a_broken_hardware_package_is_one_warning(installed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with changed(installed / "tinysnn" / "__init__.py", "CHIP = 3"):
+        assert main(["hardware", "list", "--format", "csv"]) == 0
+        out, err = capsys.readouterr()
+        assert "cmos45-fp32" in out
+        assert err.startswith(
+            "warning: left out: hardware profile 'tinychip' of the package 'tinysnn': its entry point"
+        )
+        assert err.endswith("hint: update or uninstall tinysnn\n")
+        assert main(["hardware", "show", "tinychip"]) == 2
+
+
+@contextmanager
+def changed(file: Path, content: str) -> Iterator[None]:
+    """The package with another content of one file, not imported yet."""
+    before = file.read_text(encoding="utf-8")
+    file.write_text(content, encoding="utf-8")
+    importlib.invalidate_caches()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sys, "dont_write_bytecode", True)
+        try:
+            yield
+        finally:
+            file.write_text(before, encoding="utf-8")
 
 
 def test_its_model_and_profile_are_known_by_name(installed: Path) -> None:

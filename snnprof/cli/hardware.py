@@ -21,11 +21,13 @@ def list_profiles(
     force: options.Force = False,
 ) -> None:
     """All hardware profiles, and the chips nobody has published a usable figure of."""
-    from snnprof.hardware import load_hardware, names, stubs
+    from snnprof.hardware import profiles, stubs
     from snnprof.render.catalogues import hardware_list
 
     destination = output.Destination.checked(form, out, force, siunitx)
-    destination.emit(hardware_list([load_hardware(name) for name in names()], stubs()))
+    good, broken = profiles()
+    output.warn(broken)
+    destination.emit(hardware_list(good, stubs()))
 
 
 @app.command("show")

@@ -23,7 +23,9 @@ def list_models(
     from snnprof.workload import catalogue
 
     destination = output.Destination.checked(form, out, force, siunitx)
-    destination.emit(model_list([catalogue.entry(name) for name in catalogue.names()]))
+    good, broken = catalogue.entries()
+    output.warn(broken)
+    destination.emit(model_list(good))
 
 
 @app.command("show")

@@ -6,12 +6,13 @@ import importlib
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import typer
 
-from snnprof.errors import SnnprofError, unknown
+from snnprof.errors import SnnprofError, printable, unknown
 from snnprof.render.table import Document
 
 SUFFIXES = {".json": "json", ".csv": "csv", ".md": "markdown", ".tex": "latex", ".html": "html", ".txt": "table"}
@@ -120,7 +121,15 @@ def write(text: str, output: Path | None) -> None:
 
 def say(text: str) -> None:
     """One line for the person at the terminal."""
-    print(text, file=sys.stderr)
+    print(printable(text), file=sys.stderr)
+
+
+def warn(errors: Sequence[SnnprofError]) -> None:
+    """What is left out of a result, and what to do about it; the result stands."""
+    for error in errors:
+        say(f"warning: left out: {error}")
+        if error.hint:
+            say(f"hint: {error.hint}")
 
 
 def _rendered(document: Document, form: str, siunitx: bool) -> str:

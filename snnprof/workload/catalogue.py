@@ -52,6 +52,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
+from snnprof import plugins
 from snnprof.errors import SnnprofError, unknown
 from snnprof.yaml_file import YamlProblem, read_yaml
 
@@ -291,8 +292,20 @@ def entry(name: str) -> ModelEntry:
     if name in _bundled():
         return load(_bundled()[name])
     if name in _plugins():
-        return load(_plugin_file(_plugins()[name]))
+        return _third_party(_plugins()[name])
     raise unknown("model", name, names(), SEE)
+
+
+def entries() -> tuple[list[ModelEntry], list[SnnprofError]]:
+    """Every model known by name, and what is wrong with the others: a broken package hides no other model."""
+    good: list[ModelEntry] = []
+    broken: list[SnnprofError] = []
+    for name in names():
+        try:
+            good.append(entry(name))
+        except SnnprofError as error:
+            broken.append(error)
+    return good, broken
 
 
 def split(spec: str) -> tuple[str, str]:
@@ -317,17 +330,19 @@ def preset(name: str, preset: str | None = None) -> Preset:
 
 def role(name: str, layer: str, index: int | None = None, preset: str | None = None) -> str | None:
     """A layer's role in a model known by name; null for other models."""
-    return entry(name).role(layer, index, preset) if is_known(name) else None
+    known = _in_order(name)
+    return known.role(layer, index, preset) if known else None
 
 
 def block(name: str, layer: str) -> str | None:
     """A layer's block in a model known by name; null for other models."""
-    return entry(name).block(layer) if is_known(name) else None
+    known = _in_order(name)
+    return known.block(layer) if known else None
 
 
 def published() -> dict[str, Published]:
     """Every published row by its id."""
-    return {row.id: row for name in names() for row in entry(name).published}
+    return {row.id: row for model in entries()[0] for row in model.published}
 
 
 def published_row(row: str) -> Published:
@@ -387,26 +402,38 @@ def _plugins() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=ENTRY_POINTS)}
 
 
+def _in_order(name: str | None) -> ModelEntry | None:
+    """A model's entry; null where its package is not installed or broken. The run file tells the rest without it."""
+    try:
+        return entry(name) if name and is_known(name) else None
+    except SnnprofError:
+        return None
+
+
+def _third_party(point: EntryPoint) -> ModelEntry:
+    try:
+        return load(_plugin_file(point))
+    except plugins.BROKEN as error:
+        raise plugins.failed(f"model {point.name!r}", point, error) from error
+
+
 def _plugin_file(point: EntryPoint) -> Path:
     """The YAML behind an entry point; a module is located without importing it, so that torch stays out."""
-    try:
-        if point.attr:
-            return Path(point.load())
-        spec = importlib.util.find_spec(point.module)
-    except Exception as error:
-        raise SnnprofError(f"model {point.name!r}: its entry point {point.value!r} failed: {error}") from error
+    if point.attr:
+        return Path(point.load())
+    spec = importlib.util.find_spec(point.module)
     if spec is None or spec.origin is None:
-        raise SnnprofError(f"model {point.name!r}: its entry point names no module {point.module!r}")
-    return _first_file(point.name, _candidates(Path(spec.origin), point.name))
+        raise SnnprofError(f"there is no module {point.module!r}")
+    return _first_file(_candidates(Path(spec.origin), point.name))
 
 
 def _candidates(module: Path, name: str) -> Iterable[Path]:
     return (module.with_suffix(".yaml"), module.parent / f"{name}.yaml")
 
 
-def _first_file(name: str, candidates: Iterable[Path]) -> Path:
+def _first_file(candidates: Iterable[Path]) -> Path:
     tried = list(candidates)
     for path in tried:
         if path.is_file():
             return path
-    raise SnnprofError(f"model {name!r}: there is no {' or '.join(map(str, tried))}")
+    raise SnnprofError(f"there is no {' or '.join(map(str, tried))}")
