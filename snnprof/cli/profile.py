@@ -179,7 +179,7 @@ def _amp(name: str | None) -> Amp | None:
 def _setting(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals or not key.isidentifier():
-        raise SnnprofError(f"--set needs KEY=VALUE, not {text!r}", hint="for example --set depths=2")
+        raise SnnprofError(f"--set needs KEY=VALUE, not {text!r}", hint="for example --set depth=2")
     return key, value
 
 

@@ -21,6 +21,7 @@ from snnprof.errors import SnnprofError, unknown
 from snnprof.workload import catalogue, checkpoints
 from snnprof.workload.catalogue import ModelEntry, Preset
 from snnprof.workload.checkpoints import Checkpoint
+from snnprof.workload.settings import must_suit
 
 WEIGHTLESS = {"timesteps"}  # settings that leave trained weights what they are
 FORMS = "NAME[:PRESET], FILE.py:FUNCTION or package.module:ATTR"
@@ -115,7 +116,9 @@ def _known(
     contradiction = weights and checkpoints.contradiction(entry, settings, weights)
     if weights and contradiction:
         raise SnnprofError(contradiction, hint=_preset_hint(entry, weights))
-    module = _built(_builder(entry), settings, f"{name}:{preset_name}", seed)
+    builder = _builder(entry)
+    module = _built(builder, settings, f"{name}:{preset_name}", seed)
+    must_suit(builder, given, f"{name}:{preset_name}")  # what would only fail in the run
     shipped = entry.checkpoint_path(preset_name)
     if weights is None and shipped is not None and set(given) <= WEIGHTLESS:
         weights = checkpoints.read(shipped)
@@ -247,6 +250,7 @@ def _built(builder: Any, settings: Mapping[str, Any], spec: str, seed: int) -> n
         except SnnprofError:
             raise
         except Exception as error:
+            must_suit(builder, settings, spec)  # the likeliest reason, in words
             raise _failed(f"building {spec} failed", error) from error
     if not isinstance(built, nn.Module):
         raise SnnprofError(f"{spec} returned a {type(built).__name__}, not an nn.Module")

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from snnprof.cli.profile import _setting
 from snnprof.errors import SnnprofError
 from snnprof.workload import models
 
@@ -28,6 +29,50 @@ def test_random_weights_are_seeded_and_said_to_be_random():
     assert not weights(first.module).equal(weights(other.module))
     assert "weights are random (seed 1)" in other.facts.note
     assert "the shipped weights belong to other settings" in other.facts.note
+
+
+SETTINGS = """
+from torch import nn
+
+def plain(width):
+    return nn.Linear(4, width)
+
+def hinted(width: int, skip: bool = False):
+    return nn.Linear(4, width)
+
+def lying(width: list[str] = "3"):
+    return nn.Linear(4, int(width))
+
+def unknown(width: "Nowhere"):
+    return nn.Linear(4, width)
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        ("hinted", "width of .*net.py:hinted takes a whole number, not 'wide'"),
+        ("plain", "building .*net.py:plain failed: TypeError"),
+        ("unknown", "building .*net.py:unknown failed: TypeError"),
+    ],
+)
+def test_a_wrong_setting_of_a_function_of_a_file(tmp_path, function, message):
+    (tmp_path / "net.py").write_text(SETTINGS)
+    with pytest.raises(SnnprofError, match=message):
+        models.resolve(f"{tmp_path / 'net.py'}:{function}", {"width": "wide"})
+
+
+def test_annotations_that_are_not_true_refuse_nothing(tmp_path):
+    (tmp_path / "net.py").write_text(SETTINGS)
+    assert models.resolve(f"{tmp_path / 'net.py'}:lying", {"width": "5"}).module.out_features == 5
+
+
+@pytest.mark.parametrize("name", ["saformer", "spikformer", "ssa_bin"])
+def test_the_example_of_a_setting_holds_for_every_bundled_model(name):
+    with pytest.raises(SnnprofError) as caught:
+        _setting("depth")
+    key, value = caught.value.hint.removeprefix("for example --set ").split("=")
+    assert models.resolve(name, {key: value}).facts.parameters > 0
 
 
 def test_the_caller_s_random_numbers_are_left_alone():
@@ -68,6 +113,14 @@ def test_settings_are_read_as_yaml():
         ("no.such.package:net", {}, "there is no module 'no.such.package'", "FILE.py:FUNCTION"),
         ("torch.nn.nowhere:net", {}, "there is no module 'torch.nn.nowhere'", "FILE.py:FUNCTION"),
         ("torch.nn:Linaer", {}, "unknown name in torch.nn 'Linaer'", "'Linear'"),
+        (
+            "spikformer",
+            {"pools": "5"},
+            "pools of spikformer:digits takes a list of whole numbers, not 5",
+            "for example --set 'pools=[1, 2]'",
+        ),
+        ("ssa_bin", {"kappa": "x"}, "kappa of ssa_bin:digits takes a number, not 'x'", ""),
+        ("spikformer", {"attention": "3"}, "takes a function, which only Python can pass, not 3", ""),
         ("torch.nn:Linear", {}, "needs a value for in_features, out_features", "--set in_features=VALUE"),
         ("torch:float32", {}, "is a dtype, neither a module nor a function", ""),
         ("missing.py:net", {}, "there is no file missing.py", ""),
