@@ -14,8 +14,10 @@ from typing import Literal
 
 from snnprof.activity import Activity, NeuronRecord, OpRecord
 from snnprof.conventions import Counts
-from snnprof.hardware import HardwareProfile, Level, Memory
+from snnprof.hardware import HardwareProfile, Level, Memory, Price
 
+Work = list[tuple[float, Price]]
+"""How often, at what price."""
 _WORD_BITS = {"binary": 1, "ternary": 2}
 _INTEGRATE_AND_FIRE = re.compile(r"(multistep)?if(node|cell|neuron)?$", re.IGNORECASE)
 
@@ -48,35 +50,41 @@ def word_bits(precision: str) -> int | None:
     return int(digits.group()) if digits else _WORD_BITS.get(precision)
 
 
-def access_pj(memory: Memory, size_bits: float, word: int, kind: Literal["read", "write"]) -> float:
-    """Picojoules of one word read from or written to a memory that holds `size_bits`."""
+def access_work(memory: Memory, size_bits: float, word: int, kind: Literal["read", "write"]) -> Work:
+    """One word read from or written to a memory that holds `size_bits`."""
     if memory.per_byte:
-        return memory.per_byte.value * word / 8
+        return [(word / 8, memory.per_byte)]
     accesses = math.ceil(word / memory.access_bits)
     if memory.interpolate == "linear" and memory.coefficients:
-        return accesses * (memory.coefficients.intercept_pj + memory.coefficients.slope_pj_per_bit * size_bits)
-    return accesses * _level_pj(memory, size_bits / 8, kind)
+        pj = memory.coefficients.intercept_pj + memory.coefficients.slope_pj_per_bit * size_bits
+        return [(accesses, Price.model_construct(value=pj))]
+    return _times(accesses, _level_work(memory, size_bits / 8, kind))
 
 
-def memory_pj(op: OpRecord, counts: Counts, activity: Activity, hardware: HardwareProfile) -> float | None:
-    """Picojoules an operation spends on memory and addressing; None where its accesses cannot be told."""
+def memory_work(op: OpRecord, counts: Counts, activity: Activity, hardware: HardwareProfile) -> Work | None:
+    """What an operation spends on memory and addressing; None where its accesses cannot be told."""
     accesses = accesses_of(op, counts, activity, hardware)
     memory, precision = hardware.memory, hardware.precision
     weight, state, word = (word_bits(p) for p in (precision.weight, precision.accumulator, precision.activation))
     if not accesses or not memory or weight is None or state is None or word is None:
         return None
-    total = 0.0
+    work: Work = []
     if "weight_read" in hardware.includes:
-        total += accesses.weights * access_pj(memory, accesses.weight_size, weight, "read")
-        total += accesses.biases * access_pj(memory, accesses.bias_size, state, "read")
+        work += _times(accesses.weights, access_work(memory, accesses.weight_size, weight, "read"))
+        work += _times(accesses.biases, access_work(memory, accesses.bias_size, state, "read"))
     if "potential_rw" in hardware.includes:
-        both = sum(access_pj(memory, accesses.state_size, state, kind) for kind in ("read", "write"))
-        total += accesses.states * both
+        work += _times(accesses.states, access_work(memory, accesses.state_size, state, "read"))
+        work += _times(accesses.states, access_work(memory, accesses.state_size, state, "write"))
     if "io" in hardware.includes:
-        total += accesses.inputs * access_pj(memory, accesses.input_size, word, "read")
-        total += accesses.outputs * access_pj(memory, accesses.output_size, word, "write")
-        total += _addressing_pj(accesses, hardware)
-    return total
+        work += _times(accesses.inputs, access_work(memory, accesses.input_size, word, "read"))
+        work += _times(accesses.outputs, access_work(memory, accesses.output_size, word, "write"))
+        work += _addressing(accesses, hardware)
+    return work
+
+
+def cost(work: Work) -> float:
+    """Picojoules."""
+    return sum((count * price.value for count, price in work), 0.0)
 
 
 def accesses_of(op: OpRecord, counts: Counts, activity: Activity, hardware: HardwareProfile) -> Accesses | None:
@@ -152,40 +160,42 @@ def _kernel_fanout(op: OpRecord) -> float:
     return kernel * channels
 
 
-def _addressing_pj(accesses: Accesses, hardware: HardwareProfile) -> float:
-    add, mac = hardware.add, hardware.energy.mac
-    adds = accesses.addressing_adds * add.value if add else 0.0
-    return adds + (accesses.addressing_macs * mac.value if mac else 0.0)
+def _addressing(accesses: Accesses, hardware: HardwareProfile) -> Work:
+    asked = ((accesses.addressing_adds, hardware.add), (accesses.addressing_macs, hardware.energy.mac))
+    return [(count, price) for count, price in asked if price]
 
 
 def _spikes_out(op: OpRecord, activity: Activity) -> float:
     return sum(neuron.spikes for neuron in activity.neurons if neuron.layer in op.feeds)
 
 
-def _level_pj(memory: Memory, size_bytes: float, kind: Literal["read", "write"]) -> float:
+def _level_work(memory: Memory, size_bytes: float, kind: Literal["read", "write"]) -> Work:
+    """One access, shared between two levels where the size lies between theirs."""
     finite = [level for level in memory.levels if level.capacity_bytes is not None]
     if memory.interpolate == "clamp-linear" and finite and not _beyond(memory, finite, size_bytes):
         return _interpolated(finite, size_bytes, kind)
-    for level in memory.levels:
-        if level.capacity_bytes is None or size_bytes <= level.capacity_bytes:
-            return _pj(level, kind)
-    return _pj(memory.levels[-1], kind)
+    fitting = (level for level in memory.levels if level.capacity_bytes is None or size_bytes <= level.capacity_bytes)
+    return [(1, _price(next(fitting, memory.levels[-1]), kind))]
 
 
 def _beyond(memory: Memory, finite: list[Level], size_bytes: float) -> bool:
     return len(finite) < len(memory.levels) and size_bytes > (finite[-1].capacity_bytes or 0)
 
 
-def _interpolated(levels: list[Level], size_bytes: float, kind: Literal["read", "write"]) -> float:
+def _interpolated(levels: list[Level], size_bytes: float, kind: Literal["read", "write"]) -> Work:
     below = levels[0]
     for above in levels:
         low, high = below.capacity_bytes or 0, above.capacity_bytes or 0
         if size_bytes <= high:
-            share = (size_bytes - low) / (high - low) if high > low else 1.0
-            return _pj(below, kind) + max(share, 0.0) * (_pj(above, kind) - _pj(below, kind))
+            share = max((size_bytes - low) / (high - low), 0.0) if high > low else 1.0
+            return [(1 - share, _price(below, kind)), (share, _price(above, kind))]
         below = above
-    return _pj(levels[-1], kind)
+    return [(1, _price(levels[-1], kind))]
 
 
-def _pj(level: Level, kind: Literal["read", "write"]) -> float:
-    return (level.read if kind == "read" else level.write).value
+def _price(level: Level, kind: Literal["read", "write"]) -> Price:
+    return level.read if kind == "read" else level.write
+
+
+def _times(count: float, work: Work) -> Work:
+    return [(count * each, price) for each, price in work]

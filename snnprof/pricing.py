@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -34,6 +34,7 @@ class Row:
         deviation: formula_sops / exact SOPs − 1.
         terms: picojoules by kind of work; null where there is no price for it, or another figure covers it.
         unpriced: work without a price: what, and how often.
+        evidence: how well the prices in the terms are known.
     """
 
     layer: str
@@ -51,6 +52,7 @@ class Row:
     deviation: float | None = None
     terms: Mapping[Term, float | None] = field(default_factory=dict)
     unpriced: Mapping[str, float] = field(default_factory=dict)
+    evidence: frozenset[Evidence] = frozenset()
 
     @property
     def energy_pj(self) -> float | None:
@@ -94,6 +96,7 @@ class EnergyReport:
             deviation=self._deviation(formula),
             terms={term: _sum_of_term(self.rows, term) for term in TERMS},
             unpriced=_added(row.unpriced for row in self.rows),
+            evidence=frozenset().union(*(row.evidence for row in self.rows)),
         )
 
     @property
@@ -124,8 +127,7 @@ class EnergyReport:
     @property
     def grade(self) -> Evidence | None:
         """The weakest evidence among the prices that were used; null where none was."""
-        used = [self.hardware.evidence_of(price) for price in self._used_prices()]
-        return max(used, key=EVIDENCE.index, default=None)
+        return max(self.totals.evidence, key=EVIDENCE.index, default=None)
 
     @cached_property
     def findings(self) -> list[Finding]:
@@ -182,14 +184,6 @@ class EnergyReport:
         exact = sum(conventions.exact_sops(op) for op in self.activity.ops if op.key in counted)
         return None if formula is None or not exact else formula / exact - 1
 
-    def _used_prices(self) -> list[Price | None]:
-        energy, terms = self.hardware.energy, self.totals.terms
-        prices: dict[Term, Price | None] = {
-            "sop": self.hardware.sop, "mac": energy.mac, "elementwise": self.hardware.add,
-            "neuron": energy.neuron_update, "spike": energy.spike_out, "memory": None, "static": None,
-        }  # fmt: skip
-        return [price for term, price in prices.items() if terms.get(term)]
-
 
 def price(
     activity: Activity,
@@ -245,18 +239,19 @@ def split_gain(a: EnergyReport | Twin, b: EnergyReport | Twin) -> Gain | None:
 
 @dataclass(frozen=True)
 class _Priced:
-    """Picojoules of some work, and what of it has no price."""
+    """Picojoules of some work, what of it has no price, and the prices of the rest."""
 
     pj: float | None = 0.0
     unpriced: Mapping[str, float] = field(default_factory=dict)
+    prices: Sequence[Price] = ()
 
 
 def _priced(work: Mapping[str, tuple[float, Price | None]]) -> _Priced:
     """Prices each kind of work; None where there is work and no price for any of it."""
     asked = {what: (count, price) for what, (count, price) in work.items() if count}
-    known = [count * price.value for count, price in asked.values() if price]
+    known = [(count, price) for count, price in asked.values() if price]
     unpriced = {what: count for what, (count, price) in asked.items() if not price}
-    return _Priced(sum(known, 0.0) if known or not asked else None, unpriced)
+    return _Priced(memory.cost(known) if known or not asked else None, unpriced, [price for _, price in known])
 
 
 @dataclass(frozen=True)
@@ -280,13 +275,17 @@ class _Pricer:
         if not static or self.hardware.covers("static"):
             return []
         seconds, samples = latency_s or static.latency_s, self.activity.samples
-        if seconds is None or samples is None:
-            priced = _Priced(None, {"static power, inferences": float(samples or 1)})
-        else:
-            priced = _Priced(
-                static.power_w * self._units(static.capacity_neurons) * seconds * samples * PICOJOULES["J"]
+        pj = None
+        if seconds is not None and samples is not None:
+            pj = static.power_w * self._units(static.capacity_neurons) * seconds * samples * PICOJOULES["J"]
+        return [
+            Row(
+                "", "static", None, "static",
+                terms={"static": pj},
+                unpriced={} if pj is not None else {"static power, inferences": float(samples or 1)},
+                evidence=frozenset({self.hardware.evidence}) if pj else frozenset(),
             )
-        return [Row("", "static", None, "static", terms={"static": priced.pj}, unpriced=priced.unpriced)]
+        ]  # fmt: skip
 
     @cached_property
     def _ops(self) -> dict[tuple[str, str, int | None], OpRecord]:
@@ -311,13 +310,16 @@ class _Pricer:
             deviation=conventions.deviation(op, self.activity),
             terms={"sop": sop.pj, "mac": mac.pj, "memory": stored.pj},
             unpriced=_added([sop.unpriced, mac.unpriced, stored.unpriced]),
+            evidence=self._evidence(sop, mac, stored),
         )  # fmt: skip
 
     def _memory(self, op: OpRecord, counts: Counts) -> _Priced:
         if not self.hardware.memory:
             return _Priced(None)
-        pj = memory.memory_pj(op, counts, self.activity, self.hardware)
-        return _Priced(pj, {} if pj is not None else {"memory access": counts.sops + counts.macs})
+        work = memory.memory_work(op, counts, self.activity, self.hardware)
+        if work is None:
+            return _Priced(None, {"memory access": counts.sops + counts.macs})
+        return _Priced(memory.cost(work), prices=[price for count, price in work if count])
 
     def _elementwise(self, line: Line) -> Row:
         energy, counts = self.hardware.energy, line.counts
@@ -330,6 +332,7 @@ class _Pricer:
         return Row(
             line.layer, line.op, line.index, line.category,
             macs=counts.macs, terms={"elementwise": priced.pj}, unpriced=priced.unpriced,
+            evidence=self._evidence(priced),
         )  # fmt: skip
 
     def _neuron(self, line: Line, neuron: NeuronRecord) -> Row:
@@ -339,7 +342,11 @@ class _Pricer:
             rate=neuron.rate,
             terms={"neuron": update.pj, "spike": spike.pj},
             unpriced=_added([update.unpriced, spike.unpriced]),
+            evidence=self._evidence(update, spike),
         )  # fmt: skip
+
+    def _evidence(self, *parts: _Priced) -> frozenset[Evidence]:
+        return frozenset(self.hardware.evidence_of(price) for part in parts for price in part.prices)
 
     def _update(self, neuron: NeuronRecord) -> _Priced:
         energy = self.hardware.energy

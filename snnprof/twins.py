@@ -10,7 +10,7 @@ from snnprof.activity import Activity, ElementwiseRecord, Kind, NeuronRecord, Op
 from snnprof.conventions import Counts
 from snnprof.conventions.attention import linear_order
 from snnprof.hardware import HardwareProfile, load_hardware
-from snnprof.memory import memory_pj
+from snnprof.memory import cost, memory_work
 
 INT8_AT_NODE = {45: "cmos45-int8-acc32", 7: "cmos7-int8"}
 
@@ -94,8 +94,8 @@ def _priced(ops: list[OpRecord] | None, activity: Activity, hardware: HardwarePr
     macs, mac = sum(op.dense_macs for op in ops), hardware.energy.mac
     if mac is None:
         return Twin(macs, None, hardware)
-    stored = [memory_pj(op, Counts(macs=op.dense_macs), activity, hardware) for op in ops] if hardware.memory else []
-    return Twin(macs, macs * mac.value + sum(pj or 0.0 for pj in stored), hardware, lower_bound=None in stored)
+    stored = [memory_work(op, Counts(macs=op.dense_macs), activity, hardware) for op in ops] if hardware.memory else []
+    return Twin(macs, macs * mac.value + sum(cost(work or []) for work in stored), hardware, lower_bound=None in stored)
 
 
 def _with_spikes(activity: Activity, firing: bool) -> Activity:

@@ -13,7 +13,7 @@ from snnprof.cautions import spread
 from snnprof.conventions import Counts
 from snnprof.errors import SnnprofError
 from snnprof.hardware import HardwareProfile, load_hardware, names
-from snnprof.memory import access_pj, memory_pj, word_bits
+from snnprof.memory import access_work, cost, memory_work, word_bits
 from snnprof.pricing import price, split_gain
 from snnprof.twins import Twin
 
@@ -262,9 +262,9 @@ def test_piecewise_linear_memory_as_another_port_of_that_model_has_it():
     levels = [{"name": str(size), "capacity_bytes": size, "read": pj, "write": pj} for size, pj in points]
     raw = {"access_bits": 32, "interpolate": "clamp-linear", "levels": levels}
     memory = profile("lemaire2022-int32", memory=raw).memory
-    assert access_pj(memory, 784 * 128 * 32, 32, "read") == pytest.approx(49.03225806)
-    assert access_pj(memory, 128 * 32, 32, "read") == pytest.approx(0.625)
-    assert access_pj(memory, (8 << 23), 32, "read") == 100
+    assert cost(access_work(memory, 784 * 128 * 32, 32, "read")) == pytest.approx(49.03225806)
+    assert cost(access_work(memory, 128 * 32, 32, "read")) == pytest.approx(0.625)
+    assert cost(access_work(memory, (8 << 23), 32, "read")) == 100
 
 
 @pytest.mark.parametrize(
@@ -272,23 +272,23 @@ def test_piecewise_linear_memory_as_another_port_of_that_model_has_it():
 )
 def test_memory_by_size(kib, picojoules):
     memory = load_hardware("cmos45-fp32-mem").memory
-    assert access_pj(memory, kib * 1024 * 8, 32, "read") == pytest.approx(picojoules)
+    assert cost(access_work(memory, kib * 1024 * 8, 32, "read")) == pytest.approx(picojoules)
 
 
 def test_memory_by_level_by_byte_and_by_width():
     base = load_hardware("cmos45-fp32-mem").memory
     stepped = base.model_copy(update={"interpolate": "none"})
-    assert access_pj(stepped, 20 * 1024 * 8, 32, "write") == 20
-    assert access_pj(stepped, 20 * 1024 * 8, 128, "write") == 40
+    assert cost(access_work(stepped, 20 * 1024 * 8, 32, "write")) == 20
+    assert cost(access_work(stepped, 20 * 1024 * 8, 128, "write")) == 40
     per_byte = profile(memory={"per_byte": 24.96}).memory
-    assert access_pj(per_byte, 1, 32, "read") == pytest.approx(4 * 24.96)
+    assert cost(access_work(per_byte, 1, 32, "read")) == pytest.approx(4 * 24.96)
 
 
 def test_memory_terms_of_a_layer_in_sram():
     """100 × 10 FP32 weights fit in 8 KB: 10 pJ per access; 30 events, 10 outputs, one step, 10 biases."""
     op = linear(100, 10, 3, bias_adds=10)
-    pj = memory_pj(op, Counts(sops=30, acs=30), Activity(samples=1, ops=[op]), load_hardware("cmos45-fp32-mem"))
-    assert pj == pytest.approx(10 * (30 + 10 + 2 * (30 + 10)))
+    work = memory_work(op, Counts(sops=30, acs=30), Activity(samples=1, ops=[op]), load_hardware("cmos45-fp32-mem"))
+    assert cost(work) == pytest.approx(10 * (30 + 10 + 2 * (30 + 10)))
 
 
 def test_a_convolutions_accesses_by_event_and_as_published():
@@ -302,10 +302,10 @@ def test_a_convolutions_accesses_by_event_and_as_published():
     hardware = load_hardware("lemaire2022-int32")
     weight, state, fifo = (13.2 + 1.09e-5 * bits for bits in (288 * 32, 72 * 32, 0))
     published = 72 * weight + 2 * (72 + 72) * state + 1 * fifo + 72 * 0.1 + 2 * 3.2
-    assert memory_pj(op, counts, activity, hardware) == pytest.approx(published)
+    assert cost(memory_work(op, counts, activity, hardware)) == pytest.approx(published)
     by_event = hardware.model_copy(update={"memory": hardware.memory.model_copy(update={"accesses": "events"})})
     expected = 16 * weight + 2 * (16 + 72) * state + 1 * fifo + 16 * 0.1 + 2 * 3.2
-    assert memory_pj(op, counts, activity, by_event) == pytest.approx(expected)
+    assert cost(memory_work(op, counts, activity, by_event)) == pytest.approx(expected)
 
 
 def test_products_of_data_have_no_published_accesses():
@@ -424,6 +424,46 @@ def test_the_grade_is_the_weakest_evidence_used(activity):
     assert price(activity, weak).grade == "unstated"
     assert price(sops(1), weak).grade == "measured"
     assert price(Activity(samples=1), weak).grade is None
+
+
+MOSTLY_IDLE = {"neurons": [neuron(10, spikes=2, driven=4)]}
+ARITHMETIC = [ElementwiseRecord(layer="n", op=op, elements=1) for op in ("add", "mul", "compare")]
+WEAK = {"value": 1, "evidence": "unstated"}
+
+
+@pytest.mark.parametrize(
+    ("price_of", "work", "hops"),
+    [
+        ("neuron_update_idle", MOSTLY_IDLE, None),
+        ("neuron_update", MOSTLY_IDLE, None),
+        ("spike_out", MOSTLY_IDLE, None),
+        ("hop", MOSTLY_IDLE, 2),
+        *((op, {"elementwise": ARITHMETIC}, None) for op in ("add", "mul", "compare")),
+    ],
+)
+def test_every_price_that_was_used_has_a_say_in_the_grade(price_of, work, hops):
+    """And none that was not: the same work at the same prices, one of them from nowhere."""
+    known = {name: {"value": 1, "evidence": "measured"} for name in ("neuron_update", "neuron_update_idle", "add")}
+    energy = {"ac": 1, "mac": 1, **known, price_of: WEAK}
+    weak = profile(energy=energy, scope="compute", evidence="measured")
+    assert price(sops(5, **work), weak, hops=hops).grade == "unstated"
+    assert price(sops(5), weak, hops=hops).grade == "measured"
+
+
+def test_work_that_has_no_price_has_no_say_in_the_grade():
+    weak = profile(energy={"sop": 1, "hop": WEAK, "mul": WEAK}, evidence="measured")
+    assert price(sops(5, **MOSTLY_IDLE), weak).grade == "measured"
+
+
+def test_only_the_memories_that_were_read_have_a_say_in_the_grade():
+    """100 × 10 FP32 weights lie in the first memory; 1000 × 10 lie in the second."""
+    levels = [
+        {"name": "near", "capacity_bytes": 8000, "read": 1, "write": 1},
+        {"name": "far", "capacity_bytes": None, "read": WEAK, "write": WEAK},
+    ]
+    stored = profile("cmos45-fp32-mem", evidence="measured", memory={"levels": levels})
+    grades = [price(Activity(samples=1, ops=[linear(size, 10, 3)]), stored).grade for size in (100, 1000)]
+    assert grades == ["measured", "unstated"]
 
 
 @pytest.mark.parametrize("id", names())
