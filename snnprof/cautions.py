@@ -81,6 +81,18 @@ def _no_neuron_updates(report: EnergyReport) -> Findings:
         yield _finding("W02", text, "there is no price for them")
 
 
+def _no_price_anywhere(report: EnergyReport) -> Findings:
+    """Work that a profile of one's own could not price either: it has no field for it."""
+    words = {"pool": "inputs of max/avg pooling", "mask": "mask operations"}
+    unpriced = report.totals.unpriced
+    missing = [f"{_count(report, unpriced[what])} {name}" for what, name in words.items() if unpriced.get(what)]
+    if missing:
+        bound = "a pool is at most one addition or comparison for each input, a mask one bit operation"
+        yield _finding(
+            "W21", f"not priced: {', '.join(missing)}; no price list has a figure", f"{bound}; say so beside the total"
+        )
+
+
 def _real_encoder(report: EnergyReport) -> Findings:
     for op in report.activity.ops:
         macs, steps = op.part("real").dense_macs, op.steps or 1
@@ -254,6 +266,7 @@ def _finding(code: str, text: str, hint: str, layer: str = "") -> Finding:
 _CAUTIONS: tuple[Callable[[EnergyReport], Findings], ...] = (
     _no_memory,
     _no_neuron_updates,
+    _no_price_anywhere,
     _real_encoder,
     _integers,
     _averages,

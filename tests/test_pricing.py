@@ -500,6 +500,17 @@ def test_figures_in_cautions_are_per_inference():
     assert f"at each of 4 steps: {macs // 2} MACs, {macs // 8} if its constant input" in text
 
 
+@pytest.mark.parametrize("id", names())
+def test_pooling_and_masks_are_said_to_be_unpriced_on_every_machine(id):
+    lines = [ElementwiseRecord(layer="n", op=op, elements=600) for op in ("pool", "mask", "compare")]
+    report = price(sops(10, elementwise=lines).model_copy(update={"samples": 2}), id, latency_s=1)
+    said = "not priced: 300 inputs of max/avg pooling, 300 mask operations; no price list has a figure"
+    (finding,) = [finding for finding in report.findings if finding.code == "W21"]
+    assert (finding.text, report.unpriced[0][1]) == (said, 600)
+    assert "at most one addition or comparison for each input" in finding.hint
+    assert "W21" not in codes(price(sops(10, elementwise=lines[2:]), id, latency_s=1))
+
+
 @pytest.mark.parametrize(("nonzero", "said"), [(100, False), (200, True), (784, True)])
 def test_spikes_per_synapse_are_quoted_with_the_published_thresholds(nonzero, said):
     """Spikes per synapse: 100, 200, 784 of 784 inputs in one step; the lowest published threshold is 0.15."""
