@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tarfile
+import venv
 import zipfile
 from pathlib import Path, PurePosixPath
 
@@ -15,8 +17,14 @@ import pytest
 from snnprof import __version__
 
 ROOT = Path(__file__).parent.parent
+SITES = [Path(path) for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
 NOT_SOURCE = shutil.ignore_patterns(".*", "build", "dist", "shared", "*.egg-info", "__pycache__")
 BUILD = "import sys, setuptools.build_meta as backend; print(getattr(backend, sys.argv[1])(sys.argv[2]))"
+
+
+def tree(folder: Path) -> Path:
+    """A copy of the checkout, for what leaves files beside the sources."""
+    return Path(shutil.copytree(ROOT, folder / "tree", ignore=NOT_SOURCE))
 
 
 def built(kind: str, source: Path, target: Path) -> Path:
@@ -36,8 +44,7 @@ def _back_end() -> None:
 @pytest.fixture(scope="module")
 def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sdist")
-    shutil.copytree(ROOT, folder / "tree", ignore=NOT_SOURCE)
-    return built("sdist", folder / "tree", folder)
+    return built("sdist", tree(folder), folder)
 
 
 @pytest.fixture(scope="module")
@@ -82,31 +89,74 @@ def test_the_source_archive_holds_what_a_developer_needs(sdist: Path) -> None:
     assert names >= {"README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff", "Makefile", "constraints.txt"}
 
 
-@pytest.mark.slow
-def test_the_wheel_installed_elsewhere_works(wheel: Path, tmp_path: Path) -> None:
-    """In a folder with no checkout in sight; its dependencies are those of this environment."""
-    target = tmp_path / "site"
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(target)]
-    subprocess.run([*pip, str(wheel)], check=True, capture_output=True)
-    assert not [path.name for path in target.iterdir() if path.suffix != ".dist-info" and path.name not in
-                ("snnprof", "bin")]  # fmt: skip
+class Place:
+    """A virtual environment with the dependencies of this one, as links, but without its snnprof."""
 
-    def said(*arguments: str) -> str:
-        code = (
-            f"import sys; sys.path.insert(0, {str(target)!r}); import snnprof.__main__ as m\n"
-            f"assert m.__file__.startswith({str(target)!r}); sys.exit(m.main())"
-        )
+    def __init__(self, folder: Path) -> None:
+        venv.create(folder, symlinks=True)
+        self.bin, self.python, self.elsewhere = folder / "bin", folder / "bin" / "python", folder / "elsewhere"
+        self.elsewhere.mkdir()
+        self.site = Path(self.said(self.python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
+        for entry in (entry for path in SITES for entry in path.iterdir()):
+            link = self.site / entry.name
+            if not entry.name.startswith(("snnprof", "__editable__")) and entry.suffix != ".pth" and not link.exists():
+                link.symlink_to(entry)
+
+    def install(self, *what: str) -> None:
+        pip = [sys.executable, "-m", "pip", "--python", str(self.python), "install", "--no-deps", "--no-index"]
+        self.said(*pip, "--no-build-isolation", *what)
+
+    def said(self, *command: str | Path) -> str:
+        """What a command prints, run in an empty folder with no checkout in sight."""
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": ""}
         done = subprocess.run(
-            [sys.executable, "-c", code, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=120,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
+            list(command), cwd=self.elsewhere, env=environment, capture_output=True, text=True, timeout=120
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    assert said("--version").startswith("snnprof ")
-    assert "cmos45-fp32" in said("hardware", "list")
-    assert "saformer" in said("models", "list")
-    assert "Operations per inference" in said("profile", "--model", "saformer", "--samples", "4")
+    def added(self) -> set[str]:
+        """The names in site-packages that came with snnprof, less its metadata."""
+        return {path.name for path in self.site.iterdir() if not path.is_symlink() and path.suffix != ".dist-info"}
+
+
+@pytest.fixture(params=["wheel", "folder", "editable"])
+def installed(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Place, Path]:
+    """snnprof installed in one of three ways, and the folder its code must come from."""
+    place = Place(tmp_path / "venv")
+    if request.param == "wheel":
+        place.install(str(request.getfixturevalue("wheel")))
+    elif request.param == "folder":
+        place.install(str(tree(tmp_path)))
+    else:
+        source = tree(tmp_path)
+        place.install("--editable", str(source))
+        assert all(name.startswith(("__editable__", "__pycache__")) for name in place.added())
+        return place, source
+    assert place.added() - {"__pycache__"} == {"snnprof"}
+    return place, place.site
+
+
+def named(folder: str) -> set[str]:
+    return {path.stem for path in (ROOT / folder).glob("*.yaml")}
+
+
+@pytest.mark.slow
+def test_every_way_of_installing_works_elsewhere(installed: tuple[Place, Path]) -> None:
+    place, home = installed
+    code = "import importlib.util as u, snnprof; print(snnprof.__file__, u.find_spec('models'), u.find_spec('tests'))"
+    assert place.said(place.python, "-c", code).split() == [str(home / "snnprof" / "__init__.py"), "None", "None"]
+
+    def snnprof(*arguments: str) -> str:
+        return place.said(place.bin / "snnprof", *arguments)
+
+    assert snnprof("--version") == f"snnprof {__version__}\n"
+    assert "profile" in snnprof("--help")
+    hardware = json.loads(snnprof("hardware", "list", "--format", "json"))
+    assert {row["id"] for row in hardware["hardware"]} | set(hardware["stubs"]) == named("hardware_profiles")
+    models = json.loads(snnprof("models", "list", "--format", "json"))["models"]
+    assert {row["model"].partition(":")[0] for row in models} == named("models")
+    assert "Operations per inference" in snnprof("profile", "--model", "saformer", "--samples", "4")
 
 
 @pytest.mark.parametrize("version", ["3.10", "3.12", "3.13"])
