@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -11,6 +12,13 @@ import typer
 
 from snnprof.errors import SnnprofError, printable
 
+MACHINES_OWN = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ESTALE,
+    errno.ENAMETOOLONG, errno.ELOOP, errno.EMFILE, errno.ENFILE,
+}  # fmt: skip
+"""What a file or disk may refuse at any moment. That a file is missing is looked at where the user names it, and said
+there; anywhere else it is a bug."""
+COMPLETION = "_SNNPROF_COMPLETE"
 OK, USAGE, INTERNAL, INTERRUPTED = 0, 2, 70, 130
 
 
@@ -43,7 +51,7 @@ def _run(arguments: list[str]) -> int:
 def _explained(error: BaseException, debug: bool) -> int:
     """Says what went wrong; the exit status that goes with it."""
     if isinstance(error, SystemExit):
-        return error.code if isinstance(error.code, int) else OK
+        return _exited(error)
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
         _say("interrupted")
         return INTERRUPTED
@@ -56,13 +64,25 @@ def _explained(error: BaseException, debug: bool) -> int:
     if hasattr(error, "format_message"):  # typer's usage errors, whose base class it does not export
         _say(f"error: {_sentence(error.format_message())}", f"hint: see '{_command_path(error)} --help'")
         return USAGE
-    if isinstance(error, OSError) and error.filename and error.strerror:  # a name too long, a disk gone, …
-        _say(f"error: {error.filename}: {error.strerror[:1].lower()}{error.strerror[1:]}")
+    if isinstance(error, OSError) and error.errno in MACHINES_OWN:
+        where = f"{error.filename}: " if error.filename else ""
+        _say(f"error: {where}{_sentence(os.strerror(error.errno))}")
         return USAGE
     _say(f"error: internal error: {type(error).__name__}: {error}")
     if not debug:
         _say("hint: this is a bug; please report it with the output of the same command and --debug")
     return INTERNAL
+
+
+def _exited(error: SystemExit) -> int:
+    """typer exits only where a shell asks it how a word may go on; anything else is the user's own code."""
+    if COMPLETION in os.environ:
+        return error.code if isinstance(error.code, int) else OK
+    _say(
+        f"error: the model's or the data's own code ended the program: SystemExit: {error.code}",
+        "hint: let it return or raise instead; a script's own run belongs under if __name__ == '__main__'",
+    )
+    return USAGE
 
 
 def _sentence(text: str) -> str:

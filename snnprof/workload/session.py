@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -145,7 +146,7 @@ class Session:
         """One batch through the model; its correct predictions, still on the device."""
         if self._sample is None:
             self._sample = x.narrow(batch_axis(x, self.recorder.layout, self.recorder.timesteps), 0, 1).clone()
-        neurons.reset(self.model, self.recorder.watched)
+        self._reset()
         torch.manual_seed(self.seed * SEEDS_PER_RUN + number)
         logits = self._forward(x)
         self.recorder.end_batch()
@@ -198,14 +199,27 @@ class Session:
 
     # -- the model -----------------------------------------------------------------------------------------
 
+    def _reset(self) -> None:
+        """Every batch is a new sequence."""
+        try:
+            neurons.reset(self.model, self.recorder.watched)
+        except Exception as error:
+            raise SnnprofError(
+                f"the state of the model's neurons cannot be reset: {type(error).__name__}: {error}",
+                hint="their own reset method is called before every batch, without arguments; --debug shows where",
+            ) from error
+
     def _forward(self, x: Tensor) -> Tensor | None:
         try:
             with machine.autocast(self.amp, x.device):
                 return self._steps(x) if self.recorder.layout == "step" else self._logits(self._call(x))
-        except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
-            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        except SnnprofError:
+            raise
+        except Exception as error:
+            if _is_ours(error):
+                raise
             raise SnnprofError(
-                f"the model does not run on a batch of shape {list(x.shape)}: {first}",
+                f"the model does not run on a batch of shape {list(x.shape)}: {_reason(error)}",
                 hint="check --data, --layout and --timesteps against what its forward takes; --debug shows where",
             ) from error
 
@@ -240,7 +254,7 @@ class Session:
             sample, repeats = (sample[0] if batch_axis(sample, layout, steps) == 1 else sample), steps or 1
         self.progress("checking with fvcore", self.seen, self.total)
         with _as_found(self.model, self.recorder), torch.no_grad():
-            neurons.reset(self.model, self.recorder.watched)
+            self._reset()
             return flops.layer_flops(self.model, (sample,), repeats) or []
 
 
@@ -262,6 +276,24 @@ class _OpenBlock:
 
     def total_correct(self) -> int | None:
         return int(self.correct) if self.labelled and self.correct is not None else None
+
+
+MISFITS = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
+"""What torch raises where a batch does not suit a model; it may be raised inside an operator that is being watched."""
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether the recorder failed, and not the model: what else could go wrong has nothing of it on its way."""
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    watching = any(frame.f_globals.get("__name__", "").startswith("snnprof.record.") for frame in frames)
+    return watching and not isinstance(error, MISFITS)
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    if isinstance(error, MISFITS) and lines:
+        return lines[0]
+    return ": ".join([type(error).__name__, *lines[:1]])
 
 
 def _correct(logits: Tensor | None, y: Labels, count: int) -> Tensor | None:

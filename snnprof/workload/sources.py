@@ -129,22 +129,23 @@ def _function(spec: str, wanted: Wanted) -> Source:
     made = find(spec)
     try:
         items = made() if callable(made) and not isinstance(made, Dataset) else made
+        by_position = isinstance(items, Dataset) and hasattr(items, "__getitem__") and hasattr(items, "__len__")
+        count = len(items) if by_position else _length(items)
     except SnnprofError:
         raise
     except Exception as error:
         raise SnnprofError(f"{spec} failed: {type(error).__name__}: {error}", hint="run it on its own first") from error
-    if isinstance(items, Dataset) and hasattr(items, "__getitem__") and hasattr(items, "__len__"):
-        return _data_set(spec, items, wanted)
+    if by_position:
+        return _data_set(spec, items, count or 0, wanted)
     if isinstance(items, Tensor):
         items = [items]
     if not isinstance(items, Iterable):
         raise SnnprofError(f"{spec} returned {type(items).__name__}, not an iterable of x or (x, label)")
-    return Stream(items, spec, wanted.layout, wanted.timesteps, _length(items))
+    return Stream(items, spec, wanted.layout, wanted.timesteps, count)
 
 
-def _data_set(spec: str, items: Any, wanted: Wanted) -> Source:
+def _data_set(spec: str, items: Any, count: int, wanted: Wanted) -> Source:
     """A map-style data set gives samples one by one; it may not bear being read by several threads."""
-    count = len(items)
     if not count:
         raise SnnprofError(f"{spec} returned an empty data set")
 
@@ -157,7 +158,7 @@ def _data_set(spec: str, items: Any, wanted: Wanted) -> Source:
     return Samples(facts, wanted, sample, threads=1)
 
 
-def _length(items: Iterable[Any]) -> int | None:
+def _length(items: Any) -> int | None:
     """Samples behind a DataLoader, where its data set says so."""
     data_set = getattr(items, "dataset", None)
     try:

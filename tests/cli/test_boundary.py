@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pty
 import subprocess
@@ -24,7 +25,9 @@ Capture = pytest.CaptureFixture[str]
         (SnnprofError("no such thing"), 2, "error: no such thing\n"),
         (CheckFailed("too much"), 1, "error: too much\n"),
         (KeyboardInterrupt(), 130, "interrupted\n"),
-        (OSError(36, "File name too long", "aaa"), 2, "error: aaa: file name too long\n"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "aaa"), 2, "error: aaa: file name too long\n"),
+        (OSError(errno.ENOSPC, "No space left on device"), 2, "error: no space left on device\n"),
+        (PermissionError(errno.EACCES, "Permission denied", "a"), 2, "error: a: permission denied\n"),
         (SnnprofError("an odd name \x1b[2J\u202e"), 2, "error: an odd name \\x1b[2J\\u202e\n"),
     ],
 )
@@ -50,6 +53,33 @@ def test_a_bug_is_called_one(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -
     _, err = capsys.readouterr()
     assert err.startswith("error: internal error: ZeroDivisionError: division by zero\nhint: this is a bug")
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    "error", [FileNotFoundError(errno.ENOENT, "No such file or directory", "table.npz"), ConnectionError(), OSError()]
+)
+def test_a_file_that_nobody_named_is_a_bug(error: OSError, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    raising(error, monkeypatch)
+    assert main(["env"]) == 70
+    assert f"error: internal error: {type(error).__name__}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("code", [None, 0, 3, "done"])
+def test_code_that_exits_has_no_say(code: object, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    raising(SystemExit(code), monkeypatch)
+    assert main(["env"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"error: the model's or the data's own code ended the program: SystemExit: {code}\nhint: ")
+
+
+def test_completion_is_answered() -> None:
+    asked = {"_SNNPROF_COMPLETE": "complete_bash", "COMP_WORDS": "snnprof rep", "COMP_CWORD": "1"}
+    code = "import sys; from snnprof.__main__ import main; sys.exit(main([]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **asked}, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout.split(), done.stderr) == (0, ["report"], "")
 
 
 @pytest.mark.parametrize("how", ["--debug", "SNNPROF_DEBUG"])

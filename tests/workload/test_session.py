@@ -39,6 +39,63 @@ class Dice(nn.Module):
         return self.fc((x > noise).float())
 
 
+class Failing(nn.Module):
+    """Fails as a user's own code does."""
+
+    def __init__(self, how, error):
+        super().__init__()
+        self.fc, self.how, self.error = nn.Linear(3, 2), how, error
+
+    def reset(self):
+        if self.how == "reset":
+            raise self.error
+
+    def forward(self, x):
+        if self.how == "forward":
+            raise self.error
+        return self.fc(x)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (FileNotFoundError(2, "No such file or directory", "table.bin"), "FileNotFoundError: .*'table.bin'"),
+        (KeyError("scale"), "KeyError: 'scale'"),
+        (AttributeError("no v"), "AttributeError: no v"),
+        (RuntimeError("sizes differ\nmore"), r"\[4, 3\]: sizes differ$"),
+        (ZeroDivisionError(), "ZeroDivisionError$"),
+    ],
+)
+def test_a_failing_model_is_told_from_a_bug(error, said):
+    with pytest.raises(SnnprofError, match=f"the model does not run on a batch of shape .*{said}"):
+        snnprof.profile(Failing("forward", error), torch.rand(4, 3))
+
+
+def test_a_failing_recorder_is_a_bug(monkeypatch):
+    def broken(*arguments):
+        raise KeyError("of our own")
+
+    monkeypatch.setattr("snnprof.record.dispatch.Books.contraction", broken)
+    with pytest.raises(KeyError, match="of our own"):
+        snnprof.profile(nn.Linear(3, 2), torch.rand(4, 3))
+
+
+class Counter(nn.Module):
+    """A neuron by hand, whose reset wants to know the batch."""
+
+    def reset(self, batch):
+        self.v = torch.zeros(batch)
+
+    def forward(self, x):
+        return (x > 0.5).float()
+
+
+def test_a_reset_that_wants_arguments_is_said_to():
+    with pytest.raises(SnnprofError, match=r"cannot be reset: TypeError: .* missing 1 required .*'batch'") as caught:
+        snnprof.profile(nn.Sequential(nn.Linear(3, 3), Counter()), torch.rand(4, 3))
+    assert "without arguments" in caught.value.hint
+
+
 def test_each_batch_has_a_seed_of_its_own():
     model = Dice()
     x = [torch.rand(4, 3) for _ in range(3)]

@@ -78,6 +78,17 @@ def test_a_sample_that_cannot_be_read_is_named():
         dealt(shapes)
 
 
+def test_a_data_set_that_cannot_count_itself_is_named(tmp_path):
+    (tmp_path / "sets.py").write_text(
+        "from torch.utils.data import Dataset\n"
+        "class Set(Dataset):\n"
+        "    def __len__(self): return len(open('labels.csv').read())\n"
+        "    def __getitem__(self, position): return position\n"
+    )
+    with pytest.raises(SnnprofError, match=r"sets\.py:Set failed: FileNotFoundError: .*'labels.csv'"):
+        open_source(f"{tmp_path / 'sets.py'}:Set", Wanted())
+
+
 def _gone(position):
     raise OSError("gone")
 
