@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import itertools
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -26,7 +29,8 @@ from snnprof.activity import (
     op_counts,
 )
 
-GOLDEN = Path(__file__).parent / "data" / "golden"
+ROOT = Path(__file__).parent.parent
+GOLDEN = ROOT / "tests" / "data" / "golden"
 HOSTILE_NAMES = ("a_b%c", "<script>alert(1)</script>", "x|y", "[red]z[/red]", "long." + "n" * 200)
 
 
@@ -46,6 +50,23 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
         assert path.read_text(encoding="utf-8") == text, f"{name} changed; look, then --regenerate-golden"
 
     return check
+
+
+@pytest.fixture(scope="session")
+def script() -> Callable[[str], ModuleType]:
+    """Loads a script that is in no package, by its path in the repository; once a session."""
+
+    @functools.cache
+    def load(path: str) -> ModuleType:
+        spec = importlib.util.spec_from_file_location(f"snnprof_{Path(path).stem}", ROOT / path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module  # dataclasses and pickle look their module up
+        spec.loader.exec_module(module)
+        return module
+
+    return load
 
 
 @pytest.fixture

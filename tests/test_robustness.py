@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
-
 
 @pytest.fixture(scope="module")
-def robustness() -> ModuleType:
-    path = ROOT / "benchmarks" / "robustness.py"
-    spec = importlib.util.spec_from_file_location("snnprof_robustness", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+def robustness(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("benchmarks/robustness.py")
 
 
 @pytest.mark.slow
