@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -32,7 +33,8 @@ def test_what_counts_as_wrong(robustness: ModuleType, tmp_path: Path) -> None:
     assert list(robustness._complaints(2, "error: no\n", "", case)) == []
     assert list(robustness._complaints(2, "no\n", "", case)) == ["no sentence"]
     assert list(robustness._complaints(70, "error: internal error\n", "", case)) == ["exit status 70"]
-    assert list(robustness._complaints(-14, "", "", case)) == ["hung for 20 s"]
+    assert list(robustness._complaints(-signal.SIGALRM, "", "", case)) == ["waited for 90 s"]
+    assert list(robustness._complaints(-signal.SIGXCPU, "", "", case)) == ["computed for 20 s"]
     assert list(robustness._complaints(-11, "", "", case)) == ["died by SIGSEGV"]
     assert "a traceback" in list(robustness._complaints(2, "Traceback\nerror: x\n", "", case))
     before, after = {"a": b"1", "b": b"2"}, {"b": b"3", "c": b"4", "canary": b""}
