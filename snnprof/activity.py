@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from snnprof.errors import SnnprofError
 
@@ -341,7 +342,10 @@ class Activity(_Record):
     # -- files ---------------------------------------------------------------------------------------------
 
     def to_json(self) -> str:
-        return self.model_dump_json(by_alias=True, indent=None)
+        try:
+            return self.model_dump_json(by_alias=True, indent=None)
+        except PydanticSerializationError:  # a file name that is not UTF-8, which JSON can hold by escapes alone
+            return json.dumps(self.model_dump(by_alias=True), separators=(",", ":"))
 
     def save(self, path: str | Path) -> None:
         """Writes the file in one step, so that a reader never sees half of it.
@@ -550,7 +554,7 @@ def write_atomically(path: Path, text: str) -> None:
     except OSError as error:
         raise SnnprofError(f"cannot write {path}: {error.strerror}") from error
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
             stream.write(text)
         umask = os.umask(0)
         os.umask(umask)

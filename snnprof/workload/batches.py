@@ -166,6 +166,17 @@ def array_facts(source: str, kind: str, x: Tensor, note: str | None = None) -> D
     )
 
 
+def oddity(tensor: Tensor) -> str:
+    """What keeps its numbers from being read one after the other as real ones; "" where nothing does."""
+    if tensor.is_meta:
+        return "a shape without content (device meta)"
+    if tensor.is_nested:
+        return "nested"
+    if tensor.layout is not torch.strided:
+        return str(tensor.layout)
+    return str(tensor.dtype) if tensor.is_complex() or tensor.is_quantized else ""
+
+
 def fingerprint(x: Tensor, size: int = PRINTED_BYTES) -> str:
     """Tells data apart: a digest of shape, dtype and the first `size` bytes of values."""
     digest = hashlib.sha256(str((tuple(x.shape), x.dtype)).encode())

@@ -6,6 +6,7 @@ import argparse
 import hashlib
 import importlib
 import pickle
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -205,7 +206,8 @@ def _safetensors(path: Path) -> Any:
 def _pickled(path: Path) -> Any:
     """The content of a torch file; argparse's Namespace, which training scripts store, holds no code."""
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of old kinds of tensors, which are refused where they matter
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "Unsupported global" in str(error) or "Unsupported class" in str(error):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
+import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +54,7 @@ class Labelled:
     def fingerprint(self, root: Path) -> str:
         """A digest of names and sizes; the files themselves are not read."""
         lines = (f"{path.relative_to(root)} {path.stat().st_size}" for path in self.files)
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+        return hashlib.sha256(os.fsencode("\n".join(lines))).hexdigest()[:16]  # names need not be UTF-8
 
 
 def open_folder(folder: Path, wanted: Wanted) -> Samples:
@@ -117,6 +120,7 @@ class _Preparation:
     @classmethod
     def of(cls, wanted: Wanted) -> _Preparation:
         _must_have_pillow()
+        _refuse_bombs()
         assert wanted.shape is not None
         channels, height, width = wanted.shape
         if channels not in MODES:
@@ -134,19 +138,30 @@ class _Preparation:
         try:
             with Image.open(path) as image:
                 pixels = np.array(self._cropped(image.convert(self.mode)))
+        except SnnprofError as error:
+            raise SnnprofError(f"{path} {error}") from error
         except Exception as error:  # damaged files and decompression bombs, each in its own way
             raise SnnprofError(f"{path} is not a readable image: {error}") from error
         planes = torch.from_numpy(pixels).view(self.height, self.width, -1).permute(2, 0, 1)
         return (planes.float() / 255 - self.mean) / self.std
 
     def _cropped(self, image: Image) -> Image:
-        from PIL.Image import Resampling
+        from PIL.Image import MAX_IMAGE_PIXELS, Resampling
 
         factor = self.side / min(image.size)
         size = (max(self.side, round(image.width * factor)), max(self.side, round(image.height * factor)))
+        if size[0] * size[1] > (MAX_IMAGE_PIXELS or math.inf):
+            raise SnnprofError(f"is too narrow: {image.width} × {image.height} would become {size[0]} × {size[1]}")
         left, top = (size[0] - self.width) // 2, (size[1] - self.height) // 2
         resized = image.resize(size, Resampling.BICUBIC)
         return resized.crop((left, top, left + self.width, top + self.height))
+
+
+def _refuse_bombs() -> None:
+    """Pillow itself refuses only what is twice as large; up to there it warns, in a sentence of its own style."""
+    from PIL.Image import DecompressionBombWarning
+
+    warnings.filterwarnings("error", category=DecompressionBombWarning)
 
 
 def _must_have_pillow() -> None:

@@ -66,14 +66,15 @@ class Samples(Indexed):
         samples = [future.result() for future in coming]
         try:
             x = torch.stack([x for x, _ in samples])
+            labels = [torch.as_tensor(y) for _, y in samples if y is not None]
+            y = torch.stack(labels) if len(labels) == len(samples) else None
         except RuntimeError as error:
             shapes = sorted({tuple(x.shape) for x, _ in samples})
             raise SnnprofError(
                 f"the samples of {self.facts.source} differ in shape: {', '.join(map(str, shapes[:3]))}"
             ) from error
         self._know(x)
-        labels = [y for _, y in samples]
-        return self.prepare(x), None if any(y is None for y in labels) else torch.as_tensor(labels)
+        return self.prepare(x), y
 
     def _know(self, first: Tensor) -> None:
         """What only the first batch shows."""

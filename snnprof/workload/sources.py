@@ -15,7 +15,7 @@ from snnprof.activity import DataFacts
 from snnprof.errors import SnnprofError, unknown
 from snnprof.workload.batches import Arrays, Source, Wanted, array_facts
 from snnprof.workload.lazily import Samples
-from snnprof.workload.stream import Stream
+from snnprof.workload.stream import Stream, as_numbers
 
 RANDOM_SAMPLES = 16
 RANDOM_EVENT_RATE = 0.05
@@ -152,7 +152,8 @@ def _data_set(spec: str, items: Any, count: int, wanted: Wanted) -> Source:
     def sample(position: int) -> tuple[Tensor, Any]:
         item = items[position]
         x, y = (item[0], item[1]) if isinstance(item, tuple | list) and len(item) > 1 else (item, None)
-        return torch.as_tensor(x), y
+        label = None if y is None else as_numbers(y, f"the label of sample {position} of {spec}")
+        return as_numbers(x, f"sample {position} of {spec}"), label
 
     facts = DataFacts(source=spec, kind="data set", total=count)
     return Samples(facts, wanted, sample, threads=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from snnprof import capacity
 from snnprof.errors import SnnprofError
-from snnprof.workload.batches import Arrays, Wanted, array_facts, holds_frames
+from snnprof.workload.batches import Arrays, Wanted, array_facts, holds_frames, oddity
 from snnprof.workload.stream import as_batch
 
 NUMPY_HINT = "save it with numpy.savez(FILE, x=..., y=...)"
@@ -58,7 +59,9 @@ def _npz(path: Path) -> tuple[Any, Any]:
 
 def _pt(path: Path) -> tuple[Any, Any]:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of old kinds of tensors, which are refused below
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise SnnprofError(f"{path} is not a readable file of tensors", hint=TORCH_HINT) from error
     if not isinstance(content, dict):
@@ -103,8 +106,8 @@ def _tensor(path: Path, name: str, value: Any) -> Tensor:
     except (TypeError, ValueError, RuntimeError) as error:
         kind = getattr(value, "dtype", type(value).__name__)
         raise SnnprofError(f"{path}: '{name}' must hold numbers, not {kind}") from error
-    if tensor.is_complex() or tensor.is_quantized or tensor.layout is not torch.strided:
-        raise SnnprofError(f"{path}: '{name}' must be a plain dense array of real numbers, not {tensor.dtype}")
+    if odd := oddity(tensor):
+        raise SnnprofError(f"{path}: '{name}' must be a plain dense array of real numbers, not {odd}")
     capacity.must_fit(f"{path}: '{name}'", tensor.numel() * tensor.element_size(), PIECES_HINT)
     return tensor
 

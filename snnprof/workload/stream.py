@@ -10,7 +10,7 @@ from torch import Tensor
 
 from snnprof.activity import DataFacts
 from snnprof.errors import SnnprofError
-from snnprof.workload.batches import Batch, Batches, Labels, Needed, Order, batch_axis, fingerprint, shown
+from snnprof.workload.batches import Batch, Batches, Labels, Needed, Order, batch_axis, fingerprint, oddity, shown
 
 BATCH_BYTES = 1 << 20  # of the first batch: what is read of it each time that a program calls `profile`
 OWN_ORDER = "in the order of the iterable itself: shuffle it there if it is sorted and only part of it runs"
@@ -63,9 +63,10 @@ class Stream:
         self.facts = self.facts.model_copy(update=known)
 
     def _drawn(self) -> Iterator[Any]:
-        items = iter(self.items)
+        items: Iterator[Any] | None = None
         while True:
             try:
+                items = iter(self.items) if items is None else items
                 item = next(items)
             except StopIteration:
                 return
@@ -88,9 +89,21 @@ def as_batch(item: Any) -> tuple[Tensor, Labels]:
     x, y = (item[0], item[1]) if isinstance(item, tuple | list) and len(item) > 1 else (item, None)
     if isinstance(x, tuple | list) and len(x) == 1:
         x = x[0]
+    return as_numbers(x, "a batch of the data"), None if y is None else as_numbers(y, "the labels of a batch")
+
+
+def as_numbers(value: Any, what: str) -> Tensor:
+    """What the user's own code made, as a tensor of plain numbers.
+
+    Raises:
+        SnnprofError: it is none.
+    """
     try:
-        return torch.as_tensor(x), None if y is None else torch.as_tensor(y)
+        tensor = torch.as_tensor(value)
     except (TypeError, ValueError, RuntimeError) as error:
         raise SnnprofError(
-            f"a batch of the data is {type(x).__name__}, not a tensor", hint="yield x or (x, label)"
+            f"{what} is {type(value).__name__}, not a tensor or numbers", hint="yield x or (x, label)"
         ) from error
+    if odd := oddity(tensor):
+        raise SnnprofError(f"{what} must be a plain dense tensor of real numbers, not {odd}")
+    return tensor

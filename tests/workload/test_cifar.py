@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -77,6 +78,24 @@ def test_python_files_that_are_not_in_order(tmp_path, changes):
     python(tmp_path, "cifar10", changes)
     with pytest.raises(SnnprofError, match=r"(CIFAR|cifar10) file"):
         open_source(f"cifar10:{tmp_path}", Wanted())
+
+
+class RunsCode:
+    def __init__(self, canary):
+        self.canary = canary
+
+    def __reduce__(self):
+        return Path.touch, (self.canary,)
+
+
+def test_code_in_a_pickle_is_not_run(tmp_path):
+    canary = tmp_path / "canary"
+    python(tmp_path, "cifar10", {b"data": RunsCode(canary)})
+    with pytest.raises(SnnprofError, match="has no place in a CIFAR file"):
+        open_source(f"cifar10:{tmp_path}", Wanted())
+    assert not canary.exists()
+    pickle.loads(pickle.dumps(RunsCode(canary)))
+    assert canary.exists()  # so the file could have
 
 
 @pytest.mark.parametrize("write", [python, binary])

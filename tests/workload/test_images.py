@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -79,17 +81,40 @@ def test_a_damaged_picture_is_named(folder, keep):
         dealt(folder)
 
 
-def test_a_header_that_claims_too_much(folder):
+@pytest.mark.parametrize("side", [60_000, 10_000])
+def test_a_header_that_claims_too_much(folder, side, recwarn):
+    """Pillow refuses the larger, and only warns of the smaller."""
     path = folder / "cat" / "bomb.png"
     Image.fromarray(np.zeros((2, 2), np.uint8)).save(path)
     content = bytearray(path.read_bytes())
-    content[16:24] = (60_000).to_bytes(4, "big") * 2
-    import zlib
-
+    content[16:24] = side.to_bytes(4, "big") * 2
     content[29:33] = zlib.crc32(bytes(content[12:29])).to_bytes(4, "big")
     path.write_bytes(content)
-    with pytest.raises(SnnprofError, match=r"bomb\.png is not a readable image"):
+    with pytest.raises(SnnprofError, match=rf"bomb\.png is not a readable image: .*{side**2} pixels.* exceeds limit"):
         dealt(folder)
+    assert not recwarn.list
+
+
+def test_a_needle_would_grow_beyond_memory(folder):
+    """1 × 20,000,000 with the shortest side resized to 32."""
+    Image.new("1", (1, 20_000_000)).save(folder / "cat" / "needle.png")
+    with pytest.raises(SnnprofError, match=r"needle\.png is too narrow: 1 × 20000000 would become 32 × 640000000"):
+        dealt(folder)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems take no such names")
+def test_names_that_are_not_utf8(folder):
+    (folder / "cat").rename(os.fsdecode(bytes(folder) + b"/\xff\xfe"))
+    source, batch = dealt(folder)
+    assert (len(source.facts.fingerprint), batch.y.tolist()) == (16, [0, 0, 1])
+
+
+def test_links_that_go_round_in_circles(folder):
+    (folder / "cat" / "up").symlink_to("..")
+    (folder / "cat" / "itself.png").symlink_to("itself.png")
+    (folder / "round").symlink_to("round")
+    _, batch = dealt(folder)
+    assert batch.y.tolist() == [0, 1, 1]
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from snnprof.activity import Activity
@@ -77,6 +80,23 @@ def test_resume_without_output_goes_on_in_the_same_file(half):
     assert activity.run.argv == whole.run.argv
     assert activity.run.complete
     assert Activity.load(asked.resume) == activity
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems take no such names")
+def test_names_that_are_not_utf8_are_kept(tmp_path):
+    folder = Path(os.fsdecode(bytes(tmp_path) + b"/\xff"))
+    folder.mkdir()
+    (folder / "net.py").write_text("from torch import nn\ndef build():\n    return nn.Linear(3, 2)\n")
+    np.savez(folder / "x.npz", x=np.ones((4, 3), dtype=np.float32))
+    asked = ProfileOptions(
+        model=f"{folder / 'net.py'}:build", data=str(folder / "x.npz"), output=folder / "run.json", argv=(str(folder),)
+    )
+    activity = profile_run(asked)
+    activity.save(folder / "run.json")
+    loaded = Activity.load(folder / "run.json")
+    assert loaded == activity
+    assert loaded.run.data.source == str(folder / "x.npz")
+    assert profile_run(replace(asked, output=None, resume=folder / "run.json")) == activity
 
 
 def test_a_complete_run_is_not_run_again(half, monkeypatch):

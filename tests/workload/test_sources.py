@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -303,6 +305,78 @@ X = np.ones((3, 2), dtype=np.float32)
 def test_arrays_that_are_not_in_order(tmp_path, name, arrays, message):
     with pytest.raises(SnnprofError, match=message):
         open_source(saved(tmp_path / name, **arrays), Wanted(classes=3))
+
+
+def _quantised():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.quantize_per_tensor(torch.zeros(4, 3), 0.1, 0, torch.quint8)
+
+
+@pytest.mark.parametrize(
+    ("odd", "said"),
+    [
+        (lambda: torch.zeros(4, 3, device="meta"), "a shape without content"),
+        (lambda: torch.eye(3).to_sparse(), "torch.sparse_coo"),
+        (_quantised, "torch.quint8"),
+    ],
+    ids=("meta", "sparse", "quantised"),
+)
+def test_tensors_without_plain_numbers(tmp_path, odd, said, recwarn):
+    torch.save({"x": odd()}, tmp_path / "a.pt")
+    recwarn.clear()
+    with pytest.raises(SnnprofError, match=f"must be a plain dense array of real numbers, not {said}"):
+        open_source(str(tmp_path / "a.pt"), Wanted())
+    assert not recwarn.list
+
+
+ODD_SETS = """
+import torch
+from torch.utils.data import Dataset
+
+class Set(Dataset):
+    def __len__(self): return 2
+    def __getitem__(self, position): return self.made(position)
+
+class Words(Set):
+    def made(self, position): return torch.zeros(2), "cat"
+
+class OneHot(Set):
+    def made(self, position): return torch.zeros(2), torch.eye(2)[position]
+
+class Ragged(Set):
+    def made(self, position): return torch.zeros(2), torch.zeros(position)
+
+def meta(): yield torch.zeros(2, 2, device="meta")
+def sparse(): yield torch.eye(2).to_sparse()
+def words(): yield torch.zeros(2, 2), ["cat", "dog"]
+
+class Locked:
+    def __iter__(self): raise PermissionError("locked")
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Words", "the label of sample 0 of .* is str, not a tensor or numbers"),
+        ("Ragged", "differ in shape"),
+        ("meta", r"a batch of the data must be a plain dense tensor .*, not a shape without content"),
+        ("sparse", r"must be a plain dense tensor of real numbers, not torch\.sparse_coo"),
+        ("words", "the labels of a batch is list, not a tensor or numbers"),
+        ("Locked", "failed while it made a batch: PermissionError: locked"),
+    ],
+)
+def test_what_a_users_function_may_not_give(tmp_path, name, said):
+    (tmp_path / "sets.py").write_text(ODD_SETS)
+    with pytest.raises(SnnprofError, match=said):
+        dealt(open_source(f"{tmp_path / 'sets.py'}:{name}", Wanted(layout="batch")))
+
+
+def test_labels_of_several_numbers_are_kept(tmp_path):
+    (tmp_path / "sets.py").write_text(ODD_SETS)
+    (batch,) = dealt(open_source(f"{tmp_path / 'sets.py'}:OneHot", Wanted()))
+    assert batch.y.tolist() == [[1, 0], [0, 1]]
 
 
 def test_text_is_no_array(tmp_path):
