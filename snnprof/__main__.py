@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import typer
 
-from snnprof.errors import SnnprofError, printable
+from snnprof.errors import Dismissed, SnnprofError, printable
 
 MACHINES_OWN = {
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ESTALE,
@@ -75,8 +75,8 @@ def _explained(error: BaseException, debug: bool) -> int:
 
 
 def _exited(error: SystemExit) -> int:
-    """typer exits only where a shell asks it how a word may go on; anything else is the user's own code."""
-    if COMPLETION in os.environ:
+    """Dismissed processes exit, and typer where a shell asks how a word may go on; all else is the user's own code."""
+    if isinstance(error, Dismissed) or COMPLETION in os.environ:
         return error.code if isinstance(error.code, int) else OK
     _say(
         f"error: the model's or the data's own code ended the program: SystemExit: {error.code}",

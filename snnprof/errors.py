@@ -29,6 +29,10 @@ class CheckFailed(SnnprofError):
     exit_code = 1
 
 
+class Dismissed(SystemExit):
+    """Ends, in silence, a process of several whose leader says what there is to say."""
+
+
 def unknown(what: str, name: str, known: Iterable[str], see: str = "") -> SnnprofError:
     """The error for a name that is not in a list, with the nearest names as the hint."""
     names = list(known)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import torch
 from torch import distributed
 
-from snnprof.errors import SnnprofError
+from snnprof.errors import Dismissed, SnnprofError
 
 T = TypeVar("T")
 
@@ -63,7 +63,7 @@ class Team:
     def dismiss(self, status: int = 0) -> None:
         """Ends every process but the one that leads."""
         if not self.leads:
-            raise SystemExit(status)
+            raise Dismissed(status)
 
 
 @contextmanager
