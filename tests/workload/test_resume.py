@@ -27,7 +27,10 @@ Session._take = lambda *batch: (time.sleep(0.004), take(*batch))[1]
 OTHER_WEIGHTS = "net = Net()\n    net.head.bias.data.zero_()\n    return net"
 
 
-def _killed(process, seconds: float) -> None:
+def _killed(process, seconds: float, saved: Path | None) -> None:
+    """Some time after its start; where `saved` is given, not before there is that file, however slow the machine."""
+    while saved and process.is_alive() and not saved.exists():
+        time.sleep(0.01)
     time.sleep(seconds)
     if process.pid and process.is_alive():
         os.kill(process.pid, signal.SIGKILL)
@@ -44,7 +47,7 @@ def test_killed_ten_times(goal, apart, net, images, facts, tmp_path):
     while kills < 10:
         resume = str(killed) if killed.exists() else None
         process = apart.start(SLOWLY + apart.profile(killed, save_seconds=0.02, **asked, resume=resume))
-        _killed(process, moment.uniform(0.05, 0.4))
+        _killed(process, moment.uniform(0.05, 0.4), killed if kills >= 2 else None)
         kills += process.exitcode == -signal.SIGKILL
         resumed += resume is not None
         if process.exitcode == 0:  # it came to its end before the kill did
