@@ -110,7 +110,7 @@ class Place:
         """What a command prints, run in an empty folder with no checkout in sight."""
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": ""}
         done = subprocess.run(
-            list(command), cwd=self.elsewhere, env=environment, capture_output=True, text=True, timeout=120
+            list(command), cwd=self.elsewhere, env=environment, capture_output=True, text=True, timeout=300
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
