@@ -29,6 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 done; 1 a check that was asked for failed; 2 bad usage or input; 70 a bug; 130 interrupted.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if sys.stderr is None:  # closed by the caller; print would take stdout in its place
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     debug = "--debug" in arguments or os.environ.get("SNNPROF_DEBUG", "0") not in ("", "0")
     try:
         status = _run([argument for argument in arguments if argument != "--debug"])

@@ -543,26 +543,36 @@ def unpack_bits(text: str, size: int) -> Any:
     return np.unpackbits(np.frombuffer(packed, dtype=np.uint8), count=size).astype(bool)
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, content: str | bytes) -> None:
     """Writes beside the target and renames, so that an interrupted write loses nothing.
+
+    A link is followed; a device or a pipe is written to, not replaced.
 
     Raises:
         SnnprofError: the folder is missing or not writable, or the disk is full.
     """
+    raw = content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace")
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent or ".", prefix=f".{path.name}.")
+        if path.exists() and not path.is_file():
+            path.write_bytes(raw)
+        else:
+            _replace(Path(os.path.realpath(path)), raw)
     except OSError as error:
         raise SnnprofError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _replace(path: Path, content: bytes) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
-            stream.write(text)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, path)
-    except OSError as error:
+    except OSError:
         Path(temporary).unlink(missing_ok=True)
-        raise SnnprofError(f"cannot write {path}: {error.strerror}") from error
+        raise
 
 
 def _check_schema(raw: Any, name: str) -> None:

@@ -31,7 +31,7 @@ def checked_output(path: Path | None, force: bool) -> Path | None:
         return None
     if path.is_dir():
         raise SnnprofError(f"cannot write {path}: it is a folder")
-    if path.exists() and not force:
+    if path.is_file() and not force:
         raise SnnprofError(f"{path} exists", hint="overwrite it with --force, or choose another --output")
     if not path.parent.is_dir():
         raise SnnprofError(f"cannot write {path}: the folder {path.parent} does not exist", hint="create it first")
@@ -105,6 +105,8 @@ class Destination:
 
     def emit(self, document: Document) -> None:
         """Renders a document and writes it."""
+        if self.path is None and sys.stdout is None:
+            raise SnnprofError("cannot write to stdout: it is closed")
         on_screen = self.form == "table" and self.path is None
         write(_to_screen(document) if on_screen else _rendered(document, self.form, self.siunitx), self.path)
 
@@ -112,10 +114,14 @@ class Destination:
 def write(text: str, output: Path | None) -> None:
     if output is None:
         _print(text)
-        return
+    else:
+        write_file(text, output)
+
+
+def write_file(content: str | bytes, output: Path) -> None:
     from snnprof.activity import write_atomically
 
-    write_atomically(output, text)
+    write_atomically(output, content)
     say(f"wrote {output}")
 
 
@@ -161,15 +167,3 @@ def _print(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):  # whose reader has seen enough
             raise SnnprofError(f"cannot write to stdout: {error.strerror}") from error
-
-
-def write_bytes(content: bytes, output: Path) -> None:
-    """Writes beside the target and renames, so that an interrupted write loses nothing."""
-    temporary = output.with_name(f".{output.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(output)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise SnnprofError(f"cannot write {output}: {error.strerror}") from error
-    say(f"wrote {output}")

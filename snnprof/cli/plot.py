@@ -41,7 +41,7 @@ def plot(
     figure = _maps(kind, names) if maps else _figure(kind, names, Pricing(hardware, convention), options.grouping(by))
     from snnprof.render.figures import encoded
 
-    output.write_bytes(encoded(figure, target.suffix.lower()), target)
+    output.write_file(encoded(figure, target.suffix.lower()), target)
 
 
 def _target(path: Path, force: bool) -> Path:

@@ -102,7 +102,7 @@ def profile(
         activity.save(run_file)
         output.say(f"wrote {run_file}")
     if maps_file:
-        output.write_bytes(maps_file[1], maps_file[0])
+        output.write_file(maps_file[1], maps_file[0])
     printed.emit(report_document(pricing.reports(activity), command=output.command_line(context)))
     if not activity.run.complete:
         raise typer.Exit(INTERRUPTED)
@@ -157,7 +157,14 @@ def _judge(activity: Activity) -> None:
 
 def _check_model_name(name: str) -> None:
     """Bundled names are checked before torch loads; files and modules are for the loader."""
-    if ":" in name.removesuffix(":") and (".py:" in name or "." in name.split(":")[0]):
+    place = name.partition(":")[0]
+    if place.endswith(".py"):
+        if not name.removeprefix(place).strip(":"):
+            raise SnnprofError(
+                f"{place} does not say which function builds the model", hint=f"name it: {place}:FUNCTION"
+            )
+        return
+    if ":" in name.removesuffix(":") and ("." in place or Path(f"{place}.py").is_file()):
         return
     from snnprof.workload import catalogue
 

@@ -7,6 +7,7 @@ import os
 import pty
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,25 @@ def test_usage_errors(arguments: list[str], said: str, capsys: Capture) -> None:
     assert "hint: see 'snnprof" in err
 
 
+@pytest.mark.parametrize("model", ["net.py", "./net.py", "net.py:"])
+def test_a_file_alone_is_no_model(model: str, capsys: Capture) -> None:
+    assert main(["profile", "--model", model]) == 2
+    file = model.rstrip(":")
+    _, err = capsys.readouterr()
+    assert err == f"error: {file} does not say which function builds the model\nhint: name it: {file}:FUNCTION\n"
+
+
+def test_a_module_of_the_current_folder_is_a_model(tmp_path: Path) -> None:
+    """Although its name has no dot, as packages have. 3 × 2 weights on each of 4 samples."""
+    (tmp_path / "my_net.py").write_text("from torch import nn\ndef build():\n    return nn.Linear(3, 2)\n")
+    (tmp_path / "data.py").write_text("import torch\ndef ones():\n    yield torch.ones(4, 3)\n")
+    arguments = ("--model", "my_net:build", "--data", "data.py:ones", "--input", "real", "--format", "csv")
+    done = process("profile", *arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    header, row = (line.split(",") for line in done.stdout.splitlines()[:2])
+    assert float(row[header.index("macs")]) == 6
+
+
 def test_no_arguments_show_the_help(capsys: Capture) -> None:
     assert main([]) == 2
     assert "Usage: snnprof" in "".join(capsys.readouterr())
@@ -132,6 +152,21 @@ def test_a_broken_pipe_is_quiet() -> None:
     )  # fmt: skip
     assert done.stderr == ""
     assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("redirected", "out", "err", "status"),
+    [
+        ("hardware show cmos45-fp32 >&-", "", "error: cannot write to stdout: it is closed\n", 2),
+        ("hardware show cmos45-fp32 --format csv >&-", "", "error: cannot write to stdout: it is closed\n", 2),
+        ("hardware show nothing 2>&-", "", "", 2),
+        ("hardware show nothing >&- 2>&-", "", "", 2),
+    ],
+)
+def test_closed_streams(redirected: str, out: str, err: str, status: int) -> None:
+    command = ["bash", "-c", f"{sys.executable} -m snnprof {redirected}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr, done.returncode) == (out, err, status)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
@@ -170,6 +205,27 @@ def test_a_disk_that_fills_up_loses_nothing(arguments: list[str], target: str, r
     assert f"error: cannot write {target}: File too large" in done.stderr
     assert (folder / target).read_text() == "old"
     assert sorted(path.name for path in folder.iterdir()) == sorted(["run.json", target])
+
+
+def test_a_pipe_is_written_to_and_not_replaced(run_file: Path, tmp_path: Path) -> None:
+    """A device, likewise: whoever may write into /dev may also put a file in the place of /dev/null."""
+    pipe = tmp_path / "pipe.csv"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        came = pool.submit(pipe.read_text)
+        assert main(["report", str(run_file), "--output", str(pipe)]) == 0
+        assert came.result(timeout=60).startswith("block,role,layer,")
+    assert pipe.is_fifo()
+
+
+def test_a_link_is_followed(run_file: Path, tmp_path: Path) -> None:
+    target, link = tmp_path / "target.csv", tmp_path / "link.csv"
+    target.write_text("old")
+    link.symlink_to(target)
+    assert main(["report", str(run_file), "--output", str(link)]) == 2
+    assert main(["report", str(run_file), "--output", str(link), "--force"]) == 0
+    assert link.is_symlink()
+    assert target.read_text().startswith("block,role,layer,")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only for root")
