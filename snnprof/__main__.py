@@ -70,6 +70,9 @@ def _explained(error: BaseException, debug: bool) -> int:
         where = f"{error.filename}: " if error.filename else ""
         _say(f"error: {where}{_sentence(os.strerror(error.errno))}")
         return USAGE
+    if where := _in_users_file(error):
+        _say(f"error: {where}: {type(error).__name__}: {error}", "hint: where it has the name of a module, rename it")
+        return USAGE
     _say(f"error: internal error: {type(error).__name__}: {error}")
     if not debug:
         _say("hint: this is a bug; please report it with the output of the same command and --debug")
@@ -85,6 +88,20 @@ def _exited(error: SystemExit) -> int:
         "hint: let it return or raise instead; a script's own run belongs under if __name__ == '__main__'",
     )
     return USAGE
+
+
+def _in_users_file(error: BaseException) -> str:
+    """The file and line that raised it, where that lies in a folder that is searched first: the model's, or this one.
+
+    A `random.py` there is found in place of Python's own.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames or not os.path.isfile(frames[-1].filename):
+        return ""
+    folder = os.path.dirname(os.path.realpath(frames[-1].filename))
+    ours = os.path.dirname(os.path.realpath(__file__))
+    searched_first = {os.path.realpath(sys.path[0]), os.path.realpath(os.curdir)} - {ours}
+    return f"{frames[-1].filename}, line {frames[-1].lineno}" if folder in searched_first else ""
 
 
 def _sentence(text: str) -> str:

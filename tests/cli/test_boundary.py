@@ -135,6 +135,22 @@ def test_a_module_of_the_current_folder_is_a_model(tmp_path: Path) -> None:
     assert float(row[header.index("macs")]) == 6
 
 
+def test_a_file_in_the_place_of_a_module_is_named(tmp_path: Path) -> None:
+    """The folder of the model is searched first, as Python does for a script."""
+    (tmp_path / "colorsys.py").write_text("raise RuntimeError('not that one')")
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\n"
+        "class Net(nn.Linear):\n"
+        "    def eval(self):\n"
+        "        import colorsys\n"
+        "def build():\n"
+        "    return Net(3, 2)\n"
+    )
+    done = process("profile", "--model", "net.py:build", "--data", "random", cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"error: {tmp_path / 'colorsys.py'}, line 1: RuntimeError: not that one\nhint: " in done.stderr
+
+
 def test_no_arguments_show_the_help(capsys: Capture) -> None:
     assert main([]) == 2
     assert "Usage: snnprof" in "".join(capsys.readouterr())
