@@ -34,7 +34,10 @@ def on_device(model: nn.Module, device: str | None) -> Iterator[None]:
         return
     home = device_of(model)
     try:
-        model.to(torch.device(device))
+        wanted = torch.device(device)
+        if wanted.type == "meta":
+            raise RuntimeError("tensors on it have no values, so nothing can be counted")
+        model.to(wanted)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         first = str(error).splitlines()[0]
         raise SnnprofError(f"cannot use device {device!r}: {first}", hint="try --device cpu") from error

@@ -71,6 +71,16 @@ def test_a_failing_model_is_told_from_a_bug(error, said):
         snnprof.profile(Failing("forward", error), torch.rand(4, 3))
 
 
+@pytest.mark.parametrize(("device", "said"), [("meta", "tensors on it have no values"), ("nowhere", "nowhere")])
+def test_a_device_that_cannot_be_used(device, said):
+    """Weights that went to `meta` would be lost."""
+    model = nn.Linear(3, 2)
+    before = model.weight.clone()
+    with pytest.raises(SnnprofError, match=f"cannot use device '{device}': .*{said}"):
+        snnprof.profile(model, torch.rand(4, 3), device=device)
+    assert model.weight.equal(before)
+
+
 def test_a_failing_recorder_is_a_bug(monkeypatch):
     def broken(*arguments):
         raise KeyError("of our own")
