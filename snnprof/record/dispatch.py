@@ -90,6 +90,8 @@ class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
         result = func(*args, **kwargs)
         if _writes(func) and isinstance(args[0], Tensor):
             RECALL.forget(args[0])
+        elif name == "clone":
+            RECALL.copied(args[0], result)
         if facts is not None:
             books.pass_on(func, name, args, kwargs, facts, result, counter, form)
         return result

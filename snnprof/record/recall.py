@@ -16,6 +16,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from snnprof.record.reduce import tracing
 
 _STORAGES = 16
+_COPY = "made as a copy"
 
 
 class Recall:
@@ -29,14 +30,30 @@ class Recall:
         """What is known of the storage behind these values as they are; what is added to it is known from then on."""
         if tracing() or values.is_inference():
             return {}
-        storage, version = values.untyped_storage(), values._version
-        entry = self._known.get(storage._cdata)
-        if entry is None or entry[1] != version:
-            entry = (StorageWeakRef(storage), version, {})  # type: ignore[no-untyped-call]
-            self._known[storage._cdata] = entry
-            if len(self._known) > _STORAGES:
-                self._known.popitem(last=False)
-        return entry[2]
+        entry = self._known.get(values.untyped_storage()._cdata)
+        return entry[2] if entry is not None and entry[1] == values._version else self._enter(values, {})
+
+    def _enter(self, values: Tensor, answers: dict[Hashable, Any]) -> dict[Hashable, Any]:
+        storage = values.untyped_storage()
+        self._known[storage._cdata] = (StorageWeakRef(storage), values._version, answers)  # type: ignore[no-untyped-call]
+        if len(self._known) > _STORAGES:
+            self._known.popitem(last=False)
+        return answers
+
+    def copied(self, source: Tensor, result: Tensor) -> None:
+        """One tensor is a copy of the other: copies made alike share what is known of any."""
+        if tracing() or result.is_inference():
+            return
+        made = (
+            _COPY,
+            source.shape,
+            source.stride(),
+            source.storage_offset(),
+            result.dtype,
+            result.shape,
+            result.stride(),
+        )
+        self._enter(result, self.answers(source).setdefault(made, {}))
 
     def forget(self, written: Tensor) -> None:
         """Its storage was written to."""

@@ -1,34 +1,58 @@
 """Reads an operand on the CPU piece by piece, so that all that is asked of a piece is asked while the cache holds it.
 
-A CPU's values can be looked at without waiting. So what provenance expects is verified first, and what was verified
-is not read again: among whole numbers of at most one, the sum is the number of non-zeros.
+NumPy does it: it compares and counts several times faster than PyTorch, and what is asked are comparisons. Where as
+many values equal one as differ from zero, all that fired are spikes; and flags of one byte each add up fastest.
 """
 
 from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from snnprof.record.reduce import EXACT, Steps, axes_of, scratch
+from snnprof.record.pieces import PIECE, Array, View, viewed
+from snnprof.record.reduce import EXACT, Steps
 
-PIECE = 1 << 20
-"""Elements of a piece: it and its working memory fit into the cache, and its arithmetic outweighs its calls."""
-_SMALL_PIECE = 1 << 16
-_FEW = 6
-_LARGEST_BYTE = 127
-_BITS = {
-    torch.float32: torch.int32,
-    torch.float64: torch.int64,
-    torch.float16: torch.int16,
-    torch.bfloat16: torch.int16,
-}
+T = TypeVar("T")
+
+_FEW_LEVELS = 4
+_SOME_LEVELS = 16
+_BYTE = 255
+_WIDE = frozenset([torch.float32, torch.float64])
+_FLOATS = _WIDE | {torch.float16, torch.bfloat16}
+
+
+class _Memory(threading.local):
+    """Working memory of a thread for one piece at a time: fresh memory costs more than the arithmetic in it."""
+
+    def __init__(self) -> None:
+        self._buffers: dict[str, Array] = {}
+
+    def flags(self, piece: Array) -> Array:
+        return self._like(piece, "?")
+
+    def levels(self, piece: Array) -> Array:
+        return self._like(piece, "B")
+
+    def scaled(self, piece: Array) -> Array:
+        return self._like(piece, piece.dtype.char)
+
+    def _like(self, piece: Array, code: str) -> Array:
+        buffer = self._buffers.get(code)
+        if buffer is None or len(buffer) < piece.size:
+            buffer = self._buffers[code] = np.empty(max(piece.size, PIECE), code)
+        return buffer[: piece.size].reshape(piece.shape)
+
+
+_MEMORY = _Memory()
 
 
 @dataclass(frozen=True)
@@ -36,192 +60,177 @@ class Levels:
     """What an operand of whole multiples showed.
 
     Attributes:
-        nonzero, levels: float64 `[steps, *kept]`; one tensor for both where no level exceeds one.
+        nonzero, levels: float64 `[steps, *kept]`, or `[1, *kept]` if the steps were merged; one tensor for both where
+            no level exceeds one.
+        by_step: non-zero elements in each step.
         histogram: elements at level 0, 1, …, up to the largest there is.
     """
 
     nonzero: Tensor
     levels: Tensor
+    by_step: list[int]
     histogram: list[int]
 
 
-class _View(NamedTuple):
-    """How an operand is read: its dimensions in the order of memory, the steps apart, sums over `dropped`.
+class _Found(NamedTuple):
+    """What one piece showed.
 
     Attributes:
-        shape, strides: of the operand so arranged.
-        dropped: positions of the dimensions summed over.
-        sums: shape of the sums, 1 along those.
-        order: where `[steps, *kept]` stand in the arrangement.
-        result: their shape.
+        number, fired: non-zero elements, in all and by the dimensions that stay.
+        counts: elements at level 1, 2, …
+        beyond: levels beyond the first, by the dimensions that stay.
     """
 
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-    dropped: tuple[int, ...]
-    sums: tuple[int, ...]
-    order: tuple[int, ...]
-    result: tuple[int, ...]
-
-    def zeros(self) -> Tensor:
-        return torch.zeros(self.sums, dtype=torch.float64)
-
-    def restored(self, sums: Tensor) -> Tensor:
-        """The sums as `[steps, *kept]`."""
-        return sums.permute(*self.order, *self.dropped).reshape(self.result)
+    number: int
+    fired: Array | int
+    counts: list[int]
+    beyond: Array | int
 
 
-@functools.lru_cache(maxsize=4096)
-def _viewed(
-    shape: tuple[int, ...], strides: tuple[int, ...], steps: Steps | None, keep: tuple[int, ...], by_step: bool = True
-) -> _View:
-    sizes, jumps = _stepped(shape, strides, steps)
-    kept = [0] if by_step else []
-    kept += [axis for dim in keep for axis in axes_of(dim, steps)]
-    memory = sorted(range(len(sizes)), key=lambda axis: (jumps[axis], sizes[axis]), reverse=True)
-    return _View(
-        shape=tuple(sizes[axis] for axis in memory),
-        strides=tuple(jumps[axis] for axis in memory),
-        dropped=tuple(place for place, axis in enumerate(memory) if axis not in kept),
-        sums=tuple(sizes[axis] if axis in kept else 1 for axis in memory),
-        order=tuple(memory.index(axis) for axis in kept),
-        result=tuple(sizes[axis] for axis in kept),
-    )
-
-
-def _stepped(shape: tuple[int, ...], strides: tuple[int, ...], steps: Steps | None) -> tuple[list[int], list[int]]:
-    """Sizes and strides of an operand as `folded` shows it."""
-    if steps is None:
-        return [1, *shape], [0, *strides]
-    outer, size, inner = steps.split(shape[steps.dim])
-    before, after, jump = slice(steps.dim), slice(steps.dim + 1, None), strides[steps.dim]
-    sizes = [size, *shape[before], outer, inner, *shape[after]]
-    return sizes, [jump * inner, *strides[before], jump * inner * size, jump, *strides[after]]
-
-
-def _pieces(values: Tensor, most: int, *sums: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Pieces of `values`, cut along its outermost dimensions, each with the parts of the sums that it adds to.
-
-    Whole numbers up to `most` add up exactly in float32 within a piece, where those are few enough.
-    """
-    count, limit = values.numel(), min(PIECE, max(EXACT // most, _SMALL_PIECE))
-    if count <= limit:
-        yield values, *sums
-        return
-    dim = next(d for d, size in enumerate(values.shape) if size > 1)
-    length = values.shape[dim]
-    step = max(1, limit * length // count)
-    for start in range(0, length, step):
-        stop = min(step, length - start)
-        parts = (part.narrow(dim, start, stop) if part.shape[dim] > 1 else part for part in sums)
-        yield from _pieces(values.narrow(dim, start, stop), most, *parts)
+def count(values: Tensor) -> int:
+    """Non-zero elements."""
+    return int(nonzero(values, None, ()).item())
 
 
 def nonzero(values: Tensor, steps: Steps | None, keep: tuple[int, ...]) -> Tensor:
     """Non-zero elements, as float64 `[steps, *kept]`."""
-    view = _viewed(tuple(values.shape), values.stride(), steps, keep)
-    sums = view.zeros()
-    for piece, into in _pieces(values.as_strided(view.shape, view.strides), 1, sums):
-        into += _total(torch.ne(piece, 0, out=scratch(piece)), view.dropped)
+    values, view = _wide(values), viewed(tuple(values.shape), values.stride(), steps, keep)
+    sums = view.zeros(view.shape[0])
+    pieces = view.pieces(values, sums)
+    found = _read(functools.partial(_fired, view=view), [piece for _, piece, _ in pieces])
+    for (_, _, (total,)), (_, fired) in zip(pieces, found, strict=True):
+        total += fired
     return view.restored(sums)
 
 
-def spikes(values: Tensor, steps: Steps | None, keep: tuple[int, ...]) -> tuple[Tensor, Tensor] | None:
-    """Spikes by step and by the dimensions kept, as float64 `[steps]` and `[*kept]`; None where they are no spikes.
-
-    That no value is beyond [0, 1], and that each step's add up to a whole number, is all that is asked of them.
-    """
-    if values.dtype not in _BITS or not values.numel():
-        return None
-    by_step, by_place = (
-        _viewed(tuple(values.shape), values.stride(), steps, *kept) for kept in ([(), True], [keep, False])
-    )
-    sums = by_step.zeros(), by_place.zeros()
-    for piece, in_step, in_place in _pieces(values.as_strided(by_step.shape, by_step.strides), 1, *sums):
-        top = _highest(piece)
-        if top is None or not top <= 1:
-            return None
-        if top > 0:
-            in_step += _total(piece, by_step.dropped)
-            in_place += _total(piece, by_place.dropped)
-    if not all(float(total).is_integer() for total in sums[0].flatten().tolist()):
-        return None
-    return by_step.restored(sums[0]), by_place.restored(sums[1])
-
-
 def levels(
-    values: Tensor, scale: float, most: int, steps: Steps | None, keep: tuple[int, ...], *, histogram: bool = True
+    values: Tensor, scale: float, most: int, steps: Steps | None, keep: tuple[int, ...], *, merged: bool = False
 ) -> Levels | None:
     """Reads an operand that should hold multiples, from 0 to `most`, of 1 / scale; None where it does not.
 
     Args:
         values: a floating-point tensor on the CPU, of any memory layout.
         scale: a power of two, so that to multiply by it is exact.
+        merged: sums over the steps too.
     """
-    if most > EXACT or values.dtype not in _BITS or not values.numel():
+    if values.dtype not in _FLOATS or not values.numel():
         return None
-    view = _viewed(tuple(values.shape), values.stride(), steps, keep)
-    sums = view.zeros()
-    excess = view.zeros() if most > 1 else sums
-    bins: list[int] | None = None
-    for piece, total, beyond in _pieces(values.as_strided(view.shape, view.strides), most, sums, excess):
-        top = _largest_level(piece, scale)
-        if top is None or not top <= most:
+    values, view = _wide(values), viewed(tuple(values.shape), values.stride(), steps, keep)
+    fired = view.zeros(1 if merged else view.shape[0])
+    beyond = view.zeros(len(fired)) if most > 1 else fired
+    by_step, bins = [0] * view.shape[0], [0]
+    pieces = view.pieces(values, fired, beyond)
+    look = functools.partial(_look, view=view, scale=scale, most=most)
+    for (step, piece, totals), found in zip(pieces, _read(look, [piece for _, piece, _ in pieces]), strict=True):
+        if found is None:
             return None
-        if top == 0:
-            continue
-        found = _total(piece, view.dropped, top)
-        total += found
-        if top > 1:
-            beyond += found * scale - _total(torch.gt(piece, 0, out=scratch(piece)), view.dropped)
-            bins = _joined(bins or [], _bins(piece, scale, int(top)) if histogram else [])
-    level_sums = view.restored(sums if scale == 1 else sums * scale)
-    counts = level_sums if bins is None else level_sums - view.restored(excess)
-    more, ones = sum(bins or []), int(counts.sum())
-    return Levels(counts, level_sums, [values.numel() - ones, ones - more, *(bins or [])])
+        by_step[step] += found.number
+        totals[0][...] += found.fired
+        if len(found.counts) > 1:
+            totals[1][...] += found.beyond
+        here = [piece.size - found.number, *found.counts]
+        bins = [a + b for a, b in itertools.zip_longest(bins, here, fillvalue=0)]
+    nonzero = view.restored(fired)
+    return Levels(nonzero, nonzero + view.restored(beyond) if len(bins) > 2 else nonzero, by_step, bins)
 
 
-def _highest(piece: Tensor) -> float | None:
-    """The largest value, if none is negative; else None, as for −0, which only a longer look tells.
+def _wide(values: Tensor) -> Tensor:
+    """NumPy knows no bfloat16, and is slow with other numbers of 16 bits."""
+    return values if values.dtype in _WIDE else values.float()
 
-    As integers, the bits of floating-point numbers of no sign are in the order of the numbers.
+
+def _read(look: Callable[[Array], T], pieces: list[Array]) -> Iterable[T]:
+    """Looks at pieces, several at a time: NumPy lets go of the interpreter while it works.
+
+    PyTorch's own threads spin for a while after their last work, so only every other core is free.
     """
-    low, high = torch.aminmax(piece.view(_BITS[piece.dtype]))
-    return None if low.item() < 0 else float(high.view(piece.dtype).item())
+    threads = torch.get_num_threads() // 2
+    if threads < 2 or len(pieces) == 1 or sum(piece.size for piece in pieces) < 2 * PIECE:
+        return map(look, pieces)
+    return _workers(threads).map(look, pieces)
 
 
-def _largest_level(piece: Tensor, scale: float) -> float | None:
-    """The largest level, if all are whole and none is negative; else None."""
-    highest = _highest(piece)
-    if not highest:
-        return highest
-    rest = scratch(piece)
-    rest = torch.frac(piece, out=rest) if scale == 1 else torch.mul(piece, scale, out=rest).frac_()
-    return highest * scale if rest.view(_BITS[piece.dtype]).amax().item() == 0 else None
+@functools.cache
+def _workers(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="snnprof")
 
 
-def _bins(piece: Tensor, scale: float, top: int) -> list[int]:
-    """Elements at level 2, 3, …, `top`, counted among bytes where they fit."""
+def _look(piece: Array, view: View, scale: float, most: int) -> _Found | None:
+    number, fired = _fired(piece, view)
+    counts = _at_levels(piece, scale, most, number)
+    if counts is None:
+        return None
+    return _Found(number, fired, counts, _level_sum(piece, view, scale, counts) - fired if len(counts) > 1 else 0)
+
+
+def _fired(piece: Array, view: View) -> tuple[int, Array | int]:
+    """Non-zero elements, in all and by the dimensions that stay."""
+    flags = np.not_equal(piece, 0, out=_MEMORY.flags(piece))
+    number = int(np.count_nonzero(flags))
+    if not number or not view.result:
+        return number, number
+    if not view.dropped:
+        return number, flags.copy()
+    return number, _flag_sums(flags.view(np.uint8), view.dropped)
+
+
+def _flag_sums(flags: Array, dropped: tuple[int, ...]) -> Array:
+    """Sums of flags, which add up as bytes ten times faster than as anything wider."""
+    axis, *rest = dropped
+    before, length, after = flags.shape[:axis], flags.shape[axis], flags.shape[axis + 1 :]
+    whole = length - length % _BYTE if length > _BYTE else length
+    head = (slice(None),) * axis
+    blocks = flags[(*head, slice(whole))].reshape(*before, -1, min(length, _BYTE), *after)
+    sums: Array = np.add.reduce(blocks, axis + 1, dtype=np.uint8)
+    if sums.shape[axis] > 1 or rest:
+        sums = np.add.reduce(sums, (axis, *rest), dtype=np.int64, keepdims=True)
+    return sums if whole == length else sums + _flag_sums(flags[(*head, slice(whole, None))], dropped)
+
+
+def _at_levels(piece: Array, scale: float, most: int, number: int) -> list[int] | None:
+    """Elements at level 1, 2, …, up to the largest there is; None where some of the `number` that fired are at none.
+
+    A few levels are looked for one by one: if those are all there is, there is no other.
+    """
+    counts: list[int] = []
+    if number and most <= _FEW_LEVELS:
+        counts = [_equal(piece, 1 / scale)]
+    if sum(counts) == number:
+        return counts
+    top = float(piece.max()) * scale
+    if not (1 <= top <= min(most, _BYTE) and top.is_integer()):
+        return None
+    if top > _FEW_LEVELS:
+        return _at_many_levels(piece, scale, int(top))
+    counts += [_equal(piece, level / scale) for level in range(len(counts) + 1, int(top) + 1)]
+    return counts if sum(counts) == number else None
+
+
+def _at_many_levels(piece: Array, scale: float, top: int) -> list[int] | None:
+    """As above, counted among bytes, which the piece's levels fit into."""
+    if piece.min() < 0:
+        return None
+    bytes_, scaled = _MEMORY.levels(piece), piece
     if scale != 1:
-        piece = torch.mul(piece, scale, out=scratch(piece))
-    if top > _LARGEST_BYTE:
-        return _counted(piece.to(torch.int32))
-    level = scratch(piece, torch.int8).copy_(piece)
-    if top > _FEW:
-        return _counted(level.view(torch.uint8))
-    array = level.numpy()  # flags are counted three times faster by numpy than by torch
-    return [int(np.count_nonzero(array == n)) for n in range(2, top + 1)]
+        scaled = np.multiply(piece, scale, out=_MEMORY.scaled(piece))
+    np.copyto(bytes_, scaled, casting="unsafe")
+    if np.count_nonzero(np.equal(scaled, bytes_, out=_MEMORY.flags(piece))) < piece.size:
+        return None
+    if top > _SOME_LEVELS:
+        return [int(number) for number in np.bincount(bytes_.reshape(-1))[1:]]
+    return [_equal(bytes_, level) for level in range(1, top + 1)]
 
 
-def _counted(levels: Tensor) -> list[int]:
-    return [int(count) for count in torch.bincount(levels.flatten()).tolist()[2:]]
+def _equal(piece: Array, value: float) -> int:
+    return int(np.count_nonzero(np.equal(piece, piece.dtype.type(value), out=_MEMORY.flags(piece))))
 
 
-def _joined(a: list[int], b: list[int]) -> list[int]:
-    return [x + y for x, y in itertools.zip_longest(a, b, fillvalue=0)]
-
-
-def _total(piece: Tensor, dropped: tuple[int, ...], top: float = 1) -> Tensor:
-    """Sums, over some dimensions, which stay as 1, of multiples up to the level `top`."""
-    fits = piece.numel() * top < EXACT
-    return piece.sum(dropped, keepdim=True, dtype=torch.float32 if fits else torch.float64) if dropped else piece
+def _level_sum(piece: Array, view: View, scale: float, counts: list[int]) -> Array | int:
+    """Σ levels by the dimensions that stay."""
+    if not view.result:
+        return sum(level * number for level, number in enumerate(counts, 1))
+    if not view.dropped:
+        return piece * scale
+    exact = np.float32 if piece.size * len(counts) < EXACT else np.float64
+    sums: Array = np.add.reduce(piece, view.dropped, dtype=exact, keepdims=True)
+    return sums * scale

@@ -77,14 +77,14 @@ def _read(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...]
     elements = values.numel() // count
     mask = torch.ne(values, 0, out=scratch(values))
     nonzero = reduced(mask, steps, keep, 1)
-    silent = nonzero.reshape(count, -1).sum(1) == 0
+    silent = _by_step(nonzero) == 0
     if grid.quantum is None:
         return Tally(nonzero, nonzero, torch.where(silent, SILENT, REAL), elements)
     if grid.binary:
         residual = extent(mask.sub_(values), steps)
         kind = torch.where(silent, SILENT, torch.where(residual == 0, SPIKES, REAL))
         on_grid = (kind != REAL).double()
-        ones = (nonzero.reshape(count, -1).sum(1) * on_grid).sum()
+        ones = (_by_step(nonzero) * on_grid).sum()
         histogram = torch.stack([elements * on_grid.sum() - ones, ones])
         return Tally(nonzero, nonzero, kind, elements, residual, None, histogram)
     return _levelled(values, grid, steps, keep, nonzero, silent, elements)
@@ -95,21 +95,16 @@ def _asked(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...
     count = steps.size if steps else 1
     if grid.quantum is None:
         nonzero = sweep.nonzero(values, steps, keep)
-        return Tally(nonzero, nonzero, _kinds(nonzero, REAL), values.numel() // count)
+        kind = torch.where(_by_step(nonzero) == 0, SILENT, REAL)
+        return Tally(nonzero, nonzero, kind, values.numel() // count)
     if grid.signed or math.frexp(grid.quantum)[0] != 0.5:
         return None
-    kept = grid.levels <= HISTOGRAM_LEVELS
-    found = sweep.levels(values, 1 / grid.quantum, grid.levels, steps, keep, histogram=kept)
+    found = sweep.levels(values, 1 / grid.quantum, grid.levels, steps, keep)
     if found is None:
         return None
-    histogram = torch.tensor(found.histogram) if kept else None
-    return Tally(
-        found.nonzero, found.levels, _kinds(found.nonzero, SPIKES), values.numel() // count, None, None, histogram
-    )
-
-
-def _kinds(nonzero: Tensor, kind: int) -> Tensor:
-    return torch.tensor([kind if count else SILENT for count in nonzero.reshape(len(nonzero), -1).sum(1).tolist()])
+    kind = torch.tensor([SPIKES if fired else SILENT for fired in found.by_step])
+    histogram = torch.tensor(found.histogram) if grid.levels <= HISTOGRAM_LEVELS else None
+    return Tally(found.nonzero, found.levels, kind, values.numel() // count, histogram=histogram)
 
 
 def _levelled(
@@ -134,8 +129,8 @@ def _levelled(
 
 
 def _may_ask(values: Tensor) -> bool:
-    """Whether a value can be looked at without waiting for a device."""
-    return values.device.type == "cpu" and not tracing()
+    """Whether a value can be looked at, and without waiting for a device."""
+    return values.device.type == "cpu" and type(values) is Tensor and not tracing()
 
 
 def _on_grid(level: Tensor, steps: Steps | None, kind: Tensor) -> Tensor:
@@ -194,11 +189,12 @@ def spikes(values: Tensor, levels: int, steps: Steps | None, keep: tuple[int, ..
 def _read_spikes(
     values: Tensor, levels: int, steps: Steps | None, keep: tuple[int, ...]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    if _may_ask(values) and (found := sweep.spikes(values, steps, keep)):
-        return *found, found[0].sum()
+    if _may_ask(values) and (found := sweep.levels(values, 1.0, 1, steps, keep, merged=True)):
+        by_step = torch.tensor(found.by_step)
+        return by_step, found.nonzero[0], by_step.sum()
     fired = reduced(torch.ne(values, 0, out=scratch(values)), steps, keep, 1)
     magnitudes = values if levels == 1 else torch.abs(values, out=scratch(values))
-    by_step = fired.reshape(len(fired), -1).sum(1)
+    by_step = _by_step(fired)
     return by_step, fired.sum(0), reduced(magnitudes, None, (), levels).sum()
 
 
@@ -210,8 +206,12 @@ def nonzero_total(values: Tensor) -> Tensor:
 
 def _nonzero_total(values: Tensor) -> Tensor:
     if _may_ask(values):
-        return sweep.nonzero(values, None, ()).squeeze(0).long()
+        return torch.tensor(sweep.count(values))
     return reduced(torch.ne(values, 0, out=scratch(values)), None, (), 1).sum().long()
+
+
+def _by_step(counts: Tensor) -> Tensor:
+    return counts.reshape(len(counts), -1).sum(1)
 
 
 def _floating(values: Tensor) -> Tensor:

@@ -1,0 +1,121 @@
+"""Cuts operands on the CPU into pieces that a cache holds, whatever their memory layout, and joins the pieces' sums."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from snnprof.record.reduce import Steps, axes_of
+
+Array = NDArray[Any]
+
+PIECE = 1 << 18
+"""Elements of a piece: it and its flags fit into the cache, and its arithmetic outweighs its calls."""
+_MANY_SUMS = 1 << 13
+
+
+class View(NamedTuple):
+    """How an operand is read: a step as its dimensions in the order of memory, neighbours joined, summed over some.
+
+    Attributes:
+        shape, strides: of the operand so arranged, the steps first.
+        dropped: axes of a step that are summed over.
+        cuts: axes of a step along which to cut it into pieces.
+        sums: shape of a step's sums, 1 along the axes dropped.
+        apart, order: the shape of these sums with no dimensions joined, and how to arrange it as it was asked for.
+        result: what that results in.
+    """
+
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    dropped: tuple[int, ...]
+    cuts: tuple[int, ...]
+    sums: tuple[int, ...]
+    apart: tuple[int, ...]
+    order: tuple[int, ...]
+    result: tuple[int, ...]
+
+    def zeros(self, steps: int) -> Array:
+        """Sums to add to, for so many steps."""
+        return np.zeros((steps, *self.sums))
+
+    def pieces(self, values: Tensor, *sums: Array) -> list[tuple[int, Array, tuple[Array, ...]]]:
+        """An operand cut up: the step, a piece of it, and the parts of the sums that this adds to.
+
+        Args:
+            values: float32 or float64, on the CPU.
+            sums: for each step, or of a single row where steps are not told apart.
+        """
+        arranged = values.as_strided(self.shape, self.strides).numpy()
+        return [
+            (place, *found)
+            for place, step in enumerate(arranged)
+            for found in _cut(step, self.cuts, tuple(rows[place if len(rows) > 1 else 0] for rows in sums))
+        ]
+
+    def restored(self, sums: Array) -> Tensor:
+        """The sums as `[steps, *kept]`."""
+        arranged = sums.reshape(-1, *self.apart).transpose(self.order)
+        return torch.from_numpy(arranged.reshape(len(sums), *self.result))
+
+
+def _cut(step: Array, axes: tuple[int, ...], sums: tuple[Array, ...]) -> Iterator[tuple[Array, tuple[Array, ...]]]:
+    if step.size <= PIECE or not axes:
+        yield step, sums
+        return
+    axis, *rest = axes
+    length = step.shape[axis]
+    stride = max(1, PIECE * length // step.size)
+    for start in range(0, length, stride):
+        part = (slice(None),) * axis + (slice(start, start + stride),)
+        parts = tuple(rows[part] if rows.shape[axis] > 1 else rows for rows in sums)
+        yield from _cut(step[part], tuple(rest), parts)
+
+
+@functools.lru_cache(maxsize=4096)
+def viewed(shape: tuple[int, ...], strides: tuple[int, ...], steps: Steps | None, keep: tuple[int, ...]) -> View:
+    sizes, jumps = _stepped(shape, strides, steps)
+    kept = [axis for dim in keep for axis in axes_of(dim, steps)]
+    memory = sorted(range(1, len(sizes)), key=lambda axis: (jumps[axis], sizes[axis]), reverse=True)
+    groups = _neighbours_joined([(sizes[axis], jumps[axis], axis in kept) for axis in memory])
+    stays = [group[2] for group in groups]
+    many = math.prod(sizes[axis] for axis in kept) > _MANY_SUMS
+    return View(
+        shape=(sizes[0], *(group[0] for group in groups)),
+        strides=(jumps[0], *(group[1] for group in groups)),
+        dropped=tuple(axis for axis, stay in enumerate(stays) if not stay),
+        # Sums that would not stay in the cache from piece to piece are completed one piece after the other.
+        cuts=tuple(sorted(range(len(groups)), key=lambda axis: many and not stays[axis])),
+        sums=tuple(size if stay else 1 for size, _, stay in groups),
+        apart=tuple(sizes[axis] if axis in kept else 1 for axis in memory),
+        order=(0, *(1 + memory.index(axis) for axis in [*kept, *(axis for axis in memory if axis not in kept)])),
+        result=tuple(sizes[axis] for axis in kept),
+    )
+
+
+def _neighbours_joined(axes: list[tuple[int, int, bool]]) -> list[tuple[int, int, bool]]:
+    """Axes as (size, stride, stays), neighbours joined that both stay or both do not and have no gap between them."""
+    groups: list[tuple[int, int, bool]] = []
+    for size, stride, stays in axes:
+        if groups and groups[-1][1:] == (stride * size, stays):
+            groups[-1] = (groups[-1][0] * size, stride, stays)
+        elif size > 1:
+            groups.append((size, stride, stays))
+    return groups or [(1, 1, False)]
+
+
+def _stepped(shape: tuple[int, ...], strides: tuple[int, ...], steps: Steps | None) -> tuple[list[int], list[int]]:
+    """Sizes and strides of an operand as `folded` shows it."""
+    if steps is None:
+        return [1, *shape], [0, *strides]
+    outer, size, inner = steps.split(shape[steps.dim])
+    before, after, jump = slice(steps.dim), slice(steps.dim + 1, None), strides[steps.dim]
+    sizes = [size, *shape[before], outer, inner, *shape[after]]
+    return sizes, [jump * inner, *strides[before], jump * inner * size, jump, *strides[after]]

@@ -1,0 +1,215 @@
+"""Reading operands piece by piece, on any layout and number of threads, against a count of the values one by one."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from snnprof.record import pieces, sweep
+from snnprof.record.recall import RECALL
+from snnprof.record.recorder import Recorder
+from snnprof.record.reduce import Steps
+from snnprof.record.tally import Grid, nonzero_total, tally
+
+DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
+SPIKES = Grid(quantum=1.0, levels=1)
+
+
+CUTS = {"tiny pieces": (1, 1), "small pieces, threads": (5, 4), "whole": (pieces.PIECE, 1)}
+
+
+@contextmanager
+def cut_into(piece: int, threads: int) -> Iterator[None]:
+    """Reads pieces of so many elements on so many threads."""
+    before = pieces.PIECE, torch.get_num_threads()
+    pieces.PIECE = sweep.PIECE = piece
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        pieces.PIECE = sweep.PIECE = before[0]
+        torch.set_num_threads(before[1])
+
+
+@pytest.fixture(params=CUTS.values(), ids=CUTS.keys())
+def cut(request: pytest.FixtureRequest) -> Iterator[None]:
+    with cut_into(*request.param):
+        yield
+
+
+@st.composite
+def operands(draw: st.DrawFn) -> tuple[Tensor, float, int, Steps | None, tuple[int, ...]]:
+    """Multiples up to a bound, in some memory layout, with some steps and dimensions to keep."""
+    shape = draw(st.lists(st.integers(1, 4), min_size=1, max_size=4))
+    size, inner, dim = (
+        draw(st.integers(1, 3)),
+        draw(st.sampled_from([None, 1, 2])),
+        draw(st.integers(0, len(shape) - 1)),
+    )
+    shape[dim] *= size * (inner or 1)
+    steps = draw(st.sampled_from([None, Steps(dim, size, inner)]))
+    keep = tuple(d for d in range(len(shape)) if (steps is None or d != dim) and draw(st.booleans()))
+    most, scale = draw(st.sampled_from([1, 2, 4, 9, 40])), draw(st.sampled_from([1.0, 8.0, 0.5]))
+    drawn = draw(st.lists(st.integers(0, most), min_size=math.prod(shape), max_size=math.prod(shape)))
+    order = draw(st.permutations(range(len(shape))))
+    values = torch.empty([shape[d] for d in order], dtype=draw(st.sampled_from(DTYPES)))
+    values = values.permute([order.index(d) for d in range(len(shape))])
+    values.copy_(torch.tensor(drawn).reshape(shape) / scale)
+    return values, scale, most, steps, keep
+
+
+def one_by_one(values: Tensor, steps: Steps | None, keep: tuple[int, ...], what: Callable[[float], float]) -> Tensor:
+    """`what` of each value, added up by step and by the dimensions kept."""
+    size = steps.size if steps else 1
+    sums = torch.zeros(size, *(values.shape[d] for d in keep), dtype=torch.float64)
+    for place in itertools.product(*(range(n) for n in values.shape)):
+        step = 0
+        if steps:
+            inner = steps.inner or values.shape[steps.dim] // steps.size
+            step = place[steps.dim] // inner % steps.size
+        sums[(step, *(place[d] for d in keep))] += what(float(values[place]))
+    return sums
+
+
+@given(operand=operands(), cut=st.sampled_from(list(CUTS.values())))
+def test_whole_multiples(
+    operand: tuple[Tensor, float, int, Steps | None, tuple[int, ...]], cut: tuple[int, int]
+) -> None:
+    values, scale, most, steps, keep = operand
+    with cut_into(*cut):
+        found = sweep.levels(values, scale, most, steps, keep)
+        merged = sweep.levels(values, scale, most, steps, keep, merged=True)
+        nonzero, count = sweep.nonzero(values, steps, keep), sweep.count(values)
+    fired = one_by_one(values, steps, keep, lambda value: value != 0)
+    levels = one_by_one(values, steps, keep, lambda value: value * scale)
+    assert found is not None
+    assert merged is not None
+    assert found.nonzero.tolist() == nonzero.tolist() == fired.tolist()
+    assert found.levels.tolist() == levels.tolist()
+    assert merged.nonzero[0].tolist() == fired.sum(0).tolist()
+    assert merged.levels[0].tolist() == levels.sum(0).tolist()
+    assert found.by_step == fired.reshape(len(fired), -1).sum(1).tolist()
+    assert count == fired.sum()
+    at_level = [round(float(value) * scale) for value in values.flatten()]
+    assert found.histogram == [at_level.count(n) for n in range(max(at_level) + 1)]
+
+
+@pytest.mark.parametrize("wrong", [-1.0, 0.5, 2.0, math.nan, math.inf, -math.inf, 1 + 2**-23, 2.0**-149, 300.0])
+@pytest.mark.parametrize("place", [0, 6, 11])
+def test_what_is_no_spike_is_found(cut: None, wrong: float, place: int) -> None:
+    values = torch.ones(3, 4)
+    values[1] = 0
+    values.view(-1)[place] = wrong
+    assert sweep.levels(values, 1.0, 1, None, (1,)) is None
+    assert sweep.count(values) == 12 - 4 + (place == 6)
+
+
+@pytest.mark.parametrize("wrong", [-1.0, 2.5, 41.0, math.nan, math.inf, -8.0])
+def test_what_is_no_level_is_found(cut: None, wrong: float) -> None:
+    values = torch.arange(12.0)
+    values[3] = wrong
+    assert sweep.levels(values, 1.0, 40, None, ()) is None
+
+
+def test_negative_zero_is_zero(cut: None) -> None:
+    found = sweep.levels(torch.tensor([-0.0, 1.0, 0.0]), 1.0, 1, None, ())
+    assert found is not None
+    assert found.histogram == [2, 1]
+
+
+def test_gaps_and_overlaps_in_memory(cut: None) -> None:
+    values = (torch.arange(60).reshape(3, 4, 5) % 2).float()
+    gaps, repeated = values[:, ::2, 1:4], values[:, :1].expand(3, 6, 5)
+    for operand in (gaps, repeated):
+        found = sweep.levels(operand, 1.0, 1, Steps(0, 3), (2,))
+        assert found is not None
+        assert torch.equal(found.nonzero, operand.double().sum(1))
+
+
+def test_more_rows_than_a_byte_counts() -> None:
+    values = torch.ones(1000, 3)
+    values[:300, 1] = 0
+    found = sweep.levels(values, 1.0, 1, None, (1,))
+    assert found is not None
+    assert found.nonzero.tolist() == [[1000, 700, 1000]]
+
+
+# -- what is not read again --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def nothing_known() -> Iterator[None]:
+    RECALL.clear()
+    yield
+    RECALL.clear()
+
+
+def test_a_tensor_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+    monkeypatch.setattr(sweep, "levels", lambda *args: read.append(args) or LEVELS(*args))
+    values = torch.ones(4, 3)
+    assert [tally(values, SPIKES, None, (1,)).nonzero.tolist() for _ in range(3)] == [[[4, 4, 4]]] * 3
+    assert nonzero_total(values) == 12
+    assert len(read) == 1
+
+
+LEVELS = sweep.levels
+
+
+@pytest.mark.parametrize(
+    "write",
+    [lambda x: x.zero_(), lambda x: x[0].fill_(0), lambda x: x.mul_(0), lambda x: x.t().copy_(torch.zeros(3, 4))],
+)
+def test_what_was_written_to_is_read_again(write: Callable[[Tensor], object]) -> None:
+    values = torch.ones(4, 3)
+    assert tally(values, SPIKES, None, ()).nonzero.sum() == 12
+    write(values)
+    assert tally(values, SPIKES, None, ()).nonzero.sum() == (values != 0).sum()
+
+
+def test_copies_made_alike_share_what_is_known_until_one_is_written_to() -> None:
+    source = torch.ones(4, 3)
+    first, second = source.clone(), source.clone()
+    for copy in (first, second):
+        RECALL.copied(source, copy)
+    assert RECALL.answers(first) is RECALL.answers(second)
+    second.zero_()
+    assert RECALL.answers(first) is not RECALL.answers(second)
+    assert tally(first, SPIKES, None, ()).nonzero.sum() == 12
+    assert tally(second, SPIKES, None, ()).nonzero.sum() == 0
+    third = source.zero_().clone()
+    RECALL.copied(source, third)
+    assert RECALL.answers(third) is not RECALL.answers(first)
+
+
+class Copies(nn.Module):
+    """Three copies of one operand, each multiplied; the second is silenced in a way that raises no version."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads = nn.ModuleList(nn.Linear(6, 2, bias=False) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        spikes = (x > 0).float()
+        copies = [spikes.clone() for _ in range(3)]
+        copies[1].data.zero_()
+        return sum((head(copy) for head, copy in zip(self.heads, copies, strict=True)), torch.zeros(()))
+
+
+@pytest.mark.parametrize("passes", [1, 3])
+def test_a_write_that_autograd_does_not_see(passes: int) -> None:
+    x = torch.linspace(-1, 1, 24).reshape(4, 6)
+    fired = int((x > 0).sum())
+    model = Copies()
+    with Recorder(model) as recorder:
+        for _ in range(passes):
+            model(x)
+    assert [op.events for op in recorder.activity(samples=4).ops] == [2 * fired * passes, 0, 2 * fired * passes]
