@@ -654,7 +654,10 @@ def _short(outcome: Outcome) -> str:
 
 def tried(wanted: Iterable[Case], good: Good, fresh_every: int = 0) -> Iterator[Outcome]:
     for position, case in enumerate(wanted):
-        yield run(case, good, fresh=bool(fresh_every) and position % fresh_every == 0)
+        fresh = bool(fresh_every) and position % fresh_every == 0
+        outcome = run(case, good, fresh)
+        # Whoever else works on this machine may have stopped its processes meanwhile; a case that hangs hangs again.
+        yield run(case, good, fresh) if outcome.status == -signal.SIGALRM else outcome
 
 
 def main() -> int:
