@@ -24,7 +24,7 @@ from snnprof.record.reduce import traced
 from snnprof.record.tally import nonzero_total
 
 if TYPE_CHECKING:
-    from snnprof.record.dispatch import Call
+    from snnprof.record.books import Call
     from snnprof.record.recorder import Recorder
 
 _ROOT = re.compile(r"^L\['\w+'\]\.?")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from snnprof.activity import Activity, Finding
 
 if TYPE_CHECKING:
-    from snnprof.record.dispatch import Books
+    from snnprof.record.books import Books
 
 NEARLY_SILENT = 1e-3
 

@@ -24,8 +24,9 @@ from snnprof.activity import (
     thinned,
 )
 from snnprof.record import findings, measure, neurons, provenance
+from snnprof.record.books import Books
 from snnprof.record.counters import NeuronCounter
-from snnprof.record.dispatch import Books, Watcher, in_backward, plain_kernels
+from snnprof.record.dispatch import Watcher, in_backward, plain_kernels
 from snnprof.record.ledger import Ledger
 from snnprof.record.neurons import Watched
 from snnprof.record.provenance import Facts, Folding
@@ -298,7 +299,7 @@ class Recorder:
             fold = Folding(0, 1, self.timesteps)
         axis = provenance.axis_of(spikes, fold) or self.books.store.time(spikes)
         self.books.store.set(spikes, facts, axis)
-        self._neuron_steps[module] = self.books.steps_of(spikes)
+        self._neuron_steps[module] = self.books.steps.of(spikes)
 
     def name_of(self, module: nn.Module) -> str:
         return str(self._names[module])

@@ -85,7 +85,7 @@ def test_a_failing_recorder_is_a_bug(monkeypatch):
     def broken(*arguments):
         raise KeyError("of our own")
 
-    monkeypatch.setattr("snnprof.record.dispatch.Books.contraction", broken)
+    monkeypatch.setattr("snnprof.record.books.Books.contraction", broken)
     with pytest.raises(KeyError, match="of our own"):
         snnprof.profile(nn.Linear(3, 2), torch.rand(4, 3))
 

@@ -1,0 +1,376 @@
+"""The books of a recording: which counter each call site adds to, by what plan, and what its result is from then on.
+
+On the first batch facts go from tensor to tensor and each call site gets a `Plan`; later batches only look the plan
+up, count and verify. A user-driven recorder stays in the first phase: correct, and a little slower.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from snnprof.record import callsite, provenance, rules
+from snnprof.record.counters import LineCounter, OpCounter
+from snnprof.record.elementwise import FREE, LINES, LOOKUPS, line_of, work
+from snnprof.record.measure import Plan, Role
+from snnprof.record.neurons import within
+from snnprof.record.provenance import Facts, Store, Zeros, storage_key
+from snnprof.record.rules import Contraction
+from snnprof.record.steps import TimeSteps
+from snnprof.record.tally import nonzero_total
+
+if TYPE_CHECKING:
+    from snnprof.record.recorder import Recorder
+
+SiteKey = tuple[Any, ...]
+LinePlan = tuple["str | OpCounter", "tuple[int, ...] | None"]  # a line, or the contraction whose bias it is; its spikes
+
+
+class Call(NamedTuple):
+    """One operation of the first batch, as a compiled graph will have to repeat it.
+
+    Attributes:
+        layer, family: what ran it; `contraction`, or the line or operator it belongs to.
+        counter: whose sums it adds to; a function where it is only listed as uncounted; None where it is free.
+        plan, macs, padding: of a contraction.
+        positions: of a line's spike operands.
+    """
+
+    layer: str
+    family: str
+    counter: OpCounter | LineCounter | Callable[[], None] | None
+    plan: Plan | None = None
+    macs: int = 0
+    padding: tuple[tuple[int, int], ...] | None = None
+    positions: tuple[int, ...] | None = None
+
+
+_SOFTMAX = frozenset(["_softmax", "_safe_softmax"])
+
+
+@functools.cache
+def writes(func: Any) -> bool:
+    """Whether an operator changes one of its operands."""
+    return bool(func._schema.is_mutable)
+
+
+class Books:
+    """All counters of a recording, and the facts by which each call site is counted."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+        self.ledger = recorder.ledger
+        self._forget()
+        self.learning = True
+        self.script: list[Call] | None = None
+        self.path: list[str] = []
+        self.neurons: list[str] = []
+        self.ops: dict[SiteKey, OpCounter] = {}
+        self.by_id: dict[int, OpCounter] = {}
+        self.lines: dict[tuple[str, str], LineCounter] = {}
+        self.uncounted: dict[tuple[str, str], int] = {}
+        self.disguised: set[str] = set()
+        self.late: set[str] = set()
+        self.read_parameters: set[str] = set()  # by any operator, be it a view
+        self.used_parameters: set[str] = set()  # by a counted one, on the batch that every process learns from
+        self.late_parameters: set[str] = set()  # by a contraction that came later
+        self._plans: dict[SiteKey, tuple[OpCounter, Plan] | None] = {}
+        self._line_plans: dict[SiteKey, LinePlan | None] = {}
+        self._padding: dict[SiteKey, tuple[tuple[int, ...], tuple[tuple[int, int], ...]] | None] = {}
+        self._per_layer: dict[str, int] = {}
+        self._parameters: dict[int, str] = {}
+        self._names: set[str] = set()
+        self._softmax: tuple[Any, ...] | None = None
+
+    @property
+    def layer(self) -> str:
+        return self.path[-1] if self.path else ""
+
+    def know_parameters(self, model: nn.Module) -> None:
+        """Parameters and buffers are weight: they depend on no input."""
+        for name, parameter in model.named_parameters():
+            self._parameters[parameter.untyped_storage().data_ptr()] = name
+            self._names.add(name)
+            self.store.set(parameter, replace(_of_parameter(parameter), params=frozenset([name])))
+
+    def end_batch(self) -> None:
+        """The first batch is over: from here on plans are looked up and values verify them."""
+        self.learning = False
+        self._forget()
+        for counter in self.ops.values():
+            counter.end_batch()
+
+    def _forget(self) -> None:
+        self.store = Store()
+        self.steps = TimeSteps(self.recorder, self.store)
+
+    def contracts_within(self, layer: str) -> bool:
+        """Whether a module or one inside it ran a contraction."""
+        return any(not layer or within(op.layer, layer) for op in self.ops.values())
+
+    def forget_lines(self, layer: str) -> None:
+        """A module turned out to be a neuron: its arithmetic is neuron updates."""
+        for key in [key for key in self.lines if key[0] == layer]:
+            self.lines[key].forgotten = True
+
+    # -- contractions --------------------------------------------------------------------------------------
+
+    def contraction(self, name: str, form: Contraction) -> OpCounter | None:
+        """Counts one contraction; None where both operands are weight and nothing is inferred by it."""
+        key = self._site(name, form.operands)
+        macs = form.macs
+        form = self._unpadded(key, form)
+        if self.learning:
+            self._plans[key] = self._planned(key, form, self._plans.get(key))
+        elif key not in self._plans:
+            self.late.add(self.layer)
+            self._plans[key] = self._planned(key, form, None)
+        found = self._plans[key]
+        counter, plan = found or (None, None)
+        if self.learning and self.script is not None:
+            padding = self._padding.get(key)
+            self.script.append(Call(self.layer, "contraction", counter, plan, macs, padding[1] if padding else None))
+        if counter is None or plan is None:
+            return None
+        counter.count(form, plan)
+        return counter
+
+    def _unpadded(self, key: SiteKey, form: Contraction) -> Contraction:
+        """Zeros that an operator padded on before a convolution are its padding: taps on them are not valid."""
+        if not isinstance(form, rules.Convolution) or form.transposed:
+            return form
+        if self.learning:
+            sides = self.store.padding(form.x, len(form.space))
+            self._padding[key] = (form.space, sides) if sides else None
+        known = self._padding.get(key)
+        return form.without(known[1]) if known and known[0] == form.space else form
+
+    def _planned(
+        self, key: SiteKey, form: Contraction, earlier: tuple[OpCounter, Plan] | None
+    ) -> tuple[OpCounter, Plan] | None:
+        first, second = (self._operand_facts(operand) for operand in form.operands)
+        if not (first.data or second.data):
+            return earlier
+        if not self.learning:
+            self.late_parameters |= first.params | second.params
+        roles: tuple[Role, Role] = ("data" if first.data else "weight", "data" if second.data else "weight")
+        facts = (first, second)
+        steps = self.steps.of_operands(form, roles)
+        if earlier is not None and earlier[1].roles == roles:
+            plan = earlier[1]
+            facts = (provenance.side_by_side([plan.facts[0], first]), provenance.side_by_side([plan.facts[1], second]))
+            steps = steps if steps == plan.steps else (None, None)
+        counter = self._counter(key, form, roles, facts)
+        sparse = roles.count("weight") == 1 and _has_zeros(form.operands[roles.index("weight")])
+        return counter, Plan(roles, facts, steps, sparse)
+
+    def _operand_facts(self, operand: Tensor) -> Facts:
+        """A state that starts as zeros is data already: it will be."""
+        facts = self.store.of(operand) if self.learning else self._unlearned(operand)
+        return replace(facts, data=True) if facts.quantum == 0 and not facts.params else facts
+
+    def _unlearned(self, operand: Tensor) -> Facts:
+        """After the first batch only parameters are known; the rest errs towards real data."""
+        name = self._parameters.get(operand.untyped_storage().data_ptr())
+        return Facts(params=frozenset([name])) if name else provenance.real(())
+
+    def _counter(
+        self, key: SiteKey, form: Contraction, roles: tuple[Role, Role], facts: tuple[Facts, Facts]
+    ) -> OpCounter:
+        params = frozenset[str]().union(*(f.params for f, role in zip(facts, roles, strict=True) if role == "weight"))
+        weight = key[2:] if key[2] in self._names else params or key
+        identity = (self.layer, type(form).__name__, weight, roles)
+        if identity not in self.ops:
+            index = self._per_layer.get(self.layer, 0)
+            self._per_layer[self.layer] = index + 1
+            counter = OpCounter(self.ledger, self.layer, index, form, roles)
+            counter.source = "" if params else callsite.source()
+            counter.facts = list(facts)
+            self.ops[identity] = counter
+            self.by_id[id(counter)] = counter
+        counter = self.ops[identity]
+        counter.facts = [provenance.side_by_side([a, b]) for a, b in zip(counter.facts, facts, strict=True)]
+        return counter
+
+    def _site(self, name: str, operands: Sequence[Tensor]) -> SiteKey:
+        """Where in the code a contraction stands: its parameter where it has one, else the calling lines.
+
+        The two products of an attention kernel stand on one line; the softmax between them tells them apart.
+        """
+        for operand in operands:
+            parameter = self._parameters.get(operand.untyped_storage().data_ptr())
+            if parameter is not None:
+                return (self.layer, name, parameter, operand.storage_offset())
+        callers = callsite.callers()
+        after_softmax, self._softmax = self._softmax == callers, None
+        return (self.layer, name, after_softmax, *callers)
+
+    # -- other operators -----------------------------------------------------------------------------------
+
+    def other(self, name: str, args: Any, kwargs: Any, facts: list[Facts] | None) -> None:
+        """Counts an operator that is no contraction, outside neuron modules."""
+        if name in _SOFTMAX:
+            self._softmax = callsite.callers()
+        if name in FREE or self.neurons:
+            return
+        key = (self.layer, name, *callsite.caller())
+        if facts is not None:
+            self._line_plans[key] = self._line_plan(name, args, facts)
+        plan = self._line_plans.get(key)
+        if self.learning and self.script is not None:
+            self.script.append(self._line_call(name, plan, args))
+        if plan is None:
+            return
+        line, positions = plan
+        if isinstance(line, OpCounter):
+            line.bias_adds += work(name, "bias", _tensors(args))
+            return
+        if line == "uncounted":
+            self._uncount(self.layer, name)
+            return
+        tensors = _tensors(args)
+        counter = self._line(line, tensors[0].device)
+        nonzero = None if positions is None else [nonzero_total(tensors[p]) for p in positions]
+        counter.count(work(name, line, tensors), nonzero)
+
+    def _line_call(self, name: str, plan: LinePlan | None, args: Any) -> Call:
+        line, positions = plan or (None, None)
+        counter: OpCounter | LineCounter | Callable[[], None] | None = None
+        if line == "uncounted":
+            counter = functools.partial(self._uncount, self.layer, name)
+        elif isinstance(line, str):
+            counter = self._line(line, _tensors(args)[0].device)
+        else:
+            counter = line
+        return Call(self.layer, LINES.get(name, name), counter, positions=positions)
+
+    def _uncount(self, layer: str, name: str) -> None:
+        self.uncounted[layer, name] = self.uncounted.get((layer, name), 0) + 1
+
+    def _line_plan(self, name: str, args: Any, facts: list[Facts]) -> LinePlan | None:
+        line = line_of(name, facts)
+        if line is None:
+            return None
+        if any(tensor.layout is not torch.strided for tensor in _tensors(args)):
+            return "uncounted", None
+        if line == "bias" and facts[0].result_of is not None:
+            counter = self.by_id[facts[0].result_of]
+            if counter.layer == self.layer:
+                return counter, None
+        if line == "reduce" and facts[0].product:
+            self.disguised.add(self.layer)
+        data = [i for i, f in enumerate(facts) if f.data]
+        quantised = all(facts[i].quantum is not None for i in data)
+        if line == "batch_norm":
+            norm, into = self._line(line, _tensors(args)[0].device), facts[0].result_of
+            norm.feeders.add(None if into is None else self.by_id[into])
+            norm.biased |= into is not None and self.by_id[into].bias_adds > 0
+        return line, tuple(data) if quantised else None
+
+    def _line(self, line: str, device: torch.device) -> LineCounter:
+        key = (self.layer, line)
+        if key not in self.lines:
+            self.lines[key] = LineCounter(self.ledger, self.layer, line, device)
+        return self.lines[key]
+
+    # -- provenance ----------------------------------------------------------------------------------------
+
+    def facts_of(self, args: Any, kwargs: Any) -> list[Facts]:
+        facts = [self.store.of(tensor) for tensor in _tensors(args) + _tensors(tuple(kwargs.values()))]
+        self.read_parameters |= frozenset[str]().union(*(f.params for f in facts))
+        return facts
+
+    def pass_on(
+        self,
+        func: Any,
+        name: str,
+        args: Any,
+        kwargs: Any,
+        facts: list[Facts],
+        result: Any,
+        counter: OpCounter | None,
+        form: Contraction | None,
+    ) -> None:
+        """Writes the facts of an operator's result, or of the operand it changed in place."""
+        outputs = _tensors(result if isinstance(result, tuple | list) else (result,))
+        if not outputs:
+            return
+        inputs = _tensors(args)
+        if form is not None or self.neurons or name in LINES or name in LOOKUPS:
+            self.used_parameters |= frozenset[str]().union(*(f.params for f in facts))
+        passed = (
+            self._of_contraction(form, counter)
+            if form is not None
+            else provenance.passed_on(name, facts, args, kwargs, result)
+        )
+        if passed.data and LINES.get(name) != "batch_norm":
+            self._share({f.result_of for f in facts} - {passed.result_of})
+        if self.neurons and passed.data and provenance.decides(name):
+            passed = replace(passed, fed_by=frozenset(self.neurons[:1]))
+        if writes(func):
+            self._write(outputs[0], passed, inputs)
+            return
+        known = {storage_key(t) for t in inputs}
+        for output in outputs:
+            if storage_key(output) in known:
+                self._view(name, output, passed)
+            else:
+                self.store.set(output, passed, self.steps.of_result(name, output, inputs, args, form))
+        if name == "constant_pad_nd" and not provenance.fill_value(args, kwargs):
+            self.store.pad(outputs[0], Zeros.of(outputs[0], args[1]))
+
+    def _share(self, results: set[int | None]) -> None:
+        """Contractions whose result something else reads: no batch norm can fold into their weights."""
+        for result in results - {None}:
+            self.by_id[result].shared = True  # type: ignore[index]
+
+    def _view(self, name: str, output: Tensor, passed: Facts) -> None:
+        """A view shares its storage's facts; an expanded axis may be the time axis."""
+        if name in ("expand", "expand_as"):
+            self.store.set(output, passed, self.steps.of_expanded(output) or self.store.time(output))
+
+    def _write(self, target: Tensor, passed: Facts, inputs: list[Tensor]) -> None:
+        """In place: the whole storage takes the new facts, a part of it stands beside the rest."""
+        whole = target.numel() * target.element_size() >= target.untyped_storage().nbytes()
+        time = self.store.time(target)
+        if whole:
+            time = time or provenance.carried("", target, [(t, self.store.time(t)) for t in inputs[1:]], ())
+            self.store.set(target, passed, time)
+        else:
+            self.store.set(target, provenance.side_by_side([self.store.of(target), passed]), time)
+
+    def _of_contraction(self, form: Contraction, counter: OpCounter | None) -> Facts:
+        first, second = (self._operand_facts(operand) for operand in form.operands)
+        terms = form.macs // max(form.outputs, 1)
+        if counter is None:
+            return provenance.joined([first, second], quantised=False)
+        result = provenance.multiplied(first, second, terms)
+        if first.params or second.params or form.bias:
+            result = provenance.joined([result], quantised=False)
+        name = id(counter)
+        return replace(result, data=True, ops=frozenset([name]), result_of=name, product=False)
+
+
+def _of_parameter(parameter: Tensor) -> Facts:
+    """A parameter of one element scales by its value; larger ones erase the quantum of what they multiply."""
+    return provenance.constant(parameter) if parameter.numel() == 1 else Facts()
+
+
+def _has_zeros(weight: Tensor) -> bool:
+    return bool((weight.detach() == 0).any())
+
+
+def _tensors(values: Sequence[Any]) -> list[Tensor]:
+    """The tensors among an operator's arguments or results; operators nest them in lists, and no deeper."""
+    found: list[Tensor] = []
+    for value in values:
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif isinstance(value, list | tuple):
+            found += [inner for inner in value if isinstance(inner, Tensor)]
+    return found

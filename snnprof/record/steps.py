@@ -1,0 +1,115 @@
+"""Where the time steps lie in a tensor: from its provenance or, failing that, from its first axes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from snnprof.record import provenance, rules
+from snnprof.record.measure import Role
+from snnprof.record.provenance import Folding, Store, TimeAxis
+from snnprof.record.reduce import Steps
+from snnprof.record.rules import Contraction
+
+if TYPE_CHECKING:
+    from snnprof.record.recorder import Recorder
+
+
+class TimeSteps:
+    """Follows the time axis from operand to result, for a recording of so many steps in such a layout."""
+
+    def __init__(self, recorder: Recorder, store: Store) -> None:
+        self.recorder = recorder
+        self.store = store
+
+    @property
+    def inside(self) -> bool:
+        """Whether steps can lie inside a tensor; a caller who loops over them shows one at a time."""
+        return (self.recorder.timesteps or 1) > 1 and self.recorder.layout != "step"
+
+    def of_operands(self, form: Contraction, roles: tuple[Role, Role]) -> tuple[Steps | None, Steps | None]:
+        """Where each data operand's steps lie; None for both where they disagree."""
+        found = [self.of(t) if role == "data" else None for t, role in zip(form.operands, roles, strict=True)]
+        if roles == ("data", "data"):
+            left, right = found
+            batched = form.operands[0].dim() - 2
+            same = left == right and form.operands[0].dim() == form.operands[1].dim()
+            if not same or left is None or left.dim >= batched:
+                return None, None
+        elif any(s and not _splits(form, i, s.dim) for i, s in enumerate(found)):
+            return None, None
+        return found[0], found[1]
+
+    def of(self, tensor: Tensor) -> Steps | None:
+        """Where the time steps lie in a tensor, from its provenance or, failing that, from its first axes."""
+        axis = self.store.time(tensor)
+        if axis is None:
+            return self._leading(tensor)
+        fold = provenance.folding(tensor, axis)
+        if fold is None:
+            return None
+        first = tensor.shape[fold.dim] == fold.size * fold.inner
+        return Steps(fold.dim, fold.size, None if first else fold.inner)
+
+    def of_result(
+        self, name: str, output: Tensor, inputs: list[Tensor], args: Any, form: Contraction | None
+    ) -> TimeAxis | None:
+        """The time axis of an operator's result: carried on from its operands, or made by it."""
+        sources = [(tensor, self.store.time(tensor)) for tensor in (form.operands if form else inputs)]
+        if form:
+            sources = [(t, _unsummed(form, i, t, axis)) for i, (t, axis) in enumerate(sources)]
+        axis = provenance.carried(name, output, sources, args)
+        if _lives(axis) or not inputs or not self.inside:
+            return axis
+        made = _made_axis(name, output, inputs, args, self.recorder.timesteps or 1)
+        return provenance.axis_of(output, made) or axis
+
+    def of_expanded(self, output: Tensor) -> TimeAxis | None:
+        steps = self.recorder.timesteps or 1
+        shared = [d for d in range(output.dim()) if output.stride(d) == 0 and output.shape[d] == steps]
+        return TimeAxis(0, steps) if self.inside and shared else None
+
+    def _leading(self, tensor: Tensor) -> Steps | None:
+        """A tensor of T·B rows, or of T by B, is time-major unless the layout says otherwise."""
+        steps, batch = self.recorder.timesteps or 1, self.recorder.batch_size
+        if not self.inside or not batch or tensor.dim() == 0:
+            return None
+        rows = tensor.shape[0]
+        major = rows == steps * batch or (tensor.dim() > 1 and rows == steps and tensor.shape[1] == batch)
+        if not major:
+            return None
+        return Steps(0, steps, 1 if self.recorder.layout == "batch-time" and rows == steps * batch else None)
+
+
+def _made_axis(name: str, output: Tensor, inputs: list[Tensor], args: Any, steps: int) -> Folding | None:
+    """A time axis made by stacking, concatenating or repeating T times; of [B, ...] in front, by habit."""
+    if name in ("stack", "cat"):
+        dim = (args[1] if len(args) > 1 else 0) % output.dim()
+        inner = inputs[0].shape[dim] if name == "cat" else 1
+        return Folding(dim, inner, steps) if len(inputs) == steps and dim < 2 else None
+    if name not in ("repeat", "tile"):
+        return None
+    new = output.dim() - inputs[0].dim()
+    for dim, times in enumerate(args[1]):
+        size = 1 if dim < new else inputs[0].shape[dim - new]
+        if times == steps and size == 1:
+            return Folding(dim, 1, steps)
+    return None
+
+
+def _lives(axis: TimeAxis | None) -> bool:
+    return axis is not None and axis is not provenance.GONE
+
+
+def _unsummed(form: Contraction, position: int, operand: Tensor, axis: TimeAxis | None) -> TimeAxis | None:
+    """An operand's time axis, unless the contraction sums over it."""
+    fold = provenance.folding(operand, axis)
+    return axis if fold is None or _splits(form, position, fold.dim) else provenance.GONE
+
+
+def _splits(form: Contraction, position: int, dim: int) -> bool:
+    """Whether the steps along `dim` of an operand reach separate results: a batch axis, not one summed over."""
+    if isinstance(form, rules.Convolution):
+        return dim == 0
+    return dim != form.operands[position].dim() - 1 - position
