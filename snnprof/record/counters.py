@@ -21,8 +21,9 @@ from snnprof.activity import (
     parts_from,
 )
 from snnprof.record import measure
-from snnprof.record.ledger import Ledger, zeros
+from snnprof.record.ledger import Ledger
 from snnprof.record.measure import Fired, Measured, Plan, Role, Seen
+from snnprof.record.memory import zeros
 from snnprof.record.provenance import Facts
 from snnprof.record.reduce import Steps
 from snnprof.record.rules import Contraction, Convolution

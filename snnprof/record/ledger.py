@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-
-def zeros(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """A sum's start; one made under inference mode could not be reset outside it."""
-    with torch.inference_mode(False):
-        return torch.zeros(shape, dtype=dtype, device=device)
+from snnprof.record.memory import zeros
 
 
 class Ledger:

@@ -221,6 +221,7 @@ class Store:
         # A weak reference pins the storage's header, so its address names it for as long as the entry lives.
         self._facts: dict[int | None, tuple[StorageWeakRef, Facts, TimeAxis | None]] = {}
         self._zeros: dict[int | None, Zeros] = {}
+        self._enough = 0
 
     def get(self, tensor: Tensor) -> Facts | None:
         entry = self._facts.get(storage_key(tensor))
@@ -236,9 +237,15 @@ class Store:
         storage = tensor.untyped_storage()
         self._facts[storage._cdata] = (StorageWeakRef(storage), facts, time)  # type: ignore[no-untyped-call]
         self._zeros.pop(storage._cdata, None)
+        if len(self._facts) > self._enough:
+            self.forget_dead()
+            self._enough = len(self._facts) * 9 // 8 + 8
 
     def forget_dead(self) -> None:
-        """Drops the entries of storages that are gone, so that a long recording does not grow."""
+        """Drops the entries of storages that are gone.
+
+        Each pins its storage's header on the heap, right behind the memory that the next tensors should get.
+        """
         dead = [key for key, (reference, *_) in self._facts.items() if reference.expired()]  # type: ignore[no-untyped-call]
         for key in dead:
             del self._facts[key]

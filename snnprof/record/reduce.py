@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from snnprof.record.memory import pages
+
 EXACT = 1 << 24
 """Float32 counts one by one up to here."""
 
@@ -109,12 +111,18 @@ class _Pool:
     def take(self, size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
         buffer = self.buffers.get((device, dtype))
         if buffer is None or buffer.numel() < size:
-            with torch.inference_mode(False):  # memory made under it could not be written to outside it
-                buffer = self.buffers[device, dtype] = torch.empty(size, dtype=dtype, device=device)
+            buffer = self.buffers[device, dtype] = _working_memory(size, device, dtype)
         return buffer
 
     def clear(self) -> None:
         self.buffers.clear()
+
+
+def _working_memory(size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    if device.type == "cpu":
+        return pages(size, dtype)
+    with torch.inference_mode(False):
+        return torch.empty(size, dtype=dtype, device=device)
 
 
 SCRATCH = _Pool()

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from snnprof.record.memory import pages
 from snnprof.record.pieces import PIECE, Array, View, viewed
 from snnprof.record.reduce import EXACT, Steps
 
@@ -34,21 +35,21 @@ class _Memory(threading.local):
     """Working memory of a thread for one piece at a time: fresh memory costs more than the arithmetic in it."""
 
     def __init__(self) -> None:
-        self._buffers: dict[str, Array] = {}
+        self._buffers: dict[torch.dtype, Array] = {}
 
     def flags(self, piece: Array) -> Array:
-        return self._like(piece, "?")
+        return self._like(piece, torch.bool)
 
     def levels(self, piece: Array) -> Array:
-        return self._like(piece, "B")
+        return self._like(piece, torch.uint8)
 
     def scaled(self, piece: Array) -> Array:
-        return self._like(piece, piece.dtype.char)
+        return self._like(piece, torch.float64 if piece.itemsize == 8 else torch.float32)
 
-    def _like(self, piece: Array, code: str) -> Array:
-        buffer = self._buffers.get(code)
+    def _like(self, piece: Array, dtype: torch.dtype) -> Array:
+        buffer = self._buffers.get(dtype)
         if buffer is None or len(buffer) < piece.size:
-            buffer = self._buffers[code] = np.empty(max(piece.size, PIECE), code)
+            buffer = self._buffers[dtype] = pages(max(piece.size, PIECE), dtype).numpy()
         return buffer[: piece.size].reshape(piece.shape)
 
 

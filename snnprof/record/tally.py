@@ -15,6 +15,7 @@ from snnprof.record.reduce import Steps, extent, folded, is_dense, reduced, scra
 SILENT, SPIKES, REAL = 0, 1, 2
 HISTOGRAM_LEVELS = 256
 _JOINED_LEVELS = 64
+_REMEMBERED = 1 << 13
 _WHOLE = "non-zeros of all elements"
 
 
@@ -65,8 +66,11 @@ def tally(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...]
     known = RECALL.answers(values)
     question = (values.dtype, values.shape, values.stride(), values.storage_offset(), grid, steps, keep)
     if question not in known:
-        known[question] = found = _read(_floating(values), grid, steps, keep)
-        known[_WHOLE, values.dtype] = found.nonzero if _is_whole(values) else None
+        found = _read(_floating(values), grid, steps, keep)
+        known[_WHOLE, values.dtype] = _by_step(found.nonzero) if _is_whole(values) else None
+        if found.nonzero.numel() > _REMEMBERED:  # what is kept leaves gaps between the model's tensors
+            return found
+        known[question] = found
     return known[question]  # type: ignore[no-any-return]
 
 

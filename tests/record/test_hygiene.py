@@ -207,19 +207,19 @@ def test_results_are_the_models_own() -> None:
 
 
 def test_no_activation_is_kept() -> None:
-    """Tensors of a pass die with it, and the facts about them with the next one."""
+    """Tensors of a pass die with it, and the facts about them soon after."""
     layer = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))
     kept: list[Any] = []
     handle = layer[1].register_forward_hook(lambda m, args, out: kept.append(weakref.ref(out)))
     with Recorder(layer) as recorder:
         sizes = []
-        for _ in range(5):
+        for _ in range(40):
             layer(torch.rand(2, 4))
             sizes.append(len(recorder.books.store._facts))
     gc.collect()
     handle.remove()
     assert all(reference() is None for reference in kept[:-1])
-    assert sizes[1] == sizes[-1]
+    assert max(sizes[20:]) <= max(sizes[:20]) < 30
 
 
 def test_a_model_without_parameters(record: Callable[..., Any]) -> None:
