@@ -52,10 +52,10 @@ def coverage(activity: Activity) -> float | None:
 
 
 def _by_module(model: nn.Module, inputs: Any) -> Counter[str]:
-    from fvcore.nn import FlopCountAnalysis
-
     logging.getLogger("fvcore").setLevel(logging.ERROR)
     with _quiet(), torch.no_grad():
+        from fvcore.nn import FlopCountAnalysis  # its import warns as well
+
         analysis = FlopCountAnalysis(model, inputs).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
         analysis.tracer_warnings("none")
         for name in set(analysis._op_handles) - CONTRACTIONS:
