@@ -47,6 +47,12 @@ def unknown(what: str, name: str, known: Iterable[str], see: str = "") -> Snnpro
     return SnnprofError(f"unknown {what} {name!r}", hint=" ".join(parts))
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says, less what follows for its own developers; its type where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
 def printable(text: str) -> str:
     """What a file or an argument brought in may steer the terminal, or never end."""
     shown = "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)

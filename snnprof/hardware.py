@@ -390,14 +390,7 @@ def names() -> list[str]:
 
 def profiles() -> tuple[list[HardwareProfile], list[SnnprofError]]:
     """All profiles that have prices, default first, and what is wrong with the others: a bad file hides no good one."""
-    good: list[HardwareProfile] = []
-    broken: list[SnnprofError] = []
-    for name in names():
-        try:
-            good.append(load_hardware(name))
-        except SnnprofError as error:
-            broken.append(error)
-    return good, broken
+    return plugins.in_order(names(), load_hardware)
 
 
 def stubs() -> dict[str, str]:

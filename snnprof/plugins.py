@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from importlib.metadata import EntryPoint
+from typing import TypeVar
 
 from snnprof.errors import SnnprofError
 
+T = TypeVar("T")
+
 BROKEN = (Exception, SystemExit)  # whatever somebody else's code raises as it is imported
+
+
+def in_order(names: Iterable[str], load: Callable[[str], T]) -> tuple[list[T], list[SnnprofError]]:
+    """What loads of so many names, and what is wrong with the others: a broken one hides no good one."""
+    good: list[T] = []
+    broken: list[SnnprofError] = []
+    for name in names:
+        try:
+            good.append(load(name))
+        except SnnprofError as error:
+            broken.append(error)
+    return good, broken
 
 
 def failed(what: str, entry: EntryPoint, error: BaseException) -> SnnprofError:

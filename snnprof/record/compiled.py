@@ -16,7 +16,7 @@ from torch import Tensor, fx, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
-from snnprof.errors import SnnprofError
+from snnprof.errors import SnnprofError, first_line
 from snnprof.record import measure, neurons, rules
 from snnprof.record.counters import LineCounter, OpCounter, encodes
 from snnprof.record.elementwise import FREE, LINES, work
@@ -75,7 +75,7 @@ class CompiledModel:
         except Exception as error:
             if self.mismatch is not None:
                 raise self.mismatch from error
-            raise NotCompiled(_first_line(error)) from error
+            raise NotCompiled(first_line(error)) from error
         if self._counts is None:
             raise NotCompiled("the compiled graph returned no counts")
         self._add(self._counts)
@@ -361,8 +361,3 @@ def _layer(node: fx.Node) -> str:
 def _output(graph: fx.GraphModule) -> fx.Node:
     nodes: list[fx.Node] = list(graph.graph.nodes)
     return nodes[-1]
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__

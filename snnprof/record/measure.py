@@ -11,7 +11,7 @@ from torch import Tensor
 
 from snnprof.record import rules
 from snnprof.record.provenance import Facts
-from snnprof.record.reduce import Steps, folded, tracing
+from snnprof.record.reduce import Steps, by_step, folded, tracing
 from snnprof.record.rules import Contraction, Convolution, Product
 from snnprof.record.tally import REAL, SPIKES, Grid, Tally, tally
 from snnprof.record.tally import spikes as counted_spikes
@@ -119,8 +119,8 @@ def _weighted(form: Product, plan: Plan, data: int) -> Measured:
     if live:
         per_input = (weight.detach() != 0).double().sum(1 if data == 0 else 0)
         effective = (seen.nonzero * per_input).sum(-1)
-    events = _by_step(seen.nonzero, plan.size) * reach
-    by_value = events if seen.levels is seen.nonzero else _by_step(seen.levels, plan.size) * reach
+    events = by_step(seen.nonzero) * reach
+    by_value = events if seen.levels is seen.nonzero else by_step(seen.levels) * reach
     rows = _rows(seen, plan.size, form.macs, form.macs, events, by_value, effective)
     shown = _seen(seen)
     return Measured(rows, seen.kind, (shown, None) if data == 0 else (None, shown))
@@ -134,7 +134,7 @@ def _pairs(form: Product, plan: Plan) -> Measured:
     events = rules.paired(seen_left.nonzero, seen_right.nonzero)
     by_value = rules.paired(seen_left.levels, seen_right.levels)
     one_sided = [
-        _by_step(seen.nonzero, plan.size) * (form.macs // max(operand.numel(), 1))
+        by_step(seen.nonzero) * (form.macs // max(operand.numel(), 1))
         for seen, operand in ((seen_left, left), (seen_right, right))
     ]
     kind = torch.minimum(seen_left.kind, seen_right.kind)
@@ -153,8 +153,8 @@ def _rows(
     left: Tensor | None = None,
     right: Tensor | None = None,
 ) -> Tensor:
-    nonzero = _by_step(seen.nonzero, size)
-    levels = nonzero if seen.levels is seen.nonzero else _by_step(seen.levels, size)
+    nonzero = by_step(seen.nonzero)
+    levels = nonzero if seen.levels is seen.nonzero else by_step(seen.levels)
     elements, dense_per_step, valid_per_step, none = _constants(
         (seen.elements, dense // size, valid // size, 0), size, events.device
     )
@@ -205,8 +205,8 @@ def fired(spikes: Tensor, steps: Steps | None, batch: int | None, levels: int) -
         levels: the most that a neuron is expected to put out at once; values decide.
     """
     inner = tuple(range(_first_neuron_axis(spikes, steps, batch), spikes.dim()))
-    by_step, by_neuron, level_sum = counted_spikes(spikes, levels, steps, inner)
-    return Fired(by_step.long(), level_sum.long(), by_neuron)
+    in_steps, by_neuron, level_sum = counted_spikes(spikes, levels, steps, inner)
+    return Fired(in_steps.long(), level_sum.long(), by_neuron)
 
 
 def _first_neuron_axis(spikes: Tensor, steps: Steps | None, batch: int | None) -> int:
@@ -215,10 +215,6 @@ def _first_neuron_axis(spikes: Tensor, steps: Steps | None, batch: int | None) -
         return 1
     apart = steps.dim == 0 and spikes.dim() > 1 and tuple(spikes.shape[:2]) == (steps.size, batch)
     return 2 if apart else steps.dim + 1
-
-
-def _by_step(counts: Tensor, size: int) -> Tensor:
-    return counts.reshape(size, -1).sum(1)
 
 
 def _all_but(operand: Tensor, dim: int) -> tuple[int, ...]:

@@ -15,6 +15,8 @@ from torch import Tensor
 from snnprof.record.reduce import Steps, axes_of
 
 Array = NDArray[Any]
+Piece = tuple[int, Array, tuple[Array, ...]]
+"""The step, a piece of it, and the parts of the sums that it adds to."""
 
 PIECE = 1 << 18
 """Elements of a piece: it and its flags fit into the cache, and its arithmetic outweighs its calls."""
@@ -46,8 +48,8 @@ class View(NamedTuple):
         """Sums to add to, for so many steps."""
         return np.zeros((steps, *self.sums))
 
-    def pieces(self, values: Tensor, *sums: Array) -> list[tuple[int, Array, tuple[Array, ...]]]:
-        """An operand cut up: the step, a piece of it, and the parts of the sums that this adds to.
+    def pieces(self, values: Tensor, *sums: Array) -> list[Piece]:
+        """An operand cut up.
 
         Args:
             values: float32 or float64, on the CPU.

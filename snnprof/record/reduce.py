@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from snnprof.record.memory import pages
+from snnprof.record.memory import zeros
 
 EXACT = 1 << 24
 """Float32 counts one by one up to here."""
@@ -49,6 +49,16 @@ class Steps:
         """The folded dimension, of that length, as (outer, steps, inner)."""
         inner = length // self.size if self.inner is None else self.inner
         return length // (self.size * inner), self.size, inner
+
+
+def wide(values: Tensor) -> Tensor:
+    """Values as float32 or float64: 16 bits hold few whole numbers, and NumPy knows not all of their formats."""
+    return values if values.dtype in (torch.float32, torch.float64) else values.float()
+
+
+def by_step(counts: Tensor) -> Tensor:
+    """Counts `[steps, ...]` summed over all but the steps."""
+    return counts.reshape(len(counts), -1).sum(1)
 
 
 def folded(values: Tensor, steps: Steps | None) -> Tensor:
@@ -111,28 +121,21 @@ class _Pool:
     def take(self, size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
         buffer = self.buffers.get((device, dtype))
         if buffer is None or buffer.numel() < size:
-            buffer = self.buffers[device, dtype] = _working_memory(size, device, dtype)
+            buffer = self.buffers[device, dtype] = zeros((size,), dtype, device)
         return buffer
 
     def clear(self) -> None:
         self.buffers.clear()
 
 
-def _working_memory(size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    if device.type == "cpu":
-        return pages(size, dtype)
-    with torch.inference_mode(False):
-        return torch.empty(size, dtype=dtype, device=device)
-
-
 SCRATCH = _Pool()
 
 
-def scratch(values: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+def scratch(values: Tensor) -> Tensor:
     """Working memory with the layout of `values`, so that a transposed operand is read in its own order."""
     if _TRACING:
-        return torch.empty_like(values, dtype=dtype)
-    buffer = SCRATCH.take(values.numel(), values.device, dtype or values.dtype)
+        return torch.empty_like(values)
+    buffer = SCRATCH.take(values.numel(), values.device, values.dtype)
     strides = values.stride() if is_dense(values) else torch.empty(values.shape, device="meta").stride()
     return buffer.as_strided(values.shape, strides)
 

@@ -19,16 +19,15 @@ import torch
 from torch import Tensor
 
 from snnprof.record.memory import pages
-from snnprof.record.pieces import PIECE, Array, View, viewed
-from snnprof.record.reduce import EXACT, Steps
+from snnprof.record.pieces import PIECE, Array, Piece, View, viewed
+from snnprof.record.reduce import EXACT, Steps, wide
 
 T = TypeVar("T")
 
 _FEW_LEVELS = 4
 _SOME_LEVELS = 16
 _BYTE = 255
-_WIDE = frozenset([torch.float32, torch.float64])
-_FLOATS = _WIDE | {torch.float16, torch.bfloat16}
+_FLOATS = frozenset([torch.float64, torch.float32, torch.float16, torch.bfloat16])
 
 
 class _Memory(threading.local):
@@ -95,11 +94,9 @@ def count(values: Tensor) -> int:
 
 def nonzero(values: Tensor, steps: Steps | None, keep: tuple[int, ...]) -> Tensor:
     """Non-zero elements, as float64 `[steps, *kept]`."""
-    values, view = _wide(values), viewed(tuple(values.shape), values.stride(), steps, keep)
+    values, view = wide(values), viewed(tuple(values.shape), values.stride(), steps, keep)
     sums = view.zeros(view.shape[0])
-    pieces = view.pieces(values, sums)
-    found = _read(functools.partial(_fired, view=view), [piece for _, piece, _ in pieces])
-    for (_, _, (total,)), (_, fired) in zip(pieces, found, strict=True):
+    for (_, _, (total,)), (_, fired) in _read(functools.partial(_fired, view=view), view.pieces(values, sums)):
         total += fired
     return view.restored(sums)
 
@@ -116,39 +113,34 @@ def levels(
     """
     if values.dtype not in _FLOATS or not values.numel():
         return None
-    values, view = _wide(values), viewed(tuple(values.shape), values.stride(), steps, keep)
+    values, view = wide(values), viewed(tuple(values.shape), values.stride(), steps, keep)
     fired = view.zeros(1 if merged else view.shape[0])
     beyond = view.zeros(len(fired)) if most > 1 else fired
     by_step, bins = [0] * view.shape[0], [0]
-    pieces = view.pieces(values, fired, beyond)
     look = functools.partial(_look, view=view, scale=scale, most=most)
-    for (step, piece, totals), found in zip(pieces, _read(look, [piece for _, piece, _ in pieces]), strict=True):
+    for (step, piece, (in_fired, in_beyond)), found in _read(look, view.pieces(values, fired, beyond)):
         if found is None:
             return None
         by_step[step] += found.number
-        totals[0][...] += found.fired
+        in_fired += found.fired
         if len(found.counts) > 1:
-            totals[1][...] += found.beyond
+            in_beyond += found.beyond
         here = [piece.size - found.number, *found.counts]
         bins = [a + b for a, b in itertools.zip_longest(bins, here, fillvalue=0)]
     nonzero = view.restored(fired)
     return Levels(nonzero, nonzero + view.restored(beyond) if len(bins) > 2 else nonzero, by_step, bins)
 
 
-def _wide(values: Tensor) -> Tensor:
-    """NumPy knows no bfloat16, and is slow with other numbers of 16 bits."""
-    return values if values.dtype in _WIDE else values.float()
-
-
-def _read(look: Callable[[Array], T], pieces: list[Array]) -> Iterable[T]:
-    """Looks at pieces, several at a time: NumPy lets go of the interpreter while it works.
+def _read(look: Callable[[Array], T], pieces: list[Piece]) -> Iterable[tuple[Piece, T]]:
+    """Pieces and what was seen of each, several looked at at a time: NumPy lets go of the interpreter while it works.
 
     PyTorch's own threads spin for a while after their last work, so only every other core is free.
     """
     threads = torch.get_num_threads() // 2
-    if threads < 2 or len(pieces) == 1 or sum(piece.size for piece in pieces) < 2 * PIECE:
-        return map(look, pieces)
-    return _workers(threads).map(look, pieces)
+    arrays = [array for _, array, _ in pieces]
+    if threads < 2 or len(arrays) == 1 or sum(array.size for array in arrays) < 2 * PIECE:
+        return zip(pieces, map(look, arrays), strict=True)
+    return zip(pieces, _workers(threads).map(look, arrays), strict=True)
 
 
 @functools.cache

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from snnprof.record import sweep
 from snnprof.record.recall import RECALL
-from snnprof.record.reduce import Steps, extent, folded, is_dense, reduced, scratch, tracing
+from snnprof.record.reduce import Steps, by_step, extent, folded, is_dense, reduced, scratch, tracing, wide
 
 SILENT, SPIKES, REAL = 0, 1, 2
 HISTOGRAM_LEVELS = 256
@@ -67,7 +67,7 @@ def tally(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...]
     question = (values.dtype, values.shape, values.stride(), values.storage_offset(), grid, steps, keep)
     if question not in known:
         found = _read(_floating(values), grid, steps, keep)
-        known[_WHOLE, values.dtype] = _by_step(found.nonzero) if _is_whole(values) else None
+        known[_WHOLE, values.dtype] = by_step(found.nonzero) if _is_whole(values) else None
         if found.nonzero.numel() > _REMEMBERED:  # what is kept leaves gaps between the model's tensors
             return found
         known[question] = found
@@ -81,14 +81,14 @@ def _read(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...]
     elements = values.numel() // count
     mask = torch.ne(values, 0, out=scratch(values))
     nonzero = reduced(mask, steps, keep, 1)
-    silent = _by_step(nonzero) == 0
+    silent = by_step(nonzero) == 0
     if grid.quantum is None:
         return Tally(nonzero, nonzero, torch.where(silent, SILENT, REAL), elements)
     if grid.binary:
         residual = extent(mask.sub_(values), steps)
         kind = torch.where(silent, SILENT, torch.where(residual == 0, SPIKES, REAL))
         on_grid = (kind != REAL).double()
-        ones = (_by_step(nonzero) * on_grid).sum()
+        ones = (by_step(nonzero) * on_grid).sum()
         histogram = torch.stack([elements * on_grid.sum() - ones, ones])
         return Tally(nonzero, nonzero, kind, elements, residual, None, histogram)
     return _levelled(values, grid, steps, keep, nonzero, silent, elements)
@@ -99,7 +99,7 @@ def _asked(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...
     count = steps.size if steps else 1
     if grid.quantum is None:
         nonzero = sweep.nonzero(values, steps, keep)
-        kind = torch.where(_by_step(nonzero) == 0, SILENT, REAL)
+        kind = torch.where(by_step(nonzero) == 0, SILENT, REAL)
         return Tally(nonzero, nonzero, kind, values.numel() // count)
     if grid.signed or math.frexp(grid.quantum)[0] != 0.5:
         return None
@@ -116,8 +116,7 @@ def _levelled(
 ) -> Tally:
     """Operands with more than one level, a sign, or a quantum other than one."""
     assert grid.quantum is not None
-    wide = values if values.dtype in (torch.float32, torch.float64) else values.float()
-    on_grid = wide if grid.quantum == 1.0 else wide / grid.quantum
+    on_grid = wide(values) if grid.quantum == 1.0 else wide(values) / grid.quantum
     level = torch.round(on_grid)
     residual = extent(level - on_grid, steps)
     kind = torch.where(silent, SILENT, torch.where(residual <= tolerance(values.dtype, grid.levels), SPIKES, REAL))
@@ -184,22 +183,21 @@ def spikes(values: Tensor, levels: int, steps: Steps | None, keep: tuple[int, ..
     Args:
         levels: the largest |x| expected; values decide.
     """
-    by_step, by_place, level_sum = _read_spikes(_floating(values), levels, steps, keep)
+    in_steps, by_place, level_sum = _read_spikes(_floating(values), levels, steps, keep)
     if _is_whole(values):
-        RECALL.answers(values)[_WHOLE, values.dtype] = by_step
-    return by_step, by_place, level_sum
+        RECALL.answers(values)[_WHOLE, values.dtype] = in_steps
+    return in_steps, by_place, level_sum
 
 
 def _read_spikes(
     values: Tensor, levels: int, steps: Steps | None, keep: tuple[int, ...]
 ) -> tuple[Tensor, Tensor, Tensor]:
     if _may_ask(values) and (found := sweep.levels(values, 1.0, 1, steps, keep, merged=True)):
-        by_step = torch.tensor(found.by_step)
-        return by_step, found.nonzero[0], by_step.sum()
+        in_steps = torch.tensor(found.by_step)
+        return in_steps, found.nonzero[0], in_steps.sum()
     fired = reduced(torch.ne(values, 0, out=scratch(values)), steps, keep, 1)
     magnitudes = values if levels == 1 else torch.abs(values, out=scratch(values))
-    by_step = _by_step(fired)
-    return by_step, fired.sum(0), reduced(magnitudes, None, (), levels).sum()
+    return by_step(fired), fired.sum(0), reduced(magnitudes, None, (), levels).sum()
 
 
 def nonzero_total(values: Tensor) -> Tensor:
@@ -212,10 +210,6 @@ def _nonzero_total(values: Tensor) -> Tensor:
     if _may_ask(values):
         return torch.tensor(sweep.count(values))
     return reduced(torch.ne(values, 0, out=scratch(values)), None, (), 1).sum().long()
-
-
-def _by_step(counts: Tensor) -> Tensor:
-    return counts.reshape(len(counts), -1).sum(1)
 
 
 def _floating(values: Tensor) -> Tensor:

@@ -298,14 +298,7 @@ def entry(name: str) -> ModelEntry:
 
 def entries() -> tuple[list[ModelEntry], list[SnnprofError]]:
     """Every model known by name, and what is wrong with the others: a broken package hides no other model."""
-    good: list[ModelEntry] = []
-    broken: list[SnnprofError] = []
-    for name in names():
-        try:
-            good.append(entry(name))
-        except SnnprofError as error:
-            broken.append(error)
-    return good, broken
+    return plugins.in_order(names(), entry)
 
 
 def split(spec: str) -> tuple[str, str]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from snnprof.activity import Activity, LayerFlops
-from snnprof.errors import SnnprofError
+from snnprof.errors import SnnprofError, first_line
 from snnprof.record import flops, neurons
 from snnprof.record.recorder import Recorder
 from snnprof.workload import machine, parts
@@ -290,10 +290,8 @@ def _is_ours(error: Exception) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    if isinstance(error, MISFITS) and lines:
-        return lines[0]
-    return ": ".join([type(error).__name__, *lines[:1]])
+    said = first_line(error)
+    return said if isinstance(error, MISFITS) or not str(error).strip() else f"{type(error).__name__}: {said}"
 
 
 def _correct(logits: Tensor | None, y: Labels, count: int) -> Tensor | None:
