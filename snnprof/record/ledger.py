@@ -9,31 +9,35 @@ from torch import Tensor
 
 from snnprof.record.memory import zeros
 
+_SHEET = 4096
+
+Entry = tuple[int, int, Callable[[list[int]], None]]
+"""Where a cell begins and ends on its sheet, and who reads it."""
+
 
 class Ledger:
-    """Cells of int64 counters; `drain` empties all of them with one copy per device."""
+    """Cells of int64 counters, side by side on a few sheets; `drain` empties a sheet with one copy."""
 
     def __init__(self) -> None:
-        self._cells: list[Tensor] = []
-        self._readers: list[Callable[[list[int]], None]] = []
+        self._sheets: list[tuple[Tensor, list[Entry]]] = []
 
     def cell(self, size: int, device: torch.device, reader: Callable[[list[int]], None]) -> Tensor:
         """A new cell; `reader` gets what it held at each drain."""
-        cell = zeros((size,), torch.int64, device)
-        self._cells.append(cell)
-        self._readers.append(reader)
-        return cell
+        sheet, entries = self._with_room(size, device)
+        start = entries[-1][1] if entries else 0
+        entries.append((start, start + size, reader))
+        return sheet[start : start + size]
+
+    def _with_room(self, size: int, device: torch.device) -> tuple[Tensor, list[Entry]]:
+        for sheet, entries in reversed(self._sheets):
+            if sheet.device == device and entries[-1][1] + size <= sheet.numel():
+                return sheet, entries
+        self._sheets.append((zeros((max(size, _SHEET),), torch.int64, device), []))
+        return self._sheets[-1]
 
     def drain(self) -> None:
-        by_device: dict[torch.device, list[int]] = {}
-        for position, cell in enumerate(self._cells):
-            by_device.setdefault(cell.device, []).append(position)
-        for positions in by_device.values():
-            values = torch.cat([self._cells[p] for p in positions]).tolist()
-            start = 0
-            for position in positions:
-                end = start + self._cells[position].numel()
-                self._readers[position](values[start:end])
-                start = end
-        for cell in self._cells:
-            cell.zero_()
+        for sheet, entries in self._sheets:
+            values = sheet.tolist()
+            sheet.zero_()
+            for start, end, reader in entries:
+                reader(values[start:end])

@@ -15,11 +15,13 @@ from torch import Tensor
 from snnprof.record.reduce import Steps, axes_of
 
 Array = NDArray[Any]
-Piece = tuple[int, Array, tuple[Array, ...]]
-"""The step, a piece of it, and the parts of the sums that it adds to."""
+Chunk = tuple[int, Array, tuple[Array, ...]]
+"""The first step, a stretch of steps or a part of one, and the parts of the sums that it adds to."""
 
-PIECE = 1 << 18
-"""Elements of a piece: it and its flags fit into the cache, and its arithmetic outweighs its calls."""
+CHUNK = 1 << 20
+"""Elements counted with one call, all of their flags at hand: the calls cost little then."""
+PIECE = 1 << 17
+"""Elements compared at a time: these and their flags fit into a core's own cache."""
 _MANY_SUMS = 1 << 13
 
 
@@ -28,8 +30,8 @@ class View(NamedTuple):
 
     Attributes:
         shape, strides: of the operand so arranged, the steps first.
-        dropped: axes of a step that are summed over.
-        cuts: axes of a step along which to cut it into pieces.
+        dropped: axes that are summed over.
+        cuts: axes along which to cut a step.
         sums: shape of a step's sums, 1 along the axes dropped.
         apart, order: the shape of these sums with no dimensions joined, and how to arrange it as it was asked for.
         result: what that results in.
@@ -48,19 +50,20 @@ class View(NamedTuple):
         """Sums to add to, for so many steps."""
         return np.zeros((steps, *self.sums))
 
-    def pieces(self, values: Tensor, *sums: Array) -> list[Piece]:
-        """An operand cut up.
+    def chunks(self, values: Tensor, most: int, *sums: Array) -> Iterator[Chunk]:
+        """An operand cut up, into chunks of at most so many elements where it can be.
 
         Args:
             values: float32 or float64, on the CPU.
             sums: for each step, or of a single row where steps are not told apart.
         """
         arranged = values.as_strided(self.shape, self.strides).numpy()
-        return [
-            (place, *found)
-            for place, step in enumerate(arranged)
-            for found in _cut(step, self.cuts, tuple(rows[place if len(rows) > 1 else 0] for rows in sums))
-        ]
+        together = max(1, most * len(arranged) // max(arranged.size, 1))
+        for first in range(0, len(arranged), together):
+            steps = slice(first, first + together)
+            rows = tuple(total[steps] if len(total) > 1 else total for total in sums)
+            for chunk, parts in cut(arranged[steps], most, self.cuts, *rows):
+                yield first, chunk, parts
 
     def restored(self, sums: Array) -> Tensor:
         """The sums as `[steps, *kept]`."""
@@ -68,17 +71,22 @@ class View(NamedTuple):
         return torch.from_numpy(arranged.reshape(len(sums), *self.result))
 
 
-def _cut(step: Array, axes: tuple[int, ...], sums: tuple[Array, ...]) -> Iterator[tuple[Array, tuple[Array, ...]]]:
-    if step.size <= PIECE or not axes:
-        yield step, sums
+def cut(array: Array, most: int, axes: tuple[int, ...], *beside: Array) -> Iterator[tuple[Array, tuple[Array, ...]]]:
+    """Parts of at most so many elements, cut along the axes in turn, and of the arrays beside it what belongs to each.
+
+    Args:
+        beside: arrays of the same shape, or of length 1 along some axes.
+    """
+    if array.size <= most or not axes:
+        yield array, beside
         return
     axis, *rest = axes
-    length = step.shape[axis]
-    stride = max(1, PIECE * length // step.size)
+    length = array.shape[axis]
+    stride = max(1, -(-length // -(-array.size // most)))
     for start in range(0, length, stride):
         part = (slice(None),) * axis + (slice(start, start + stride),)
-        parts = tuple(rows[part] if rows.shape[axis] > 1 else rows for rows in sums)
-        yield from _cut(step[part], tuple(rest), parts)
+        parts = (other[part] if other.shape[axis] > 1 else other for other in beside)
+        yield from cut(array[part], most, tuple(rest), *parts)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -92,9 +100,9 @@ def viewed(shape: tuple[int, ...], strides: tuple[int, ...], steps: Steps | None
     return View(
         shape=(sizes[0], *(group[0] for group in groups)),
         strides=(jumps[0], *(group[1] for group in groups)),
-        dropped=tuple(axis for axis, stay in enumerate(stays) if not stay),
-        # Sums that would not stay in the cache from piece to piece are completed one piece after the other.
-        cuts=tuple(sorted(range(len(groups)), key=lambda axis: many and not stays[axis])),
+        dropped=tuple(axis for axis, stay in enumerate(stays, 1) if not stay),
+        # Sums that would not stay in the cache from chunk to chunk are completed one chunk after the other.
+        cuts=tuple(sorted(range(1, 1 + len(groups)), key=lambda axis: many and not stays[axis - 1])),
         sums=tuple(size if stay else 1 for size, _, stay in groups),
         apart=tuple(sizes[axis] if axis in kept else 1 for axis in memory),
         order=(0, *(1 + memory.index(axis) for axis in [*kept, *(axis for axis in memory if axis not in kept)])),

@@ -7,9 +7,9 @@ many values equal one as differ from zero, all that fired are spikes; and flags 
 from __future__ import annotations
 
 import functools
-import itertools
+import math
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
@@ -18,38 +18,42 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from snnprof.record import pieces
 from snnprof.record.memory import pages
-from snnprof.record.pieces import PIECE, Array, Piece, View, viewed
-from snnprof.record.reduce import EXACT, Steps, wide
+from snnprof.record.pieces import Array, Chunk, cut, viewed
+from snnprof.record.reduce import Steps, wide
 
 T = TypeVar("T")
 
-_FEW_LEVELS = 4
-_SOME_LEVELS = 16
+_FEW_LEVELS = 8
 _BYTE = 255
 _FLOATS = frozenset([torch.float64, torch.float32, torch.float16, torch.bfloat16])
 
 
 class _Memory(threading.local):
-    """Working memory of a thread for one piece at a time: fresh memory costs more than the arithmetic in it."""
+    """Working memory of a thread for one chunk at a time: fresh memory costs more than the arithmetic in it."""
 
     def __init__(self) -> None:
-        self._buffers: dict[torch.dtype, Array] = {}
+        self._buffers: dict[tuple[str, torch.dtype], Array] = {}
 
-    def flags(self, piece: Array) -> Array:
-        return self._like(piece, torch.bool)
+    def flags(self, array: Array) -> Array:
+        return self._of("flags", array.size, torch.bool).reshape(array.shape)
 
-    def levels(self, piece: Array) -> Array:
-        return self._like(piece, torch.uint8)
+    def spare(self, name: str, size: int) -> Array:
+        return self._of(name, size, torch.bool)
 
-    def scaled(self, piece: Array) -> Array:
-        return self._like(piece, torch.float64 if piece.itemsize == 8 else torch.float32)
+    def levels(self, array: Array) -> Array:
+        return self._of("levels", array.size, torch.uint8).reshape(array.shape)
 
-    def _like(self, piece: Array, dtype: torch.dtype) -> Array:
-        buffer = self._buffers.get(dtype)
-        if buffer is None or len(buffer) < piece.size:
-            buffer = self._buffers[dtype] = pages(max(piece.size, PIECE), dtype).numpy()
-        return buffer[: piece.size].reshape(piece.shape)
+    def scaled(self, array: Array) -> Array:
+        dtype = torch.float64 if array.itemsize == 8 else torch.float32
+        return self._of("scaled", array.size, dtype).reshape(array.shape)
+
+    def _of(self, name: str, size: int, dtype: torch.dtype) -> Array:
+        buffer = self._buffers.get((name, dtype))
+        if buffer is None or len(buffer) < size:
+            buffer = self._buffers[name, dtype] = pages(size, dtype).numpy()
+        return buffer[:size]
 
 
 _MEMORY = _Memory()
@@ -61,30 +65,30 @@ class Levels:
 
     Attributes:
         nonzero, levels: float64 `[steps, *kept]`, or `[1, *kept]` if the steps were merged; one tensor for both where
-            no level exceeds one.
+            no level can exceed one.
         by_step: non-zero elements in each step.
-        histogram: elements at level 0, 1, …, up to the largest there is.
+        histogram: elements at level 0, 1, …, up to the largest there is; None if that is beyond a byte.
     """
 
     nonzero: Tensor
     levels: Tensor
     by_step: list[int]
-    histogram: list[int]
+    histogram: list[int] | None
 
 
 class _Found(NamedTuple):
-    """What one piece showed.
+    """What one chunk showed.
 
     Attributes:
-        number, fired: non-zero elements, in all and by the dimensions that stay.
-        counts: elements at level 1, 2, …
-        beyond: levels beyond the first, by the dimensions that stay.
+        fired: non-zero elements, int64 `[steps]`.
+        counts: elements at level 0, 1, … up to the largest there is, int64 `[steps, levels]`; None if too large.
+        nonzero, levels: sums by the dimensions that stay.
     """
 
-    number: int
-    fired: Array | int
-    counts: list[int]
-    beyond: Array | int
+    fired: Array
+    counts: Array | None
+    nonzero: Array
+    levels: Array
 
 
 def count(values: Tensor) -> int:
@@ -96,7 +100,8 @@ def nonzero(values: Tensor, steps: Steps | None, keep: tuple[int, ...]) -> Tenso
     """Non-zero elements, as float64 `[steps, *kept]`."""
     values, view = wide(values), viewed(tuple(values.shape), values.stride(), steps, keep)
     sums = view.zeros(view.shape[0])
-    for (_, _, (total,)), (_, fired) in _read(functools.partial(_fired, view=view), view.pieces(values, sums)):
+    look = functools.partial(_nonzero, axes=view.dropped)
+    for (_, _, (total,)), fired in _read(look, view.chunks(values, _most(values), sums)):
         total += fired
     return view.restored(sums)
 
@@ -114,33 +119,62 @@ def levels(
     if values.dtype not in _FLOATS or not values.numel():
         return None
     values, view = wide(values), viewed(tuple(values.shape), values.stride(), steps, keep)
-    fired = view.zeros(1 if merged else view.shape[0])
-    beyond = view.zeros(len(fired)) if most > 1 else fired
-    by_step, bins = [0] * view.shape[0], [0]
-    look = functools.partial(_look, view=view, scale=scale, most=most)
-    for (step, piece, (in_fired, in_beyond)), found in _read(look, view.pieces(values, fired, beyond)):
+    nonzero = view.zeros(1 if merged else view.shape[0])
+    level_sums = view.zeros(len(nonzero)) if most > 1 else nonzero
+    by_step = np.zeros(view.shape[0], dtype=np.int64)
+    histogram = _Histogram()
+    axes = (0, *view.dropped) if merged else view.dropped
+    look = functools.partial(_spikes if most == 1 else _levels, scale=scale, most=most, axes=axes)
+    for (step, _, (in_nonzero, in_sums)), found in _read(look, view.chunks(values, _most(values), nonzero, level_sums)):
         if found is None:
             return None
-        by_step[step] += found.number
-        in_fired += found.fired
-        if len(found.counts) > 1:
-            in_beyond += found.beyond
-        here = [piece.size - found.number, *found.counts]
-        bins = [a + b for a, b in itertools.zip_longest(bins, here, fillvalue=0)]
-    nonzero = view.restored(fired)
-    return Levels(nonzero, nonzero + view.restored(beyond) if len(bins) > 2 else nonzero, by_step, bins)
+        by_step[step : step + len(found.fired)] += found.fired
+        histogram.add(found.counts)
+        in_nonzero += found.nonzero
+        if most > 1:
+            in_sums += found.levels
+    sums = view.restored(nonzero)
+    return Levels(sums, view.restored(level_sums) if most > 1 else sums, by_step.tolist(), histogram.trimmed())
 
 
-def _read(look: Callable[[Array], T], pieces: list[Piece]) -> Iterable[tuple[Piece, T]]:
-    """Pieces and what was seen of each, several looked at at a time: NumPy lets go of the interpreter while it works.
+class _Histogram:
+    """Elements at each level, as long as they are known of each chunk."""
 
-    PyTorch's own threads spin for a while after their last work, so only every other core is free.
-    """
-    threads = torch.get_num_threads() // 2
-    arrays = [array for _, array, _ in pieces]
-    if threads < 2 or len(arrays) == 1 or sum(array.size for array in arrays) < 2 * PIECE:
-        return zip(pieces, map(look, arrays), strict=True)
-    return zip(pieces, _workers(threads).map(look, arrays), strict=True)
+    def __init__(self) -> None:
+        self._bins: Array | None = np.zeros(_BYTE + 1, dtype=np.int64)
+
+    def add(self, counts: Array | None) -> None:
+        if counts is None:
+            self._bins = None
+        elif self._bins is not None:
+            self._bins[: counts.shape[1]] += counts.sum(0)
+
+    def trimmed(self) -> list[int] | None:
+        return None if self._bins is None else self._bins[: self._bins.nonzero()[0][-1] + 1].tolist()
+
+
+# -- several chunks at a time ------------------------------------------------------------------------------------
+
+
+def _threads() -> int:
+    """PyTorch's own threads spin for a while after their last work, so only every other core is free."""
+    return max(1, torch.get_num_threads() // 2)
+
+
+def _most(values: Tensor) -> int:
+    """Elements of a chunk: each thread gets one."""
+    return max(pieces.PIECE, min(pieces.CHUNK, -(-values.numel() // _threads())))
+
+
+def _read(look: Callable[[Array], T], chunks: Iterable[Chunk]) -> Iterable[tuple[Chunk, T]]:
+    """Chunks and what each showed, several looked at at a time: NumPy lets go of the interpreter while it works."""
+    threads = _threads()
+    if threads == 1:
+        return ((chunk, look(chunk[1])) for chunk in chunks)
+    held = list(chunks)
+    if len(held) == 1:
+        return [(held[0], look(held[0][1]))]
+    return zip(held, _workers(threads).map(look, (array for _, array, _ in held)), strict=True)
 
 
 @functools.cache
@@ -148,82 +182,120 @@ def _workers(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="snnprof")
 
 
-def _look(piece: Array, view: View, scale: float, most: int) -> _Found | None:
-    number, fired = _fired(piece, view)
-    counts = _at_levels(piece, scale, most, number)
-    if counts is None:
+# -- one chunk ---------------------------------------------------------------------------------------------------
+
+
+def _nonzero(chunk: Array, axes: tuple[int, ...]) -> Array:
+    flags = None if _only_steps(chunk, axes) else _MEMORY.flags(chunk)
+    fired = np.zeros(len(chunk), dtype=np.int64)
+    for step, piece, here, _ in _pieces(chunk, flags):
+        fired[step] += np.count_nonzero(np.not_equal(piece, 0, out=here))
+    return _by_step(fired, chunk, axes) if flags is None else _sums(flags.view(np.uint8), axes, 1)
+
+
+def _spikes(chunk: Array, scale: float, most: int, axes: tuple[int, ...]) -> _Found | None:
+    """A chunk of zeros and 1 / scale: as many are the one as are not the other."""
+    flags = None if _only_steps(chunk, axes) else _MEMORY.flags(chunk)
+    fired, one = np.zeros(len(chunk), dtype=np.int64), chunk.dtype.type(1 / scale)
+    for step, piece, here, spare in _pieces(chunk, flags):
+        number = np.count_nonzero(np.not_equal(piece, 0, out=here))
+        if np.count_nonzero(np.equal(piece, one, out=spare)) != number:
+            return None
+        fired[step] += number
+    sums = _by_step(fired, chunk, axes) if flags is None else _sums(flags.view(np.uint8), axes, 1)
+    return _Found(fired, np.stack([chunk[0].size - fired, fired], 1), sums, sums)
+
+
+def _levels(chunk: Array, scale: float, most: int, axes: tuple[int, ...]) -> _Found | None:
+    """A chunk of multiples of 1 / scale, counted among bytes where its levels fit into them."""
+    levels = _as_levels(chunk, scale)
+    top = 0 if levels is None else max(int(levels.max()), 1)
+    if levels is None or top > most:
+        return _amounts(chunk, scale, most, axes) if most > _BYTE else None
+    counts = np.array([_at_each(step, top) for step in levels])
+    fired = counts[:, 1:].sum(1)
+    if _only_steps(chunk, axes):
+        amounts = counts @ np.arange(top + 1)
+        return _Found(fired, counts, _by_step(fired, chunk, axes), _by_step(amounts, chunk, axes))
+    flags = np.not_equal(levels, 0, out=_MEMORY.flags(chunk))
+    nonzero = _sums(flags.view(np.uint8), axes, 1)
+    return _Found(fired, counts, nonzero, _sums(levels, axes, top) if top > 1 else nonzero)
+
+
+def _as_levels(chunk: Array, scale: float) -> Array | None:
+    """The levels, a byte each; None where they are none, or do not fit."""
+    levels = _MEMORY.levels(chunk)
+    with np.errstate(invalid="ignore"):
+        for _, piece, here, spare in _pieces(chunk, levels):
+            scaled = piece if scale == 1 else np.multiply(piece, scale, out=_MEMORY.scaled(piece))
+            np.copyto(here, scaled, casting="unsafe")
+            if np.count_nonzero(np.equal(scaled, here, out=spare)) < piece.size:
+                return None
+            if scale < 1 and np.count_nonzero(piece) > np.count_nonzero(here):  # too small a number to be halved
+                return None
+    return levels
+
+
+def _amounts(chunk: Array, scale: float, most: int, axes: tuple[int, ...]) -> _Found | None:
+    """As above, with levels that bytes do not hold."""
+    levels, flags = np.multiply(chunk, scale, dtype=np.float64), chunk != 0
+    if not ((levels >= 0) & (levels <= most) & (np.rint(levels) == levels)).all():
         return None
-    return _Found(number, fired, counts, _level_sum(piece, view, scale, counts) - fired if len(counts) > 1 else 0)
+    fired = flags.reshape(len(chunk), -1).sum(1)
+    return _Found(fired, None, flags.sum(axes, keepdims=True), levels.sum(axes, keepdims=True))
 
 
-def _fired(piece: Array, view: View) -> tuple[int, Array | int]:
-    """Non-zero elements, in all and by the dimensions that stay."""
-    flags = np.not_equal(piece, 0, out=_MEMORY.flags(piece))
-    number = int(np.count_nonzero(flags))
-    if not number or not view.result:
-        return number, number
-    if not view.dropped:
-        return number, flags.copy()
-    return number, _flag_sums(flags.view(np.uint8), view.dropped)
+def _pieces(chunk: Array, beside: Array | None) -> Iterator[tuple[int, Array, Array, Array]]:
+    """A chunk piece by piece: its step, the piece, what belongs to it of bytes beside it, and memory for flags.
 
-
-def _flag_sums(flags: Array, dropped: tuple[int, ...]) -> Array:
-    """Sums of flags, which add up as bytes ten times faster than as anything wider."""
-    axis, *rest = dropped
-    before, length, after = flags.shape[:axis], flags.shape[axis], flags.shape[axis + 1 :]
-    whole = length - length % _BYTE if length > _BYTE else length
-    head = (slice(None),) * axis
-    blocks = flags[(*head, slice(whole))].reshape(*before, -1, min(length, _BYTE), *after)
-    sums: Array = np.add.reduce(blocks, axis + 1, dtype=np.uint8)
-    if sums.shape[axis] > 1 or rest:
-        sums = np.add.reduce(sums, (axis, *rest), dtype=np.int64, keepdims=True)
-    return sums if whole == length else sums + _flag_sums(flags[(*head, slice(whole, None))], dropped)
-
-
-def _at_levels(piece: Array, scale: float, most: int, number: int) -> list[int] | None:
-    """Elements at level 1, 2, …, up to the largest there is; None where some of the `number` that fired are at none.
-
-    A few levels are looked for one by one: if those are all there is, there is no other.
+    Args:
+        beside: where none are given, there is memory for other flags.
     """
-    counts: list[int] = []
-    if number and most <= _FEW_LEVELS:
-        counts = [_equal(piece, 1 / scale)]
-    if sum(counts) == number:
-        return counts
-    top = float(piece.max()) * scale
-    if not (1 <= top <= min(most, _BYTE) and top.is_integer()):
-        return None
+    first, second = _MEMORY.spare("first", pieces.PIECE), _MEMORY.spare("second", pieces.PIECE)
+    for place, step in enumerate(chunk):
+        parts = cut(step, pieces.PIECE, tuple(range(step.ndim)), *([] if beside is None else [beside[place]]))
+        for piece, others in parts:
+            spare = second[: piece.size].reshape(piece.shape)
+            yield place, piece, others[0] if others else first[: piece.size].reshape(piece.shape), spare
+
+
+def _only_steps(chunk: Array, axes: tuple[int, ...]) -> bool:
+    """Whether no dimension of a step stays."""
+    return len(axes) + (0 not in axes) == chunk.ndim
+
+
+def _by_step(sums: Array, chunk: Array, axes: tuple[int, ...]) -> Array:
+    """Sums of the steps in the shape of the chunk's."""
+    placed = sums.reshape(-1, *[1] * (chunk.ndim - 1))
+    return placed.sum(0, keepdims=True) if 0 in axes else placed
+
+
+def _at_each(levels: Array, top: int) -> Array:
+    """Bytes at each level: a few levels are looked for one by one."""
     if top > _FEW_LEVELS:
-        return _at_many_levels(piece, scale, int(top))
-    counts += [_equal(piece, level / scale) for level in range(len(counts) + 1, int(top) + 1)]
-    return counts if sum(counts) == number else None
+        return torch.bincount(torch.from_numpy(levels.reshape(-1)), minlength=top + 1).numpy()
+    flags = _MEMORY.spare("levels", levels.size).reshape(levels.shape)
+    counts = [np.count_nonzero(np.equal(levels, level, out=flags)) for level in range(1, top + 1)]
+    return np.array([levels.size - sum(counts), *counts])
 
 
-def _at_many_levels(piece: Array, scale: float, top: int) -> list[int] | None:
-    """As above, counted among bytes, which the piece's levels fit into."""
-    if piece.min() < 0:
-        return None
-    bytes_, scaled = _MEMORY.levels(piece), piece
-    if scale != 1:
-        scaled = np.multiply(piece, scale, out=_MEMORY.scaled(piece))
-    np.copyto(bytes_, scaled, casting="unsafe")
-    if np.count_nonzero(np.equal(scaled, bytes_, out=_MEMORY.flags(piece))) < piece.size:
-        return None
-    if top > _SOME_LEVELS:
-        return [int(number) for number in np.bincount(bytes_.reshape(-1))[1:]]
-    return [_equal(bytes_, level) for level in range(1, top + 1)]
+def _sums(bytes_: Array, axes: tuple[int, ...], largest: int) -> Array:
+    """Sums of bytes up to `largest` along some axes, which stay, of length 1.
+
+    As long as sums fit into bytes, bytes add up ten times faster than anything wider.
+    """
+    if math.prod(bytes_.shape[axis] for axis in axes) * largest <= _BYTE:
+        return _byte_sums(bytes_, axes) if axes else bytes_.copy()
+    axis, *rest = axes
+    length, block = bytes_.shape[axis], min(bytes_.shape[axis], _BYTE // largest)
+    before, after = bytes_.shape[:axis], bytes_.shape[axis + 1 :]
+    head, whole = (slice(None),) * axis, length - length % block
+    blocks = bytes_[(*head, slice(whole))].reshape(*before, -1, block, *after)
+    partial = _byte_sums(blocks, (axis + 1,)).squeeze(axis + 1)
+    sums: Array = np.add.reduce(partial, (axis, *rest), dtype=np.int64, keepdims=True)
+    return sums if whole == length else sums + _sums(bytes_[(*head, slice(whole, None))], axes, largest)
 
 
-def _equal(piece: Array, value: float) -> int:
-    return int(np.count_nonzero(np.equal(piece, piece.dtype.type(value), out=_MEMORY.flags(piece))))
-
-
-def _level_sum(piece: Array, view: View, scale: float, counts: list[int]) -> Array | int:
-    """Σ levels by the dimensions that stay."""
-    if not view.result:
-        return sum(level * number for level, number in enumerate(counts, 1))
-    if not view.dropped:
-        return piece * scale
-    exact = np.float32 if piece.size * len(counts) < EXACT else np.float64
-    sums: Array = np.add.reduce(piece, view.dropped, dtype=exact, keepdims=True)
-    return sums * scale
+def _byte_sums(bytes_: Array, axes: tuple[int, ...]) -> Array:
+    sums: Array = np.add.reduce(bytes_, axes, dtype=np.uint8, keepdims=True)
+    return sums

@@ -202,8 +202,12 @@ def _read_spikes(
 
 def nonzero_total(values: Tensor) -> Tensor:
     """Non-zero elements, as an int64 scalar on the device."""
-    whole = RECALL.answers(values).get((_WHOLE, values.dtype)) if _is_whole(values) else None
-    return _nonzero_total(_floating(values)) if whole is None else whole.sum().long()
+    if not _is_whole(values):
+        return _nonzero_total(_floating(values))
+    known, question = RECALL.answers(values), (_WHOLE, values.dtype)
+    if known.get(question) is None:
+        known[question] = _nonzero_total(_floating(values))
+    return known[question].sum().long()  # type: ignore[no-any-return]
 
 
 def _nonzero_total(values: Tensor) -> Tensor:

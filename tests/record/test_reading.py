@@ -23,20 +23,20 @@ DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
 SPIKES = Grid(quantum=1.0, levels=1)
 
 
-CUTS = {"tiny pieces": (1, 1), "small pieces, threads": (5, 4), "whole": (pieces.PIECE, 1)}
+CUTS = {"tiny pieces": (1, 1, 1), "small pieces, threads": (2, 5, 4), "whole": (pieces.PIECE, pieces.CHUNK, 1)}
 
 
 @contextmanager
-def cut_into(piece: int, threads: int) -> Iterator[None]:
-    """Reads pieces of so many elements on so many threads."""
-    before = pieces.PIECE, torch.get_num_threads()
-    pieces.PIECE = sweep.PIECE = piece
+def cut_into(piece: int, chunk: int, threads: int) -> Iterator[None]:
+    """Reads pieces and chunks of so many elements on so many threads."""
+    before = pieces.PIECE, pieces.CHUNK, torch.get_num_threads()
+    pieces.PIECE, pieces.CHUNK = piece, chunk
     torch.set_num_threads(threads)
     try:
         yield
     finally:
-        pieces.PIECE = sweep.PIECE = before[0]
-        torch.set_num_threads(before[1])
+        pieces.PIECE, pieces.CHUNK = before[:2]
+        torch.set_num_threads(before[2])
 
 
 @pytest.fixture(params=CUTS.values(), ids=CUTS.keys())
@@ -81,7 +81,7 @@ def one_by_one(values: Tensor, steps: Steps | None, keep: tuple[int, ...], what:
 
 @given(operand=operands(), cut=st.sampled_from(list(CUTS.values())))
 def test_whole_multiples(
-    operand: tuple[Tensor, float, int, Steps | None, tuple[int, ...]], cut: tuple[int, int]
+    operand: tuple[Tensor, float, int, Steps | None, tuple[int, ...]], cut: tuple[int, int, int]
 ) -> None:
     values, scale, most, steps, keep = operand
     with cut_into(*cut):
