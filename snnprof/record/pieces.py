@@ -83,10 +83,15 @@ def cut(array: Array, most: int, axes: tuple[int, ...], *beside: Array) -> Itera
     axis, *rest = axes
     length = array.shape[axis]
     stride = max(1, -(-length // -(-array.size // most)))
+    head = (slice(None),) * axis
     for start in range(0, length, stride):
-        part = (slice(None),) * axis + (slice(start, start + stride),)
-        parts = (other[part] if other.shape[axis] > 1 else other for other in beside)
-        yield from cut(array[part], most, tuple(rest), *parts)
+        part = (*head, slice(start, start + stride))
+        parts = tuple([other[part] if other.shape[axis] > 1 else other for other in beside])
+        here = array[part]
+        if here.size <= most:
+            yield here, parts
+        else:
+            yield from cut(here, most, tuple(rest), *parts)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -6,6 +6,7 @@ watcher says which storages other operators wrote to. Inference tensors keep no 
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Any
@@ -13,10 +14,33 @@ from typing import Any
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 
-from snnprof.record.reduce import tracing
+from snnprof.record.reduce import is_whole, tracing
 
 _STORAGES = 16
 _COPY = "made as a copy"
+_CONTENT = "in any order"
+
+
+class Content:
+    """What is known of all the values of a storage that does not depend on their order; its copies share it.
+
+    Attributes:
+        answers: by question; a question may be about equal stretches of memory, where those are `ordered`.
+    """
+
+    def __init__(self) -> None:
+        self.answers: dict[Hashable, Any] = {}
+        self._rows = 0
+
+    def ordered(self, stretches: int) -> bool:
+        """Whether so many equal stretches hold the same values in all copies."""
+        return self._rows % stretches == 0
+
+    def copied(self, source: Tensor, result: Tensor) -> None:
+        """From now on a copy shares it, which may order memory otherwise within the rows of its first dimension."""
+        if source.stride() != result.stride():
+            outermost = all(rows.dim() and rows.stride(0) * len(rows) == rows.numel() for rows in (source, result))
+            self._rows = math.gcd(self._rows, len(source) if outermost else 1)
 
 
 class Recall:
@@ -40,6 +64,10 @@ class Recall:
             self._known.popitem(last=False)
         return answers
 
+    def content(self, values: Tensor) -> Content | None:
+        """As above, of all the values of a storage; None for a part of them."""
+        return self.answers(values).setdefault(_CONTENT, Content()) if is_whole(values) else None
+
     def copied(self, source: Tensor, result: Tensor) -> None:
         """One tensor is a copy of the other: copies made alike share what is known of any."""
         if tracing() or result.is_inference():
@@ -53,7 +81,12 @@ class Recall:
             result.shape,
             result.stride(),
         )
-        self._enter(result, self.answers(source).setdefault(made, {}))
+        answers = self.answers(source).setdefault(made, {})
+        content = self.content(source)
+        if content is not None and is_whole(result):
+            content.copied(source, result)
+            answers[_CONTENT] = content
+        self._enter(result, answers)
 
     def forget(self, written: Tensor) -> None:
         """Its storage was written to."""

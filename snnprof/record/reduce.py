@@ -76,6 +76,14 @@ def axes_of(dim: int, steps: Steps | None) -> tuple[int, ...]:
     return (dim + 1, dim + 2) if dim == steps.dim else (dim + 2,)
 
 
+def in_stretches(values: Tensor, steps: Steps | None) -> bool:
+    """Whether the steps of an operand without gaps follow each other in memory, each in one stretch."""
+    if steps is None:
+        return True
+    length = values.shape[steps.dim]
+    return values.stride(steps.dim) * length == values.numel() and steps.split(length)[0] == 1
+
+
 def reduced(values: Tensor, steps: Steps | None, keep: tuple[int, ...], largest: int) -> Tensor:
     """Exact sums over all but the steps and the dimensions kept, as float64 `[steps, *kept]`.
 
@@ -150,3 +158,8 @@ def is_dense(values: Tensor) -> bool:
             return False
         expected *= size
     return True
+
+
+def is_whole(values: Tensor) -> bool:
+    """Whether every element of the storage is one of these values, once."""
+    return values.numel() * values.element_size() == values.untyped_storage().nbytes() and is_dense(values)

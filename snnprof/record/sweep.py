@@ -253,10 +253,12 @@ def _pieces(chunk: Array, beside: Array | None) -> Iterator[tuple[int, Array, Ar
     """
     first, second = _MEMORY.spare("first", pieces.PIECE), _MEMORY.spare("second", pieces.PIECE)
     for place, step in enumerate(chunk):
-        parts = cut(step, pieces.PIECE, tuple(range(step.ndim)), *([] if beside is None else [beside[place]]))
-        for piece, others in parts:
+        others = [] if beside is None else [beside[place]]
+        if step.flags.c_contiguous:
+            step, others = step.reshape(-1), [other.reshape(-1) for other in others]
+        for piece, parts in cut(step, pieces.PIECE, tuple(range(step.ndim)), *others):
             spare = second[: piece.size].reshape(piece.shape)
-            yield place, piece, others[0] if others else first[: piece.size].reshape(piece.shape), spare
+            yield place, piece, parts[0] if parts else first[: piece.size].reshape(piece.shape), spare
 
 
 def _only_steps(chunk: Array, axes: tuple[int, ...]) -> bool:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from snnprof.record import sweep
-from snnprof.record.recall import RECALL
-from snnprof.record.reduce import Steps, by_step, extent, folded, is_dense, reduced, scratch, tracing, wide
+from snnprof.record.recall import RECALL, Content
+from snnprof.record.reduce import Steps, by_step, extent, folded, in_stretches, reduced, scratch, tracing, wide
 
 SILENT, SPIKES, REAL = 0, 1, 2
 HISTOGRAM_LEVELS = 256
 _JOINED_LEVELS = 64
 _REMEMBERED = 1 << 13
-_WHOLE = "non-zeros of all elements"
+_TOTAL = "non-zeros of all elements"
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,10 @@ class Grid:
     @property
     def binary(self) -> bool:
         return self.quantum == 1.0 and self.levels == 1 and not self.signed
+
+
+SINGLE = Grid(1.0, 1)
+"""Zeros and ones."""
 
 
 @dataclass(frozen=True)
@@ -63,15 +68,32 @@ def tally(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...]
         steps: where its time steps lie; None takes the whole call for one step.
         keep: dimensions (from the front) that stay apart.
     """
-    known = RECALL.answers(values)
-    question = (values.dtype, values.shape, values.stride(), values.storage_offset(), grid, steps, keep)
+    content = RECALL.content(values)
+    if not keep and content is not None and in_stretches(values, steps) and content.ordered(_size(steps)):
+        known, question = content.answers, _of_stretches(values, grid, steps)
+    else:
+        known = RECALL.answers(values)
+        question = (values.dtype, values.shape, values.stride(), values.storage_offset(), grid, steps, keep)
     if question not in known:
         found = _read(_floating(values), grid, steps, keep)
-        known[_WHOLE, values.dtype] = by_step(found.nonzero) if _is_whole(values) else None
+        _know_total(content, values, by_step(found.nonzero))
         if found.nonzero.numel() > _REMEMBERED:  # what is kept leaves gaps between the model's tensors
             return found
         known[question] = found
     return known[question]  # type: ignore[no-any-return]
+
+
+def _of_stretches(values: Tensor, grid: Grid, steps: Steps | None) -> Hashable:
+    return values.dtype, grid, _size(steps)
+
+
+def _size(steps: Steps | None) -> int:
+    return steps.size if steps else 1
+
+
+def _know_total(content: Content | None, values: Tensor, in_steps: Tensor) -> None:
+    if content is not None:
+        content.answers[_TOTAL, values.dtype] = in_steps
 
 
 def _read(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...]) -> Tally:
@@ -106,9 +128,13 @@ def _asked(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...
     found = sweep.levels(values, 1 / grid.quantum, grid.levels, steps, keep)
     if found is None:
         return None
+    return _tallied(found, found.nonzero, found.levels, grid, values.numel() // count)
+
+
+def _tallied(found: sweep.Levels, nonzero: Tensor, levels: Tensor, grid: Grid, elements: int) -> Tally:
     kind = torch.tensor([SPIKES if fired else SILENT for fired in found.by_step])
-    histogram = torch.tensor(found.histogram) if grid.levels <= HISTOGRAM_LEVELS else None
-    return Tally(found.nonzero, found.levels, kind, values.numel() // count, histogram=histogram)
+    histogram = torch.tensor(found.histogram) if found.histogram and grid.levels <= HISTOGRAM_LEVELS else None
+    return Tally(nonzero, levels, kind, elements, histogram=histogram)
 
 
 def _levelled(
@@ -183,17 +209,21 @@ def spikes(values: Tensor, levels: int, steps: Steps | None, keep: tuple[int, ..
     Args:
         levels: the largest |x| expected; values decide.
     """
-    in_steps, by_place, level_sum = _read_spikes(_floating(values), levels, steps, keep)
-    if _is_whole(values):
-        RECALL.answers(values)[_WHOLE, values.dtype] = in_steps
+    content = RECALL.content(values)
+    in_steps, by_place, level_sum = _read_spikes(_floating(values), levels, steps, keep, content)
+    _know_total(content, values, in_steps)
     return in_steps, by_place, level_sum
 
 
 def _read_spikes(
-    values: Tensor, levels: int, steps: Steps | None, keep: tuple[int, ...]
+    values: Tensor, levels: int, steps: Steps | None, keep: tuple[int, ...], content: Content | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     if _may_ask(values) and (found := sweep.levels(values, 1.0, 1, steps, keep, merged=True)):
         in_steps = torch.tensor(found.by_step)
+        if content is not None and in_stretches(values, steps) and content.ordered(_size(steps)):
+            number = in_steps.double()
+            tallied = _tallied(found, number, number, SINGLE, values.numel() // len(number))
+            content.answers[_of_stretches(values, SINGLE, steps)] = tallied
         return in_steps, found.nonzero[0], in_steps.sum()
     fired = reduced(torch.ne(values, 0, out=scratch(values)), steps, keep, 1)
     magnitudes = values if levels == 1 else torch.abs(values, out=scratch(values))
@@ -202,12 +232,12 @@ def _read_spikes(
 
 def nonzero_total(values: Tensor) -> Tensor:
     """Non-zero elements, as an int64 scalar on the device."""
-    if not _is_whole(values):
+    content, question = RECALL.content(values), (_TOTAL, values.dtype)
+    if content is None:
         return _nonzero_total(_floating(values))
-    known, question = RECALL.answers(values), (_WHOLE, values.dtype)
-    if known.get(question) is None:
-        known[question] = _nonzero_total(_floating(values))
-    return known[question].sum().long()  # type: ignore[no-any-return]
+    if question not in content.answers:
+        content.answers[question] = _nonzero_total(_floating(values))
+    return content.answers[question].sum().long()  # type: ignore[no-any-return]
 
 
 def _nonzero_total(values: Tensor) -> Tensor:
@@ -219,8 +249,3 @@ def _nonzero_total(values: Tensor) -> Tensor:
 def _floating(values: Tensor) -> Tensor:
     values = values.detach()
     return values if values.is_floating_point() else values.float()
-
-
-def _is_whole(values: Tensor) -> bool:
-    """Whether every element of the storage is one of these values, once."""
-    return values.numel() * values.element_size() == values.untyped_storage().nbytes() and is_dense(values)
