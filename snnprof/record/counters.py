@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -116,8 +117,7 @@ class OpCounter:
 
     def _adder(self, total: list[int]) -> Any:
         def add(values: list[int]) -> None:
-            for position, value in enumerate(values):
-                total[position] += value
+            total[:] = map(operator.add, total, values)
 
         return add
 

@@ -17,7 +17,7 @@ from snnprof.record import pieces, sweep
 from snnprof.record.recall import RECALL
 from snnprof.record.recorder import Recorder
 from snnprof.record.reduce import Steps
-from snnprof.record.tally import Grid, nonzero_total, tally
+from snnprof.record.tally import Grid, nonzero_total, spikes, tally
 
 DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
 SPIKES = Grid(quantum=1.0, levels=1)
@@ -134,6 +134,21 @@ def test_gaps_and_overlaps_in_memory(cut: None) -> None:
         assert torch.equal(found.nonzero, operand.double().sum(1))
 
 
+def test_levels_beyond_a_byte(cut: None) -> None:
+    values = torch.tensor([[0.0, 512, 3], [1000, 0, 0.5]])
+    found = sweep.levels(values, 2.0, 2000, Steps(0, 2), (1,))
+    assert found is not None
+    assert found.levels.tolist() == [[0, 1024, 6], [2000, 0, 1]]
+    assert found.nonzero.tolist() == [[0, 1, 1], [1, 0, 1]]
+    assert (found.by_step, found.histogram) == ([2, 2], None)
+    assert sweep.levels(values, 1.0, 2000, None, ()) is None
+    assert sweep.levels(values, 2.0, 1999, None, ()) is None
+
+
+def test_what_is_too_small_to_be_halved_is_no_zero(cut: None) -> None:
+    assert sweep.levels(torch.tensor([2.0**-149, 2, 4]), 0.5, 4, None, ()) is None
+
+
 def test_more_rows_than_a_byte_counts() -> None:
     values = torch.ones(1000, 3)
     values[:300, 1] = 0
@@ -188,6 +203,43 @@ def test_copies_made_alike_share_what_is_known_until_one_is_written_to() -> None
     third = source.zero_().clone()
     RECALL.copied(source, third)
     assert RECALL.answers(third) is not RECALL.answers(first)
+
+
+@given(data=st.data())
+def test_copies_in_any_layout_are_known_as_far_as_their_order_tells(data: st.DataObject) -> None:
+    """Two tensors, one a copy of the other, asked in turn: each answer is what reading it afresh finds."""
+    RECALL.clear()
+    shape = data.draw(st.lists(st.integers(1, 4), min_size=1, max_size=3))
+    pair = [torch.empty([shape[d] for d in order]).permute([order.index(d) for d in range(len(shape))])
+            for order in (data.draw(st.permutations(range(len(shape)))) for _ in range(2))]  # fmt: skip
+    drawn = data.draw(st.lists(st.integers(0, 1), min_size=math.prod(shape), max_size=math.prod(shape)))
+    for one in pair:
+        one.copy_(torch.tensor(drawn).reshape(shape))
+    RECALL.copied(*pair)
+    for _ in range(4):
+        values, dim = data.draw(st.sampled_from(pair)), data.draw(st.integers(0, len(shape) - 1))
+        sizes = [n for n in range(1, shape[dim] + 1) if shape[dim] % n == 0]
+        steps = data.draw(st.sampled_from([None, *(Steps(dim, n) for n in sizes)]))
+        expected = one_by_one(values, steps, (), bool).tolist()
+        if data.draw(st.booleans()):
+            assert spikes(values, 1, steps, ())[0].tolist() == expected
+        found = tally(values, SPIKES, steps, ())
+        assert found.nonzero.tolist() == found.levels.tolist() == expected
+        assert found.kind.tolist() == [int(number > 0) for number in expected]
+        assert found.histogram is not None
+        assert found.histogram[1:].sum() == nonzero_total(values) == sum(drawn)
+
+
+def test_a_copy_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spikes of a layer whose channels lie innermost, copied to lie outermost: what a linear layer asks is known."""
+    fired = (torch.arange(48).reshape(4, 2, 6) % 3 == 0).float().transpose(1, 2)
+    by_step = fired.sum((1, 2)).tolist()
+    spikes(fired, 1, Steps(0, 4), (1, 2))
+    copy = fired.contiguous()
+    RECALL.copied(fired, copy)
+    monkeypatch.setattr(sweep, "levels", None)
+    assert tally(copy.view(24, 2), SPIKES, Steps(0, 4), ()).nonzero.tolist() == by_step
+    assert nonzero_total(copy) == sum(by_step)
 
 
 class Copies(nn.Module):
