@@ -209,7 +209,7 @@ def test_copies_made_alike_share_what_is_known_until_one_is_written_to() -> None
 def test_copies_in_any_layout_are_known_as_far_as_their_order_tells(data: st.DataObject) -> None:
     """Two tensors, one a copy of the other, asked in turn: each answer is what reading it afresh finds."""
     RECALL.clear()
-    shape = data.draw(st.lists(st.integers(1, 4), min_size=1, max_size=3))
+    shape = data.draw(st.lists(st.sampled_from([1, 2, 4]), min_size=1, max_size=3))
     pair = [torch.empty([shape[d] for d in order]).permute([order.index(d) for d in range(len(shape))])
             for order in (data.draw(st.permutations(range(len(shape)))) for _ in range(2))]  # fmt: skip
     drawn = data.draw(st.lists(st.integers(0, 1), min_size=math.prod(shape), max_size=math.prod(shape)))
@@ -218,8 +218,7 @@ def test_copies_in_any_layout_are_known_as_far_as_their_order_tells(data: st.Dat
     RECALL.copied(*pair)
     for _ in range(4):
         values, dim = data.draw(st.sampled_from(pair)), data.draw(st.integers(0, len(shape) - 1))
-        sizes = [n for n in range(1, shape[dim] + 1) if shape[dim] % n == 0]
-        steps = data.draw(st.sampled_from([None, *(Steps(dim, n) for n in sizes)]))
+        steps = data.draw(st.sampled_from([Steps(dim, n) for n in (4, 2, 1) if shape[dim] % n == 0]))
         expected = one_by_one(values, steps, (), bool).tolist()
         if data.draw(st.booleans()):
             assert spikes(values, 1, steps, ())[0].tolist() == expected
