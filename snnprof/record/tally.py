@@ -11,7 +11,7 @@ from torch import Tensor
 
 from snnprof.record import sweep
 from snnprof.record.recall import RECALL, Content
-from snnprof.record.reduce import Steps, by_step, extent, folded, in_stretches, reduced, scratch, tracing, wide
+from snnprof.record.reduce import Steps, by_step, extent, flagged, folded, in_stretches, reduced, scratch, tracing, wide
 
 SILENT, SPIKES, REAL = 0, 1, 2
 HISTOGRAM_LEVELS = 256
@@ -101,18 +101,17 @@ def _read(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...]
         return found
     count = steps.size if steps else 1
     elements = values.numel() // count
-    mask = torch.ne(values, 0, out=scratch(values))
-    nonzero = reduced(mask, steps, keep, 1)
+    nonzero = reduced(flagged(torch.ne, values, 0), steps, keep, 1)
     silent = by_step(nonzero) == 0
     if grid.quantum is None:
         return Tally(nonzero, nonzero, torch.where(silent, SILENT, REAL), elements)
     if grid.binary:
-        residual = extent(mask.sub_(values), steps)
-        kind = torch.where(silent, SILENT, torch.where(residual == 0, SPIKES, REAL))
-        on_grid = (kind != REAL).double()
-        ones = (by_step(nonzero) * on_grid).sum()
-        histogram = torch.stack([elements * on_grid.sum() - ones, ones])
-        return Tally(nonzero, nonzero, kind, elements, residual, None, histogram)
+        ones = by_step(reduced(flagged(torch.eq, values, 1), steps, keep, 1))
+        kind = torch.where(silent, SILENT, torch.where(ones == by_step(nonzero), SPIKES, REAL))
+        on_grid = kind != REAL
+        fired = (ones * on_grid).sum()
+        histogram = torch.stack([elements * on_grid.sum() - fired, fired])
+        return Tally(nonzero, nonzero, kind, elements, histogram=histogram)
     return _levelled(values, grid, steps, keep, nonzero, silent, elements)
 
 
@@ -193,7 +192,7 @@ def _histogram(level: Tensor, levels: int) -> Tensor:
 
 def _at_least(level: Tensor, n: int) -> Tensor:
     """Elements whose level is at least n; float64 scalar."""
-    return reduced(torch.ge(level, n, out=scratch(level)), None, (), 1).sum()
+    return reduced(flagged(torch.ge, level, n), None, (), 1).sum()
 
 
 def tolerance(dtype: torch.dtype, levels: int) -> float:
@@ -225,9 +224,10 @@ def _read_spikes(
             tallied = _tallied(found, number, number, SINGLE, values.numel() // len(number))
             content.answers[_of_stretches(values, SINGLE, steps)] = tallied
         return in_steps, found.nonzero[0], in_steps.sum()
-    fired = reduced(torch.ne(values, 0, out=scratch(values)), steps, keep, 1)
-    magnitudes = values if levels == 1 else torch.abs(values, out=scratch(values))
-    return by_step(fired), fired.sum(0), reduced(magnitudes, None, (), levels).sum()
+    fired = reduced(flagged(torch.ne, values, 0), steps, keep, 1)
+    # Sums over the same dimensions: a compiled graph reads the values once for both.
+    magnitudes = reduced(torch.abs(values, out=scratch(values)), steps, keep, levels)
+    return by_step(fired), fired.sum(0), magnitudes.sum()
 
 
 def nonzero_total(values: Tensor) -> Tensor:
@@ -243,7 +243,7 @@ def nonzero_total(values: Tensor) -> Tensor:
 def _nonzero_total(values: Tensor) -> Tensor:
     if _may_ask(values):
         return torch.tensor(sweep.count(values))
-    return reduced(torch.ne(values, 0, out=scratch(values)), None, (), 1).sum().long()
+    return reduced(flagged(torch.ne, values, 0), None, (), 1).sum().long()
 
 
 def _floating(values: Tensor) -> Tensor:
