@@ -84,7 +84,7 @@ class CompiledModel:
     def _backend(self, graph: fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
         counting = _CountingGraph(graph, self)
         outputs = len(tree_leaves(_output(graph).args[0]))
-        compiled = torch._dynamo.lookup_backend("inductor")(counting, inputs)  # type: ignore[arg-type]
+        compiled = _inductor(counting, inputs)
 
         def run(*args: Any) -> Any:
             results = compiled(*args)
@@ -308,6 +308,19 @@ class Trace:
                 counter.drive(torch.tensor(elements, device=device))
 
         self.rows.append(Row(list(fired), add))
+
+
+def _inductor(graph: nn.Module, inputs: list[Tensor]) -> Callable[..., Any]:
+    """Compiles a graph in which nothing is computed twice: one operand is counted for several layers."""
+    from torch._functorch.compile_utils import fx_graph_cse
+    from torch._inductor.compile_fx import compile_fx, compile_fx_inner
+
+    def each_once(module: fx.GraphModule, example_inputs: Sequence[Any], **options: Any) -> Any:
+        module.graph = fx_graph_cse(module.graph)
+        module.recompile()
+        return compile_fx_inner(module, example_inputs, **options)
+
+    return compile_fx(graph, inputs, inner_compile=each_once)  # type: ignore[arg-type, return-value]
 
 
 def _bias_row(counter: OpCounter, adds: int) -> Row:

@@ -204,17 +204,17 @@ def fired(spikes: Tensor, steps: Steps | None, batch: int | None, levels: int) -
     Args:
         levels: the most that a neuron is expected to put out at once; values decide.
     """
-    inner = tuple(range(_first_neuron_axis(spikes, steps, batch), spikes.dim()))
-    in_steps, by_neuron, level_sum = counted_spikes(spikes, levels, steps, inner)
+    apart = _steps_apart(spikes, steps, batch)
+    if apart and tracing():  # as the next layer reads it: a compiled graph may then lay it out as that layer likes it
+        spikes, apart = spikes.flatten(0, 1), False
+    first = 2 if apart else 1 if steps is None else steps.dim + 1
+    in_steps, by_neuron, level_sum = counted_spikes(spikes, levels, steps, tuple(range(first, spikes.dim())))
     return Fired(in_steps.long(), level_sum.long(), by_neuron)
 
 
-def _first_neuron_axis(spikes: Tensor, steps: Steps | None, batch: int | None) -> int:
-    """The axes before it are steps and batch: `[T, B, ...]`, `[T·B, ...]`, `[B, T, ...]` or `[B, ...]`."""
-    if steps is None:
-        return 1
-    apart = steps.dim == 0 and spikes.dim() > 1 and tuple(spikes.shape[:2]) == (steps.size, batch)
-    return 2 if apart else steps.dim + 1
+def _steps_apart(spikes: Tensor, steps: Steps | None, batch: int | None) -> bool:
+    """Whether steps and batch are two axes, `[T, B, ...]`, and not `[T·B, ...]`, `[B, T, ...]` or `[B, ...]`."""
+    return steps is not None and steps.dim == 0 and spikes.dim() > 1 and tuple(spikes.shape[:2]) == (steps.size, batch)
 
 
 def _all_but(operand: Tensor, dim: int) -> tuple[int, ...]:

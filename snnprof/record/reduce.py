@@ -59,7 +59,9 @@ def wide(values: Tensor) -> Tensor:
 
 def by_step(counts: Tensor) -> Tensor:
     """Counts `[steps, ...]` summed over all but the steps."""
-    return counts.reshape(len(counts), -1).sum(1)
+    if tracing():  # a dimension at a time: before a long sum, the compiler settles how its operand lies in memory
+        return counts if counts.dim() == 1 else by_step(counts.sum(-1))
+    return counts.sum(list(range(1, counts.dim()))) if counts.dim() > 1 else counts
 
 
 def folded(values: Tensor, steps: Steps | None) -> Tensor:

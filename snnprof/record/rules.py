@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from snnprof.record.reduce import tracing
+from snnprof.record.reduce import by_step, tracing
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ def fanout_total(conv: Convolution) -> int:
 
 def convolved(counts: Tensor, fan: Tensor) -> Tensor:
     """Events of a convolution: Σ_pos count[pos] · fanout[pos]; counts `[steps, *space]` → `[steps]`."""
-    return (counts * fan).flatten(1).sum(1)
+    return by_step(counts * fan)
 
 
 def effective_convolution(counts: Tensor, conv: Convolution) -> Tensor:
@@ -187,7 +187,7 @@ def effective_convolution(counts: Tensor, conv: Convolution) -> Tensor:
 
 def paired(left: Tensor, right: Tensor) -> Tensor:
     """Events of left @ right: Σ_k left[…, k] · right[…, k]; each `[steps, *stack, K]` → `[steps]`."""
-    return (left * right).flatten(1).sum(1)
+    return by_step(left * right)
 
 
 # -- readings ------------------------------------------------------------------------------------------------
