@@ -89,7 +89,7 @@ class OpCounter:
         """What an operand's values showed: levels, sign, distance from the grid."""
         if seen.histogram is not None:
             self._histogram_cells[position][: seen.histogram.numel()] += seen.histogram
-        elif seen.residual is not None:
+        else:
             self._kept_histogram[position] = False
         if seen.residual is not None:
             torch.maximum(self._residuals[position], seen.residual, out=self._residuals[position])

@@ -145,6 +145,29 @@ def test_levels_beyond_a_byte(cut: None) -> None:
     assert sweep.levels(values, 2.0, 1999, None, ()) is None
 
 
+class Pooled(nn.Module):
+    """How many of 400 pixels of each channel fired, into a linear layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(3, 2, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head((x > 0).float().sum((2, 3)))
+
+
+def test_a_histogram_is_whole_or_not_there() -> None:
+    """Levels beyond a byte are summed, and known to be spikes, but not told apart, nor those of other batches."""
+    few, many = torch.zeros(1, 3, 20, 20), torch.ones(1, 3, 20, 20)
+    few[0, 0, 0, :5] = 1
+    with Recorder(model := Pooled()) as recorder:
+        for x in (few, many):
+            model(x)
+    (op,) = recorder.activity(samples=2).ops
+    assert op.operands[0].histogram == []
+    assert [(part.kind, part.nonzero, part.level_sum) for part in op.parts] == [("spikes", 1 + 3, 5 + 3 * 400)]
+
+
 def test_what_is_too_small_to_be_halved_is_no_zero(cut: None) -> None:
     assert sweep.levels(torch.tensor([2.0**-149, 2, 4]), 0.5, 4, None, ()) is None
 
