@@ -26,7 +26,7 @@ from snnprof.record.ledger import Ledger
 from snnprof.record.measure import Fired, Measured, Plan, Role, Seen
 from snnprof.record.memory import zeros
 from snnprof.record.provenance import Facts
-from snnprof.record.reduce import Steps
+from snnprof.record.reduce import EXACT_INT, Steps
 from snnprof.record.rules import Contraction, Convolution
 from snnprof.record.tally import HISTOGRAM_LEVELS
 
@@ -228,12 +228,14 @@ class NeuronCounter:
 
     def _by_neuron(self, counts: Tensor, elements: int) -> None:
         if self._per_neuron is None:
-            self._per_neuron = zeros(counts.shape, counts.dtype, counts.device)
-        if self._per_neuron.shape == counts.shape:
-            self._per_neuron += counts
-            self._per_neuron_runs += elements // max(counts.numel(), 1)
-        else:
+            self._per_neuron = zeros(counts.shape, torch.int32, counts.device)
+        if self._per_neuron.shape != counts.shape:
             self._per_neuron_runs = -1
+        elif self._per_neuron_runs >= 0:
+            self._per_neuron_runs += elements // max(counts.numel(), 1)
+            if self._per_neuron_runs >= EXACT_INT:
+                self._per_neuron = self._per_neuron.long()
+            self._per_neuron += counts.to(self._per_neuron.dtype)
 
     def _cells(self, device: torch.device) -> tuple[Tensor, Tensor | None]:
         if self._sums is None:

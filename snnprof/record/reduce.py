@@ -60,7 +60,7 @@ def wide(values: Tensor) -> Tensor:
 def by_step(counts: Tensor) -> Tensor:
     """Counts `[steps, ...]` summed over all but the steps."""
     if tracing():  # a dimension at a time: before a long sum, the compiler settles how its operand lies in memory
-        return counts if counts.dim() == 1 else by_step(counts.sum(-1))
+        return counts if counts.dim() < 2 else by_step(counts.sum(-1))
     return counts.sum(list(range(1, counts.dim()))) if counts.dim() > 1 else counts
 
 

@@ -49,6 +49,11 @@ class _Memory(threading.local):
         dtype = torch.float64 if array.itemsize == 8 else torch.float32
         return self._of("scaled", array.size, dtype).reshape(array.shape)
 
+    def sums(self, shape: tuple[int, ...]) -> Array:
+        zeros = self._of("sums", math.prod(shape), torch.int32).reshape(shape)
+        zeros.fill(0)
+        return zeros
+
     def _of(self, name: str, size: int, dtype: torch.dtype) -> Array:
         buffer = self._buffers.get((name, dtype))
         if buffer is None or len(buffer) < size:
@@ -114,12 +119,12 @@ def levels(
     Args:
         values: a floating-point tensor on the CPU, of any memory layout.
         scale: a power of two, so that to multiply by it is exact.
-        merged: sums over the steps too.
+        merged: sums over the steps too, in int32 and in working memory: they hold until the next call.
     """
     if values.dtype not in _FLOATS or not values.numel():
         return None
     values, view = wide(values), viewed(tuple(values.shape), values.stride(), steps, keep)
-    nonzero = view.zeros(1 if merged else view.shape[0])
+    nonzero = _MEMORY.sums((1, *view.sums)) if merged else view.zeros(view.shape[0])
     level_sums = view.zeros(len(nonzero)) if most > 1 else nonzero
     by_step = np.zeros(view.shape[0], dtype=np.int64)
     histogram = _Histogram()

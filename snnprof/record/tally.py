@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -76,11 +77,12 @@ def tally(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...]
         question = (values.dtype, values.shape, values.stride(), values.storage_offset(), grid, steps, keep)
     if question not in known:
         found = _read(_floating(values), grid, steps, keep)
-        _know_total(content, values, by_step(found.nonzero))
+        _know_total(content, values, found.nonzero)
         if found.nonzero.numel() > _REMEMBERED:  # what is kept leaves gaps between the model's tensors
             return found
         known[question] = found
-    return known[question]  # type: ignore[no-any-return]
+    answer: Tally | _Fired = known[question]
+    return answer if isinstance(answer, Tally) else answer.tally()
 
 
 def _of_stretches(values: Tensor, grid: Grid, steps: Steps | None) -> Hashable:
@@ -91,9 +93,22 @@ def _size(steps: Steps | None) -> int:
     return steps.size if steps else 1
 
 
-def _know_total(content: Content | None, values: Tensor, in_steps: Tensor) -> None:
+def _know_total(content: Content | None, values: Tensor, nonzero: Tensor) -> None:
     if content is not None:
-        content.answers[_TOTAL, values.dtype] = in_steps
+        content.answers[_TOTAL, values.dtype] = int(nonzero.sum()) if _may_ask(values) else by_step(nonzero)
+
+
+class _Fired(NamedTuple):
+    """What is remembered of a neuron layer's spikes; only some of it is asked for, so tensors are made then."""
+
+    by_step: list[int]
+    histogram: list[int]
+    elements: int
+
+    def tally(self) -> Tally:
+        number = torch.tensor(self.by_step, dtype=torch.float64)
+        kind = torch.tensor([SPIKES if fired else SILENT for fired in self.by_step])
+        return Tally(number, number, kind, self.elements, histogram=torch.tensor(self.histogram))
 
 
 def _read(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...]) -> Tally:
@@ -127,13 +142,9 @@ def _asked(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...
     found = sweep.levels(values, 1 / grid.quantum, grid.levels, steps, keep)
     if found is None:
         return None
-    return _tallied(found, found.nonzero, found.levels, grid, values.numel() // count)
-
-
-def _tallied(found: sweep.Levels, nonzero: Tensor, levels: Tensor, grid: Grid, elements: int) -> Tally:
     kind = torch.tensor([SPIKES if fired else SILENT for fired in found.by_step])
     histogram = torch.tensor(found.histogram) if found.histogram and grid.levels <= HISTOGRAM_LEVELS else None
-    return Tally(nonzero, levels, kind, elements, histogram=histogram)
+    return Tally(found.nonzero, found.levels, kind, values.numel() // count, histogram=histogram)
 
 
 def _levelled(
@@ -220,24 +231,23 @@ def _read_spikes(
     if _may_ask(values) and (found := sweep.levels(values, 1.0, 1, steps, keep, merged=True)):
         in_steps = torch.tensor(found.by_step)
         if content is not None and in_stretches(values, steps) and content.ordered(_size(steps)):
-            number = in_steps.double()
-            tallied = _tallied(found, number, number, SINGLE, values.numel() // len(number))
-            content.answers[_of_stretches(values, SINGLE, steps)] = tallied
+            fired = _Fired(found.by_step, found.histogram or [], values.numel() // len(found.by_step))
+            content.answers[_of_stretches(values, SINGLE, steps)] = fired
         return in_steps, found.nonzero[0], in_steps.sum()
-    fired = reduced(flagged(torch.ne, values, 0), steps, keep, 1)
+    nonzero = reduced(flagged(torch.ne, values, 0), steps, keep, 1)
     # Sums over the same dimensions: a compiled graph reads the values once for both.
     magnitudes = reduced(torch.abs(values, out=scratch(values)), steps, keep, levels)
-    return by_step(fired), fired.sum(0), magnitudes.sum()
+    return by_step(nonzero), nonzero.sum(0), magnitudes.sum()
 
 
 def nonzero_total(values: Tensor) -> Tensor:
     """Non-zero elements, as an int64 scalar on the device."""
-    content, question = RECALL.content(values), (_TOTAL, values.dtype)
-    if content is None:
-        return _nonzero_total(_floating(values))
-    if question not in content.answers:
-        content.answers[question] = _nonzero_total(_floating(values))
-    return content.answers[question].sum().long()  # type: ignore[no-any-return]
+    content = RECALL.content(values)
+    known = None if content is None else content.answers.get((_TOTAL, values.dtype))
+    if known is None:
+        known = _nonzero_total(_floating(values))
+        _know_total(content, values, known)
+    return known.sum().long() if isinstance(known, Tensor) else torch.tensor(known)
 
 
 def _nonzero_total(values: Tensor) -> Tensor:
