@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
@@ -86,12 +86,12 @@ class _Found(NamedTuple):
 
     Attributes:
         fired: non-zero elements, int64 `[steps]`.
-        counts: elements at level 0, 1, … up to the largest there is, int64 `[steps, levels]`; None if too large.
+        histogram: elements at level 0, 1, … up to the largest there is; None if that is too large.
         nonzero, levels: sums by the dimensions that stay.
     """
 
     fired: Array
-    counts: Array | None
+    histogram: Sequence[int] | Array | None
     nonzero: Array
     levels: Array
 
@@ -127,14 +127,14 @@ def levels(
     nonzero = _MEMORY.sums((1, *view.sums)) if merged else view.zeros(view.shape[0])
     level_sums = view.zeros(len(nonzero)) if most > 1 else nonzero
     by_step = np.zeros(view.shape[0], dtype=np.int64)
-    histogram = _Histogram()
+    histogram = _Histogram(min(most, _BYTE))
     axes = (0, *view.dropped) if merged else view.dropped
     look = functools.partial(_spikes if most == 1 else _levels, scale=scale, most=most, axes=axes)
     for (step, _, (in_nonzero, in_sums)), found in _read(look, view.chunks(values, _most(values), nonzero, level_sums)):
         if found is None:
             return None
         by_step[step : step + len(found.fired)] += found.fired
-        histogram.add(found.counts)
+        histogram.add(found.histogram)
         in_nonzero += found.nonzero
         if most > 1:
             in_sums += found.levels
@@ -145,17 +145,22 @@ def levels(
 class _Histogram:
     """Elements at each level, as long as they are known of each chunk."""
 
-    def __init__(self) -> None:
-        self._bins: Array | None = np.zeros(_BYTE + 1, dtype=np.int64)
+    def __init__(self, levels: int) -> None:
+        self._bins: Array | None = np.zeros(levels + 1, dtype=np.int64)
 
-    def add(self, counts: Array | None) -> None:
+    def add(self, counts: Sequence[int] | Array | None) -> None:
         if counts is None:
             self._bins = None
         elif self._bins is not None:
-            self._bins[: counts.shape[1]] += counts.sum(0)
+            self._bins[: len(counts)] += counts
 
     def trimmed(self) -> list[int] | None:
-        return None if self._bins is None else self._bins[: self._bins.nonzero()[0][-1] + 1].tolist()
+        if self._bins is None:
+            return None
+        bins: list[int] = self._bins.tolist()
+        while not bins[-1]:
+            bins.pop()
+        return bins
 
 
 # -- several chunks at a time ------------------------------------------------------------------------------------
@@ -208,7 +213,8 @@ def _spikes(chunk: Array, scale: float, most: int, axes: tuple[int, ...]) -> _Fo
             return None
         fired[step] += number
     sums = _by_step(fired, chunk, axes) if flags is None else _sums(flags.view(np.uint8), axes, 1)
-    return _Found(fired, np.stack([chunk[0].size - fired, fired], 1), sums, sums)
+    spikes = int(fired.sum())
+    return _Found(fired, (chunk.size - spikes, spikes), sums, sums)
 
 
 def _levels(chunk: Array, scale: float, most: int, axes: tuple[int, ...]) -> _Found | None:
@@ -221,10 +227,10 @@ def _levels(chunk: Array, scale: float, most: int, axes: tuple[int, ...]) -> _Fo
     fired = counts[:, 1:].sum(1)
     if _only_steps(chunk, axes):
         amounts = counts @ np.arange(top + 1)
-        return _Found(fired, counts, _by_step(fired, chunk, axes), _by_step(amounts, chunk, axes))
+        return _Found(fired, counts.sum(0), _by_step(fired, chunk, axes), _by_step(amounts, chunk, axes))
     flags = np.not_equal(levels, 0, out=_MEMORY.flags(chunk))
     nonzero = _sums(flags.view(np.uint8), axes, 1)
-    return _Found(fired, counts, nonzero, _sums(levels, axes, top) if top > 1 else nonzero)
+    return _Found(fired, counts.sum(0), nonzero, _sums(levels, axes, top) if top > 1 else nonzero)
 
 
 def _as_levels(chunk: Array, scale: float) -> Array | None:
