@@ -186,6 +186,14 @@ def test_the_device_is_read_once_a_block(run, monkeypatch):
 # -- Ctrl-C ----------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c_is_heard():
+    """A shell starts what runs in its background with Ctrl-C ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_the_first_interrupt_waits_for_the_batch_to_end(run, monkeypatch, tmp_path):
     from snnprof.workload.session import Session
 
