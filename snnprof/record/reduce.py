@@ -16,6 +16,9 @@ EXACT = 1 << 24
 """Float32 counts one by one up to here."""
 EXACT_INT = 1 << 31
 
+_SUMS_FLAGS = torch.torch_version.TorchVersion(torch.__version__) >= (2, 13)
+"""Whether the compiler adds flags up in int32: what torch 2.6 writes for that is no valid C++."""
+
 _TRACING = False
 
 
@@ -96,7 +99,7 @@ def reduced(values: Tensor, steps: Steps | None, keep: tuple[int, ...], largest:
     """Exact sums over all but the steps and the dimensions kept, as float64 `[steps, *kept]`.
 
     Float32 sums whole numbers exactly below 2²⁴; larger sums go on in float64. A compiled graph counts flags in int32,
-    which takes it a third of the time.
+    where it can: that takes it a third of the time.
     """
     if not keep and steps is None and values.numel() * max(largest, 1) < EXACT:
         return values.sum(dtype=_exact(values)).double().unsqueeze(0)
@@ -114,7 +117,7 @@ def reduced(values: Tensor, steps: Steps | None, keep: tuple[int, ...], largest:
 def _summed(values: Tensor, count: int, largest: int) -> Tensor:
     """Sums over dimensions 1 … count of whole numbers up to `largest`, as float64."""
     drop = list(range(1, count + 1))
-    exact = EXACT if values.dtype.is_floating_point else EXACT_INT
+    exact = EXACT_INT if _exact(values) is torch.int32 else EXACT
     if math.prod(values.shape[1 : count + 1]) * largest < exact:
         return values.sum(drop, dtype=_exact(values)).double()
     fitting = [d for d in drop if values.shape[d] * largest < exact]
@@ -124,7 +127,7 @@ def _summed(values: Tensor, count: int, largest: int) -> Tensor:
 
 
 def _exact(values: Tensor) -> torch.dtype:
-    return torch.float32 if values.dtype.is_floating_point else torch.int32
+    return torch.int32 if values.dtype is torch.bool and _SUMS_FLAGS else torch.float32
 
 
 def extent(values: Tensor, steps: Steps | None) -> Tensor:
