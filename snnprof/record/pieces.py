@@ -82,16 +82,12 @@ def cut(array: Array, most: int, axes: tuple[int, ...], *beside: Array) -> Itera
         return
     axis, *rest = axes
     length = array.shape[axis]
-    stride = max(1, -(-length // -(-array.size // most)))
+    stride = math.ceil(length / math.ceil(array.size / most))
     head = (slice(None),) * axis
     for start in range(0, length, stride):
         part = (*head, slice(start, start + stride))
-        parts = tuple([other[part] if other.shape[axis] > 1 else other for other in beside])
-        here = array[part]
-        if here.size <= most:
-            yield here, parts
-        else:
-            yield from cut(here, most, tuple(rest), *parts)
+        parts = (other[part] if other.shape[axis] > 1 else other for other in beside)
+        yield from cut(array[part], most, tuple(rest), *parts)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -65,8 +65,13 @@ class Recall:
         return answers
 
     def content(self, values: Tensor) -> Content | None:
-        """As above, of all the values of a storage; None for a part of them."""
-        return self.answers(values).setdefault(_CONTENT, Content()) if is_whole(values) else None
+        """As above, of all the values of a storage; None for a part of them, or where nothing is remembered."""
+        if tracing() or values.is_inference() or not is_whole(values):
+            return None
+        answers = self.answers(values)
+        if _CONTENT not in answers:
+            answers[_CONTENT] = Content()
+        return answers[_CONTENT]  # type: ignore[no-any-return]
 
     def copied(self, source: Tensor, result: Tensor) -> None:
         """One tensor is a copy of the other: copies made alike share what is known of any."""

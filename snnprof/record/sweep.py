@@ -7,9 +7,10 @@ many values equal one as differ from zero, all that fired are spikes; and flags 
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
@@ -91,7 +92,7 @@ class _Found(NamedTuple):
     """
 
     fired: Array
-    histogram: Sequence[int] | Array | None
+    histogram: list[int] | None
     nonzero: Array
     levels: Array
 
@@ -127,40 +128,32 @@ def levels(
     nonzero = _MEMORY.sums((1, *view.sums)) if merged else view.zeros(view.shape[0])
     level_sums = view.zeros(len(nonzero)) if most > 1 else nonzero
     by_step = np.zeros(view.shape[0], dtype=np.int64)
-    histogram = _Histogram(min(most, _BYTE))
+    histograms: list[list[int] | None] = []
     axes = (0, *view.dropped) if merged else view.dropped
-    look = functools.partial(_spikes if most == 1 else _levels, scale=scale, most=most, axes=axes)
+    look = functools.partial(_levels, scale=scale, most=most, axes=axes)
+    if most == 1:
+        look = functools.partial(_spikes, scale=scale, axes=axes)
     for (step, _, (in_nonzero, in_sums)), found in _read(look, view.chunks(values, _most(values), nonzero, level_sums)):
         if found is None:
             return None
         by_step[step : step + len(found.fired)] += found.fired
-        histogram.add(found.histogram)
+        histograms.append(found.histogram)
         in_nonzero += found.nonzero
         if most > 1:
             in_sums += found.levels
     sums = view.restored(nonzero)
-    return Levels(sums, view.restored(level_sums) if most > 1 else sums, by_step.tolist(), histogram.trimmed())
+    return Levels(sums, view.restored(level_sums) if most > 1 else sums, by_step.tolist(), _joined(histograms))
 
 
-class _Histogram:
-    """Elements at each level, as long as they are known of each chunk."""
-
-    def __init__(self, levels: int) -> None:
-        self._bins: Array | None = np.zeros(levels + 1, dtype=np.int64)
-
-    def add(self, counts: Sequence[int] | Array | None) -> None:
-        if counts is None:
-            self._bins = None
-        elif self._bins is not None:
-            self._bins[: len(counts)] += counts
-
-    def trimmed(self) -> list[int] | None:
-        if self._bins is None:
-            return None
-        bins: list[int] = self._bins.tolist()
-        while not bins[-1]:
-            bins.pop()
-        return bins
+def _joined(histograms: list[list[int] | None]) -> list[int] | None:
+    """Elements at each level, if they are known of each chunk."""
+    known = [histogram for histogram in histograms if histogram is not None]
+    if len(known) < len(histograms):
+        return None
+    bins = [sum(counts) for counts in itertools.zip_longest(*known, fillvalue=0)]
+    while not bins[-1]:
+        bins.pop()
+    return bins
 
 
 # -- several chunks at a time ------------------------------------------------------------------------------------
@@ -173,7 +166,7 @@ def _threads() -> int:
 
 def _most(values: Tensor) -> int:
     """Elements of a chunk: each thread gets one."""
-    return max(pieces.PIECE, min(pieces.CHUNK, -(-values.numel() // _threads())))
+    return max(pieces.PIECE, min(pieces.CHUNK, math.ceil(values.numel() / _threads())))
 
 
 def _read(look: Callable[[Array], T], chunks: Iterable[Chunk]) -> Iterable[tuple[Chunk, T]]:
@@ -203,7 +196,7 @@ def _nonzero(chunk: Array, axes: tuple[int, ...]) -> Array:
     return _by_step(fired, chunk, axes) if flags is None else _sums(flags.view(np.uint8), axes, 1)
 
 
-def _spikes(chunk: Array, scale: float, most: int, axes: tuple[int, ...]) -> _Found | None:
+def _spikes(chunk: Array, scale: float, axes: tuple[int, ...]) -> _Found | None:
     """A chunk of zeros and 1 / scale: as many are the one as are not the other."""
     flags = None if _only_steps(chunk, axes) else _MEMORY.flags(chunk)
     fired, one = np.zeros(len(chunk), dtype=np.int64), chunk.dtype.type(1 / scale)
@@ -214,7 +207,7 @@ def _spikes(chunk: Array, scale: float, most: int, axes: tuple[int, ...]) -> _Fo
         fired[step] += number
     sums = _by_step(fired, chunk, axes) if flags is None else _sums(flags.view(np.uint8), axes, 1)
     spikes = int(fired.sum())
-    return _Found(fired, (chunk.size - spikes, spikes), sums, sums)
+    return _Found(fired, [chunk.size - spikes, spikes], sums, sums)
 
 
 def _levels(chunk: Array, scale: float, most: int, axes: tuple[int, ...]) -> _Found | None:
@@ -227,10 +220,10 @@ def _levels(chunk: Array, scale: float, most: int, axes: tuple[int, ...]) -> _Fo
     fired = counts[:, 1:].sum(1)
     if _only_steps(chunk, axes):
         amounts = counts @ np.arange(top + 1)
-        return _Found(fired, counts.sum(0), _by_step(fired, chunk, axes), _by_step(amounts, chunk, axes))
+        return _Found(fired, counts.sum(0).tolist(), _by_step(fired, chunk, axes), _by_step(amounts, chunk, axes))
     flags = np.not_equal(levels, 0, out=_MEMORY.flags(chunk))
     nonzero = _sums(flags.view(np.uint8), axes, 1)
-    return _Found(fired, counts.sum(0), nonzero, _sums(levels, axes, top) if top > 1 else nonzero)
+    return _Found(fired, counts.sum(0).tolist(), nonzero, _sums(levels, axes, top) if top > 1 else nonzero)
 
 
 def _as_levels(chunk: Array, scale: float) -> Array | None:

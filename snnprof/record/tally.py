@@ -29,10 +29,6 @@ class Grid:
     levels: int = 0
     signed: bool = False
 
-    @property
-    def binary(self) -> bool:
-        return self.quantum == 1.0 and self.levels == 1 and not self.signed
-
 
 SINGLE = Grid(1.0, 1)
 """Zeros and ones."""
@@ -70,7 +66,7 @@ def tally(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...]
         keep: dimensions (from the front) that stay apart.
     """
     content = RECALL.content(values)
-    if not keep and content is not None and in_stretches(values, steps) and content.ordered(_size(steps)):
+    if not keep and content is not None and _in_any_order(content, values, steps):
         known, question = content.answers, _of_stretches(values, grid, steps)
     else:
         known = RECALL.answers(values)
@@ -83,6 +79,11 @@ def tally(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...]
         known[question] = found
     answer: Tally | _Fired = known[question]
     return answer if isinstance(answer, Tally) else answer.tally()
+
+
+def _in_any_order(content: Content, values: Tensor, steps: Steps | None) -> bool:
+    """Whether what is counted by step is the same for every copy, however it lies in memory."""
+    return in_stretches(values, steps) and content.ordered(_size(steps))
 
 
 def _of_stretches(values: Tensor, grid: Grid, steps: Steps | None) -> Hashable:
@@ -107,20 +108,22 @@ class _Fired(NamedTuple):
 
     def tally(self) -> Tally:
         number = torch.tensor(self.by_step, dtype=torch.float64)
-        kind = torch.tensor([SPIKES if fired else SILENT for fired in self.by_step])
-        return Tally(number, number, kind, self.elements, histogram=torch.tensor(self.histogram))
+        return Tally(number, number, _kinds(self.by_step), self.elements, histogram=torch.tensor(self.histogram))
+
+
+def _kinds(by_step: list[int]) -> Tensor:
+    return torch.tensor([SPIKES if fired else SILENT for fired in by_step])
 
 
 def _read(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...]) -> Tally:
     if _may_ask(values) and (found := _asked(values, grid, steps, keep)):
         return found
-    count = steps.size if steps else 1
-    elements = values.numel() // count
+    elements = values.numel() // _size(steps)
     nonzero = reduced(flagged(torch.ne, values, 0), steps, keep, 1)
     silent = by_step(nonzero) == 0
     if grid.quantum is None:
         return Tally(nonzero, nonzero, torch.where(silent, SILENT, REAL), elements)
-    if grid.binary:
+    if grid == SINGLE:
         ones = by_step(reduced(flagged(torch.eq, values, 1), steps, keep, 1))
         kind = torch.where(silent, SILENT, torch.where(ones == by_step(nonzero), SPIKES, REAL))
         on_grid = kind != REAL
@@ -132,19 +135,18 @@ def _read(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...]
 
 def _asked(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...]) -> Tally | None:
     """The count where values can be asked for and are as expected; None where each step needs a longer look."""
-    count = steps.size if steps else 1
+    elements = values.numel() // _size(steps)
     if grid.quantum is None:
         nonzero = sweep.nonzero(values, steps, keep)
         kind = torch.where(by_step(nonzero) == 0, SILENT, REAL)
-        return Tally(nonzero, nonzero, kind, values.numel() // count)
+        return Tally(nonzero, nonzero, kind, elements)
     if grid.signed or math.frexp(grid.quantum)[0] != 0.5:
         return None
     found = sweep.levels(values, 1 / grid.quantum, grid.levels, steps, keep)
     if found is None:
         return None
-    kind = torch.tensor([SPIKES if fired else SILENT for fired in found.by_step])
     histogram = torch.tensor(found.histogram) if found.histogram and grid.levels <= HISTOGRAM_LEVELS else None
-    return Tally(found.nonzero, found.levels, kind, values.numel() // count, histogram=histogram)
+    return Tally(found.nonzero, found.levels, _kinds(found.by_step), elements, histogram=histogram)
 
 
 def _levelled(
@@ -230,7 +232,7 @@ def _read_spikes(
 ) -> tuple[Tensor, Tensor, Tensor]:
     if _may_ask(values) and (found := sweep.levels(values, 1.0, 1, steps, keep, merged=True)):
         in_steps = torch.tensor(found.by_step)
-        if content is not None and in_stretches(values, steps) and content.ordered(_size(steps)):
+        if content is not None and _in_any_order(content, values, steps):
             fired = _Fired(found.by_step, found.histogram or [], values.numel() // len(found.by_step))
             content.answers[_of_stretches(values, SINGLE, steps)] = fired
         return in_steps, found.nonzero[0], in_steps.sum()
