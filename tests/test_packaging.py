@@ -18,7 +18,7 @@ from snnprof import __version__
 
 ROOT = Path(__file__).parent.parent
 SITES = [Path(path) for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
-NOT_SOURCE = shutil.ignore_patterns(".*", "build", "dist", "shared", "*.egg-info", "__pycache__")
+NOT_SOURCE = shutil.ignore_patterns(".*", "build", "dist", "shared", "*.egg-info", "__pycache__", "*.so")
 BUILD = "import sys, setuptools.build_meta as backend; print(getattr(backend, sys.argv[1])(sys.argv[2]))"
 
 
@@ -59,7 +59,8 @@ def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shipped(*folders: str) -> set[str]:
     """Every file in folders of this tree that is not a by-product of running it."""
     files = (path for folder in folders for path in (ROOT / folder).rglob("*"))
-    return {path.relative_to(ROOT).as_posix() for path in files if path.is_file() and "__pycache__" not in path.parts}
+    files = (path for path in files if path.suffix != ".so" and "__pycache__" not in path.parts)
+    return {path.relative_to(ROOT).as_posix() for path in files if path.is_file()}
 
 
 def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
@@ -67,8 +68,9 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     tops = {name.parts[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"snnprof"}
     packed = {str(name) for name in names if name.parts[0] == "snnprof"}
+    built = {name for name in packed if name.startswith("snnprof/record/_sweep.") and name.endswith((".so", ".pyd"))}
     moved = {f"snnprof/{name}" for name in shipped("models", "hardware_profiles")}
-    assert packed == shipped("snnprof") | moved
+    assert packed - built == (shipped("snnprof") - {"snnprof/record/_sweep.c"}) | moved
     assert {PurePosixPath(name).suffix for name in packed} >= {".yaml", ".pt", ".npz", ".json", ".j2", ".typed"}
 
 
@@ -102,13 +104,13 @@ class Place:
             if not entry.name.startswith(("snnprof", "__editable__")) and entry.suffix != ".pth" and not link.exists():
                 link.symlink_to(entry)
 
-    def install(self, *what: str) -> None:
+    def install(self, *what: str, **environment: str) -> None:
         pip = [sys.executable, "-m", "pip", "--python", str(self.python), "install", "--no-deps", "--no-index"]
-        self.said(*pip, "--no-build-isolation", *what)
+        self.said(*pip, "--no-build-isolation", *what, **environment)
 
-    def said(self, *command: str | Path) -> str:
+    def said(self, *command: str | Path, **environment: str) -> str:
         """What a command prints, run in an empty folder with no checkout in sight."""
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": ""}
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": "", **environment}
         done = subprocess.run(
             list(command), cwd=self.elsewhere, env=environment, capture_output=True, text=True, timeout=300
         )
@@ -120,14 +122,17 @@ class Place:
         return {path.name for path in self.site.iterdir() if not path.is_symlink() and path.suffix != ".dist-info"}
 
 
-@pytest.fixture(params=["wheel", "folder", "editable"])
+@pytest.fixture(params=["wheel", "folder", "editable", "no compiler"])
 def installed(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Place, Path]:
-    """snnprof installed in one of three ways, and the folder its code must come from."""
+    """snnprof installed in one of these ways, and the folder its code must come from."""
     place = Place(tmp_path / "venv")
     if request.param == "wheel":
         place.install(str(request.getfixturevalue("wheel")))
     elif request.param == "folder":
         place.install(str(tree(tmp_path)))
+    elif request.param == "no compiler":
+        place.install(str(tree(tmp_path)), CC="false", LDSHARED="false")
+        assert not list(place.site.glob("snnprof/record/_sweep.*so"))
     else:
         source = tree(tmp_path)
         place.install("--editable", str(source))

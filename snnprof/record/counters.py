@@ -28,7 +28,7 @@ from snnprof.record.memory import zeros
 from snnprof.record.provenance import Facts
 from snnprof.record.reduce import EXACT_INT, Steps
 from snnprof.record.rules import Contraction, Convolution
-from snnprof.record.tally import HISTOGRAM_LEVELS
+from snnprof.record.sweep import HISTOGRAM_LEVELS
 
 _WIDTH = len(PART_COUNTS)
 _NEGATIVE, _DIFFERS = 0, 1  # an operand's flags

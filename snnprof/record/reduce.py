@@ -107,7 +107,7 @@ def reduced(values: Tensor, steps: Steps | None, keep: tuple[int, ...], largest:
     kept = [axis for dim in keep for axis in axes_of(dim, steps)]
     drop = [d for d in range(1, stepped.dim()) if d not in kept]
     if not drop:
-        return stepped.double()
+        return stepped.to(torch.float64, copy=True)  # working memory is used again
     # A result laid out as its operand is: into another order, sums over a transposed operand are ten times slower.
     order = sorted(kept, key=stepped.stride, reverse=True)
     sums = _summed(stepped.permute(0, *drop, *order), len(drop), max(largest, 1))

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from snnprof.record import sweep
+from snnprof.record.layout import Array
 from snnprof.record.recall import RECALL, Content
 from snnprof.record.reduce import Steps, by_step, extent, flagged, folded, in_stretches, reduced, scratch, tracing, wide
+from snnprof.record.sweep import HISTOGRAM_LEVELS
 
 SILENT, SPIKES, REAL = 0, 1, 2
-HISTOGRAM_LEVELS = 256
 _JOINED_LEVELS = 64
 _REMEMBERED = 1 << 13
 _TOTAL = "non-zeros of all elements"
@@ -116,7 +117,7 @@ def _kinds(by_step: list[int]) -> Tensor:
 
 
 def _read(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...]) -> Tally:
-    if _may_ask(values) and (found := _asked(values, grid, steps, keep)):
+    if _can_sweep(values) and (found := _swept(values, grid, steps, keep)):
         return found
     elements = values.numel() // _size(steps)
     nonzero = reduced(flagged(torch.ne, values, 0), steps, keep, 1)
@@ -133,11 +134,11 @@ def _read(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...]
     return _levelled(values, grid, steps, keep, nonzero, silent, elements)
 
 
-def _asked(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...]) -> Tally | None:
-    """The count where values can be asked for and are as expected; None where each step needs a longer look."""
+def _swept(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...]) -> Tally | None:
+    """The count where values are as expected; None where each step needs a longer look."""
     elements = values.numel() // _size(steps)
     if grid.quantum is None:
-        nonzero = sweep.nonzero(values, steps, keep)
+        nonzero = _exact(sweep.nonzero(values, steps, keep))
         kind = torch.where(by_step(nonzero) == 0, SILENT, REAL)
         return Tally(nonzero, nonzero, kind, elements)
     if grid.signed or math.frexp(grid.quantum)[0] != 0.5:
@@ -145,8 +146,14 @@ def _asked(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...
     found = sweep.levels(values, 1 / grid.quantum, grid.levels, steps, keep)
     if found is None:
         return None
-    histogram = torch.tensor(found.histogram) if found.histogram and grid.levels <= HISTOGRAM_LEVELS else None
-    return Tally(found.nonzero, found.levels, _kinds(found.by_step), elements, histogram=histogram)
+    nonzero = _exact(found.nonzero)
+    levels = nonzero if found.levels is found.nonzero else _exact(found.levels)
+    histogram = torch.tensor(found.histogram) if found.histogram else None
+    return Tally(nonzero, levels, _kinds(found.by_step), elements, histogram=histogram)
+
+
+def _exact(sums: Array) -> Tensor:
+    return torch.from_numpy(sums).double()
 
 
 def _levelled(
@@ -172,6 +179,10 @@ def _levelled(
 def _may_ask(values: Tensor) -> bool:
     """Whether a value can be looked at, and without waiting for a device."""
     return values.device.type == "cpu" and type(values) is Tensor and not tracing()
+
+
+def _can_sweep(values: Tensor) -> bool:
+    return _may_ask(values) and sweep.can_read(values)
 
 
 def _on_grid(level: Tensor, steps: Steps | None, kind: Tensor) -> Tensor:
@@ -230,12 +241,12 @@ def spikes(values: Tensor, levels: int, steps: Steps | None, keep: tuple[int, ..
 def _read_spikes(
     values: Tensor, levels: int, steps: Steps | None, keep: tuple[int, ...], content: Content | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    if _may_ask(values) and (found := sweep.levels(values, 1.0, 1, steps, keep, merged=True)):
+    if _can_sweep(values) and (found := sweep.levels(values, 1.0, 1, steps, keep, merged=True)):
         in_steps = torch.tensor(found.by_step)
         if content is not None and _in_any_order(content, values, steps):
             fired = _Fired(found.by_step, found.histogram or [], values.numel() // len(found.by_step))
             content.answers[_of_stretches(values, SINGLE, steps)] = fired
-        return in_steps, found.nonzero[0], in_steps.sum()
+        return in_steps, torch.from_numpy(found.nonzero)[0], in_steps.sum()
     nonzero = reduced(flagged(torch.ne, values, 0), steps, keep, 1)
     # Sums over the same dimensions: a compiled graph reads the values once for both.
     magnitudes = reduced(torch.abs(values, out=scratch(values)), steps, keep, levels)
@@ -253,7 +264,7 @@ def nonzero_total(values: Tensor) -> Tensor:
 
 
 def _nonzero_total(values: Tensor) -> Tensor:
-    if _may_ask(values):
+    if _can_sweep(values):
         return torch.tensor(sweep.count(values))
     return reduced(flagged(torch.ne, values, 0), None, (), 1).sum().long()
 

@@ -1,11 +1,11 @@
-"""Reading operands piece by piece, on any layout and number of threads, against a count of the values one by one."""
+"""Reading operands in any layout, on any number of threads, compiled or not, against a count value by value."""
 
 from __future__ import annotations
 
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from snnprof.record import pieces, sweep
+from snnprof.record import sweep
 from snnprof.record.recall import RECALL
 from snnprof.record.recorder import Recorder
 from snnprof.record.reduce import Steps
@@ -23,26 +23,35 @@ DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
 SPIKES = Grid(quantum=1.0, levels=1)
 
 
-CUTS = {"tiny pieces": (1, 1, 1), "small pieces, threads": (2, 5, 4), "whole": (pieces.PIECE, pieces.CHUNK, 1)}
-
-
 @contextmanager
-def cut_into(piece: int, chunk: int, threads: int) -> Iterator[None]:
-    """Reads pieces and chunks of so many elements on so many threads."""
-    before = pieces.PIECE, pieces.CHUNK, torch.get_num_threads()
-    pieces.PIECE, pieces.CHUNK = piece, chunk
+def on_threads(threads: int) -> Iterator[None]:
+    """Reads on so many threads, however few the values."""
+    worthwhile, before = sweep._WORTHWHILE, torch.get_num_threads()
+    sweep._WORTHWHILE = 1
     torch.set_num_threads(threads)
     try:
         yield
     finally:
-        pieces.PIECE, pieces.CHUNK = before[:2]
-        torch.set_num_threads(before[2])
+        sweep._WORTHWHILE = worthwhile
+        torch.set_num_threads(before)
 
 
-@pytest.fixture(params=CUTS.values(), ids=CUTS.keys())
-def cut(request: pytest.FixtureRequest) -> Iterator[None]:
-    with cut_into(*request.param):
+@pytest.fixture(params=[1, 3])
+def threads(request: pytest.FixtureRequest) -> Iterator[None]:
+    with on_threads(request.param):
         yield
+
+
+@contextmanager
+def not_compiled() -> Iterator[None]:
+    """As where no C compiler was at hand."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sweep, "compiled", None)
+        yield
+
+
+Reader = Callable[[], AbstractContextManager[None]]
+READERS: dict[str, Reader] = {"compiled": nullcontext, "by PyTorch": not_compiled}
 
 
 @st.composite
@@ -79,12 +88,13 @@ def one_by_one(values: Tensor, steps: Steps | None, keep: tuple[int, ...], what:
     return sums
 
 
-@given(operand=operands(), cut=st.sampled_from(list(CUTS.values())))
-def test_whole_multiples(
-    operand: tuple[Tensor, float, int, Steps | None, tuple[int, ...]], cut: tuple[int, int, int]
-) -> None:
+Operand = tuple[Tensor, float, int, Steps | None, tuple[int, ...]]
+
+
+@given(operand=operands(), threads=st.integers(1, 4))
+def test_whole_multiples(operand: Operand, threads: int) -> None:
     values, scale, most, steps, keep = operand
-    with cut_into(*cut):
+    with on_threads(threads):
         found = sweep.levels(values, scale, most, steps, keep)
         merged = sweep.levels(values, scale, most, steps, keep, merged=True)
         nonzero, count = sweep.nonzero(values, steps, keep), sweep.count(values)
@@ -98,13 +108,51 @@ def test_whole_multiples(
     assert merged.levels[0].tolist() == levels.sum(0).tolist()
     assert found.by_step == fired.reshape(len(fired), -1).sum(1).tolist()
     assert count == fired.sum()
+    assert found.histogram is not None
     at_level = [round(float(value) * scale) for value in values.flatten()]
-    assert found.histogram == [at_level.count(n) for n in range(max(at_level) + 1)]
+    assert found.histogram == [at_level.count(n) for n in range(max(most == 1, *at_level) + 1)]
+
+
+@pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
+@given(operand=operands())
+def test_a_tally_is_the_same_whoever_reads(reader: Reader, operand: Operand) -> None:
+    values, scale, most, steps, keep = operand
+    RECALL.clear()
+    with reader():
+        found = tally(values, Grid(1 / scale, most), steps, keep)
+        in_steps, by_place, _ = spikes(values, most, steps, keep)
+        RECALL.clear()
+        number = nonzero_total(values)
+    fired = one_by_one(values, steps, keep, bool)
+    assert found.nonzero.tolist() == fired.tolist()
+    assert found.levels.tolist() == one_by_one(values, steps, keep, lambda value: value * scale).tolist()
+    assert found.kind.tolist() == [int(number > 0) for number in fired.reshape(len(fired), -1).sum(1)]
+    assert in_steps.tolist() == fired.reshape(len(fired), -1).sum(1).tolist()
+    assert by_place.tolist() == fired.sum(0).tolist()
+    assert number == fired.sum()
+
+
+@pytest.mark.parametrize("most", [0, 1, 7, 40, 255, 1000])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("keep", [(), (0,), (1,), (2,), (1, 2)])
+def test_rows_longer_than_a_block(most: int, dtype: torch.dtype, keep: tuple[int, ...], threads: None) -> None:
+    """More values side by side than are looked at together, and a remainder."""
+    drawn = torch.randint(0, max(most, 1) + 1, (2, 3, 10_007), generator=torch.Generator().manual_seed(most))
+    values = (drawn / 2).to(dtype)
+    dropped = [dim for dim in range(3) if dim not in keep]
+    fired, levels = ((sums.sum(dropped) if dropped else sums)[None].tolist() for sums in (drawn != 0, drawn))
+    assert sweep.nonzero(values, None, keep).tolist() == fired
+    if not most:
+        return
+    found = sweep.levels(values, 2.0, most, None, keep)
+    assert found is not None
+    assert (found.nonzero.tolist(), found.levels.tolist()) == (fired, levels)
+    assert found.histogram == (drawn.flatten().bincount().tolist() if most < 256 else None)
 
 
 @pytest.mark.parametrize("wrong", [-1.0, 0.5, 2.0, math.nan, math.inf, -math.inf, 1 + 2**-23, 2.0**-149, 300.0])
 @pytest.mark.parametrize("place", [0, 6, 11])
-def test_what_is_no_spike_is_found(cut: None, wrong: float, place: int) -> None:
+def test_what_is_no_spike_is_found(threads: None, wrong: float, place: int) -> None:
     values = torch.ones(3, 4)
     values[1] = 0
     values.view(-1)[place] = wrong
@@ -113,28 +161,28 @@ def test_what_is_no_spike_is_found(cut: None, wrong: float, place: int) -> None:
 
 
 @pytest.mark.parametrize("wrong", [-1.0, 2.5, 41.0, math.nan, math.inf, -8.0])
-def test_what_is_no_level_is_found(cut: None, wrong: float) -> None:
+def test_what_is_no_level_is_found(threads: None, wrong: float) -> None:
     values = torch.arange(12.0)
     values[3] = wrong
     assert sweep.levels(values, 1.0, 40, None, ()) is None
 
 
-def test_negative_zero_is_zero(cut: None) -> None:
+def test_negative_zero_is_zero(threads: None) -> None:
     found = sweep.levels(torch.tensor([-0.0, 1.0, 0.0]), 1.0, 1, None, ())
     assert found is not None
     assert found.histogram == [2, 1]
 
 
-def test_gaps_and_overlaps_in_memory(cut: None) -> None:
+def test_gaps_and_overlaps_in_memory(threads: None) -> None:
     values = (torch.arange(60).reshape(3, 4, 5) % 2).float()
     gaps, repeated = values[:, ::2, 1:4], values[:, :1].expand(3, 6, 5)
     for operand in (gaps, repeated):
         found = sweep.levels(operand, 1.0, 1, Steps(0, 3), (2,))
         assert found is not None
-        assert torch.equal(found.nonzero, operand.double().sum(1))
+        assert found.nonzero.tolist() == operand.sum(1).tolist()
 
 
-def test_levels_beyond_a_byte(cut: None) -> None:
+def test_levels_beyond_a_byte(threads: None) -> None:
     values = torch.tensor([[0.0, 512, 3], [1000, 0, 0.5]])
     found = sweep.levels(values, 2.0, 2000, Steps(0, 2), (1,))
     assert found is not None
@@ -168,7 +216,7 @@ def test_a_histogram_is_whole_or_not_there() -> None:
     assert [(part.kind, part.nonzero, part.level_sum) for part in op.parts] == [("spikes", 1 + 3, 5 + 3 * 400)]
 
 
-def test_what_is_too_small_to_be_halved_is_no_zero(cut: None) -> None:
+def test_what_is_too_small_to_be_halved_is_no_zero(threads: None) -> None:
     assert sweep.levels(torch.tensor([2.0**-149, 2, 4]), 0.5, 4, None, ()) is None
 
 

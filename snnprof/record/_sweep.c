@@ -1,0 +1,440 @@
+/* Reads an operand once: how many of its values fired, how far, and where, and whether all are what was expected.
+
+   One pass at the speed of memory: what is asked of a value is asked while it is in a register. PyTorch's own threads
+   do it where OpenMP is the one it loaded. Sums are whole numbers. */
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+enum {
+    DIMS = 32,
+    BLOCK = 4096,            /* values: their sums stay in the first cache */
+    BYTE = 256,              /* levels that a histogram tells apart */
+    FEW = 24,                /* levels that are faster looked for one by one */
+};
+
+#define INLINE static inline __attribute__((always_inline))
+
+#if defined(__x86_64__) && defined(__GLIBC__)
+#define WIDEST __attribute__((target_clones("avx2", "default")))  /* chosen when the library is loaded */
+#else
+#define WIDEST
+#endif
+
+/* A part of an operand, and what was found of it. */
+typedef struct {
+    int dims;
+    int wide;                    /* double instead of float */
+    Py_ssize_t shape[DIMS];      /* steps first */
+    Py_ssize_t jump[DIMS];       /* bytes from a value to the next */
+    Py_ssize_t place[DIMS];      /* from a sum to the next; 0 along what is summed over */
+    const char *values;
+    double scale, most;          /* values are levels 0 ... most over scale; most 0: anything */
+    int32_t *nonzero;
+    int32_t *levels;             /* sums of levels; NULL: none exceeds one */
+    int64_t *fired;              /* non-zero values of each step */
+    int64_t *histogram;          /* NULL: levels do not fit into bytes, or are known from what fired */
+    int32_t *own_nonzero;        /* where several threads add to the same sums */
+    int32_t *own_levels;
+    int expected;                /* all values were */
+    Py_ssize_t waiting;          /* levels not yet in the bins */
+    uint8_t bytes[BLOCK];
+    int32_t bins[4][BYTE];       /* four, since adding twice to one bin has to wait */
+} Part;
+
+/* -- a row: values at one distance from each other. Each is written for both kinds of values. ------------------------- */
+
+#define ROWS(TYPE, INT)                                                                                                \
+    /* Non-zeros; says whether one is something else than `one`. */                                                    \
+    INLINE int flags_##TYPE(const TYPE *restrict values, Py_ssize_t jump, Py_ssize_t size, TYPE one, int checked,      \
+                            int32_t *restrict nonzero, int kept)                                                       \
+    {                                                                                                                  \
+        INT fired = 0, other = 0;                                                                                      \
+        for (Py_ssize_t i = 0; i < size; i++) {                                                                        \
+            TYPE value = values[i * jump];                                                                             \
+            INT flag = value != 0;                                                                                     \
+            if (checked) other |= flag & (value != one);                                                               \
+            if (kept) nonzero[i] += (int32_t)flag;                                                                     \
+            else fired += flag;                                                                                        \
+        }                                                                                                              \
+        if (!kept) *nonzero += (int32_t)fired;                                                                         \
+        return other != 0;                                                                                             \
+    }                                                                                                                  \
+                                                                                                                       \
+    INLINE TYPE held_##TYPE(TYPE scaled, TYPE most)  /* where a conversion is defined; not-a-number is 0 */            \
+    {                                                                                                                  \
+        TYPE positive = scaled > 0 ? scaled : 0;                                                                       \
+        return positive < most ? positive : most;                                                                      \
+    }                                                                                                                  \
+                                                                                                                       \
+    /* Levels; says whether a value is none. What is too small to be scaled is no zero. */                             \
+    INLINE int levels_##TYPE(const TYPE *restrict values, Py_ssize_t jump, Py_ssize_t size, TYPE scale, TYPE most,     \
+                             int32_t *restrict nonzero, int32_t *restrict levels, int kept, uint8_t *restrict bytes)   \
+    {                                                                                                                  \
+        INT fired = 0, total = 0, other = 0;                                                                           \
+        for (Py_ssize_t i = 0; i < size; i++) {                                                                        \
+            TYPE value = values[i * jump];                                                                             \
+            INT flag = value != 0, level = (INT)held_##TYPE(value * scale, most);                                      \
+            other |= ((TYPE)level != value * scale) | (flag & (level == 0));                                           \
+            if (kept) {                                                                                                \
+                nonzero[i] += (int32_t)flag;                                                                           \
+                levels[i] += (int32_t)level;                                                                           \
+            } else {                                                                                                   \
+                fired += flag;                                                                                         \
+                total += level;                                                                                        \
+            }                                                                                                          \
+        }                                                                                                              \
+        if (bytes)                                                                                                     \
+            for (Py_ssize_t i = 0; i < size; i++)                                                                      \
+                bytes[i] = (uint8_t)(INT)held_##TYPE(values[i * jump] * scale, most);                                  \
+        if (!kept) {                                                                                                   \
+            *nonzero += (int32_t)fired;                                                                                \
+            *levels += (int32_t)total;                                                                                 \
+        }                                                                                                              \
+        return other != 0;                                                                                             \
+    }
+
+ROWS(float, int32_t)
+ROWS(double, int64_t)
+
+INLINE int flags(const Part *part, const char *at, Py_ssize_t size, int32_t *nonzero, int kept)
+{
+    Py_ssize_t jump = part->jump[part->dims - 1];
+    double one = 1 / part->scale;
+    int checked = part->most > 0;
+    if (part->wide) return flags_double((const double *)at, jump / 8, size, one, checked, nonzero, kept);
+    if (jump != 4) return flags_float((const float *)at, jump / 4, size, (float)one, checked, nonzero, kept);
+    if (checked) return flags_float((const float *)at, 1, size, (float)one, 1, nonzero, kept);
+    return flags_float((const float *)at, 1, size, (float)one, 0, nonzero, kept);
+}
+
+INLINE int levels(const Part *part, const char *at, Py_ssize_t size, int32_t *nonzero, int32_t *sums, int kept,
+                  uint8_t *bytes)
+{
+    Py_ssize_t jump = part->jump[part->dims - 1];
+    double scale = part->scale, most = part->most;
+    if (part->wide) return levels_double((const double *)at, jump / 8, size, scale, most, nonzero, sums, kept, bytes);
+    if (jump != 4)
+        return levels_float((const float *)at, jump / 4, size, (float)scale, (float)most, nonzero, sums, kept, bytes);
+    return levels_float((const float *)at, 1, size, (float)scale, (float)most, nonzero, sums, kept, bytes);
+}
+
+/* -- histogram ------------------------------------------------------------------------------------------------------ */
+
+INLINE int at_level(const uint8_t *bytes, Py_ssize_t size, uint8_t level)
+{
+    enum { LANES = 64 };
+    uint8_t lanes[LANES] = {0};  /* each takes at most BLOCK / LANES flags */
+    int number = 0;
+    Py_ssize_t rest = size % LANES;
+    for (const uint8_t *end = bytes + size - rest; bytes < end; bytes += LANES)
+        for (int lane = 0; lane < LANES; lane++) lanes[lane] += bytes[lane] == level;
+    for (int lane = 0; lane < LANES; lane++) number += lanes[lane];
+    for (Py_ssize_t i = 0; i < rest; i++) number += bytes[i] == level;
+    return number;
+}
+
+INLINE void bin(Part *part)
+{
+    const uint8_t *bytes = part->bytes;
+    Py_ssize_t size = part->waiting;
+    uint8_t top = 0;
+    part->waiting = 0;
+    for (Py_ssize_t i = 0; i < size; i++) top = bytes[i] > top ? bytes[i] : top;
+    if (top < FEW) {
+        for (int level = 0; level <= top; level++) part->bins[0][level] += at_level(bytes, size, (uint8_t)level);
+        return;
+    }
+    Py_ssize_t whole = size - size % 4;
+    for (Py_ssize_t i = 0; i < whole; i += 4)
+        for (int bins = 0; bins < 4; bins++) part->bins[bins][bytes[i + bins]]++;
+    for (Py_ssize_t i = whole; i < size; i++) part->bins[0][bytes[i]]++;
+}
+
+/* -- a part: all of its rows ------------------------------------------------------------------------------------------ */
+
+/* Reads a stretch of a row; says whether a value was not expected. */
+INLINE int row(Part *part, const char *at, Py_ssize_t sum, Py_ssize_t size, int kept)
+{
+    if (!part->levels) return flags(part, at, size, part->nonzero + sum, kept);
+    Py_ssize_t jump = part->jump[part->dims - 1];
+    for (Py_ssize_t start = 0; start < size; start += BLOCK) {
+        Py_ssize_t length = size - start < BLOCK ? size - start : BLOCK;
+        Py_ssize_t place = sum + (kept ? start : 0);
+        uint8_t *bytes = NULL;
+        if (part->histogram) {
+            if (part->waiting + length > BLOCK) bin(part);
+            bytes = part->bytes + part->waiting;
+            part->waiting += length;
+        }
+        if (levels(part, at + start * jump, length, part->nonzero + place, part->levels + place, kept, bytes)) return 1;
+    }
+    return 0;
+}
+
+/* Reads the same stretch of all rows of a step; says whether all values were expected. */
+INLINE int stretch(Part *part, const char *at, Py_ssize_t sum, Py_ssize_t size, int kept)
+{
+    Py_ssize_t index[DIMS] = {0};
+    for (;;) {
+        if (row(part, at, sum, size, kept)) return 0;
+        int dim = part->dims - 2;
+        for (; dim > 0; dim--) {
+            at += part->jump[dim];
+            sum += part->place[dim];
+            if (++index[dim] < part->shape[dim]) break;
+            at -= part->jump[dim] * part->shape[dim];
+            sum -= part->place[dim] * part->shape[dim];
+            index[dim] = 0;
+        }
+        if (dim <= 0) return 1;
+    }
+}
+
+/* Reads a step: rows that stay apart value by value go stretch by stretch, so that the stretch's sums stay at hand. */
+WIDEST static int step_read(Part *part, const char *at, Py_ssize_t sum)
+{
+    int last = part->dims - 1;
+    Py_ssize_t size = part->shape[last];
+    if (!part->place[last]) return stretch(part, at, sum, size, 0);
+    for (Py_ssize_t start = 0; start < size; start += BLOCK) {
+        Py_ssize_t length = size - start < BLOCK ? size - start : BLOCK;
+        if (!stretch(part, at + start * part->jump[last], sum + start, length, 1)) return 0;
+    }
+    return 1;
+}
+
+WIDEST static void bin_rest(Part *part) { bin(part); }
+
+/* The sum over the sums from one dimension on. */
+static int64_t total(const Part *part, const int32_t *sums, int dim)
+{
+    int64_t all = 0;
+    while (dim < part->dims && !part->place[dim]) dim++;
+    if (dim == part->dims) return *sums;
+    if (part->place[dim] == 1)
+        for (Py_ssize_t i = 0; i < part->shape[dim]; i++) all += sums[i];
+    else
+        for (Py_ssize_t i = 0; i < part->shape[dim]; i++) all += total(part, sums + i * part->place[dim], dim + 1);
+    return all;
+}
+
+static void read_part(Part *part)
+{
+    int64_t before = 0;
+    for (Py_ssize_t step = 0; step < part->shape[0] && part->expected; step++) {
+        Py_ssize_t sum = step * part->place[0];
+        part->expected = step_read(part, part->values + step * part->jump[0], sum);
+        int64_t after = total(part, part->nonzero + sum, 1);
+        part->fired[step] = after - before;
+        if (!part->place[0]) before = after;  /* the steps add to the same sums */
+    }
+    if (part->histogram) bin_rest(part);
+}
+
+/* -- an operand: its parts, a thread each ----------------------------------------------------------------------------- */
+
+/* Along which dimension to cut: best one whose parts have sums of their own. */
+static int cut_along(const Part *whole, int parts)
+{
+    int best = -1, longest = 0;
+    for (int dim = 0; dim < whole->dims; dim++) {
+        if (whole->shape[dim] > whole->shape[longest]) longest = dim;
+        int apart = whole->place[dim] && dim < whole->dims - 1 && whole->shape[dim] >= parts;
+        if (apart && (best < 0 || whole->shape[dim] > whole->shape[best])) best = dim;
+    }
+    return best < 0 ? longest : best;
+}
+
+/* Sets up one part of several; says whether there was memory for it. */
+static int cut(Part *part, const Part *whole, int dim, int number, int parts, Py_ssize_t sums)
+{
+    *part = *whole;
+    Py_ssize_t start = whole->shape[dim] * number / parts, end = whole->shape[dim] * (number + 1) / parts;
+    part->shape[dim] = end - start;
+    part->values += start * whole->jump[dim];
+    part->fired = calloc((size_t)whole->shape[0], sizeof *part->fired);
+    if (whole->place[dim]) {
+        part->nonzero += start * whole->place[dim];
+        if (whole->levels) part->levels += start * whole->place[dim];
+        return part->fired != NULL;
+    }
+    part->nonzero = part->own_nonzero = calloc((size_t)sums, sizeof *part->nonzero);
+    if (whole->levels) part->levels = part->own_levels = calloc((size_t)sums, sizeof *part->levels);
+    return part->fired && part->nonzero && (!whole->levels || part->levels);
+}
+
+/* Adds what a part found to the whole, and gives its memory back. */
+static void join(const Part *whole, Part *part, int dim, int number, int parts, Py_ssize_t sums)
+{
+    Py_ssize_t first = dim ? 0 : whole->shape[0] * number / parts;
+    if (part->fired)
+        for (Py_ssize_t step = 0; step < part->shape[0]; step++) whole->fired[first + step] += part->fired[step];
+    if (part->own_nonzero)
+        for (Py_ssize_t i = 0; i < sums; i++) whole->nonzero[i] += part->own_nonzero[i];
+    if (part->own_levels)
+        for (Py_ssize_t i = 0; i < sums; i++) whole->levels[i] += part->own_levels[i];
+    free(part->fired);
+    free(part->own_nonzero);
+    free(part->own_levels);
+}
+
+static void add_bins(const Part *part, int64_t *histogram)
+{
+    for (int bins = 0; bins < 4; bins++)
+        for (int level = 0; level < BYTE; level++) histogram[level] += part->bins[bins][level];
+}
+
+/* Returns whether all values were expected; -1 without memory. */
+static int read_whole(const Part *whole, int parts, Py_ssize_t sums)
+{
+    int dim = cut_along(whole, parts), expected = 1, ready = 1;
+    if (whole->shape[dim] < parts) parts = (int)whole->shape[dim];
+    Part *all = calloc((size_t)parts, sizeof *all);
+    if (!all) return -1;
+    for (int i = 0; i < parts; i++) ready &= cut(all + i, whole, dim, i, parts, sums);
+    if (ready) {
+#pragma omp parallel for num_threads(parts) schedule(static, 1) if (parts > 1)
+        for (int i = 0; i < parts; i++) read_part(all + i);
+    }
+    for (int i = 0; i < parts; i++) {
+        expected &= all[i].expected;
+        if (whole->histogram) add_bins(all + i, whole->histogram);
+        join(whole, all + i, dim, i, parts, sums);
+    }
+    free(all);
+    return ready ? expected : -1;
+}
+
+/* -- Python ----------------------------------------------------------------------------------------------------------- */
+
+PyDoc_STRVAR(read_doc,
+"read(values, nonzero, levels, fired, histogram, scale, most, threads) -> bool\n\n"
+"Adds up what an operand holds; says whether all values are whole multiples, up to `most`, of 1 / scale.\n\n"
+"What was added is of no use where they are not. No sum may reach 2**31: that many values are refused.\n\n"
+"values: float32 or float64 [steps, ...], of any memory layout.\n"
+"nonzero: int32, of the same dimensions, or 1 along what is summed over.\n"
+"levels: as `nonzero`, Σ levels; None where no level exceeds one.\n"
+"fired: int64 [steps].\n"
+"histogram: int64 [256]; None where it is not wanted, or levels may be larger.\n"
+"scale: a power of two.\n"
+"most: the largest level, below 2**18; 0 where values may be anything.\n");
+
+enum { MOST = 1 << 18 };  /* BLOCK of them are added up in 32 bits */
+
+typedef struct {
+    Py_buffer values, nonzero, levels, fired, histogram;
+} Buffers;
+
+static void let_go(Buffers *buffers)
+{
+    PyBuffer_Release(&buffers->values);  /* does nothing to a buffer that was not taken */
+    PyBuffer_Release(&buffers->nonzero);
+    PyBuffer_Release(&buffers->levels);
+    PyBuffer_Release(&buffers->fired);
+    PyBuffer_Release(&buffers->histogram);
+}
+
+/* Takes whole numbers to add to; says whether they are of so many bytes each. */
+static int take_sums(PyObject *object, Py_buffer *buffer, Py_ssize_t size)
+{
+    if (object == Py_None) return 1;
+    if (PyObject_GetBuffer(object, buffer, PyBUF_ND | PyBUF_WRITABLE | PyBUF_FORMAT)) return 0;
+    if (buffer->itemsize == size && strchr("ilq", buffer->format[0])) return 1;
+    PyErr_SetString(PyExc_TypeError, "sums are int32, totals int64");
+    return 0;
+}
+
+static int take(Buffers *buffers, PyObject *values, PyObject *nonzero, PyObject *levels, PyObject *fired,
+                PyObject *histogram)
+{
+    if (PyObject_GetBuffer(values, &buffers->values, PyBUF_STRIDES | PyBUF_FORMAT)) return 0;
+    char format = buffers->values.format[0];
+    if (format != 'f' && format != 'd') {
+        PyErr_SetString(PyExc_TypeError, "values are float32 or float64");
+        return 0;
+    }
+    return take_sums(nonzero, &buffers->nonzero, 4) && take_sums(levels, &buffers->levels, 4) &&
+           take_sums(fired, &buffers->fired, 8) && take_sums(histogram, &buffers->histogram, 8);
+}
+
+static int fits(const Py_buffer *values, const Py_buffer *sums)
+{
+    if (sums->ndim != values->ndim) return 0;
+    for (int dim = 0; dim < values->ndim; dim++)
+        if (sums->shape[dim] != 1 && sums->shape[dim] != values->shape[dim]) return 0;
+    return 1;
+}
+
+/* Whether the buffers go together; what is read later is within them. */
+static int are_sound(const Buffers *buffers, double scale, double most)
+{
+    const Py_buffer *values = &buffers->values, *levels = &buffers->levels;
+    if (values->ndim < 1 || values->ndim > DIMS || values->len / values->itemsize > INT32_MAX) return 0;
+    if (!buffers->nonzero.obj || !fits(values, &buffers->nonzero)) return 0;
+    if (levels->obj && (!fits(values, levels) || levels->len != buffers->nonzero.len)) return 0;
+    if (!buffers->fired.obj || buffers->fired.len != 8 * values->shape[0]) return 0;
+    if (buffers->histogram.obj && (buffers->histogram.len != 8 * BYTE || most >= BYTE)) return 0;
+    return scale > 0 && most >= 0 && most < MOST;
+}
+
+static void describe(Part *whole, const Buffers *buffers, double scale, double most)
+{
+    const Py_buffer *values = &buffers->values, *sums = &buffers->nonzero;
+    Py_ssize_t place = sums->len / sums->itemsize;
+    memset(whole, 0, sizeof *whole);
+    whole->dims = values->ndim;
+    whole->wide = values->itemsize == 8;
+    for (int dim = 0; dim < values->ndim; dim++) {
+        whole->shape[dim] = values->shape[dim];
+        whole->jump[dim] = values->strides[dim];
+        place /= sums->shape[dim];
+        whole->place[dim] = sums->shape[dim] == 1 ? 0 : place;
+    }
+    whole->values = values->buf;
+    whole->scale = scale;
+    whole->most = most;
+    whole->nonzero = sums->buf;
+    whole->levels = buffers->levels.buf;
+    whole->fired = buffers->fired.buf;
+    whole->histogram = whole->levels ? buffers->histogram.buf : NULL;
+    whole->expected = 1;
+}
+
+static PyObject *read_buffers(const Buffers *buffers, double scale, double most, int threads)
+{
+    if (!are_sound(buffers, scale, most) || threads < 1) {
+        PyErr_SetString(PyExc_ValueError, "sums do not fit the values");
+        return NULL;
+    }
+    if (!buffers->values.len) Py_RETURN_TRUE;
+    Part whole;
+    describe(&whole, buffers, scale, most);
+    Py_ssize_t sums = buffers->nonzero.len / buffers->nonzero.itemsize;
+    int expected;
+    Py_BEGIN_ALLOW_THREADS
+    expected = read_whole(&whole, threads, sums);
+    Py_END_ALLOW_THREADS
+    return expected < 0 ? PyErr_NoMemory() : PyBool_FromLong(expected);
+}
+
+static PyObject *read_operand(PyObject *Py_UNUSED(module), PyObject *arguments)
+{
+    PyObject *values, *nonzero, *levels, *fired, *histogram, *result = NULL;
+    double scale, most;
+    int threads;
+    if (!PyArg_ParseTuple(arguments, "OOOOOddi", &values, &nonzero, &levels, &fired, &histogram, &scale, &most, &threads))
+        return NULL;
+    Buffers buffers = {0};
+    if (take(&buffers, values, nonzero, levels, fired, histogram)) result = read_buffers(&buffers, scale, most, threads);
+    let_go(&buffers);
+    return result;
+}
+
+static PyMethodDef methods[] = {{"read", read_operand, METH_VARARGS, read_doc}, {NULL, NULL, 0, NULL}};
+
+static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_sweep", NULL, 0, methods, NULL, NULL, NULL, NULL};
+
+PyMODINIT_FUNC PyInit__sweep(void) { return PyModule_Create(&definition); }

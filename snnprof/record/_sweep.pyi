@@ -1,0 +1,15 @@
+"""What `_sweep.c` offers."""
+
+from snnprof.record.layout import Array
+
+def read(
+    values: Array,
+    nonzero: Array,
+    levels: Array | None,
+    fired: Array,
+    histogram: Array | None,
+    scale: float,
+    most: float,
+    threads: int,
+    /,
+) -> bool: ...
