@@ -1,6 +1,6 @@
 """What `_sweep.c` offers."""
 
-from snnprof.record.layout import Array
+from snnprof.record.reduce import Array
 
 def read(
     values: Array,

@@ -51,17 +51,20 @@ def _calling_frame() -> FrameType | None:
     Those come and go as the compiler is loaded, so they are no part of what names a call site.
     """
     frame: FrameType | None = sys._getframe(2)
-    while frame is not None and _is_plumbing(frame.f_code):
+    while frame is not None:
+        _, plumbing = _PLUMBING.get(id(frame.f_code)) or _learned(frame.f_code)
+        if not plumbing:
+            break
         frame = frame.f_back
     return frame
 
 
-def _is_plumbing(code: CodeType) -> bool:
-    if id(code) not in _PLUMBING:
-        path = code.co_filename.replace("\\", "/")
-        inside = any(part in path for part in ("/torch/_dynamo/", "/snnprof/record/"))
-        _PLUMBING[id(code)] = (code, inside or path.endswith(("torch/_compile.py", "torch/_ops.py")))
-    return _PLUMBING[id(code)][1]
+def _learned(code: CodeType) -> tuple[CodeType, bool]:
+    """Keeps whether a function is plumbing."""
+    path = code.co_filename.replace("\\", "/")
+    inside = any(part in path for part in ("/torch/_dynamo/", "/snnprof/record/"))
+    _PLUMBING[id(code)] = code, inside or path.endswith(("torch/_compile.py", "torch/_ops.py"))
+    return _PLUMBING[id(code)]
 
 
 def source() -> str:

@@ -292,7 +292,8 @@ class Trace:
             return  # all its neurons are driven, which its output tells
         counter = self.recorder.neuron_counter(self._neurons[name])
         current = next(value for value in sources if isinstance(value, Tensor) and not isinstance(value, nn.Parameter))
-        self.rows.append(Row([nonzero_total(current)], lambda tensors: counter.drive(tensors[0])))
+        device, total = current.device, torch.as_tensor(nonzero_total(current))
+        self.rows.append(Row([total], lambda tensors: counter.drive(tensors[0], device)))
 
     def fire(self, name: str, output: Any) -> None:
         module = self._neurons[name]
@@ -305,7 +306,7 @@ class Trace:
         def add(tensors: list[Tensor]) -> None:
             counter.fire(measure.Fired(*tensors), elements)
             if recurrent:
-                counter.drive(torch.tensor(elements, device=device))
+                counter.drive(elements, device)
 
         self.rows.append(Row(list(fired), add))
 
@@ -335,7 +336,7 @@ def _uncounted_row(note: Callable[[], None]) -> Row:
 
 
 def _line_row(line: LineCounter, positions: tuple[int, ...] | None, elements: int, tensors: list[Tensor]) -> Row:
-    counts = None if positions is None else [nonzero_total(tensors[p]) for p in positions]
+    counts = None if positions is None else [torch.as_tensor(nonzero_total(tensors[p])) for p in positions]
 
     def add(values: list[Tensor]) -> None:
         line.count(elements, None if counts is None else values)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,11 +22,11 @@ from snnprof.activity import (
     parts_from,
 )
 from snnprof.record import measure
-from snnprof.record.ledger import Ledger
+from snnprof.record.ledger import Cell, Ledger
 from snnprof.record.measure import Fired, Measured, Plan, Role, Seen
 from snnprof.record.memory import zeros
 from snnprof.record.provenance import Facts
-from snnprof.record.reduce import EXACT_INT, Steps
+from snnprof.record.reduce import EXACT_INT, Array, Steps
 from snnprof.record.rules import Contraction, Convolution
 from snnprof.record.sweep import HISTOGRAM_LEVELS
 
@@ -57,9 +57,9 @@ class OpCounter:
         self.compared = False
         self.shared = False
         device = form.operands[0].device
-        self._counts = ledger.cell(3 * _WIDTH, device, self._close_block).view(3, _WIDTH)
-        self._histograms = [[0] * (HISTOGRAM_LEVELS + 1) for _ in roles]
-        self._flags = [[0, 0] for _ in roles]
+        self._counts = ledger.cell(3 * _WIDTH, device, self._close_block)
+        self._histograms = [np.zeros(HISTOGRAM_LEVELS + 1, dtype=np.int64) for _ in roles]
+        self._flags = [np.zeros(2, dtype=np.int64) for _ in roles]
         self._histogram_cells = [ledger.cell(HISTOGRAM_LEVELS + 1, device, self._adder(h)) for h in self._histograms]
         self._flag_cells = [ledger.cell(2, device, self._adder(f)) for f in self._flags]
         self._residuals = [zeros((), torch.float64, device) for _ in roles]
@@ -80,7 +80,7 @@ class OpCounter:
         self.calls += 1
         self.runs += steps
         self.bias_adds += bias_adds
-        self._counts.index_add_(0, measured.kind, measured.rows)
+        self._counts.add_rows(measured.kind, measured.rows)
         for position, seen in enumerate(measured.seen):
             if seen is not None:
                 self._observe(position, seen)
@@ -88,13 +88,13 @@ class OpCounter:
     def _observe(self, position: int, seen: Seen) -> None:
         """What an operand's values showed: levels, sign, distance from the grid."""
         if seen.histogram is not None:
-            self._histogram_cells[position][: seen.histogram.numel()] += seen.histogram
+            self._histogram_cells[position].add(slice(len(seen.histogram)), seen.histogram)
         else:
             self._kept_histogram[position] = False
         if seen.residual is not None:
             torch.maximum(self._residuals[position], seen.residual, out=self._residuals[position])
         if seen.negative is not None:
-            self._flag_cells[position][_NEGATIVE] += seen.negative
+            self._flag_cells[position].add(_NEGATIVE, seen.negative)
 
     def _compare(self, position: int, values: Tensor, steps: Steps | None) -> None:
         """Whether an encoder's input is the same at each step: within the call, or from call to call."""
@@ -108,21 +108,21 @@ class OpCounter:
     def differ(self, position: int, changed: Tensor | bool) -> None:
         """Says whether an encoder's input changed from one step to the next."""
         self.compared = True
-        self._flag_cells[position][_DIFFERS] += changed
+        self._flag_cells[position].add(_DIFFERS, changed)
 
     def end_batch(self) -> None:
         self._before = None
 
     # -- reading back --------------------------------------------------------------------------------------
 
-    def _adder(self, total: list[int]) -> Any:
-        def add(values: list[int]) -> None:
-            total[:] = map(operator.add, total, values)
+    def _adder(self, total: Array) -> Any:
+        def add(values: Array) -> None:
+            np.add(total, values, out=total)
 
         return add
 
-    def _close_block(self, values: list[int]) -> None:
-        self.blocks.append([self.calls, self.bias_adds, *values])
+    def _close_block(self, values: Array) -> None:
+        self.blocks.append([self.calls, self.bias_adds, *values.tolist()])
         self.calls = self.bias_adds = 0
 
     def record(self, batches: int | None) -> OpRecord:
@@ -147,14 +147,14 @@ class OpCounter:
         if role == "weight":
             return Operand(role="weight")
         quantised = facts.quantum is not None
-        negative, differs = self._flags[position]
+        negative, differs = self._flags[position].tolist()
         encoder = encodes(facts) and self.compared
         return Operand(
             role="data",
             quantum=float(facts.quantum or 1) if quantised else None,
             levels=max(facts.levels, 1) if quantised else None,
             signed=facts.signed or negative > 0,
-            histogram=_trimmed(self._histograms[position]) if self._kept_histogram[position] else [],
+            histogram=np.trim_zeros(self._histograms[position], "b").tolist() if self._kept_histogram[position] else [],
             constant_over_time=differs == 0 if encoder else None,
             fed_by=sorted(facts.fed_by),
             residual=float(self._residuals[position]),
@@ -193,36 +193,32 @@ class NeuronCounter:
         self.calls_in_batch = 0
         self.blocks: list[list[int]] = []
         self._ledger = ledger
-        self._sums: Tensor | None = None
-        self._steps: Tensor | None = None
+        self._cell: Cell | None = None
         self._per_neuron: Tensor | None = None
         self._per_neuron_runs = 0
         self._told = timesteps is not None
 
-    def drive(self, nonzero: Tensor) -> None:
+    def drive(self, nonzero: int | Tensor, device: torch.device) -> None:
         """Adds the non-zero inputs: the neuron-steps an event-driven machine would update."""
-        sums, _ = self._cells(nonzero.device)
-        sums[2] += nonzero
+        self._cells(device).add(2, nonzero)
 
     def fire(self, fired: Fired, elements: int) -> None:
         """Adds what came out in one call, of `elements` neuron-steps."""
-        sums, per_step = self._cells(fired.by_step.device)
-        sums[0] += fired.by_step.sum()
-        sums[1] += fired.level_sum
-        self._by_step(per_step, fired.by_step)
+        cell, size = self._cells(fired.by_neuron.device), len(fired.by_step)
+        cell.add(0, fired.by_step.sum())
+        cell.add(1, fired.level_sum)
+        if self.timesteps:
+            self._by_step(cell, fired.by_step, size)
         self._by_neuron(fired.by_neuron, elements)
         self.updates += elements
-        self.runs += fired.by_step.numel()
+        self.runs += size
         self.calls_in_batch += 1
 
-    def _by_step(self, per_step: Tensor | None, counts: Tensor) -> None:
-        if per_step is None:
-            return
-        size = counts.numel()
-        if size == per_step.numel() and self.calls_in_batch == 0:
-            per_step += counts
-        elif size == 1 and self.calls_in_batch < per_step.numel():
-            per_step[self.calls_in_batch] += counts[0]
+    def _by_step(self, cell: Cell, counts: Any, size: int) -> None:
+        if size == self.timesteps and self.calls_in_batch == 0:
+            cell.add(slice(3, 3 + size), counts)
+        elif size == 1 and self.calls_in_batch < (self.timesteps or 0):
+            cell.add(3 + self.calls_in_batch, counts[0])
         else:
             self._told = False
 
@@ -237,16 +233,14 @@ class NeuronCounter:
                 self._per_neuron = self._per_neuron.long()
             self._per_neuron += counts.to(self._per_neuron.dtype)
 
-    def _cells(self, device: torch.device) -> tuple[Tensor, Tensor | None]:
-        if self._sums is None:
-            size = 3 + (self.timesteps or 0)
-            cell = self._ledger.cell(size, device, self._close_block)
-            self._sums, self._steps = cell[:3], cell[3:] if self.timesteps else None
-        return self._sums, self._steps
+    def _cells(self, device: torch.device) -> Cell:
+        if self._cell is None:
+            self._cell = self._ledger.cell(3 + (self.timesteps or 0), device, self._close_block)
+        return self._cell
 
-    def _close_block(self, values: list[int]) -> None:
-        spikes, level_sum, driven = values[:3]
-        self.blocks.append([spikes, level_sum, self.updates, driven, *values[3:]])
+    def _close_block(self, values: Array) -> None:
+        spikes, level_sum, driven, *per_step = values.tolist()
+        self.blocks.append([spikes, level_sum, self.updates, driven, *per_step])
         self.updates = 0
 
     def record(self, batches: int | None, samples: int | None) -> NeuronRecord:
@@ -290,17 +284,17 @@ class LineCounter:
         self.blocks: list[list[int | None]] = []
         self._nonzero = ledger.cell(1, device, self._close_block)
 
-    def count(self, elements: int, nonzero: Sequence[Tensor] | None) -> None:
+    def count(self, elements: int, nonzero: Sequence[int | Tensor] | None) -> None:
         """Adds one call; `nonzero` are those of its spike operands, None where an operand is real."""
         self.elements += elements
         if nonzero is None:
             self.counted = False
             return
         for count in nonzero:
-            self._nonzero += count
+            self._nonzero.add(0, count)
 
-    def _close_block(self, values: list[int]) -> None:
-        self.blocks.append([self.elements, values[0]])
+    def _close_block(self, values: Array) -> None:
+        self.blocks.append([self.elements, int(values[0])])
         self.elements = 0
 
     @property
@@ -342,8 +336,3 @@ def shape_of(form: Contraction, roles: tuple[Role, Role]) -> dict[str, Any]:
         return {"left": list(left[-2:]), "right": list(right[-2:])}
     matrix = [left[-1], right[-1]] if roles[0] == "data" else [left[-1], left[-2]]
     return {"input": [matrix[0]], "output": [matrix[1]], "weight": matrix}
-
-
-def _trimmed(histogram: list[int]) -> list[int]:
-    last = max((level for level, count in enumerate(histogram) if count), default=-1)
-    return histogram[: last + 1]

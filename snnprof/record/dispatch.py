@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,6 +13,36 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from snnprof.record import provenance, rules
 from snnprof.record.books import Books, writes
 from snnprof.record.recall import RECALL
+
+
+class Operator(NamedTuple):
+    """What an operator's name tells of all its calls.
+
+    Attributes:
+        contracts: it may be a contraction.
+        hides: a composite that arrives whole (as under inference_mode), or a fused kernel that can be opened.
+        writes: it changes an operand in place.
+    """
+
+    name: str
+    contracts: bool
+    hides: bool
+    writes: bool
+
+
+# By address, since to hash an operator is to call Python; holding it keeps the address its own.
+_OPERATORS: dict[int, tuple[Any, Operator]] = {}
+
+
+def _operator(func: Any) -> Operator:
+    name = func.overloadpacket.__name__
+    hides = name in rules.REWRITES or (
+        name not in provenance.PASSING
+        and torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd")
+    )
+    found = Operator(name, name in rules.READINGS, hides, writes(func))
+    _OPERATORS[id(func)] = func, found
+    return found
 
 
 class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -28,9 +57,11 @@ class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
         books = self.books
         if not books.path or in_backward():
             return func(*args, **kwargs)
-        name = func.overloadpacket.__name__
-        form = rules.reading(name, args, kwargs)
-        if form is None and _hides_others(func):
+        known = _OPERATORS.get(id(func))
+        operator = known[1] if known else _operator(func)
+        name = operator.name
+        form = rules.reading(name, args, kwargs) if operator.contracts else None
+        if form is None and operator.hides:
             with self:
                 result = rules.opened(func, args, kwargs)
             if result is not None:
@@ -43,7 +74,7 @@ class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
             books.other(name, args, kwargs, facts)
             counter = None
         result = func(*args, **kwargs)
-        if writes(func) and isinstance(args[0], Tensor):
+        if operator.writes and isinstance(args[0], Tensor):
             RECALL.forget(args[0])
         elif name == "clone":
             RECALL.copied(args[0], result)
@@ -55,15 +86,10 @@ class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def ignore_compile_internals(cls) -> bool:
         return True
 
-
-@functools.cache
-def _hides_others(func: Any) -> bool:
-    """A composite that arrives whole (as under inference_mode), or a fused kernel that can be opened."""
-    name = func.overloadpacket.__name__
-    return name in rules.REWRITES or (
-        name not in provenance.PASSING
-        and torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd")
-    )
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing is compiled while this is active (`plain_kernels`), so nothing need keep the compiler out."""
+        return False
 
 
 def in_backward() -> bool:

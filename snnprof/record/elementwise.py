@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from snnprof.record.provenance import Facts
+from snnprof.record.reduce import broadcast
 
 _LINES = {
     "batch_norm": "batch_norm native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training "
@@ -82,7 +82,7 @@ def work(name: str, line: str, operands: Sequence[Tensor]) -> int:
         return operands[0].numel()
     if line == "batch_norm":
         return operands[0].numel()
-    return math.prod(torch.broadcast_shapes(*(operand.shape for operand in operands[:3])))  # type: ignore[no-untyped-call]
+    return math.prod(broadcast(*(operand.shape for operand in operands[:3])))
 
 
 def _single_level(facts: Facts) -> bool:

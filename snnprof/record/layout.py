@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from numpy.typing import NDArray
 from torch import Tensor
 
-from snnprof.record.reduce import Steps, axes_of
-
-Array = NDArray[Any]
+from snnprof.record.reduce import Array, Steps, axes_of
 
 
 class Layout(NamedTuple):

@@ -1,18 +1,44 @@
-"""Running sums kept on the device, read back once per block."""
+"""Running sums kept on the device that counts, read back once per block."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from snnprof.record.memory import zeros
+from snnprof.record.reduce import Array
 
 _SHEET = 4096
 
-Entry = tuple[int, int, Callable[[list[int]], None]]
+Entry = tuple[int, int, Callable[[Array], None]]
 """Where a cell begins and ends on its sheet, and who reads it."""
+
+
+class Cell:
+    """Counters side by side. What is added to them was counted on their device, or read on the host."""
+
+    def __init__(self, counters: Tensor) -> None:
+        self._counters = counters
+        self._on_host = counters.numpy() if counters.device.type == "cpu" else None
+
+    def add(self, place: int | slice, number: Any) -> None:
+        if isinstance(number, Tensor) or self._on_host is None:
+            self._counters[place] += torch.as_tensor(number, device=self._counters.device)
+        else:
+            self._on_host[place] += number
+
+    def add_rows(self, kinds: Any, rows: Any) -> None:
+        """Adds each of the rows to the counters of its kind, which lie one kind after the other."""
+        if isinstance(rows, Tensor) or self._on_host is None:
+            device = self._counters.device
+            kinds, rows = torch.as_tensor(kinds, device=device), torch.as_tensor(rows, device=device)
+            self._counters.view(-1, rows.shape[1]).index_add_(0, kinds, rows)
+        else:
+            np.add.at(self._on_host.reshape(-1, rows.shape[1]), kinds, rows)
 
 
 class Ledger:
@@ -21,12 +47,12 @@ class Ledger:
     def __init__(self) -> None:
         self._sheets: list[tuple[Tensor, list[Entry]]] = []
 
-    def cell(self, size: int, device: torch.device, reader: Callable[[list[int]], None]) -> Tensor:
-        """A new cell; `reader` gets what it held at each drain."""
+    def cell(self, size: int, device: torch.device, reader: Callable[[Array], None]) -> Cell:
+        """A new cell; `reader` gets what it held at each drain, int64 `[size]`."""
         sheet, entries = self._with_room(size, device)
         start = entries[-1][1] if entries else 0
         entries.append((start, start + size, reader))
-        return sheet[start : start + size]
+        return Cell(sheet[start : start + size])
 
     def _with_room(self, size: int, device: torch.device) -> tuple[Tensor, list[Entry]]:
         for sheet, entries in reversed(self._sheets):
@@ -37,7 +63,7 @@ class Ledger:
 
     def drain(self) -> None:
         for sheet, entries in self._sheets:
-            values = sheet.tolist()
+            values = sheet.cpu().numpy().copy()
             sheet.zero_()
             for start, end, reader in entries:
                 reader(values[start:end])

@@ -1,11 +1,15 @@
-"""What one call adds to the counts: pure functions from operands to small tensors, eager or inside a compiled graph."""
+"""What one call adds to the counts: pure functions from operands to small tensors, eager or inside a compiled graph.
+
+Where values were read on the host, what would be small tensors are NumPy arrays, which cost less.
+"""
 
 from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -49,11 +53,11 @@ class Seen(NamedTuple):
 
     Attributes:
         histogram: int64 `[levels + 1]`, elements at each level; None where too many levels are possible.
-        residual: float64 scalar, largest distance from the grid among steps taken for spikes.
-        negative: int64 scalar, steps with negative levels.
+        residual: float64 scalar, largest distance from the grid among steps taken for spikes; None where it is zero.
+        negative: int64 scalar, steps with negative levels; None for none.
     """
 
-    histogram: Tensor | None
+    histogram: Any
     residual: Tensor | None
     negative: Tensor | None
 
@@ -67,16 +71,16 @@ class Measured(NamedTuple):
         seen: of each operand; None for weights.
     """
 
-    rows: Tensor
-    kind: Tensor
+    rows: Any
+    kind: Any
     seen: tuple[Seen | None, Seen | None]
 
 
 class Fired(NamedTuple):
     """What one call of a neuron layer adds: spikes by step `[steps]`, Σ |output|, and spikes by neuron, all exact."""
 
-    by_step: Tensor
-    level_sum: Tensor
+    by_step: Any
+    level_sum: Any
     by_neuron: Tensor
 
 
@@ -98,12 +102,12 @@ def _convolution(form: Convolution, plan: Plan) -> Measured:
     if plan.sparse_weights:
         effective = rules.effective_convolution(nonzero, form)
         nonzero, levels = nonzero.sum(1), levels.sum(1)
-    fan = rules.fanout(form)
+    fan = rules.fanout(form, seen.on_host)
     events = rules.convolved(nonzero, fan)
     by_value = events if levels is nonzero else rules.convolved(levels, fan)
     valid = form.x.shape[0] * form.x.shape[1] * rules.fanout_total(form)
     if plan.roles[1] == "data":  # no cheap event count where the weight is data too: err towards MAC
-        seen = replace(seen, kind=torch.full_like(seen.kind, REAL), histogram=None, residual=None)
+        seen = replace(seen, kind=seen.kind * 0 + REAL, histogram=None, residual=None)
     rows = _rows(seen, plan.size, form.macs, valid, events, by_value, effective)
     return Measured(rows, seen.kind, (_seen(seen), None))
 
@@ -115,10 +119,7 @@ def _weighted(form: Product, plan: Plan, data: int) -> Measured:
     inner = operand.dim() - 1 if data == 0 else operand.dim() - 2
     live = plan.sparse_weights and weight.dim() == 2
     seen = tally(operand, plan.grids[data], plan.steps[data], (inner,) if live else ())
-    effective = None
-    if live:
-        per_input = (weight.detach() != 0).double().sum(1 if data == 0 else 0)
-        effective = (seen.nonzero * per_input).sum(-1)
+    effective = rules.effective_product(seen.nonzero, weight, data) if live else None
     events = by_step(seen.nonzero) * reach
     by_value = events if seen.levels is seen.nonzero else by_step(seen.levels) * reach
     rows = _rows(seen, plan.size, form.macs, form.macs, events, by_value, effective)
@@ -131,13 +132,16 @@ def _pairs(form: Product, plan: Plan) -> Measured:
     left, right = form.operands
     seen_left = tally(left, plan.grids[0], plan.steps[0], _all_but(left, -2))
     seen_right = tally(right, plan.grids[1], plan.steps[1], _all_but(right, -1))
+    if seen_left.on_host != seen_right.on_host:
+        seen_left, seen_right = seen_left.as_tensors(), seen_right.as_tensors()
     events = rules.paired(seen_left.nonzero, seen_right.nonzero)
     by_value = rules.paired(seen_left.levels, seen_right.levels)
     one_sided = [
         by_step(seen.nonzero) * (form.macs // max(operand.numel(), 1))
         for seen, operand in ((seen_left, left), (seen_right, right))
     ]
-    kind = torch.minimum(seen_left.kind, seen_right.kind)
+    smaller = np.minimum if seen_left.on_host else torch.minimum
+    kind = smaller(seen_left.kind, seen_right.kind)
     rows = _rows(seen_left, plan.size, form.macs, form.macs, events, by_value, None, *one_sided)
     return Measured(rows, kind, (_seen(seen_left), _seen(seen_right)))
 
@@ -147,46 +151,54 @@ def _rows(
     size: int,
     dense: int,
     valid: int,
-    events: Tensor,
-    by_value: Tensor,
-    effective: Tensor | None,
-    left: Tensor | None = None,
-    right: Tensor | None = None,
-) -> Tensor:
+    events: Any,
+    by_value: Any,
+    effective: Any = None,
+    left: Any = 0,
+    right: Any = 0,
+) -> Any:
     nonzero = by_step(seen.nonzero)
-    levels = nonzero if seen.levels is seen.nonzero else by_step(seen.levels)
-    elements, dense_per_step, valid_per_step, none = _constants(
-        (seen.elements, dense // size, valid // size, 0), size, events.device
-    )
-    columns = [
-        elements,
+    return _table(
+        size,
+        events,
+        seen.elements,
         nonzero,
-        levels,
-        dense_per_step,
-        valid_per_step,
+        nonzero if seen.levels is seen.nonzero else by_step(seen.levels),
+        dense // size,
+        valid // size,
         events,
         by_value,
         events if effective is None else effective,
-        none if left is None else left,
-        none if right is None else right,
-    ]
-    return torch.stack(columns, dim=1).to(torch.int64)
+        left,
+        right,
+    )
 
 
-def _constants(values: tuple[int, ...], size: int, device: torch.device) -> tuple[Tensor, ...]:
-    """Columns that shapes alone tell, float64 `[steps]` each; kept, but for those of a traced graph."""
-    return _columns.__wrapped__(values, size, device) if tracing() else _columns(values, size, device)
+def _table(size: int, like: Any, *columns: Any) -> Any:
+    """Columns of so many steps side by side, int64; a number stands for a column of it."""
+    if not isinstance(like, Tensor):
+        table = np.empty((size, len(columns)), dtype=np.int64)
+        for place, column in enumerate(columns):
+            table[:, place] = column
+        return table
+    filled = [column if isinstance(column, Tensor) else _column(column, size, like.device) for column in columns]
+    return torch.stack(filled, dim=1).to(torch.int64)
+
+
+def _column(number: int, size: int, device: torch.device) -> Tensor:
+    """A column that shapes alone tell, float64 `[steps]`; kept, but for those of a traced graph."""
+    return _full.__wrapped__(number, size, device) if tracing() else _full(number, size, device)
 
 
 @functools.lru_cache(maxsize=4096)
-def _columns(values: tuple[int, ...], size: int, device: torch.device) -> tuple[Tensor, ...]:
-    return tuple(torch.full((size,), value, dtype=torch.float64, device=device) for value in values)
+def _full(number: int, size: int, device: torch.device) -> Tensor:
+    return torch.full((size,), number, dtype=torch.float64, device=device)
 
 
 def _seen(operand: Tally) -> Seen:
     residual, negative, histogram = operand.residual, operand.negative, operand.histogram
     return Seen(
-        histogram=None if histogram is None else histogram.to(torch.int64),
+        histogram=histogram.to(torch.int64) if isinstance(histogram, Tensor) else histogram,
         residual=None if residual is None else torch.where(operand.kind == SPIKES, residual, 0.0).max(),
         negative=None if negative is None else negative.sum(),
     )
@@ -209,7 +221,9 @@ def fired(spikes: Tensor, steps: Steps | None, batch: int | None, levels: int) -
         spikes, apart = spikes.flatten(0, 1), False
     first = 2 if apart else 1 if steps is None else steps.dim + 1
     in_steps, by_neuron, level_sum = counted_spikes(spikes, levels, steps, tuple(range(first, spikes.dim())))
-    return Fired(in_steps.long(), level_sum.long(), by_neuron)
+    if isinstance(in_steps, Tensor):
+        in_steps, level_sum = in_steps.long(), level_sum.long()
+    return Fired(in_steps, level_sum, by_neuron)
 
 
 def _steps_apart(spikes: Tensor, steps: Steps | None, batch: int | None) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Hashable
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
@@ -18,7 +19,6 @@ from snnprof.record.reduce import is_whole, tracing
 
 _STORAGES = 16
 _COPY = "made as a copy"
-_CONTENT = "in any order"
 
 
 class Content:
@@ -43,35 +43,39 @@ class Content:
             self._rows = math.gcd(self._rows, len(source) if outermost else 1)
 
 
+@dataclass(frozen=True)
+class Known:
+    """What is known of a storage; what is added is known from then on.
+
+    Attributes:
+        answers: by question, which names the part of the storage it is about; copies made alike share them.
+        content: what is known of all its values.
+    """
+
+    answers: dict[Hashable, Any] = field(default_factory=dict)
+    content: Content = field(default_factory=Content)
+
+
 class Recall:
-    """Answers by storage and question, for the storages read last; holds no tensor alive."""
+    """What is known of the storages read last; holds no tensor alive."""
 
     def __init__(self) -> None:
         # A weak reference pins the storage's header, so its address names it for as long as the entry lives.
-        self._known: OrderedDict[int, tuple[StorageWeakRef, int, dict[Hashable, Any]]] = OrderedDict()
+        self._known: OrderedDict[int, tuple[StorageWeakRef, int, Known]] = OrderedDict()
 
-    def answers(self, values: Tensor) -> dict[Hashable, Any]:
-        """What is known of the storage behind these values as they are; what is added to it is known from then on."""
+    def of(self, values: Tensor) -> Known:
+        """What is known of the storage behind these values as they are: nothing where nothing is remembered."""
         if tracing() or values.is_inference():
-            return {}
+            return Known()
         entry = self._known.get(values.untyped_storage()._cdata)
-        return entry[2] if entry is not None and entry[1] == values._version else self._enter(values, {})
+        return entry[2] if entry is not None and entry[1] == values._version else self._enter(values, Known())
 
-    def _enter(self, values: Tensor, answers: dict[Hashable, Any]) -> dict[Hashable, Any]:
+    def _enter(self, values: Tensor, known: Known) -> Known:
         storage = values.untyped_storage()
-        self._known[storage._cdata] = (StorageWeakRef(storage), values._version, answers)  # type: ignore[no-untyped-call]
+        self._known[storage._cdata] = (StorageWeakRef(storage), values._version, known)  # type: ignore[no-untyped-call]
         if len(self._known) > _STORAGES:
             self._known.popitem(last=False)
-        return answers
-
-    def content(self, values: Tensor) -> Content | None:
-        """As above, of all the values of a storage; None for a part of them, or where nothing is remembered."""
-        if tracing() or values.is_inference() or not is_whole(values):
-            return None
-        answers = self.answers(values)
-        if _CONTENT not in answers:
-            answers[_CONTENT] = Content()
-        return answers[_CONTENT]  # type: ignore[no-any-return]
+        return known
 
     def copied(self, source: Tensor, result: Tensor) -> None:
         """One tensor is a copy of the other: copies made alike share what is known of any."""
@@ -86,12 +90,13 @@ class Recall:
             result.shape,
             result.stride(),
         )
-        answers = self.answers(source).setdefault(made, {})
-        content = self.content(source)
-        if content is not None and is_whole(result):
-            content.copied(source, result)
-            answers[_CONTENT] = content
-        self._enter(result, answers)
+        known = self.of(source)
+        if made not in known.answers:
+            whole = is_whole(source) and is_whole(result)
+            known.answers[made] = Known(content=known.content if whole else Content())
+        if known.answers[made].content is known.content:
+            known.content.copied(source, result)
+        self._enter(result, known.answers[made])
 
     def forget(self, written: Tensor) -> None:
         """Its storage was written to."""

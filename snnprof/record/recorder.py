@@ -252,7 +252,7 @@ class Recorder:
         if not inputs:
             return
         if not neurons.recurrent(module):
-            counter.drive(nonzero_total(inputs[0]))
+            counter.drive(nonzero_total(inputs[0]), inputs[0].device)
         if self.books.learning:
             facts = self.books.store.get(inputs[0])
             for op in facts.ops if facts else ():
@@ -275,7 +275,7 @@ class Recorder:
         if spikes is None:
             return
         if neurons.recurrent(module):
-            counter.drive(torch.tensor(spikes.numel(), device=spikes.device))
+            counter.drive(spikes.numel(), spikes.device)
         if self.books.learning:
             self._learn_spikes(module, name, spikes, counter)
         fired = measure.fired(spikes, self._neuron_steps.get(module), self.batch_size, counter.levels)

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from snnprof.record.memory import zeros
+
+Array = NDArray[Any]
+Counts = TypeVar("Counts", Tensor, Array)
+"""Whole numbers: on the device they were counted on, or where values are read on the host, there."""
 
 EXACT = 1 << 24
 """Float32 counts one by one up to here."""
@@ -60,8 +67,16 @@ def wide(values: Tensor) -> Tensor:
     return values if values.dtype in (torch.float32, torch.float64) else values.float()
 
 
-def by_step(counts: Tensor) -> Tensor:
+def broadcast(*shapes: Sequence[int]) -> tuple[int, ...]:
+    """What shapes broadcast to; NumPy is faster, and knows no symbolic sizes."""
+    return tuple(torch.broadcast_shapes(*shapes) if tracing() else np.broadcast_shapes(*shapes))  # type: ignore[no-untyped-call]
+
+
+def by_step(counts: Counts) -> Counts:
     """Counts `[steps, ...]` summed over all but the steps."""
+    if not isinstance(counts, Tensor):
+        sums: Array = counts.reshape(len(counts), -1).sum(1)
+        return sums
     if tracing():  # a dimension at a time: before a long sum, the compiler settles how its operand lies in memory
         return counts if counts.dim() < 2 else by_step(counts.sum(-1))
     return counts.sum(list(range(1, counts.dim()))) if counts.dim() > 1 else counts

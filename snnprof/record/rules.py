@@ -12,12 +12,12 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from snnprof.record.reduce import by_step, tracing
+from snnprof.record.reduce import Array, Counts, broadcast, by_step, tracing
 
 
 @dataclass(frozen=True)
@@ -54,23 +54,25 @@ class Convolution:
         return self.weight.shape[1] * self.groups if self.transposed else self.weight.shape[0]
 
     @functools.cached_property
+    def geometry(self) -> Geometry:
+        """What follows from shapes alone; kept, but for those of a traced graph."""
+        make = geometry.__wrapped__ if tracing() else geometry
+        return make(
+            tuple(self.x.shape), tuple(self.weight.shape), self.stride, self.padding, self.dilation, self.transposed,
+            self.output_padding, self.groups,
+        )  # fmt: skip
+
+    @property
     def out_space(self) -> tuple[int, ...]:
-        """Output positions: (i + Σp − d(k−1) − 1) / s + 1, or (i−1)s − Σp + d(k−1) + op + 1 where transposed."""
-        padding = (sum(sides) for sides in self.padding)
-        geometry = zip(self.space, self.kernel, self.stride, padding, self.dilation, self.output_padding, strict=True)
-        if self.transposed:
-            return tuple((i - 1) * s - p + d * (k - 1) + op + 1 for i, k, s, p, d, op in geometry)
-        return tuple((i + p - d * (k - 1) - 1) // s + 1 for i, k, s, p, d, _ in geometry)
+        return self.geometry.out_space
 
-    @functools.cached_property
+    @property
     def macs(self) -> int:
-        """Dense MACs: positions × Cout × C/g × taps; a transposed convolution's positions are its inputs."""
-        positions = math.prod(self.space if self.transposed else self.out_space)
-        return self.x.shape[0] * positions * self.x.shape[1] * self.out_channels // self.groups * math.prod(self.kernel)
+        return self.geometry.macs
 
-    @functools.cached_property
+    @property
     def outputs(self) -> int:
-        return self.x.shape[0] * self.out_channels * math.prod(self.out_space)
+        return self.geometry.outputs
 
     def without(self, zeros: tuple[tuple[int, int], ...]) -> Convolution:
         """The same convolution, with the zeros that were padded on by an operator before it as its own padding."""
@@ -100,7 +102,7 @@ class Product:
     @functools.cached_property
     def stack(self) -> tuple[int, ...]:
         left, right = self.left.shape[:-2], self.right.shape[:-2]
-        return tuple(left if left == right else torch.broadcast_shapes(left, right))  # type: ignore[no-untyped-call]
+        return tuple(left if left == right else broadcast(left, right))
 
     @functools.cached_property
     def outputs(self) -> int:
@@ -119,6 +121,44 @@ Reading = Callable[[tuple[Any, ...], dict[str, Any]], Contraction | None]
 # -- formulas ------------------------------------------------------------------------------------------------
 
 
+class Geometry(NamedTuple):
+    """What the shapes of a convolution tell.
+
+    Attributes:
+        out_space: output positions: (i + Σp − d(k−1) − 1) / s + 1, or (i−1)s − Σp + d(k−1) + op + 1 where transposed.
+        macs: dense MACs: positions × Cout × C/g × taps; a transposed convolution's positions are its inputs.
+        outputs: results.
+    """
+
+    out_space: tuple[int, ...]
+    macs: int
+    outputs: int
+
+
+@functools.lru_cache(maxsize=4096)
+def geometry(
+    x: tuple[int, ...],
+    weight: tuple[int, ...],
+    stride: tuple[int, ...],
+    padding: tuple[tuple[int, int], ...],
+    dilation: tuple[int, ...],
+    transposed: bool,
+    output_padding: tuple[int, ...],
+    groups: int,
+) -> Geometry:
+    """Of a convolution with operands of these shapes."""
+    (batch, channels, *space), kernel = x, weight[2:]
+    axes = zip(space, kernel, stride, map(sum, padding), dilation, output_padding, strict=True)
+    if transposed:
+        out_space = tuple((i - 1) * s - p + d * (k - 1) + op + 1 for i, k, s, p, d, op in axes)
+    else:
+        out_space = tuple((i + p - d * (k - 1) - 1) // s + 1 for i, k, s, p, d, _ in axes)
+    out_channels = weight[1] * groups if transposed else weight[0]
+    positions = math.prod(space if transposed else out_space)
+    macs = batch * positions * channels * out_channels // groups * math.prod(kernel)
+    return Geometry(out_space, macs, batch * out_channels * math.prod(out_space))
+
+
 @functools.cache
 def taps(
     size: int, out: int, kernel: int, stride: int, padding: int, dilation: int, transposed: bool
@@ -133,20 +173,26 @@ def taps(
     return tuple(sum(0 <= o < out * stride and o % stride == 0 for o in row) for row in reached)
 
 
-def fanout_axes(conv: Convolution) -> list[tuple[int, ...]]:
+def fanout_axes(conv: Convolution) -> tuple[tuple[int, ...], ...]:
     """The fan-out of a convolution is separable: taps by position, axis by axis."""
-    return [
+    return tuple(
         taps(size, out, kernel, stride, padding[0], dilation, conv.transposed)
         for size, out, kernel, stride, padding, dilation in zip(
             conv.space, conv.out_space, conv.kernel, conv.stride, conv.padding, conv.dilation, strict=True
         )
-    ]
+    )
 
 
-def fanout(conv: Convolution) -> Tensor:
-    """Outputs (positions × channels) that each input position reaches; float64 `[*space]`, on the operand's device."""
+def fanout(conv: Convolution, on_host: bool = False) -> Any:
+    """Outputs (positions × channels) that each input position reaches, `[*space]`.
+
+    As float64 on the operand's device, or as an int64 array on the host.
+    """
+    axes, channels = fanout_axes(conv), conv.out_channels // conv.groups
+    if on_host:
+        return _fan_on_host(axes, channels)
     make = fan_map.__wrapped__ if tracing() else fan_map
-    return make(tuple(fanout_axes(conv)), conv.out_channels // conv.groups, conv.x.device)
+    return make(axes, channels, conv.x.device)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -158,18 +204,25 @@ def fan_map(axes: tuple[tuple[int, ...], ...], channels: int, device: torch.devi
     return total
 
 
+@functools.lru_cache(maxsize=1024)
+def _fan_on_host(axes: tuple[tuple[int, ...], ...], channels: int) -> Array:
+    return fan_map(axes, channels, torch.device("cpu")).long().numpy()
+
+
 def fanout_total(conv: Convolution) -> int:
     """Σ of the fan-out over one channel of one image: its valid MACs."""
     return conv.out_channels // conv.groups * math.prod(sum(axis) for axis in fanout_axes(conv))
 
 
-def convolved(counts: Tensor, fan: Tensor) -> Tensor:
+def convolved(counts: Counts, fan: Counts) -> Counts:
     """Events of a convolution: Σ_pos count[pos] · fanout[pos]; counts `[steps, *space]` → `[steps]`."""
     return by_step(counts * fan)
 
 
-def effective_convolution(counts: Tensor, conv: Convolution) -> Tensor:
+def effective_convolution(counts: Counts, conv: Convolution) -> Counts:
     """Events whose weight is not zero: the counts `[steps, C, *space]` convolved with the non-zero weights' number."""
+    if not isinstance(counts, Tensor):
+        return effective_convolution(torch.from_numpy(counts).double(), conv).numpy()
     live = (conv.weight.detach() != 0).double()
     per_group = live.shape[1] if conv.transposed else live.shape[0] // conv.groups
     if conv.transposed:
@@ -185,7 +238,18 @@ def effective_convolution(counts: Tensor, conv: Convolution) -> Tensor:
     return torch.round(result.flatten(1).sum(1))
 
 
-def paired(left: Tensor, right: Tensor) -> Tensor:
+def effective_product(counts: Counts, weight: Tensor, data: int) -> Counts:
+    """Events whose weight is not zero: the counts `[steps, K]` times the non-zero weights of each of the K inputs.
+
+    Args:
+        weight: `[K, M]`, or `[N, K]` where the data is the operand on the right (`data` 1).
+    """
+    if not isinstance(counts, Tensor):
+        return effective_product(torch.from_numpy(counts).double(), weight, data).numpy()
+    return (counts * (weight.detach() != 0).double().sum(1 - data)).sum(-1)
+
+
+def paired(left: Counts, right: Counts) -> Counts:
     """Events of left @ right: Σ_k left[…, k] · right[…, k]; each `[steps, *stack, K]` → `[steps]`."""
     return by_step(left * right)
 

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from snnprof.record.layout import Array, Layout, layout
+from snnprof.record.layout import Layout, layout
 from snnprof.record.memory import pages
-from snnprof.record.reduce import EXACT_INT, Steps, wide
+from snnprof.record.reduce import EXACT_INT, Array, Steps, wide
 
 try:
     from snnprof.record import _sweep as compiled
@@ -36,16 +36,16 @@ class Levels:
     """What an operand of whole multiples showed.
 
     Attributes:
-        nonzero, levels: int32 `[steps, *kept]`, or `[1, *kept]` if the steps were merged; one array for both where no
-            level can exceed one.
-        by_step: non-zero elements in each step.
-        histogram: elements at level 0, 1, …, up to the largest there is; None if there may be too many levels.
+        nonzero, levels: int64 `[steps, *kept]`, or int32 `[1, *kept]` if the steps were merged; one array for both
+            where no level can exceed one.
+        by_step: non-zero elements in each step, int64 `[steps]`.
+        histogram: elements at level 0, 1, …, int64; None if there may be too many levels.
     """
 
     nonzero: Array
     levels: Array
-    by_step: list[int]
-    histogram: list[int] | None
+    by_step: Array
+    histogram: Array | None
 
 
 class _Memory(threading.local):
@@ -77,12 +77,12 @@ def count(values: Tensor) -> int:
 
 
 def nonzero(values: Tensor, steps: Steps | None, keep: tuple[int, ...]) -> Array:
-    """Non-zero elements, as int32 `[steps, *kept]`."""
+    """Non-zero elements, as int64 `[steps, *kept]`."""
     values = wide(values)
     read = layout(tuple(values.shape), values.stride(), steps, keep)
     sums = np.zeros((read.shape[0], *read.sums), dtype=np.int32)
     _read(values, read, sums)
-    return read.restored(sums)
+    return read.restored(sums).astype(np.int64)
 
 
 def levels(
@@ -106,12 +106,13 @@ def levels(
     by_step = _read(values, read, nonzero, level_sums, histogram, scale, most)
     if by_step is None:
         return None
-    sums = read.restored(nonzero)
+    width = np.int32 if merged else np.int64
+    sums = read.restored(nonzero).astype(width, copy=False)
     return Levels(
         nonzero=sums,
-        levels=sums if level_sums is None else read.restored(level_sums),
+        levels=sums if level_sums is None else read.restored(level_sums).astype(width, copy=False),
         by_step=by_step,
-        histogram=_shown(values.numel(), by_step, most, histogram),
+        histogram=_spikes(values.numel(), by_step) if most == 1 else histogram,
     )
 
 
@@ -123,16 +124,15 @@ def _read(
     histogram: Array | None = None,
     scale: float = 1.0,
     most: int = 0,
-) -> list[int] | None:
+) -> Array | None:
     """Adds to the sums; non-zero elements by step, or None where not all are levels up to `most`, if that is given."""
     by_step = np.zeros(read.shape[0], dtype=np.int64)
     threads = max(1, min(torch.get_num_threads(), values.numel() // _WORTHWHILE))
     expected = compiled.read(read.of(values), nonzero, levels, by_step, histogram, scale, most, threads)
-    return by_step.tolist() if expected else None
+    return by_step if expected else None
 
 
-def _shown(elements: int, by_step: list[int], most: int, histogram: Array | None) -> list[int] | None:
-    """Elements at each level there is."""
-    if most == 1:
-        return [elements - sum(by_step), sum(by_step)]
-    return None if histogram is None else np.trim_zeros(histogram, "b").tolist()
+def _spikes(elements: int, by_step: Array) -> Array:
+    """The histogram of zeros and ones."""
+    fired = by_step.sum()
+    return np.array([elements - fired, fired])

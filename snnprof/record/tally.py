@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from snnprof.record import sweep
-from snnprof.record.layout import Array
 from snnprof.record.recall import RECALL, Content
-from snnprof.record.reduce import Steps, by_step, extent, flagged, folded, in_stretches, reduced, scratch, tracing, wide
+from snnprof.record.reduce import (
+    Steps,
+    by_step,
+    extent,
+    flagged,
+    folded,
+    in_stretches,
+    is_whole,
+    reduced,
+    scratch,
+    tracing,
+    wide,
+)
 from snnprof.record.sweep import HISTOGRAM_LEVELS
 
 SILENT, SPIKES, REAL = 0, 1, 2
@@ -39,22 +51,36 @@ SINGLE = Grid(1.0, 1)
 class Tally:
     """What one operand held in one call, summed over all but the steps (first axis) and the axes kept.
 
+    What compiled code read on the host are NumPy arrays of int64; else they are tensors on the operand's device.
+
     Attributes:
         nonzero, levels: float64 `[steps, *kept]`; Σ 1 and Σ |x / quantum| over non-zero elements.
         kind: int64 `[steps]`, one of SILENT, SPIKES, REAL.
         elements: elements per step.
-        residual: float64 `[steps]`: largest distance from the grid.
-        negative: bool `[steps]`.
+        residual: float64 `[steps]`: largest distance from the grid; None where it is zero.
+        negative: bool `[steps]`; None where nothing is.
         histogram: float64 `[levels + 1]`, or None where too many levels are possible.
     """
 
-    nonzero: Tensor
-    levels: Tensor
-    kind: Tensor
+    nonzero: Any
+    levels: Any
+    kind: Any
     elements: int
     residual: Tensor | None = None
     negative: Tensor | None = None
-    histogram: Tensor | None = None
+    histogram: Any = None
+
+    @property
+    def on_host(self) -> bool:
+        return isinstance(self.nonzero, np.ndarray)
+
+    def as_tensors(self) -> Tally:
+        """The same, to be counted together with tensors."""
+        if not self.on_host:
+            return self
+        nonzero = torch.from_numpy(self.nonzero).double()
+        levels = nonzero if self.levels is self.nonzero else torch.from_numpy(self.levels).double()
+        return replace(self, nonzero=nonzero, levels=levels, kind=torch.from_numpy(self.kind))
 
 
 def tally(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...]) -> Tally:
@@ -66,20 +92,21 @@ def tally(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...]
         steps: where its time steps lie; None takes the whole call for one step.
         keep: dimensions (from the front) that stay apart.
     """
-    content = RECALL.content(values)
+    known = RECALL.of(values)
+    content = known.content if is_whole(values) else None
     if not keep and content is not None and _in_any_order(content, values, steps):
-        known, question = content.answers, _of_stretches(values, grid, steps)
+        answers, question = content.answers, _of_stretches(values, grid, steps)
     else:
-        known = RECALL.answers(values)
+        answers = known.answers
         question = (values.dtype, values.shape, values.stride(), values.storage_offset(), grid, steps, keep)
-    if question not in known:
+    if question not in answers:
         found = _read(_floating(values), grid, steps, keep)
         _know_total(content, values, found.nonzero)
-        if found.nonzero.numel() > _REMEMBERED:  # what is kept leaves gaps between the model's tensors
+        if math.prod(found.nonzero.shape) > _REMEMBERED:  # what is kept leaves gaps between the model's tensors
             return found
-        known[question] = found
-    answer: Tally | _Fired = known[question]
-    return answer if isinstance(answer, Tally) else answer.tally()
+        answers[question] = found
+    answer: Tally = answers[question]
+    return answer
 
 
 def _in_any_order(content: Content, values: Tensor, steps: Steps | None) -> bool:
@@ -95,25 +122,9 @@ def _size(steps: Steps | None) -> int:
     return steps.size if steps else 1
 
 
-def _know_total(content: Content | None, values: Tensor, nonzero: Tensor) -> None:
+def _know_total(content: Content | None, values: Tensor, nonzero: Any) -> None:
     if content is not None:
         content.answers[_TOTAL, values.dtype] = int(nonzero.sum()) if _may_ask(values) else by_step(nonzero)
-
-
-class _Fired(NamedTuple):
-    """What is remembered of a neuron layer's spikes; only some of it is asked for, so tensors are made then."""
-
-    by_step: list[int]
-    histogram: list[int]
-    elements: int
-
-    def tally(self) -> Tally:
-        number = torch.tensor(self.by_step, dtype=torch.float64)
-        return Tally(number, number, _kinds(self.by_step), self.elements, histogram=torch.tensor(self.histogram))
-
-
-def _kinds(by_step: list[int]) -> Tensor:
-    return torch.tensor([SPIKES if fired else SILENT for fired in by_step])
 
 
 def _read(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...]) -> Tally:
@@ -138,22 +149,15 @@ def _swept(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...
     """The count where values are as expected; None where each step needs a longer look."""
     elements = values.numel() // _size(steps)
     if grid.quantum is None:
-        nonzero = _exact(sweep.nonzero(values, steps, keep))
-        kind = torch.where(by_step(nonzero) == 0, SILENT, REAL)
-        return Tally(nonzero, nonzero, kind, elements)
+        nonzero = sweep.nonzero(values, steps, keep)
+        return Tally(nonzero, nonzero, np.where(by_step(nonzero), REAL, SILENT), elements)
     if grid.signed or math.frexp(grid.quantum)[0] != 0.5:
         return None
     found = sweep.levels(values, 1 / grid.quantum, grid.levels, steps, keep)
     if found is None:
         return None
-    nonzero = _exact(found.nonzero)
-    levels = nonzero if found.levels is found.nonzero else _exact(found.levels)
-    histogram = torch.tensor(found.histogram) if found.histogram else None
-    return Tally(nonzero, levels, _kinds(found.by_step), elements, histogram=histogram)
-
-
-def _exact(sums: Array) -> Tensor:
-    return torch.from_numpy(sums).double()
+    kind = np.where(found.by_step, SPIKES, SILENT)
+    return Tally(found.nonzero, found.levels, kind, elements, histogram=found.histogram)
 
 
 def _levelled(
@@ -226,13 +230,13 @@ def tolerance(dtype: torch.dtype, levels: int) -> float:
     return min(4 * torch.finfo(dtype).eps * max(levels, 1), 0.25)
 
 
-def spikes(values: Tensor, levels: int, steps: Steps | None, keep: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
-    """Non-zero elements by step and by the dimensions kept, and Σ |x|; float64 `[steps]`, `[*kept]` and scalar.
+def spikes(values: Tensor, levels: int, steps: Steps | None, keep: tuple[int, ...]) -> tuple[Any, Tensor, Any]:
+    """Non-zero elements by step and by the dimensions kept, and Σ |x|; `[steps]`, `[*kept]` and scalar.
 
     Args:
         levels: the largest |x| expected; values decide.
     """
-    content = RECALL.content(values)
+    content = RECALL.of(values).content if is_whole(values) else None
     in_steps, by_place, level_sum = _read_spikes(_floating(values), levels, steps, keep, content)
     _know_total(content, values, in_steps)
     return in_steps, by_place, level_sum
@@ -240,33 +244,36 @@ def spikes(values: Tensor, levels: int, steps: Steps | None, keep: tuple[int, ..
 
 def _read_spikes(
     values: Tensor, levels: int, steps: Steps | None, keep: tuple[int, ...], content: Content | None
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Any, Tensor, Any]:
     if _can_sweep(values) and (found := sweep.levels(values, 1.0, 1, steps, keep, merged=True)):
-        in_steps = torch.tensor(found.by_step)
+        fired = found.by_step
         if content is not None and _in_any_order(content, values, steps):
-            fired = _Fired(found.by_step, found.histogram or [], values.numel() // len(found.by_step))
-            content.answers[_of_stretches(values, SINGLE, steps)] = fired
-        return in_steps, torch.from_numpy(found.nonzero)[0], in_steps.sum()
+            kind, elements = np.where(fired, SPIKES, SILENT), values.numel() // len(fired)
+            read = Tally(fired, fired, kind, elements, histogram=found.histogram)
+            content.answers[_of_stretches(values, SINGLE, steps)] = read
+        return fired, torch.from_numpy(found.nonzero)[0], int(fired.sum())
     nonzero = reduced(flagged(torch.ne, values, 0), steps, keep, 1)
     # Sums over the same dimensions: a compiled graph reads the values once for both.
     magnitudes = reduced(torch.abs(values, out=scratch(values)), steps, keep, levels)
     return by_step(nonzero), nonzero.sum(0), magnitudes.sum()
 
 
-def nonzero_total(values: Tensor) -> Tensor:
-    """Non-zero elements, as an int64 scalar on the device."""
-    content = RECALL.content(values)
+def nonzero_total(values: Tensor) -> int | Tensor:
+    """Non-zero elements; an int64 scalar on the device where to ask for it would be to wait."""
+    content = RECALL.of(values).content if is_whole(values) else None
     known = None if content is None else content.answers.get((_TOTAL, values.dtype))
     if known is None:
         known = _nonzero_total(_floating(values))
-        _know_total(content, values, known)
-    return known.sum().long() if isinstance(known, Tensor) else torch.tensor(known)
+        if content is not None:
+            content.answers[_TOTAL, values.dtype] = known
+    return known.sum().long() if isinstance(known, Tensor) else int(known)
 
 
-def _nonzero_total(values: Tensor) -> Tensor:
+def _nonzero_total(values: Tensor) -> int | Tensor:
     if _can_sweep(values):
-        return torch.tensor(sweep.count(values))
-    return reduced(flagged(torch.ne, values, 0), None, (), 1).sum().long()
+        return sweep.count(values)
+    total = reduced(flagged(torch.ne, values, 0), None, (), 1).sum().long()
+    return int(total) if _may_ask(values) else total
 
 
 def _floating(values: Tensor) -> Tensor:
