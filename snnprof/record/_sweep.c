@@ -311,12 +311,14 @@ static int read_whole(const Part *whole, int parts, Py_ssize_t sums)
 /* -- Python ----------------------------------------------------------------------------------------------------------- */
 
 PyDoc_STRVAR(read_doc,
-"read(values, nonzero, levels, fired, histogram, scale, most, threads) -> bool\n\n"
+"read(storage, bytes, first, wide, shape, strides, nonzero, levels, fired, histogram, scale, most, threads) -> bool\n\n"
 "Adds up what an operand holds; says whether all values are whole multiples, up to `most`, of 1 / scale.\n\n"
 "What was added is of no use where they are not. No sum may reach 2**31: that many values are refused.\n\n"
-"values: float32 or float64 [steps, ...], of any memory layout.\n"
+"storage, bytes: address and size of the memory that the values lie in.\n"
+"first, shape, strides: where they lie, in values, the steps first; neither before the memory nor after.\n"
+"wide: float64 instead of float32.\n"
 "nonzero: int32, of the same dimensions, or 1 along what is summed over.\n"
-"levels: as `nonzero`, Σ levels; None where no level exceeds one.\n"
+"levels: as `nonzero`, the sum of levels; None where no level exceeds one.\n"
 "fired: int64 [steps].\n"
 "histogram: int64 [256]; None where it is not wanted, or levels may be larger.\n"
 "scale: a power of two.\n"
@@ -325,20 +327,19 @@ PyDoc_STRVAR(read_doc,
 enum { MOST = 1 << 18 };  /* BLOCK of them are added up in 32 bits */
 
 typedef struct {
-    Py_buffer values, nonzero, levels, fired, histogram;
-} Buffers;
+    Py_buffer nonzero, levels, fired, histogram;
+} Sums;
 
-static void let_go(Buffers *buffers)
+static void let_go(Sums *sums)
 {
-    PyBuffer_Release(&buffers->values);  /* does nothing to a buffer that was not taken */
-    PyBuffer_Release(&buffers->nonzero);
-    PyBuffer_Release(&buffers->levels);
-    PyBuffer_Release(&buffers->fired);
-    PyBuffer_Release(&buffers->histogram);
+    PyBuffer_Release(&sums->nonzero);  /* does nothing to a buffer that was not taken */
+    PyBuffer_Release(&sums->levels);
+    PyBuffer_Release(&sums->fired);
+    PyBuffer_Release(&sums->histogram);
 }
 
 /* Takes whole numbers to add to; says whether they are of so many bytes each. */
-static int take_sums(PyObject *object, Py_buffer *buffer, Py_ssize_t size)
+static int take(PyObject *object, Py_buffer *buffer, Py_ssize_t size)
 {
     if (object == Py_None) return 1;
     if (PyObject_GetBuffer(object, buffer, PyBUF_ND | PyBUF_WRITABLE | PyBUF_FORMAT)) return 0;
@@ -347,89 +348,79 @@ static int take_sums(PyObject *object, Py_buffer *buffer, Py_ssize_t size)
     return 0;
 }
 
-static int take(Buffers *buffers, PyObject *values, PyObject *nonzero, PyObject *levels, PyObject *fired,
-                PyObject *histogram)
+/* Says where the values lie: dimensions, and from the first value to the last. Whether that is within the memory. */
+static int describe(Part *whole, PyObject *shape, PyObject *strides, Py_ssize_t bytes, Py_ssize_t first)
 {
-    if (PyObject_GetBuffer(values, &buffers->values, PyBUF_STRIDES | PyBUF_FORMAT)) return 0;
-    char format = buffers->values.format[0];
-    if (format != 'f' && format != 'd') {
-        PyErr_SetString(PyExc_TypeError, "values are float32 or float64");
-        return 0;
+    Py_ssize_t size = whole->wide ? 8 : 4, last = first, values = 1;
+    if (!PyTuple_Check(shape) || !PyTuple_Check(strides) || PyTuple_GET_SIZE(shape) != PyTuple_GET_SIZE(strides)) return 0;
+    if (PyTuple_GET_SIZE(shape) < 1 || PyTuple_GET_SIZE(shape) > DIMS) return 0;
+    whole->dims = (int)PyTuple_GET_SIZE(shape);
+    for (int dim = 0; dim < whole->dims; dim++) {
+        Py_ssize_t length = PyLong_AsSsize_t(PyTuple_GET_ITEM(shape, dim));
+        Py_ssize_t stride = PyLong_AsSsize_t(PyTuple_GET_ITEM(strides, dim));
+        if (PyErr_Occurred() || length < 1 || stride < 0 || values > INT32_MAX / length) return 0;
+        if (length > 1 && stride > (PY_SSIZE_T_MAX - last) / (length - 1)) return 0;
+        values *= length;
+        last += (length - 1) * stride;
+        whole->shape[dim] = length;
+        whole->jump[dim] = stride * size;
     }
-    return take_sums(nonzero, &buffers->nonzero, 4) && take_sums(levels, &buffers->levels, 4) &&
-           take_sums(fired, &buffers->fired, 8) && take_sums(histogram, &buffers->histogram, 8);
+    whole->values += first * size;
+    return first >= 0 && last < bytes / size;
 }
 
-static int fits(const Py_buffer *values, const Py_buffer *sums)
+/* Says where the sums lie; whether they fit the values. */
+static int place(Part *whole, const Sums *sums)
 {
-    if (sums->ndim != values->ndim) return 0;
-    for (int dim = 0; dim < values->ndim; dim++)
-        if (sums->shape[dim] != 1 && sums->shape[dim] != values->shape[dim]) return 0;
+    const Py_buffer *nonzero = &sums->nonzero, *levels = &sums->levels;
+    if (!nonzero->obj || nonzero->ndim != whole->dims) return 0;
+    Py_ssize_t next = nonzero->len / nonzero->itemsize;
+    for (int dim = 0; dim < whole->dims; dim++) {
+        Py_ssize_t length = nonzero->shape[dim];
+        if (length != 1 && length != whole->shape[dim]) return 0;
+        next /= length;
+        whole->place[dim] = length == 1 ? 0 : next;
+    }
+    if (levels->obj && levels->len != nonzero->len) return 0;
+    if (!sums->fired.obj || sums->fired.len != 8 * whole->shape[0]) return 0;
+    if (sums->histogram.obj && (sums->histogram.len != 8 * BYTE || whole->most >= BYTE)) return 0;
+    whole->nonzero = nonzero->buf;
+    whole->levels = levels->buf;
+    whole->fired = sums->fired.buf;
+    whole->histogram = whole->levels ? sums->histogram.buf : NULL;
     return 1;
 }
 
-/* Whether the buffers go together; what is read later is within them. */
-static int are_sound(const Buffers *buffers, double scale, double most)
+static PyObject *read_described(const Part *whole, const Sums *sums, int threads)
 {
-    const Py_buffer *values = &buffers->values, *levels = &buffers->levels;
-    if (values->ndim < 1 || values->ndim > DIMS || values->len / values->itemsize > INT32_MAX) return 0;
-    if (!buffers->nonzero.obj || !fits(values, &buffers->nonzero)) return 0;
-    if (levels->obj && (!fits(values, levels) || levels->len != buffers->nonzero.len)) return 0;
-    if (!buffers->fired.obj || buffers->fired.len != 8 * values->shape[0]) return 0;
-    if (buffers->histogram.obj && (buffers->histogram.len != 8 * BYTE || most >= BYTE)) return 0;
-    return scale > 0 && most >= 0 && most < MOST;
-}
-
-static void describe(Part *whole, const Buffers *buffers, double scale, double most)
-{
-    const Py_buffer *values = &buffers->values, *sums = &buffers->nonzero;
-    Py_ssize_t place = sums->len / sums->itemsize;
-    memset(whole, 0, sizeof *whole);
-    whole->dims = values->ndim;
-    whole->wide = values->itemsize == 8;
-    for (int dim = 0; dim < values->ndim; dim++) {
-        whole->shape[dim] = values->shape[dim];
-        whole->jump[dim] = values->strides[dim];
-        place /= sums->shape[dim];
-        whole->place[dim] = sums->shape[dim] == 1 ? 0 : place;
-    }
-    whole->values = values->buf;
-    whole->scale = scale;
-    whole->most = most;
-    whole->nonzero = sums->buf;
-    whole->levels = buffers->levels.buf;
-    whole->fired = buffers->fired.buf;
-    whole->histogram = whole->levels ? buffers->histogram.buf : NULL;
-    whole->expected = 1;
-}
-
-static PyObject *read_buffers(const Buffers *buffers, double scale, double most, int threads)
-{
-    if (!are_sound(buffers, scale, most) || threads < 1) {
-        PyErr_SetString(PyExc_ValueError, "sums do not fit the values");
-        return NULL;
-    }
-    if (!buffers->values.len) Py_RETURN_TRUE;
-    Part whole;
-    describe(&whole, buffers, scale, most);
-    Py_ssize_t sums = buffers->nonzero.len / buffers->nonzero.itemsize;
     int expected;
     Py_BEGIN_ALLOW_THREADS
-    expected = read_whole(&whole, threads, sums);
+    expected = read_whole(whole, threads, sums->nonzero.len / sums->nonzero.itemsize);
     Py_END_ALLOW_THREADS
     return expected < 0 ? PyErr_NoMemory() : PyBool_FromLong(expected);
 }
 
 static PyObject *read_operand(PyObject *Py_UNUSED(module), PyObject *arguments)
 {
-    PyObject *values, *nonzero, *levels, *fired, *histogram, *result = NULL;
-    double scale, most;
+    PyObject *shape, *strides, *nonzero, *levels, *fired, *histogram, *result = NULL;
+    unsigned long long storage;
+    Py_ssize_t bytes, first;
     int threads;
-    if (!PyArg_ParseTuple(arguments, "OOOOOddi", &values, &nonzero, &levels, &fired, &histogram, &scale, &most, &threads))
+    Part whole = {.expected = 1};
+    Sums sums = {{0}, {0}, {0}, {0}};
+    if (!PyArg_ParseTuple(arguments, "KnnpOOOOOOddi", &storage, &bytes, &first, &whole.wide, &shape, &strides, &nonzero,
+                          &levels, &fired, &histogram, &whole.scale, &whole.most, &threads))
         return NULL;
-    Buffers buffers = {0};
-    if (take(&buffers, values, nonzero, levels, fired, histogram)) result = read_buffers(&buffers, scale, most, threads);
-    let_go(&buffers);
+    whole.values = (const char *)(uintptr_t)storage;
+    int taken = take(nonzero, &sums.nonzero, 4) && take(levels, &sums.levels, 4) && take(fired, &sums.fired, 8) &&
+                take(histogram, &sums.histogram, 8);
+    if (taken) {
+        int sound = describe(&whole, shape, strides, bytes, first) && place(&whole, &sums) && whole.scale > 0 &&
+                    whole.most >= 0 && whole.most < MOST && threads > 0;
+        if (sound) result = read_described(&whole, &sums, threads);
+        else if (!PyErr_Occurred()) PyErr_SetString(PyExc_ValueError, "values or sums lie outside their memory");
+    }
+    let_go(&sums);
     return result;
 }
 

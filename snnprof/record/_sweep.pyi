@@ -3,7 +3,12 @@
 from snnprof.record.reduce import Array
 
 def read(
-    values: Array,
+    storage: int,
+    bytes: int,
+    first: int,
+    wide: bool,
+    shape: tuple[int, ...],
+    strides: tuple[int, ...],
     nonzero: Array,
     levels: Array | None,
     fired: Array,

@@ -6,8 +6,6 @@ import functools
 import math
 from typing import NamedTuple
 
-from torch import Tensor
-
 from snnprof.record.reduce import Array, Steps, axes_of
 
 
@@ -29,10 +27,6 @@ class Layout(NamedTuple):
     apart: tuple[int, ...]
     order: tuple[int, ...]
     result: tuple[int, ...]
-
-    def of(self, values: Tensor) -> Array:
-        """The operand so arranged, a view; float32 or float64, on the CPU."""
-        return values.as_strided(self.shape, self.strides).numpy()
 
     def restored(self, sums: Array) -> Array:
         """The sums `[steps, *sums]` as `[steps, *kept]`, a view where that is one."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -38,7 +37,9 @@ class Cell:
             kinds, rows = torch.as_tensor(kinds, device=device), torch.as_tensor(rows, device=device)
             self._counters.view(-1, rows.shape[1]).index_add_(0, kinds, rows)
         else:
-            np.add.at(self._on_host.reshape(-1, rows.shape[1]), kinds, rows)
+            cells = self._on_host.reshape(-1, rows.shape[1])
+            for kind, row in zip(kinds.tolist(), rows, strict=True):  # two rows may be of one kind
+                cells[kind] += row
 
 
 class Ledger:

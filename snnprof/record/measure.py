@@ -25,21 +25,22 @@ Role = Literal["data", "weight"]
 
 @dataclass
 class Plan:
-    """How one call site is counted: what provenance expects of each operand, and where its time steps lie."""
+    """How one call site is counted: what provenance expects of each operand, and where its time steps lie.
+
+    Attributes:
+        size: time steps in one call.
+    """
 
     roles: tuple[Role, Role]
     facts: tuple[Facts, Facts]
     steps: tuple[Steps | None, Steps | None]
     sparse_weights: bool = False
     grids: tuple[Grid, Grid] = field(init=False)
+    size: int = field(init=False)
 
     def __post_init__(self) -> None:
         self.grids = (grid_of(self.facts[0]), grid_of(self.facts[1]))
-
-    @property
-    def size(self) -> int:
-        """Time steps in one call."""
-        return next((s.size for s in self.steps if s), 1)
+        self.size = next((s.size for s in self.steps if s), 1)
 
 
 def grid_of(facts: Facts) -> Grid:
@@ -120,7 +121,7 @@ def _weighted(form: Product, plan: Plan, data: int) -> Measured:
     live = plan.sparse_weights and weight.dim() == 2
     seen = tally(operand, plan.grids[data], plan.steps[data], (inner,) if live else ())
     effective = rules.effective_product(seen.nonzero, weight, data) if live else None
-    events = by_step(seen.nonzero) * reach
+    events = seen.by_step * reach
     by_value = events if seen.levels is seen.nonzero else by_step(seen.levels) * reach
     rows = _rows(seen, plan.size, form.macs, form.macs, events, by_value, effective)
     shown = _seen(seen)
@@ -137,7 +138,7 @@ def _pairs(form: Product, plan: Plan) -> Measured:
     events = rules.paired(seen_left.nonzero, seen_right.nonzero)
     by_value = rules.paired(seen_left.levels, seen_right.levels)
     one_sided = [
-        by_step(seen.nonzero) * (form.macs // max(operand.numel(), 1))
+        seen.by_step * (form.macs // max(operand.numel(), 1))
         for seen, operand in ((seen_left, left), (seen_right, right))
     ]
     smaller = np.minimum if seen_left.on_host else torch.minimum
@@ -157,13 +158,12 @@ def _rows(
     left: Any = 0,
     right: Any = 0,
 ) -> Any:
-    nonzero = by_step(seen.nonzero)
     return _table(
         size,
         events,
         seen.elements,
-        nonzero,
-        nonzero if seen.levels is seen.nonzero else by_step(seen.levels),
+        seen.by_step,
+        seen.by_step if seen.levels is seen.nonzero else by_step(seen.levels),
         dense // size,
         valid // size,
         events,

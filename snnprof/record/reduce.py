@@ -75,8 +75,7 @@ def broadcast(*shapes: Sequence[int]) -> tuple[int, ...]:
 def by_step(counts: Counts) -> Counts:
     """Counts `[steps, ...]` summed over all but the steps."""
     if not isinstance(counts, Tensor):
-        sums: Array = counts.reshape(len(counts), -1).sum(1)
-        return sums
+        return counts if counts.ndim == 1 else np.add.reduce(counts, axis=tuple(range(1, counts.ndim)))
     if tracing():  # a dimension at a time: before a long sum, the compiler settles how its operand lies in memory
         return counts if counts.dim() < 2 else by_step(counts.sum(-1))
     return counts.sum(list(range(1, counts.dim()))) if counts.dim() > 1 else counts

@@ -62,6 +62,13 @@ class Convolution:
             self.output_padding, self.groups,
         )  # fmt: skip
 
+    @functools.cached_property
+    def taps(self) -> tuple[tuple[int, ...], ...]:
+        """The fan-out of a convolution is separable: taps by position, axis by axis."""
+        before = [sides[0] for sides in self.padding]
+        axes = zip(self.space, self.out_space, self.kernel, self.stride, before, self.dilation, strict=True)
+        return tuple(taps(*axis, self.transposed) for axis in axes)
+
     @property
     def out_space(self) -> tuple[int, ...]:
         return self.geometry.out_space
@@ -173,26 +180,16 @@ def taps(
     return tuple(sum(0 <= o < out * stride and o % stride == 0 for o in row) for row in reached)
 
 
-def fanout_axes(conv: Convolution) -> tuple[tuple[int, ...], ...]:
-    """The fan-out of a convolution is separable: taps by position, axis by axis."""
-    return tuple(
-        taps(size, out, kernel, stride, padding[0], dilation, conv.transposed)
-        for size, out, kernel, stride, padding, dilation in zip(
-            conv.space, conv.out_space, conv.kernel, conv.stride, conv.padding, conv.dilation, strict=True
-        )
-    )
-
-
 def fanout(conv: Convolution, on_host: bool = False) -> Any:
     """Outputs (positions × channels) that each input position reaches, `[*space]`.
 
     As float64 on the operand's device, or as an int64 array on the host.
     """
-    axes, channels = fanout_axes(conv), conv.out_channels // conv.groups
+    channels = conv.out_channels // conv.groups
     if on_host:
-        return _fan_on_host(axes, channels)
+        return _fan_on_host(conv.taps, channels)
     make = fan_map.__wrapped__ if tracing() else fan_map
-    return make(axes, channels, conv.x.device)
+    return make(conv.taps, channels, conv.x.device)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -211,7 +208,7 @@ def _fan_on_host(axes: tuple[tuple[int, ...], ...], channels: int) -> Array:
 
 def fanout_total(conv: Convolution) -> int:
     """Σ of the fan-out over one channel of one image: its valid MACs."""
-    return conv.out_channels // conv.groups * math.prod(sum(axis) for axis in fanout_axes(conv))
+    return conv.out_channels // conv.groups * math.prod(map(sum, conv.taps))
 
 
 def convolved(counts: Counts, fan: Counts) -> Counts:

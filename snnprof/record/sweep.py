@@ -68,21 +68,23 @@ _MEMORY = _Memory()
 
 def can_read(values: Tensor) -> bool:
     """Whether an operand on the CPU can be read here."""
-    return compiled is not None and values.dtype in _FLOATS and 0 < values.numel() < EXACT_INT
+    return compiled is not None and values.dtype in _FLOATS and 0 < values.numel() < EXACT_INT and not values.is_neg()
 
 
 def count(values: Tensor) -> int:
     """Non-zero elements."""
-    return int(nonzero(values, None, ())[0])
+    return int(nonzero(values, None, ()).by_step[0])
 
 
-def nonzero(values: Tensor, steps: Steps | None, keep: tuple[int, ...]) -> Array:
-    """Non-zero elements, as int64 `[steps, *kept]`."""
+def nonzero(values: Tensor, steps: Steps | None, keep: tuple[int, ...]) -> Levels:
+    """Counts non-zero elements, whatever else they are."""
     values = wide(values)
     read = layout(tuple(values.shape), values.stride(), steps, keep)
-    sums = np.zeros((read.shape[0], *read.sums), dtype=np.int32)
-    _read(values, read, sums)
-    return read.restored(sums).astype(np.int64)
+    nonzero = np.zeros((read.shape[0], *read.sums), dtype=np.int32)
+    by_step = _read(values, read, nonzero)
+    assert by_step is not None
+    sums = read.restored(nonzero).astype(np.int64)
+    return Levels(sums, sums, by_step, None)
 
 
 def levels(
@@ -128,7 +130,11 @@ def _read(
     """Adds to the sums; non-zero elements by step, or None where not all are levels up to `most`, if that is given."""
     by_step = np.zeros(read.shape[0], dtype=np.int64)
     threads = max(1, min(torch.get_num_threads(), values.numel() // _WORTHWHILE))
-    expected = compiled.read(read.of(values), nonzero, levels, by_step, histogram, scale, most, threads)
+    storage = values.untyped_storage()
+    expected = compiled.read(
+        storage.data_ptr(), storage.nbytes(), int(values.storage_offset()), values.dtype is torch.float64,
+        read.shape, read.strides, nonzero, levels, by_step, histogram, scale, most, threads,
+    )  # fmt: skip
     return by_step if expected else None
 
 

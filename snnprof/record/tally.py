@@ -55,6 +55,7 @@ class Tally:
 
     Attributes:
         nonzero, levels: float64 `[steps, *kept]`; Σ 1 and Σ |x / quantum| over non-zero elements.
+        by_step: float64 `[steps]`; non-zero elements.
         kind: int64 `[steps]`, one of SILENT, SPIKES, REAL.
         elements: elements per step.
         residual: float64 `[steps]`: largest distance from the grid; None where it is zero.
@@ -64,6 +65,7 @@ class Tally:
 
     nonzero: Any
     levels: Any
+    by_step: Any
     kind: Any
     elements: int
     residual: Tensor | None = None
@@ -80,7 +82,8 @@ class Tally:
             return self
         nonzero = torch.from_numpy(self.nonzero).double()
         levels = nonzero if self.levels is self.nonzero else torch.from_numpy(self.levels).double()
-        return replace(self, nonzero=nonzero, levels=levels, kind=torch.from_numpy(self.kind))
+        by_step, kind = torch.from_numpy(self.by_step).double(), torch.from_numpy(self.kind)
+        return replace(self, nonzero=nonzero, levels=levels, by_step=by_step, kind=kind)
 
 
 def tally(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...]) -> Tally:
@@ -101,7 +104,7 @@ def tally(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...]
         question = (values.dtype, values.shape, values.stride(), values.storage_offset(), grid, steps, keep)
     if question not in answers:
         found = _read(_floating(values), grid, steps, keep)
-        _know_total(content, values, found.nonzero)
+        _know_total(content, values, found.by_step)
         if math.prod(found.nonzero.shape) > _REMEMBERED:  # what is kept leaves gaps between the model's tensors
             return found
         answers[question] = found
@@ -132,43 +135,43 @@ def _read(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...]
         return found
     elements = values.numel() // _size(steps)
     nonzero = reduced(flagged(torch.ne, values, 0), steps, keep, 1)
-    silent = by_step(nonzero) == 0
+    fired = by_step(nonzero)
     if grid.quantum is None:
-        return Tally(nonzero, nonzero, torch.where(silent, SILENT, REAL), elements)
+        return Tally(nonzero, nonzero, fired, torch.where(fired == 0, SILENT, REAL), elements)
     if grid == SINGLE:
         ones = by_step(reduced(flagged(torch.eq, values, 1), steps, keep, 1))
-        kind = torch.where(silent, SILENT, torch.where(ones == by_step(nonzero), SPIKES, REAL))
+        kind = torch.where(fired == 0, SILENT, torch.where(ones == fired, SPIKES, REAL))
         on_grid = kind != REAL
-        fired = (ones * on_grid).sum()
-        histogram = torch.stack([elements * on_grid.sum() - fired, fired])
-        return Tally(nonzero, nonzero, kind, elements, histogram=histogram)
-    return _levelled(values, grid, steps, keep, nonzero, silent, elements)
+        number = (ones * on_grid).sum()
+        histogram = torch.stack([elements * on_grid.sum() - number, number])
+        return Tally(nonzero, nonzero, fired, kind, elements, histogram=histogram)
+    return _levelled(values, grid, steps, keep, nonzero, fired, elements)
 
 
 def _swept(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...]) -> Tally | None:
     """The count where values are as expected; None where each step needs a longer look."""
     elements = values.numel() // _size(steps)
     if grid.quantum is None:
-        nonzero = sweep.nonzero(values, steps, keep)
-        return Tally(nonzero, nonzero, np.where(by_step(nonzero), REAL, SILENT), elements)
+        found = sweep.nonzero(values, steps, keep)
+        return Tally(found.nonzero, found.nonzero, found.by_step, np.where(found.by_step, REAL, SILENT), elements)
     if grid.signed or math.frexp(grid.quantum)[0] != 0.5:
         return None
-    found = sweep.levels(values, 1 / grid.quantum, grid.levels, steps, keep)
-    if found is None:
+    levels = sweep.levels(values, 1 / grid.quantum, grid.levels, steps, keep)
+    if levels is None:
         return None
-    kind = np.where(found.by_step, SPIKES, SILENT)
-    return Tally(found.nonzero, found.levels, kind, elements, histogram=found.histogram)
+    kind = np.where(levels.by_step, SPIKES, SILENT)
+    return Tally(levels.nonzero, levels.levels, levels.by_step, kind, elements, histogram=levels.histogram)
 
 
 def _levelled(
-    values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...], nonzero: Tensor, silent: Tensor, size: int
+    values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...], nonzero: Tensor, fired: Tensor, size: int
 ) -> Tally:
     """Operands with more than one level, a sign, or a quantum other than one."""
     assert grid.quantum is not None
     on_grid = wide(values) if grid.quantum == 1.0 else wide(values) / grid.quantum
     level = torch.round(on_grid)
     residual = extent(level - on_grid, steps)
-    kind = torch.where(silent, SILENT, torch.where(residual <= tolerance(values.dtype, grid.levels), SPIKES, REAL))
+    kind = torch.where(fired == 0, SILENT, torch.where(residual <= tolerance(values.dtype, grid.levels), SPIKES, REAL))
     negative = folded(level, steps).flatten(1).amin(1) < 0
     level = level.abs_()
     levels = reduced(level, steps, keep, grid.levels)
@@ -177,12 +180,12 @@ def _levelled(
     histogram = None
     if grid.levels <= HISTOGRAM_LEVELS:
         histogram = _histogram(_on_grid(level, steps, kind), grid.levels)
-    return Tally(nonzero, levels, kind, size, residual, negative & (kind == SPIKES), histogram)
+    return Tally(nonzero, levels, fired, kind, size, residual, negative & (kind == SPIKES), histogram)
 
 
 def _may_ask(values: Tensor) -> bool:
     """Whether a value can be looked at, and without waiting for a device."""
-    return values.device.type == "cpu" and type(values) is Tensor and not tracing()
+    return values.is_cpu and type(values) is Tensor and not tracing()
 
 
 def _can_sweep(values: Tensor) -> bool:
@@ -249,7 +252,7 @@ def _read_spikes(
         fired = found.by_step
         if content is not None and _in_any_order(content, values, steps):
             kind, elements = np.where(fired, SPIKES, SILENT), values.numel() // len(fired)
-            read = Tally(fired, fired, kind, elements, histogram=found.histogram)
+            read = Tally(fired, fired, fired, kind, elements, histogram=found.histogram)
             content.answers[_of_stretches(values, SINGLE, steps)] = read
         return fired, torch.from_numpy(found.nonzero)[0], int(fired.sum())
     nonzero = reduced(flagged(torch.ne, values, 0), steps, keep, 1)
@@ -277,5 +280,5 @@ def _nonzero_total(values: Tensor) -> int | Tensor:
 
 
 def _floating(values: Tensor) -> Tensor:
-    values = values.detach()
+    values = values.detach() if values.requires_grad else values
     return values if values.is_floating_point() else values.float()

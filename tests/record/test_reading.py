@@ -104,7 +104,7 @@ def test_whole_multiples(operand: Operand, threads: int) -> None:
     with on_threads(threads):
         found = sweep.levels(values, scale, most, steps, keep)
         merged = sweep.levels(values, scale, most, steps, keep, merged=True)
-        nonzero, count = sweep.nonzero(values, steps, keep), sweep.count(values)
+        nonzero, count = sweep.nonzero(values, steps, keep).nonzero, sweep.count(values)
     fired = one_by_one(values, steps, keep, lambda value: value != 0)
     levels = one_by_one(values, steps, keep, lambda value: value * scale)
     assert found is not None
@@ -147,7 +147,7 @@ def test_rows_longer_than_a_block(most: int, dtype: torch.dtype, keep: tuple[int
     values = (drawn / 2).to(dtype)
     dropped = [dim for dim in range(3) if dim not in keep]
     fired, levels = ((sums.sum(dropped) if dropped else sums)[None].tolist() for sums in (drawn != 0, drawn))
-    assert sweep.nonzero(values, None, keep).tolist() == fired
+    assert sweep.nonzero(values, None, keep).nonzero.tolist() == fired
     if not most:
         return
     found = sweep.levels(values, 2.0, most, None, keep)
