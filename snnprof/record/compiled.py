@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, fx, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
+from torch.utils._pytree import tree_leaves
 
 from snnprof.errors import SnnprofError, first_line
 from snnprof.record import measure, neurons, rules
@@ -207,16 +207,18 @@ class Trace:
         values = form.without(call.padding) if call.padding and isinstance(form, rules.Convolution) else form
         measured = measure.contraction(values, plan)
         bias = values.outputs if values.bias else 0
-        leaves, spec = tree_flatten(measured)
-        places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
+        told = [[] if seen is None else [leaf is not None for leaf in seen] for seen in measured.seen]
 
         def add(tensors: list[Tensor]) -> None:
-            filled: list[Any] = [None] * len(leaves)
-            for place, tensor in zip(places, tensors, strict=True):
-                filled[place] = tensor
-            counter.add(plan.size, bias, tree_unflatten(filled, spec))
+            rows, kind, *rest = tensors
+            leaves = iter(rest)
+            left, right = (
+                measure.Seen(*(next(leaves) if one else None for one in each)) if each else None for each in told
+            )
+            counter.add(plan.size, bias, measure.Measured(rows, kind, (left, right)))
 
-        self.rows.append(Row([leaves[i] for i in places], add))
+        leaves = [leaf for seen in measured.seen if seen is not None for leaf in seen if leaf is not None]
+        self.rows.append(Row([measured.rows, measured.kind, *leaves], add))
         self._compare(counter, plan, form)
 
     def _compare(self, counter: OpCounter, plan: measure.Plan, form: rules.Contraction) -> None:

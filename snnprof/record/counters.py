@@ -22,7 +22,7 @@ from snnprof.activity import (
     parts_from,
 )
 from snnprof.record import measure
-from snnprof.record.ledger import Cell, Ledger
+from snnprof.record.ledger import Cell, Ledger, on_host
 from snnprof.record.measure import Fired, Measured, Plan, Role, Seen
 from snnprof.record.memory import zeros
 from snnprof.record.provenance import Facts
@@ -204,11 +204,12 @@ class NeuronCounter:
 
     def fire(self, fired: Fired, elements: int) -> None:
         """Adds what came out in one call, of `elements` neuron-steps."""
-        cell, size = self._cells(fired.by_neuron.device), len(fired.by_step)
-        cell.add(0, fired.by_step.sum())
+        cell, by_step = self._cells(fired.by_neuron.device), on_host(fired.by_step)
+        size = len(by_step)
+        cell.add(0, by_step.sum())
         cell.add(1, fired.level_sum)
         if self.timesteps:
-            self._by_step(cell, fired.by_step, size)
+            self._by_step(cell, by_step, size)
         self._by_neuron(fired.by_neuron, elements)
         self.updates += elements
         self.runs += size

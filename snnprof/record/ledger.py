@@ -22,24 +22,29 @@ class Cell:
 
     def __init__(self, counters: Tensor) -> None:
         self._counters = counters
-        self._on_host = counters.numpy() if counters.device.type == "cpu" else None
+        self._on_host = counters.numpy() if counters.is_cpu else None
 
     def add(self, place: int | slice, number: Any) -> None:
-        if isinstance(number, Tensor) or self._on_host is None:
+        if self._on_host is None:
             self._counters[place] += torch.as_tensor(number, device=self._counters.device)
-        else:
-            self._on_host[place] += number
+        else:  # NumPy adds a few numbers ten times faster
+            self._on_host[place] += on_host(number)
 
     def add_rows(self, kinds: Any, rows: Any) -> None:
         """Adds each of the rows to the counters of its kind, which lie one kind after the other."""
-        if isinstance(rows, Tensor) or self._on_host is None:
+        if self._on_host is None:
             device = self._counters.device
             kinds, rows = torch.as_tensor(kinds, device=device), torch.as_tensor(rows, device=device)
             self._counters.view(-1, rows.shape[1]).index_add_(0, kinds, rows)
-        else:
-            cells = self._on_host.reshape(-1, rows.shape[1])
-            for kind, row in zip(kinds.tolist(), rows, strict=True):  # two rows may be of one kind
-                cells[kind] += row
+            return
+        cells = self._on_host.reshape(-1, rows.shape[1])
+        for kind, row in zip(kinds.tolist(), on_host(rows), strict=True):  # two rows may be of one kind
+            cells[kind] += row
+
+
+def on_host(number: Any) -> Any:
+    """A number or tensor of them as NumPy has it, where that takes no copy."""
+    return number.numpy() if isinstance(number, Tensor) and number.is_cpu else number
 
 
 class Ledger:

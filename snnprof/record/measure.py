@@ -223,7 +223,7 @@ def fired(spikes: Tensor, steps: Steps | None, batch: int | None, levels: int) -
     in_steps, by_neuron, level_sum = counted_spikes(spikes, levels, steps, tuple(range(first, spikes.dim())))
     if isinstance(in_steps, Tensor):
         in_steps, level_sum = in_steps.long(), level_sum.long()
-    return Fired(in_steps, level_sum, by_neuron)
+    return Fired(in_steps, level_sum, by_neuron.to(torch.int32))
 
 
 def _steps_apart(spikes: Tensor, steps: Steps | None, batch: int | None) -> bool:
