@@ -8,7 +8,7 @@ quantum. Facts are kept by storage, so that `out[t] = spikes` and views need no 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -328,6 +328,7 @@ def axis_of(tensor: Tensor, fold: Folding | None) -> TimeAxis | None:
 
 GONE = TimeAxis(0, 1)
 """No time axis, known: a mean over time, or one step of many."""
+_PIECE = 1 << 18
 _REDUCTIONS = frozenset("mean sum amax amin max min any all prod std var argmax argmin logsumexp nansum norm".split())
 
 
@@ -648,8 +649,19 @@ def decides(name: str) -> bool:
     return PASSING.get(name) in (_compare, _sign)
 
 
-def is_whole(values: Tensor) -> bool:
-    return bool((values == torch.round(values)).all())
+def whole_numbers(values: Tensor) -> bool:
+    """Whether values are nothing else."""
+    return all(bool((piece == torch.round(piece)).all()) for piece in _pieces(values))
+
+
+def _pieces(values: Tensor) -> Iterator[Tensor]:
+    """Parts that little memory is needed to look at, beside a model that needs much itself."""
+    if not values.dim() or values.numel() <= _PIECE:
+        yield values
+        return
+    rows = _PIECE * len(values) // values.numel()
+    for part in torch.split(values, rows) if rows else values:
+        yield from _pieces(part)
 
 
 def of_input(values: Tensor, kind: str, fed_by: str = INPUT) -> Facts:
@@ -660,9 +672,11 @@ def of_input(values: Tensor, kind: str, fed_by: str = INPUT) -> Facts:
     if kind == "real" or values.numel() == 0 or values.is_complex() or storage_key(values) is None:
         return real([fed_by])
     numbers = values.detach().float() if values.dtype is torch.bool else values.detach()
-    largest = float(numbers.abs().max())
-    signed = bool((numbers < 0).any())
+    low, high = (float(bound) for bound in torch.aminmax(numbers))
+    largest, signed = max(-low, high), low < 0
+    if not math.isfinite(largest):
+        return real([fed_by])
     if kind == "spikes":
         return spikes([fed_by], levels=max(1, math.ceil(largest)), signed=signed)
-    whole = largest <= (1 if signed else 15) and is_whole(numbers)
+    whole = largest <= (1 if signed else 15) and whole_numbers(numbers)
     return spikes([fed_by], levels=max(1, int(largest)), signed=signed) if whole else real([fed_by])

@@ -284,7 +284,7 @@ class Recorder:
     def _learn_spikes(self, module: nn.Module, name: str, spikes: Tensor, counter: NeuronCounter) -> None:
         """What comes out of a neuron layer: its quantum is 1, and only its first values tell its levels."""
         facts = provenance.of_input(spikes, "spikes", name)
-        if not provenance.is_whole(spikes.detach().float()):
+        if not provenance.whole_numbers(spikes.detach().float()):
             self.note(
                 "C07", name, f"neuron layer {name!r} puts out graded values; what it feeds counts as real",
                 "if it is no spiking neuron, leave it out of --neuron",
