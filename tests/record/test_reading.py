@@ -234,6 +234,45 @@ def test_more_rows_than_a_byte_counts() -> None:
     assert found.nonzero.tolist() == [[1000, 700, 1000]]
 
 
+def read(**changed: object) -> bool:
+    """Reads eight values in two steps by the compiled code itself."""
+    values = torch.ones(2, 4)
+    arguments = {
+        "storage": values.data_ptr(), "bytes": 32, "first": 0, "wide": False, "shape": (2, 4), "strides": (4, 1),
+        "nonzero": np.zeros((2, 1), np.int32), "levels": None, "fired": np.zeros(2, np.int64), "histogram": None,
+        "scale": 1.0, "most": 1.0, "threads": 2,
+    }  # fmt: skip
+    assert sweep.compiled is not None
+    return sweep.compiled.read(*{**arguments, **changed}.values())
+
+
+@pytest.mark.skipif(sweep.compiled is None, reason="there was no C compiler")
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"first": 1}, {"first": -1}, {"bytes": 31}, {"wide": True}, {"shape": (2, 5)}, {"shape": (2,)}, {"shape": ()},
+        {"shape": [2, 4]}, {"shape": (0, 4)}, {"strides": (4, -1)}, {"strides": (2**62, 1)}, {"shape": (2**31, 4)},
+        {"nonzero": None}, {"nonzero": np.zeros(2, np.int32)}, {"nonzero": np.zeros((2, 3), np.int32)},
+        {"levels": np.zeros((2, 4), np.int32)}, {"fired": np.zeros(1, np.int64)}, {"fired": None},
+        {"histogram": np.zeros(9, np.int64)}, {"histogram": np.zeros(256, np.int64), "most": 256.0},
+        {"scale": 0.0}, {"most": -1.0}, {"most": 2.0**18}, {"threads": 0},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_the_compiled_code_reads_nothing_outside_its_memory(changed: dict[str, object]) -> None:
+    assert read()
+    with pytest.raises(ValueError, match="outside their memory"):
+        read(**changed)
+
+
+@pytest.mark.skipif(sweep.compiled is None, reason="there was no C compiler")
+def test_the_compiled_code_takes_whole_numbers_of_its_own_width() -> None:
+    with pytest.raises(TypeError, match="int32"):
+        read(nonzero=np.zeros((2, 1)))
+    with pytest.raises(TypeError, match="int64"):
+        read(fired=np.zeros(2, np.int32))
+
+
 # -- what is not read again --------------------------------------------------------------------------------------
 
 
