@@ -353,20 +353,21 @@ static int describe(Part *whole, PyObject *shape, PyObject *strides, Py_ssize_t 
 {
     Py_ssize_t size = whole->wide ? 8 : 4, last = first, values = 1;
     if (!PyTuple_Check(shape) || !PyTuple_Check(strides) || PyTuple_GET_SIZE(shape) != PyTuple_GET_SIZE(strides)) return 0;
-    if (PyTuple_GET_SIZE(shape) < 1 || PyTuple_GET_SIZE(shape) > DIMS) return 0;
+    if (first < 0 || PyTuple_GET_SIZE(shape) < 1 || PyTuple_GET_SIZE(shape) > DIMS) return 0;
     whole->dims = (int)PyTuple_GET_SIZE(shape);
     for (int dim = 0; dim < whole->dims; dim++) {
         Py_ssize_t length = PyLong_AsSsize_t(PyTuple_GET_ITEM(shape, dim));
         Py_ssize_t stride = PyLong_AsSsize_t(PyTuple_GET_ITEM(strides, dim));
         if (PyErr_Occurred() || length < 1 || stride < 0 || values > INT32_MAX / length) return 0;
-        if (length > 1 && stride > (PY_SSIZE_T_MAX - last) / (length - 1)) return 0;
+        if (length == 1) stride = 0;
+        else if (stride > bytes / size || stride > (PY_SSIZE_T_MAX - last) / (length - 1)) return 0;
         values *= length;
         last += (length - 1) * stride;
         whole->shape[dim] = length;
         whole->jump[dim] = stride * size;
     }
     whole->values += first * size;
-    return first >= 0 && last < bytes / size;
+    return last < bytes / size;
 }
 
 /* Says where the sums lie; whether they fit the values. */
