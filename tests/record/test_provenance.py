@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from snnprof.activity import Activity, OpRecord
+from snnprof.record import provenance
 
 W = torch.randn(4, 8)
 
@@ -422,3 +423,17 @@ def test_batch_norm_folds_into_a_contraction_that_feeds_it_alone(
     (line,) = [line for line in activity.elementwise if line.op == "batch_norm"]
     assert line.foldable is folds
     assert line.elements == 2 * 4 * 36 * (2 if "twice" in name else 1)
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+@pytest.mark.parametrize("kind", ["auto", "spikes"])
+def test_an_input_that_is_no_number_is_real(wrong: float, kind: str) -> None:
+    assert provenance.of_input(torch.tensor([0.0, wrong, 1.0]), kind).quantum is None
+
+
+@pytest.mark.parametrize("shape", [(3 << 18,), (2, 3 << 17), (3, 2, 1 << 18), ()])
+def test_one_fraction_among_whole_numbers_is_found(shape: tuple[int, ...]) -> None:
+    values = torch.ones(shape)
+    assert provenance.whole_numbers(values)
+    values.view(-1)[-1] = 0.5
+    assert not provenance.whole_numbers(values)
