@@ -256,7 +256,7 @@ static int cut(Part *part, const Part *whole, int dim, int number, int parts, Py
     part->shape[dim] = end - start;
     part->values += start * whole->jump[dim];
     part->fired = calloc((size_t)whole->shape[0], sizeof *part->fired);
-    if (whole->place[dim]) {
+    if (whole->place[dim] || parts == 1) {
         part->nonzero += start * whole->place[dim];
         if (whole->levels) part->levels += start * whole->place[dim];
         return part->fired != NULL;

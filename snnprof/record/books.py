@@ -53,12 +53,6 @@ class Call(NamedTuple):
 _SOFTMAX = frozenset(["_softmax", "_safe_softmax"])
 
 
-@functools.cache
-def writes(func: Any) -> bool:
-    """Whether an operator changes one of its operands."""
-    return bool(func._schema.is_mutable)
-
-
 class Books:
     """All counters of a recording, and the facts by which each call site is counted."""
 
@@ -287,8 +281,8 @@ class Books:
 
     def pass_on(
         self,
-        func: Any,
         name: str,
+        in_place: bool,
         args: Any,
         kwargs: Any,
         facts: list[Facts],
@@ -312,7 +306,7 @@ class Books:
             self._share({f.result_of for f in facts} - {passed.result_of})
         if self.neurons and passed.data and provenance.decides(name):
             passed = replace(passed, fed_by=frozenset(self.neurons[:1]))
-        if writes(func):
+        if in_place:
             self._write(outputs[0], passed, inputs)
             return
         known = {storage_key(t) for t in inputs}

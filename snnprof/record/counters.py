@@ -22,11 +22,11 @@ from snnprof.activity import (
     parts_from,
 )
 from snnprof.record import measure
-from snnprof.record.ledger import Cell, Ledger, on_host
+from snnprof.record.ledger import Cell, Ledger
 from snnprof.record.measure import Fired, Measured, Plan, Role, Seen
 from snnprof.record.memory import zeros
 from snnprof.record.provenance import Facts
-from snnprof.record.reduce import EXACT_INT, Array, Steps
+from snnprof.record.reduce import EXACT_INT, Array, Steps, on_host
 from snnprof.record.rules import Contraction, Convolution
 from snnprof.record.sweep import HISTOGRAM_LEVELS
 

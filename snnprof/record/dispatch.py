@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from snnprof.record import provenance, rules
-from snnprof.record.books import Books, writes
+from snnprof.record.books import Books
 from snnprof.record.recall import RECALL
 
 
@@ -40,7 +40,7 @@ def _operator(func: Any) -> Operator:
         name not in provenance.PASSING
         and torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd")
     )
-    found = Operator(name, name in rules.READINGS, hides, writes(func))
+    found = Operator(name, name in rules.READINGS, hides, func._schema.is_mutable)
     _OPERATORS[id(func)] = func, found
     return found
 
@@ -79,7 +79,7 @@ class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
         elif name == "clone":
             RECALL.copied(args[0], result)
         if facts is not None:
-            books.pass_on(func, name, args, kwargs, facts, result, counter, form)
+            books.pass_on(name, operator.writes, args, kwargs, facts, result, counter, form)
         return result
 
     @classmethod

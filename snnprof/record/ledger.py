@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from snnprof.record.memory import zeros
-from snnprof.record.reduce import Array
+from snnprof.record.reduce import Array, on_host
 
 _SHEET = 4096
 
@@ -40,11 +40,6 @@ class Cell:
         cells = self._on_host.reshape(-1, rows.shape[1])
         for kind, row in zip(kinds.tolist(), on_host(rows), strict=True):  # two rows may be of one kind
             cells[kind] += row
-
-
-def on_host(number: Any) -> Any:
-    """A number or tensor of them as NumPy has it, where that takes no copy."""
-    return number.numpy() if isinstance(number, Tensor) and number.is_cpu else number
 
 
 class Ledger:

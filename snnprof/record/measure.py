@@ -5,7 +5,6 @@ Where values were read on the host, what would be small tensors are NumPy arrays
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from snnprof.record import rules
 from snnprof.record.provenance import Facts
-from snnprof.record.reduce import Steps, by_step, folded, tracing
+from snnprof.record.reduce import Steps, by_step, folded, on_host, remembered, tracing
 from snnprof.record.rules import Contraction, Convolution, Product
 from snnprof.record.tally import REAL, SPIKES, Grid, Tally, tally
 from snnprof.record.tally import spikes as counted_spikes
@@ -179,19 +178,15 @@ def _table(size: int, like: Any, *columns: Any) -> Any:
     if not isinstance(like, Tensor):
         table = np.empty((size, len(columns)), dtype=np.int64)
         for place, column in enumerate(columns):
-            table[:, place] = column
+            table[:, place] = on_host(column)
         return table
-    filled = [column if isinstance(column, Tensor) else _column(column, size, like.device) for column in columns]
+    filled = [column if isinstance(column, Tensor) else _full(column, size, like.device) for column in columns]
     return torch.stack(filled, dim=1).to(torch.int64)
 
 
-def _column(number: int, size: int, device: torch.device) -> Tensor:
-    """A column that shapes alone tell, float64 `[steps]`; kept, but for those of a traced graph."""
-    return _full.__wrapped__(number, size, device) if tracing() else _full(number, size, device)
-
-
-@functools.lru_cache(maxsize=4096)
+@remembered
 def _full(number: int, size: int, device: torch.device) -> Tensor:
+    """A column that shapes alone tell, float64 `[steps]`."""
     return torch.full((size,), number, dtype=torch.float64, device=device)
 
 

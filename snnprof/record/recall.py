@@ -55,6 +55,10 @@ class Known:
     answers: dict[Hashable, Any] = field(default_factory=dict)
     content: Content = field(default_factory=Content)
 
+    def of_all(self, values: Tensor) -> Content | None:
+        """What is known of these values if they are all of the storage's."""
+        return self.content if is_whole(values) else None
+
 
 class Recall:
     """What is known of the storages read last; holds no tensor alive."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +17,8 @@ from torch import Tensor
 
 from snnprof.record.memory import zeros
 
+P = ParamSpec("P")
+R = TypeVar("R")
 Array = NDArray[Any]
 Counts = TypeVar("Counts", Tensor, Array)
 """Whole numbers: on the device they were counted on, or where values are read on the host, there."""
@@ -45,6 +49,17 @@ def traced() -> Iterator[None]:
         _TRACING = before
 
 
+def remembered(function: Callable[P, R]) -> Callable[P, R]:
+    """Keeps a function's results, but for those of a traced graph: sizes may be symbols there, tensors no memory."""
+    keeping = functools.lru_cache(maxsize=4096)(function)
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        return function(*args, **kwargs) if _TRACING else keeping(*args, **kwargs)  # type: ignore[arg-type]
+
+    return call
+
+
 @dataclass(frozen=True)
 class Steps:
     """Where the time steps lie in an operand: index i along `dim` belongs to step (i // inner) % size.
@@ -65,6 +80,11 @@ class Steps:
 def wide(values: Tensor) -> Tensor:
     """Values as float32 or float64: 16 bits hold few whole numbers, and NumPy knows not all of their formats."""
     return values if values.dtype in (torch.float32, torch.float64) else values.float()
+
+
+def on_host(number: Any) -> Any:
+    """A number or tensor of them as NumPy has it, where that takes no copy."""
+    return number.numpy() if isinstance(number, Tensor) and number.is_cpu else number
 
 
 def broadcast(*shapes: Sequence[int]) -> tuple[int, ...]:
@@ -151,7 +171,7 @@ def extent(values: Tensor, steps: Steps | None) -> Tensor:
     return torch.maximum(stepped.amax(dims), -stepped.amin(dims)).double()
 
 
-class _Pool:
+class _Pool(threading.local):
     """One buffer a device and dtype, reused by every count: fresh memory costs more than the arithmetic in it."""
 
     def __init__(self) -> None:

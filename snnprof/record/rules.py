@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from snnprof.record.reduce import Array, Counts, broadcast, by_step, tracing
+from snnprof.record.reduce import Array, Counts, broadcast, by_step, remembered
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,8 @@ class Convolution:
 
     @functools.cached_property
     def geometry(self) -> Geometry:
-        """What follows from shapes alone; kept, but for those of a traced graph."""
-        make = geometry.__wrapped__ if tracing() else geometry
-        return make(
+        """What follows from shapes alone."""
+        return geometry(
             tuple(self.x.shape), tuple(self.weight.shape), self.stride, self.padding, self.dilation, self.transposed,
             self.output_padding, self.groups,
         )  # fmt: skip
@@ -142,7 +141,7 @@ class Geometry(NamedTuple):
     outputs: int
 
 
-@functools.lru_cache(maxsize=4096)
+@remembered
 def geometry(
     x: tuple[int, ...],
     weight: tuple[int, ...],
@@ -188,11 +187,10 @@ def fanout(conv: Convolution, on_host: bool = False) -> Any:
     channels = conv.out_channels // conv.groups
     if on_host:
         return _fan_on_host(conv.taps, channels)
-    make = fan_map.__wrapped__ if tracing() else fan_map
-    return make(conv.taps, channels, conv.x.device)
+    return fan_map(conv.taps, channels, conv.x.device)
 
 
-@functools.lru_cache(maxsize=1024)
+@remembered
 def fan_map(axes: tuple[tuple[int, ...], ...], channels: int, device: torch.device) -> Tensor:
     """The outer product of the axes' taps, times the channels that each tap reaches."""
     total = torch.full((), channels, dtype=torch.float64, device=device)
@@ -216,10 +214,9 @@ def convolved(counts: Counts, fan: Counts) -> Counts:
     return by_step(counts * fan)
 
 
-def effective_convolution(counts: Counts, conv: Convolution) -> Counts:
+def effective_convolution(counts: Tensor | Array, conv: Convolution) -> Tensor:
     """Events whose weight is not zero: the counts `[steps, C, *space]` convolved with the non-zero weights' number."""
-    if not isinstance(counts, Tensor):
-        return effective_convolution(torch.from_numpy(counts).double(), conv).numpy()
+    counts = torch.as_tensor(counts).double()
     live = (conv.weight.detach() != 0).double()
     per_group = live.shape[1] if conv.transposed else live.shape[0] // conv.groups
     if conv.transposed:
@@ -235,15 +232,13 @@ def effective_convolution(counts: Counts, conv: Convolution) -> Counts:
     return torch.round(result.flatten(1).sum(1))
 
 
-def effective_product(counts: Counts, weight: Tensor, data: int) -> Counts:
+def effective_product(counts: Tensor | Array, weight: Tensor, data: int) -> Tensor:
     """Events whose weight is not zero: the counts `[steps, K]` times the non-zero weights of each of the K inputs.
 
     Args:
         weight: `[K, M]`, or `[N, K]` where the data is the operand on the right (`data` 1).
     """
-    if not isinstance(counts, Tensor):
-        return effective_product(torch.from_numpy(counts).double(), weight, data).numpy()
-    return (counts * (weight.detach() != 0).double().sum(1 - data)).sum(-1)
+    return (torch.as_tensor(counts).double() * (weight.detach() != 0).double().sum(1 - data)).sum(-1)
 
 
 def paired(left: Counts, right: Counts) -> Counts:

@@ -6,7 +6,6 @@ Where it was installed without a C compiler there is none, and PyTorch reads: th
 from __future__ import annotations
 
 import math
-import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +13,7 @@ import torch
 from torch import Tensor
 
 from snnprof.record.layout import Layout, layout
-from snnprof.record.memory import pages
-from snnprof.record.reduce import EXACT_INT, Array, Steps, wide
+from snnprof.record.reduce import EXACT_INT, SCRATCH, Array, Steps, wide
 
 try:
     from snnprof.record import _sweep as compiled
@@ -46,24 +44,6 @@ class Levels:
     levels: Array
     by_step: Array
     histogram: Array | None
-
-
-class _Memory(threading.local):
-    """Memory of a thread for the sums of one operand at a time: fresh memory costs more than the adding."""
-
-    def __init__(self) -> None:
-        self._sums = pages(0, torch.int32).numpy()
-
-    def zeros(self, shape: tuple[int, ...]) -> Array:
-        size = math.prod(shape)
-        if len(self._sums) < size:
-            self._sums = pages(size, torch.int32).numpy()
-        sums = self._sums[:size]
-        sums.fill(0)
-        return sums.reshape(shape)
-
-
-_MEMORY = _Memory()
 
 
 def can_read(values: Tensor) -> bool:
@@ -102,7 +82,7 @@ def levels(
     if most >= _LARGEST or read.added * most >= EXACT_INT:
         return None
     shape = (1 if merged else read.shape[0], *read.sums)
-    nonzero = _MEMORY.zeros(shape) if merged else np.zeros(shape, dtype=np.int32)
+    nonzero = _zeros(shape) if merged else np.zeros(shape, dtype=np.int32)
     level_sums = np.zeros(shape, dtype=np.int32) if most > 1 else None
     histogram = np.zeros(HISTOGRAM_LEVELS + 1, dtype=np.int64) if 1 < most <= HISTOGRAM_LEVELS else None
     by_step = _read(values, read, nonzero, level_sums, histogram, scale, most)
@@ -136,6 +116,14 @@ def _read(
         read.shape, read.strides, nonzero, levels, by_step, histogram, scale, most, threads,
     )  # fmt: skip
     return by_step if expected else None
+
+
+def _zeros(shape: tuple[int, ...]) -> Array:
+    """Sums to start with, in working memory."""
+    size = math.prod(shape)
+    sums = SCRATCH.take(size, torch.device("cpu"), torch.int32).numpy()[:size]
+    sums.fill(0)
+    return sums.reshape(shape)
 
 
 def _spikes(elements: int, by_step: Array) -> Array:

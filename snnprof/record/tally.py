@@ -20,7 +20,6 @@ from snnprof.record.reduce import (
     flagged,
     folded,
     in_stretches,
-    is_whole,
     reduced,
     scratch,
     tracing,
@@ -96,7 +95,7 @@ def tally(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...]
         keep: dimensions (from the front) that stay apart.
     """
     known = RECALL.of(values)
-    content = known.content if is_whole(values) else None
+    content = known.of_all(values)
     if not keep and content is not None and _in_any_order(content, values, steps):
         answers, question = content.answers, _of_stretches(values, grid, steps)
     else:
@@ -239,7 +238,7 @@ def spikes(values: Tensor, levels: int, steps: Steps | None, keep: tuple[int, ..
     Args:
         levels: the largest |x| expected; values decide.
     """
-    content = RECALL.of(values).content if is_whole(values) else None
+    content = RECALL.of(values).of_all(values)
     in_steps, by_place, level_sum = _read_spikes(_floating(values), levels, steps, keep, content)
     _know_total(content, values, in_steps)
     return in_steps, by_place, level_sum
@@ -263,7 +262,7 @@ def _read_spikes(
 
 def nonzero_total(values: Tensor) -> int | Tensor:
     """Non-zero elements; an int64 scalar on the device where to ask for it would be to wait."""
-    content = RECALL.of(values).content if is_whole(values) else None
+    content = RECALL.of(values).of_all(values)
     known = None if content is None else content.answers.get((_TOTAL, values.dtype))
     if known is None:
         known = _nonzero_total(_floating(values))
