@@ -177,7 +177,9 @@ def _levelled(
     real = (kind == REAL).reshape(-1, *[1] * (levels.dim() - 1))
     levels = torch.where(real, nonzero, levels)
     histogram = None
-    if grid.levels <= HISTOGRAM_LEVELS:
+    if tracing() and grid.levels <= _JOINED_LEVELS:
+        histogram = _joined_histogram(values, grid, steps, kind)
+    elif grid.levels <= HISTOGRAM_LEVELS:
         histogram = _histogram(_on_grid(level, steps, kind), grid.levels)
     return Tally(nonzero, levels, fired, kind, size, residual, negative & (kind == SPIKES), histogram)
 
@@ -202,12 +204,8 @@ def _on_grid(level: Tensor, steps: Steps | None, kind: Tensor) -> Tensor:
 def _histogram(level: Tensor, levels: int) -> Tensor:
     """Elements at |level| 0, 1, …, as float64 `[levels + 1]`; what exceeds the bound counts as the bound.
 
-    A device counts all bins in one go; the CPU is faster level by level, up to the largest there is, and a compiled
-    graph joins the passes over the levels into one.
+    A device counts all bins in one go; the CPU is faster level by level, up to the largest there is.
     """
-    if tracing() and levels <= _JOINED_LEVELS:
-        at_least = torch.stack([_at_least(level, n) for n in range(levels + 1)])
-        return at_least - torch.nn.functional.pad(at_least[1:], (0, 1))
     if not _may_ask(level):
         return torch.histc(level.float().clamp(max=levels), levels + 1, -0.5, levels + 0.5).double()
     top = min(int(level.max()), levels) if level.numel() else 0
@@ -218,6 +216,20 @@ def _histogram(level: Tensor, levels: int) -> Tensor:
     for n in range(1, top + 1):
         counts[n] = _at_least(level, n)
     return counts[:-1] - counts[1:]
+
+
+def _joined_histogram(values: Tensor, grid: Grid, steps: Steps | None, kind: Tensor) -> Tensor:
+    """The same in a compiled graph, which joins the passes over the levels into one if none waits for the kind.
+
+    A value on the grid is at least at level n where it exceeds n − ½ quanta.
+    """
+    assert grid.quantum is not None
+    size, magnitude = values.numel() // _size(steps), wide(values).abs()
+    bounds = [(n - 0.5) * grid.quantum for n in range(1, grid.levels + 1)]
+    above = [by_step(reduced(magnitude > bound, steps, (), 1)) for bound in bounds]
+    at_least = torch.stack([torch.full_like(above[0], size), *above])
+    counted = torch.where(kind == REAL, 0.0, at_least).sum(1)
+    return counted - torch.nn.functional.pad(counted[1:], (0, 1))
 
 
 def _at_least(level: Tensor, n: int) -> Tensor:
