@@ -105,10 +105,9 @@ def _convolution(form: Convolution, plan: Plan) -> Measured:
     fan = rules.fanout(form, seen.on_host)
     events = rules.convolved(nonzero, fan)
     by_value = events if levels is nonzero else rules.convolved(levels, fan)
-    valid = form.x.shape[0] * form.x.shape[1] * rules.fanout_total(form)
     if plan.roles[1] == "data":  # no cheap event count where the weight is data too: err towards MAC
         seen = replace(seen, kind=seen.kind * 0 + REAL, histogram=None, residual=None)
-    rows = _rows(seen, plan.size, form.macs, valid, events, by_value, effective)
+    rows = _rows(seen, plan.size, form.macs, form.geometry.valid, events, by_value, effective)
     return Measured(rows, seen.kind, (_seen(seen), None))
 
 

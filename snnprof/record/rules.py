@@ -11,7 +11,7 @@ import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -20,7 +20,7 @@ from torch import Tensor
 from snnprof.record.reduce import Array, Counts, broadcast, by_step, remembered
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Convolution:
     """x `[N, C, *space]` ⊛ weight; `weight` is `[Cout, C/g, *k]`, or `[C, Cout/g, *k]` where transposed.
 
@@ -36,14 +36,17 @@ class Convolution:
     transposed: bool
     output_padding: tuple[int, ...]
     groups: int
+    geometry: Geometry = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.geometry = geometry(
+            tuple(self.x.shape), tuple(self.weight.shape), self.stride, self.padding, self.dilation, self.transposed,
+            self.output_padding, self.groups,
+        )  # fmt: skip
 
     @property
     def operands(self) -> tuple[Tensor, Tensor]:
         return self.x, self.weight
-
-    @property
-    def kernel(self) -> tuple[int, ...]:
-        return tuple(self.weight.shape[2:])
 
     @property
     def space(self) -> tuple[int, ...]:
@@ -52,21 +55,6 @@ class Convolution:
     @property
     def out_channels(self) -> int:
         return self.weight.shape[1] * self.groups if self.transposed else self.weight.shape[0]
-
-    @functools.cached_property
-    def geometry(self) -> Geometry:
-        """What follows from shapes alone."""
-        return geometry(
-            tuple(self.x.shape), tuple(self.weight.shape), self.stride, self.padding, self.dilation, self.transposed,
-            self.output_padding, self.groups,
-        )  # fmt: skip
-
-    @functools.cached_property
-    def taps(self) -> tuple[tuple[int, ...], ...]:
-        """The fan-out of a convolution is separable: taps by position, axis by axis."""
-        before = [sides[0] for sides in self.padding]
-        axes = zip(self.space, self.out_space, self.kernel, self.stride, before, self.dilation, strict=True)
-        return tuple(taps(*axis, self.transposed) for axis in axes)
 
     @property
     def out_space(self) -> tuple[int, ...]:
@@ -89,35 +77,33 @@ class Convolution:
         return replace(self, x=x, padding=both)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Product:
     """left `[*b, N, K]` @ right `[*b, K, M]`; the stacks broadcast, and `summed` adds them up.
 
     A bias is one addition per result.
+
+    Attributes:
+        outputs: results.
+        macs: dense MACs: b · N · K · M.
     """
 
     left: Tensor
     right: Tensor
     bias: bool = False
     summed: bool = False
+    outputs: int = field(init=False)
+    macs: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        (*left, rows, inner), (*right, _, columns) = self.left.shape, self.right.shape
+        stack = math.prod(left if left == right else broadcast(left, right))
+        self.outputs = (1 if self.summed else stack) * rows * columns
+        self.macs = stack * rows * inner * columns
 
     @property
     def operands(self) -> tuple[Tensor, Tensor]:
         return self.left, self.right
-
-    @functools.cached_property
-    def stack(self) -> tuple[int, ...]:
-        left, right = self.left.shape[:-2], self.right.shape[:-2]
-        return tuple(left if left == right else broadcast(left, right))
-
-    @functools.cached_property
-    def outputs(self) -> int:
-        return (1 if self.summed else math.prod(self.stack)) * self.left.shape[-2] * self.right.shape[-1]
-
-    @functools.cached_property
-    def macs(self) -> int:
-        """Dense MACs: b · N · K · M."""
-        return math.prod(self.stack) * self.left.shape[-2] * self.left.shape[-1] * self.right.shape[-1]
 
 
 Contraction = Convolution | Product
@@ -134,11 +120,17 @@ class Geometry(NamedTuple):
         out_space: output positions: (i + Σp − d(k−1) − 1) / s + 1, or (i−1)s − Σp + d(k−1) + op + 1 where transposed.
         macs: dense MACs: positions × Cout × C/g × taps; a transposed convolution's positions are its inputs.
         outputs: results.
+        taps: by input position, axis by axis, since the fan-out of a convolution is separable.
+        reached: output channels that each tap reaches.
+        valid: MACs on no padding: Σ of the fan-out over all of x.
     """
 
     out_space: tuple[int, ...]
     macs: int
     outputs: int
+    taps: tuple[tuple[int, ...], ...]
+    reached: int
+    valid: int
 
 
 @remembered
@@ -160,9 +152,19 @@ def geometry(
     else:
         out_space = tuple((i + p - d * (k - 1) - 1) // s + 1 for i, k, s, p, d, _ in axes)
     out_channels = weight[1] * groups if transposed else weight[0]
-    positions = math.prod(space if transposed else out_space)
-    macs = batch * positions * channels * out_channels // groups * math.prod(kernel)
-    return Geometry(out_space, macs, batch * out_channels * math.prod(out_space))
+    reached = out_channels // groups
+    before = [sides[0] for sides in padding]
+    each = tuple(
+        taps(*axis, transposed) for axis in zip(space, out_space, kernel, stride, before, dilation, strict=True)
+    )
+    return Geometry(
+        out_space=out_space,
+        macs=batch * math.prod(space if transposed else out_space) * channels * reached * math.prod(kernel),
+        outputs=batch * out_channels * math.prod(out_space),
+        taps=each,
+        reached=reached,
+        valid=batch * channels * reached * math.prod(map(sum, each)),
+    )
 
 
 @functools.cache
@@ -184,10 +186,10 @@ def fanout(conv: Convolution, on_host: bool = False) -> Any:
 
     As float64 on the operand's device, or as an int64 array on the host.
     """
-    channels = conv.out_channels // conv.groups
+    geometry = conv.geometry
     if on_host:
-        return _fan_on_host(conv.taps, channels)
-    return fan_map(conv.taps, channels, conv.x.device)
+        return _fan_on_host(geometry.taps, geometry.reached)
+    return fan_map(geometry.taps, geometry.reached, conv.x.device)
 
 
 @remembered
@@ -202,11 +204,6 @@ def fan_map(axes: tuple[tuple[int, ...], ...], channels: int, device: torch.devi
 @functools.lru_cache(maxsize=1024)
 def _fan_on_host(axes: tuple[tuple[int, ...], ...], channels: int) -> Array:
     return fan_map(axes, channels, torch.device("cpu")).long().numpy()
-
-
-def fanout_total(conv: Convolution) -> int:
-    """Σ of the fan-out over one channel of one image: its valid MACs."""
-    return conv.out_channels // conv.groups * math.prod(map(sum, conv.taps))
 
 
 def convolved(counts: Counts, fan: Counts) -> Counts:
