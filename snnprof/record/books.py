@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from snnprof.record import callsite, provenance, rules
 from snnprof.record.counters import LineCounter, OpCounter
-from snnprof.record.elementwise import FREE, LINES, LOOKUPS, line_of, work
+from snnprof.record.elementwise import LINES, LOOKUPS, line_of, work
 from snnprof.record.measure import Plan, Role
 from snnprof.record.neurons import within
 from snnprof.record.provenance import Facts, Store, Zeros, storage_key
@@ -28,7 +28,20 @@ if TYPE_CHECKING:
     from snnprof.record.recorder import Recorder
 
 SiteKey = tuple[Any, ...]
-LinePlan = tuple["str | OpCounter", "tuple[int, ...] | None"]  # a line, or the contraction whose bias it is; its spikes
+
+
+class LinePlan(NamedTuple):
+    """How an operator that is no contraction is counted at one place.
+
+    Attributes:
+        line: of other arithmetic, that it belongs to.
+        counter: whose sums it adds to, of the line or of the contraction whose bias it is; None where it is uncounted.
+        positions: of its operands, where all of them are spikes.
+    """
+
+    line: str
+    counter: OpCounter | LineCounter | None = None
+    positions: tuple[int, ...] | None = None
 
 
 class Call(NamedTuple):
@@ -206,42 +219,36 @@ class Books:
 
     # -- other operators -----------------------------------------------------------------------------------
 
-    def other(self, name: str, args: Any, kwargs: Any, facts: list[Facts] | None) -> None:
-        """Counts an operator that is no contraction, outside neuron modules."""
+    def other(self, name: str, args: Any, facts: list[Facts] | None) -> None:
+        """Counts an operator that is no contraction, and not free, outside neuron modules."""
         if name in _SOFTMAX:
             self._softmax = callsite.callers()
-        if name in FREE or self.neurons:
+        if self.neurons:
             return
-        key = (self.layer, name, *callsite.caller())
+        key = (self.layer, name, callsite.caller())
         if facts is not None:
             self._line_plans[key] = self._line_plan(name, args, facts)
         plan = self._line_plans.get(key)
         if self.learning and self.script is not None:
-            self.script.append(self._line_call(name, plan, args))
+            self.script.append(self._line_call(name, plan))
         if plan is None:
             return
-        line, positions = plan
-        if isinstance(line, OpCounter):
-            line.bias_adds += work(name, "bias", _tensors(args))
-            return
-        if line == "uncounted":
+        line, counter, positions = plan
+        if counter is None:
             self._uncount(self.layer, name)
             return
         tensors = _tensors(args)
-        counter = self._line(line, tensors[0].device)
-        nonzero = None if positions is None else [nonzero_total(tensors[p]) for p in positions]
-        counter.count(work(name, line, tensors), nonzero)
-
-    def _line_call(self, name: str, plan: LinePlan | None, args: Any) -> Call:
-        line, positions = plan or (None, None)
-        counter: OpCounter | LineCounter | Callable[[], None] | None = None
-        if line == "uncounted":
-            counter = functools.partial(self._uncount, self.layer, name)
-        elif isinstance(line, str):
-            counter = self._line(line, _tensors(args)[0].device)
+        elements = work(name, line, tensors)
+        if isinstance(counter, OpCounter):
+            counter.bias_adds += elements
         else:
-            counter = line
-        return Call(self.layer, LINES.get(name, name), counter, positions=positions)
+            counter.count(elements, None if positions is None else [nonzero_total(tensors[p]) for p in positions])
+
+    def _line_call(self, name: str, plan: LinePlan | None) -> Call:
+        counter: OpCounter | LineCounter | Callable[[], None] | None = plan.counter if plan else None
+        if plan and counter is None:
+            counter = functools.partial(self._uncount, self.layer, name)
+        return Call(self.layer, LINES.get(name, name), counter, positions=plan.positions if plan else None)
 
     def _uncount(self, layer: str, name: str) -> None:
         self.uncounted[layer, name] = self.uncounted.get((layer, name), 0) + 1
@@ -251,20 +258,23 @@ class Books:
         if line is None:
             return None
         if any(tensor.layout is not torch.strided for tensor in _tensors(args)):
-            return "uncounted", None
+            line = "uncounted"
+        if line == "uncounted":
+            return LinePlan(line)
         if line == "bias" and facts[0].result_of is not None:
             counter = self.by_id[facts[0].result_of]
             if counter.layer == self.layer:
-                return counter, None
+                return LinePlan(line, counter)
         if line == "reduce" and facts[0].product:
             self.disguised.add(self.layer)
         data = [i for i, f in enumerate(facts) if f.data]
         quantised = all(facts[i].quantum is not None for i in data)
+        sums = self._line(line, _tensors(args)[0].device)
         if line == "batch_norm":
-            norm, into = self._line(line, _tensors(args)[0].device), facts[0].result_of
-            norm.feeders.add(None if into is None else self.by_id[into])
-            norm.biased |= into is not None and self.by_id[into].bias_adds > 0
-        return line, tuple(data) if quantised else None
+            into = facts[0].result_of
+            sums.feeders.add(None if into is None else self.by_id[into])
+            sums.biased |= into is not None and self.by_id[into].bias_adds > 0
+        return LinePlan(line, sums, tuple(data) if quantised else None)
 
     def _line(self, line: str, device: torch.device) -> LineCounter:
         key = (self.layer, line)

@@ -36,13 +36,13 @@ def _place(frame: FrameType) -> tuple[Any, ...]:
 
     The instruction would not do: from Python 3.11 on the interpreter moves within a call as it specialises it.
     """
-    code = frame.f_code
-    key = (id(code), frame.f_lasti)
-    if key not in _PLACES:
+    code, at = frame.f_code, frame.f_lasti
+    known = _PLACES.get((id(code), at))
+    if known is None:
         positions = getattr(code, "co_positions", None)
-        where = list(positions())[frame.f_lasti // 2] if positions else (frame.f_lasti,)
-        _PLACES[key] = (code, (id(code), *where))
-    return _PLACES[key][1]
+        where = list(positions())[at // 2] if positions else (at,)
+        known = _PLACES[id(code), at] = code, (id(code), *where)
+    return known[1]
 
 
 def _calling_frame() -> FrameType | None:

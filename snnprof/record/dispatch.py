@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from snnprof.record import provenance, rules
 from snnprof.record.books import Books
+from snnprof.record.elementwise import FREE
 from snnprof.record.recall import RECALL
 
 
@@ -22,12 +23,14 @@ class Operator(NamedTuple):
         contracts: it may be a contraction.
         hides: a composite that arrives whole (as under inference_mode), or a fused kernel that can be opened.
         writes: it changes an operand in place.
+        free: it moves or names values, and computes none.
     """
 
     name: str
     contracts: bool
     hides: bool
     writes: bool
+    free: bool
 
 
 # By address, since to hash an operator is to call Python; holding it keeps the address its own.
@@ -40,7 +43,7 @@ def _operator(func: Any) -> Operator:
         name not in provenance.PASSING
         and torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd")
     )
-    found = Operator(name, name in rules.READINGS, hides, func._schema.is_mutable)
+    found = Operator(name, name in rules.READINGS, hides, func._schema.is_mutable, name in FREE)
     _OPERATORS[id(func)] = func, found
     return found
 
@@ -68,11 +71,9 @@ class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 return result
         # Facts must be read before an in-place operator overwrites its operand.
         facts = books.facts_of(args, kwargs) if books.learning else None
-        if form is not None:
-            counter = books.contraction(name, form)
-        else:
-            books.other(name, args, kwargs, facts)
-            counter = None
+        counter = books.contraction(name, form) if form is not None else None
+        if form is None and not operator.free:
+            books.other(name, args, facts)
         result = func(*args, **kwargs)
         if operator.writes and isinstance(args[0], Tensor):
             RECALL.forget(args[0])
