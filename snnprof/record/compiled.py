@@ -75,7 +75,7 @@ class CompiledModel:
         except Exception as error:
             if self.mismatch is not None:
                 raise self.mismatch from error
-            raise NotCompiled(first_line(error)) from error
+            raise NotCompiled(_reason(error)) from error
         if self._counts is None:
             raise NotCompiled("the compiled graph returned no counts")
         self._add(self._counts)
@@ -101,6 +101,11 @@ class CompiledModel:
             end = start + len(row.tensors)
             row.add(list(counts[start:end]))
             start = end
+
+
+def _reason(error: Exception) -> str:
+    """Why the compiler failed; that its backend did is all that the outermost error says."""
+    return first_line(getattr(error, "inner_exception", error))
 
 
 class _CountingGraph(nn.Module):

@@ -37,9 +37,9 @@ class Cell:
             kinds, rows = torch.as_tensor(kinds, device=device), torch.as_tensor(rows, device=device)
             self._counters.view(-1, rows.shape[1]).index_add_(0, kinds, rows)
             return
-        cells = self._on_host.reshape(-1, rows.shape[1])
+        width = rows.shape[1]
         for kind, row in zip(kinds.tolist(), on_host(rows), strict=True):  # two rows may be of one kind
-            cells[kind] += row
+            self._on_host[kind * width : (kind + 1) * width] += row
 
 
 class Ledger:

@@ -175,10 +175,10 @@ def _rows(
 def _table(size: int, like: Any, *columns: Any) -> Any:
     """Columns of so many steps side by side, int64; a number stands for a column of it."""
     if not isinstance(like, Tensor):
-        table = np.empty((size, len(columns)), dtype=np.int64)
+        table = np.empty((len(columns), size), dtype=np.int64)
         for place, column in enumerate(columns):
-            table[:, place] = on_host(column)
-        return table
+            table[place] = on_host(column)
+        return table.T
     filled = [column if isinstance(column, Tensor) else _full(column, size, like.device) for column in columns]
     return torch.stack(filled, dim=1).to(torch.int64)
 

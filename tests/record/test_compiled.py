@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from snnprof.activity import Activity
+from snnprof.record import compiled
 from snnprof.record.compiled import OtherOperations
 from snnprof.record.recorder import Recorder
 from snnprof.workload.compiling import Compiling
@@ -72,13 +73,13 @@ def _batches() -> list[Tensor]:
 @needs_compiler
 def test_the_graph_counts_what_the_recorder_counts() -> None:
     model = Attention().eval()
-    compiled, eager = _counted(model, _batches()), _counted(model, _batches(), run=model)
-    assert not [finding for finding in compiled.findings if finding.code == "C10"]
-    assert compiled.ops == eager.ops
-    assert compiled.neurons == eager.neurons
-    assert compiled.elementwise == eager.elementwise
-    assert compiled.blocks == eager.blocks
-    assert sum(op.events for op in compiled.ops) > 0
+    inside, eager = _counted(model, _batches()), _counted(model, _batches(), run=model)
+    assert not [finding for finding in inside.findings if finding.code == "C10"]
+    assert inside.ops == eager.ops
+    assert inside.neurons == eager.neurons
+    assert inside.elementwise == eager.elementwise
+    assert inside.blocks == eager.blocks
+    assert sum(op.events for op in inside.ops) > 0
 
 
 class Branching(Attention):
@@ -93,6 +94,15 @@ def test_a_model_that_does_not_compile_runs_eagerly_and_says_so() -> None:
     fallen_back, eager = _counted(model, _batches()), _counted(model, _batches(), run=model)
     assert "C10" in [finding.code for finding in fallen_back.findings]
     assert fallen_back.blocks == eager.blocks
+
+
+def test_the_finding_tells_what_the_compiler_failed_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("nothing to compile with")
+
+    monkeypatch.setattr(compiled, "_inductor", fail)
+    findings = _counted(Attention().eval(), _batches()).findings
+    assert ["ran eagerly: nothing to compile with" in f.text for f in findings if f.code == "C10"] == [True]
 
 
 @needs_compiler
