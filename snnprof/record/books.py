@@ -245,10 +245,11 @@ class Books:
             counter.count(elements, None if positions is None else [nonzero_total(tensors[p]) for p in positions])
 
     def _line_call(self, name: str, plan: LinePlan | None) -> Call:
-        counter: OpCounter | LineCounter | Callable[[], None] | None = plan.counter if plan else None
-        if plan and counter is None:
-            counter = functools.partial(self._uncount, self.layer, name)
-        return Call(self.layer, LINES.get(name, name), counter, positions=plan.positions if plan else None)
+        family = LINES.get(name, name)
+        if plan is None:
+            return Call(self.layer, family, None)
+        counter = plan.counter or functools.partial(self._uncount, self.layer, name)
+        return Call(self.layer, family, counter, positions=plan.positions)
 
     def _uncount(self, layer: str, name: str) -> None:
         self.uncounted[layer, name] = self.uncounted.get((layer, name), 0) + 1

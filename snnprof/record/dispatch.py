@@ -71,8 +71,10 @@ class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 return result
         # Facts must be read before an in-place operator overwrites its operand.
         facts = books.facts_of(args, kwargs) if books.learning else None
-        counter = books.contraction(name, form) if form is not None else None
-        if form is None and not operator.free:
+        counter = None
+        if form is not None:
+            counter = books.contraction(name, form)
+        elif not operator.free:
             books.other(name, args, facts)
         result = func(*args, **kwargs)
         if operator.writes and isinstance(args[0], Tensor):

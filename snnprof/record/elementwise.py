@@ -55,13 +55,13 @@ LOOKUPS = frozenset(["embedding", "_embedding_bag", "_embedding_bag_forward_only
 
 
 def line_of(name: str, facts: list[Facts]) -> str | None:
-    """The line an operator belongs to, or None where it is free; `uncounted` where there is no rule.
+    """The line an operator belongs to, or None where it reads no data; `uncounted` where there is no rule.
 
     Args:
-        name: aten operator without namespace and overload.
+        name: aten operator that is not `FREE`, without namespace and overload.
         facts: of its tensor operands, in order.
     """
-    if name in FREE or not any(f.data for f in facts):
+    if not any(f.data for f in facts):
         return None
     line = LINES.get(name, "uncounted")
     if line == "add":

@@ -54,7 +54,7 @@ class Convolution:
 
     @property
     def out_channels(self) -> int:
-        return self.weight.shape[1] * self.groups if self.transposed else self.weight.shape[0]
+        return self.geometry.reached * self.groups
 
     @property
     def out_space(self) -> tuple[int, ...]:
@@ -151,8 +151,7 @@ def geometry(
         out_space = tuple((i - 1) * s - p + d * (k - 1) + op + 1 for i, k, s, p, d, op in axes)
     else:
         out_space = tuple((i + p - d * (k - 1) - 1) // s + 1 for i, k, s, p, d, _ in axes)
-    out_channels = weight[1] * groups if transposed else weight[0]
-    reached = out_channels // groups
+    reached = weight[1] if transposed else weight[0] // groups
     before = [sides[0] for sides in padding]
     each = tuple(
         taps(*axis, transposed) for axis in zip(space, out_space, kernel, stride, before, dilation, strict=True)
@@ -160,7 +159,7 @@ def geometry(
     return Geometry(
         out_space=out_space,
         macs=batch * math.prod(space if transposed else out_space) * channels * reached * math.prod(kernel),
-        outputs=batch * out_channels * math.prod(out_space),
+        outputs=batch * reached * groups * math.prod(out_space),
         taps=each,
         reached=reached,
         valid=batch * channels * reached * math.prod(map(sum, each)),
@@ -186,10 +185,8 @@ def fanout(conv: Convolution, on_host: bool = False) -> Any:
 
     As float64 on the operand's device, or as an int64 array on the host.
     """
-    geometry = conv.geometry
-    if on_host:
-        return _fan_on_host(geometry.taps, geometry.reached)
-    return fan_map(geometry.taps, geometry.reached, conv.x.device)
+    taps, reached = conv.geometry.taps, conv.geometry.reached
+    return _fan_on_host(taps, reached) if on_host else fan_map(taps, reached, conv.x.device)
 
 
 @remembered
@@ -215,11 +212,10 @@ def effective_convolution(counts: Tensor | Array, conv: Convolution) -> Tensor:
     """Events whose weight is not zero: the counts `[steps, C, *space]` convolved with the non-zero weights' number."""
     counts = torch.as_tensor(counts).double()
     live = (conv.weight.detach() != 0).double()
-    per_group = live.shape[1] if conv.transposed else live.shape[0] // conv.groups
     if conv.transposed:
         kernel = live.sum(1, keepdim=True)
     else:
-        kernel = live.reshape(conv.groups, per_group, *live.shape[1:]).sum(1)
+        kernel = live.reshape(conv.groups, conv.geometry.reached, *live.shape[1:]).sum(1)
     before = tuple(sides[0] for sides in conv.padding)
     extra = [width for a, b in reversed(conv.padding) for width in (0, b - a)]
     padded = torch.nn.functional.pad(counts, extra) if any(extra) else counts

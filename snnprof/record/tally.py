@@ -226,7 +226,7 @@ def _joined_histogram(values: Tensor, grid: Grid, steps: Steps | None, kind: Ten
     assert grid.quantum is not None
     size, magnitude = values.numel() // _size(steps), wide(values).abs()
     bounds = [(n - 0.5) * grid.quantum for n in range(1, grid.levels + 1)]
-    above = [by_step(reduced(magnitude > bound, steps, (), 1)) for bound in bounds]
+    above = [reduced(magnitude > bound, steps, (), 1) for bound in bounds]
     at_least = torch.stack([torch.full_like(above[0], size), *above])
     counted = torch.where(kind == REAL, 0.0, at_least).sum(1)
     return counted - torch.nn.functional.pad(counted[1:], (0, 1))
