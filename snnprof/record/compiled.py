@@ -20,6 +20,7 @@ from snnprof.errors import SnnprofError, first_line
 from snnprof.record import measure, neurons, rules
 from snnprof.record.counters import LineCounter, OpCounter, encodes
 from snnprof.record.elementwise import FREE, LINES, work
+from snnprof.record.recall import RECALL
 from snnprof.record.reduce import traced
 from snnprof.record.tally import nonzero_total
 
@@ -120,6 +121,7 @@ class _CountingGraph(nn.Module):
         from torch.nn.attention import SDPBackend, sdpa_kernel
 
         trace = Trace(self.owner.recorder, self.graph_module)
+        RECALL.clear()
         try:
             with traced(), sdpa_kernel(SDPBackend.MATH):
                 results = _Walk(self.graph_module, trace).run(*args)
@@ -127,6 +129,8 @@ class _CountingGraph(nn.Module):
         except OtherOperations as mismatch:
             self.owner.mismatch = mismatch  # the compiler wraps what it catches
             raise
+        finally:
+            RECALL.clear()
         self.owner.rows = trace.rows  # AOTAutograd traces more than once: the last trace is the graph
         return (*results, *(tensor for row in trace.rows for tensor in row.tensors))
 
@@ -173,7 +177,12 @@ class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.trace.contraction(form)
         elif name not in FREE:
             self.trace.other(name, args)
-        return func(*args, **kwargs)
+        result = func(*args, **kwargs)
+        if func._schema.is_mutable and isinstance(args[0], Tensor):
+            RECALL.forget(args[0])
+        elif name == "clone":
+            RECALL.copied(args[0], result)
+        return result
 
 
 class Trace:
@@ -295,11 +304,13 @@ class Trace:
         return any(neurons.within(self.layer, name) for name in self._neurons)
 
     def drive(self, name: str, sources: list[Any]) -> None:
-        if neurons.recurrent(self._neurons[name]):
+        module = self._neurons[name]
+        if neurons.recurrent(module):
             return  # all its neurons are driven, which its output tells
-        counter = self.recorder.neuron_counter(self._neurons[name])
+        counter, steps = self.recorder.neuron_counter(module), self.recorder.steps_of_neuron(module)
         current = next(value for value in sources if isinstance(value, Tensor) and not isinstance(value, nn.Parameter))
-        device, total = current.device, torch.as_tensor(nonzero_total(current))
+        looped = steps if steps and steps.fit(current.shape) else None
+        device, total = current.device, torch.as_tensor(nonzero_total(current, looped))
         self.rows.append(Row([total], lambda tensors: counter.drive(tensors[0], device)))
 
     def fire(self, name: str, output: Any) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 
-from snnprof.record.reduce import is_whole, tracing
+from snnprof.record.reduce import is_whole
 
 _STORAGES = 16
 _COPY = "made as a copy"
@@ -69,7 +69,7 @@ class Recall:
 
     def of(self, values: Tensor) -> Known:
         """What is known of the storage behind these values as they are: nothing where nothing is remembered."""
-        if tracing() or values.is_inference():
+        if values.is_inference():
             return Known()
         entry = self._known.get(values.untyped_storage()._cdata)
         return entry[2] if entry is not None and entry[1] == values._version else self._enter(values, Known())
@@ -83,7 +83,7 @@ class Recall:
 
     def copied(self, source: Tensor, result: Tensor) -> None:
         """One tensor is a copy of the other: copies made alike share what is known of any."""
-        if tracing() or result.is_inference():
+        if result.is_inference():
             return
         made = (
             _COPY,

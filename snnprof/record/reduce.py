@@ -76,6 +76,10 @@ class Steps:
         inner = length // self.size if self.inner is None else self.inner
         return length // (self.size * inner), self.size, inner
 
+    def fit(self, shape: Sequence[int]) -> bool:
+        """Whether a tensor of this shape can have them there."""
+        return self.dim < len(shape) and shape[self.dim] > 0 and shape[self.dim] % (self.size * (self.inner or 1)) == 0
+
 
 def wide(values: Tensor) -> Tensor:
     """Values as float32 or float64: 16 bits hold few whole numbers, and NumPy knows not all of their formats."""
@@ -96,8 +100,9 @@ def by_step(counts: Counts) -> Counts:
     """Counts `[steps, ...]` summed over all but the steps."""
     if not isinstance(counts, Tensor):
         return counts if counts.ndim == 1 else np.add.reduce(counts, axis=tuple(range(1, counts.ndim)))
-    if tracing():  # a dimension at a time: before a long sum, the compiler settles how its operand lies in memory
-        return counts if counts.dim() < 2 else by_step(counts.sum(-1))
+    if tracing():  # a dimension at a time: before a long sum, the compiler settles how its operand lies in memory;
+        # rows of memory last, since to add up one is slow
+        return counts if counts.dim() < 2 else by_step(counts.sum(1))
     return counts.sum(list(range(1, counts.dim()))) if counts.dim() > 1 else counts
 
 
@@ -129,39 +134,62 @@ def flagged(compare: Callable[..., Tensor], values: Tensor, other: float) -> Ten
     return compare(values, other) if tracing() else compare(values, other, out=scratch(values))
 
 
-def reduced(values: Tensor, steps: Steps | None, keep: tuple[int, ...], largest: int) -> Tensor:
+def reduced(
+    values: Tensor, steps: Steps | None, keep: tuple[int, ...], largest: int, *, batch_first: bool = False
+) -> Tensor:
     """Exact sums over all but the steps and the dimensions kept, as float64 `[steps, *kept]`.
 
     Float32 sums whole numbers exactly below 2²⁴; larger sums go on in float64. A compiled graph counts flags in int32,
-    where it can, which is faster.
+    where it can, which is faster; but not along rows of memory, where its float32 is.
+
+    Args:
+        batch_first: a compiled graph sums over the batch first, which is all that it then reads the operand for: what
+            else is asked of the operand starts from there.
     """
-    if not keep and steps is None and values.numel() * max(largest, 1) < EXACT:
+    if not tracing() and not keep and steps is None and values.numel() * max(largest, 1) < EXACT:
         return values.sum(dtype=_exact(values)).double().unsqueeze(0)
-    stepped = folded(values, steps)
+    stepped, largest = folded(values, steps), max(largest, 1)
     kept = [axis for dim in keep for axis in axes_of(dim, steps)]
+    if batch_first and tracing():
+        batch = [axis for axis in axes_of(steps.dim if steps else 0, steps) if axis not in kept]
+        stepped, largest = _batch_summed(stepped, batch, largest)
     drop = [d for d in range(1, stepped.dim()) if d not in kept]
     if not drop:
         return stepped.to(torch.float64, copy=True)  # working memory is used again
+    in_rows = tracing() and bool(kept) and any(stepped.stride(d) == 1 < stepped.shape[d] for d in drop)
+    exact = torch.float32 if in_rows else _exact(stepped)
     # A result laid out as its operand is: into another order, sums over a transposed operand are ten times slower.
     order = sorted(kept, key=stepped.stride, reverse=True)
-    sums = _summed(stepped.permute(0, *drop, *order), len(drop), max(largest, 1))
+    sums = _summed(stepped.permute(0, *drop, *order), len(drop), largest, exact)
     return sums.permute(0, *(1 + order.index(axis) for axis in kept))
 
 
-def _summed(values: Tensor, count: int, largest: int) -> Tensor:
-    """Sums over dimensions 1 … count of whole numbers up to `largest`, as float64."""
+def _batch_summed(stepped: Tensor, batch: list[int], largest: int) -> tuple[Tensor, int]:
+    """Sums over the axes of the batch, which stay with length one, laid out as the operand; and how large they get."""
+    count = math.prod(stepped.shape[axis] for axis in batch)
+    if count == 1 or count * largest >= EXACT:
+        return stepped, largest
+    rest = [axis for axis in range(1, stepped.dim()) if axis not in batch]
+    order = sorted(rest, key=stepped.stride, reverse=True)
+    sums = stepped.permute(0, *batch, *order).sum(tuple(range(1, 1 + len(batch))), dtype=_exact(stepped))
+    sums = sums.permute(0, *(1 + order.index(axis) for axis in rest))
+    return sums.reshape([1 if d in batch else size for d, size in enumerate(stepped.shape)]), count * largest
+
+
+def _summed(values: Tensor, count: int, largest: int, exact: torch.dtype) -> Tensor:
+    """Sums over dimensions 1 … count of whole numbers up to `largest`, as float64; in `exact` as far as it is."""
     drop = list(range(1, count + 1))
-    exact = EXACT_INT if _exact(values) is torch.int32 else EXACT
-    if math.prod(values.shape[1 : count + 1]) * largest < exact:
-        return values.sum(drop, dtype=_exact(values)).double()
-    fitting = [d for d in drop if values.shape[d] * largest < exact]
+    bound = EXACT_INT if exact is torch.int32 else EXACT
+    if math.prod(values.shape[1 : count + 1]) * largest < bound:
+        return values.sum(drop, dtype=exact).double()
+    fitting = [d for d in drop if values.shape[d] * largest < bound]
     first = max(fitting or drop, key=lambda d: values.shape[d])
-    partial = values.sum(first, keepdim=True, dtype=_exact(values) if fitting else torch.float64)
+    partial = values.sum(first, keepdim=True, dtype=exact if fitting else torch.float64)
     return partial.double().sum(drop)
 
 
 def _exact(values: Tensor) -> torch.dtype:
-    return torch.int32 if values.dtype is torch.bool and _SUMS_FLAGS else torch.float32
+    return torch.int32 if values.dtype in (torch.bool, torch.int32) and _SUMS_FLAGS else torch.float32
 
 
 def extent(values: Tensor, steps: Steps | None) -> Tensor:

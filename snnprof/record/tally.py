@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
@@ -104,8 +105,8 @@ def tally(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...]
     if question not in answers:
         found = _read(_floating(values), grid, steps, keep)
         _know_total(content, values, found.by_step)
-        if math.prod(found.nonzero.shape) > _REMEMBERED:  # what is kept leaves gaps between the model's tensors
-            return found
+        if math.prod(found.nonzero.shape) > _REMEMBERED and not tracing():
+            return found  # what is kept leaves gaps between the model's tensors
         answers[question] = found
     answer: Tally = answers[question]
     return answer
@@ -133,12 +134,13 @@ def _read(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...]
     if _can_sweep(values) and (found := _swept(values, grid, steps, keep)):
         return found
     elements = values.numel() // _size(steps)
-    nonzero = reduced(flagged(torch.ne, values, 0), steps, keep, 1)
+    single = grid == SINGLE
+    nonzero = reduced(flagged(torch.ne, values, 0), steps, keep, 1, batch_first=single)
     fired = by_step(nonzero)
     if grid.quantum is None:
         return Tally(nonzero, nonzero, fired, torch.where(fired == 0, SILENT, REAL), elements)
-    if grid == SINGLE:
-        ones = by_step(reduced(flagged(torch.eq, values, 1), steps, keep, 1))
+    if single:
+        ones = by_step(reduced(flagged(torch.eq, values, 1), steps, keep, 1, batch_first=True))
         kind = torch.where(fired == 0, SILENT, torch.where(ones == fired, SPIKES, REAL))
         on_grid = kind != REAL
         number = (ones * on_grid).sum()
@@ -266,26 +268,36 @@ def _read_spikes(
             read = Tally(fired, fired, fired, kind, elements, histogram=found.histogram)
             content.answers[_of_stretches(values, SINGLE, steps)] = read
         return fired, torch.from_numpy(found.nonzero)[0], int(fired.sum())
-    nonzero = reduced(flagged(torch.ne, values, 0), steps, keep, 1)
+    if tracing() and content is not None:
+        tally(values, SINGLE, steps, ())  # for the layers that will ask; what none asks is no part of the graph
+    nonzero = reduced(flagged(torch.ne, values, 0), steps, keep, 1, batch_first=True)
     # Sums over the same dimensions: a compiled graph reads the values once for both.
-    magnitudes = reduced(torch.abs(values, out=scratch(values)), steps, keep, levels)
+    magnitudes = reduced(torch.abs(values, out=scratch(values)), steps, keep, levels, batch_first=True)
     return by_step(nonzero), nonzero.sum(0), magnitudes.sum()
 
 
-def nonzero_total(values: Tensor) -> int | Tensor:
-    """Non-zero elements; an int64 scalar on the device where to ask for it would be to wait."""
+def nonzero_total(values: Tensor, steps: Steps | None = None) -> int | Tensor:
+    """Non-zero elements; an int64 scalar on the device where to ask for it would be to wait.
+
+    Args:
+        steps: where the time steps lie, if something loops over them: a compiled graph then counts in that loop.
+    """
     content = RECALL.of(values).of_all(values)
     known = None if content is None else content.answers.get((_TOTAL, values.dtype))
     if known is None:
-        known = _nonzero_total(_floating(values))
+        known = _nonzero_total(_floating(values), steps)
         if content is not None:
             content.answers[_TOTAL, values.dtype] = known
     return known.sum().long() if isinstance(known, Tensor) else int(known)
 
 
-def _nonzero_total(values: Tensor) -> int | Tensor:
+def _nonzero_total(values: Tensor, steps: Steps | None) -> int | Tensor:
     if _can_sweep(values):
         return sweep.count(values)
+    if tracing() and steps is not None:
+        flags = [(step != 0).int() for step in folded(values, steps)]
+        counted: Tensor = functools.reduce(torch.add, flags)
+        return counted.sum(dtype=torch.int64)
     total = reduced(flagged(torch.ne, values, 0), None, (), 1).sum().long()
     return int(total) if _may_ask(values) else total
 
