@@ -54,6 +54,27 @@ class Attention(nn.Module):
         return self.head((mixed + q).mean((0, 2)))
 
 
+class Masked(Attention):
+    """Spikes that several layers read, a copy of them too, and that are written to in between."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.next = nn.Conv2d(4, 4, 3, padding=1, bias=False)
+        generator = torch.Generator().manual_seed(2)
+        self.next.weight.data = torch.randint(-1, 3, self.next.weight.shape, generator=generator) / 2
+        self.register_buffer("mask", (torch.arange(16).view(4, 4) % 3 > 0).float())
+
+    def forward(self, x: Tensor) -> Tensor:
+        steps = x.unsqueeze(0).repeat(2, 1, 1, 1, 1)
+        spikes = self.lif(self.conv(steps.flatten(0, 1)).unflatten(0, (2, -1)))
+        before = self.next(spikes.flatten(0, 1))
+        tokens = spikes.flatten(3).transpose(-1, -2).contiguous()
+        spikes *= self.mask
+        after = self.again(self.next(spikes.flatten(0, 1)).unflatten(0, (2, -1)))
+        pooled = torch.nn.functional.max_pool2d(after.flatten(0, 1), 2)
+        return self.fc(tokens).sum((0, 2)) + before.mean() + self.head(pooled.mean((2, 3)).sum(0)).sum()
+
+
 def _counted(model: nn.Module, batches: list[Tensor], run: Any = None) -> Activity:
     recorder = Recorder(model, timesteps=2)
     call = Compiling(model, recorder) if run is None else run
@@ -71,8 +92,9 @@ def _batches() -> list[Tensor]:
 
 
 @needs_compiler
-def test_the_graph_counts_what_the_recorder_counts() -> None:
-    model = Attention().eval()
+@pytest.mark.parametrize("network", [Attention, Masked])
+def test_the_graph_counts_what_the_recorder_counts(network: type[nn.Module]) -> None:
+    model = network().eval()
     inside, eager = _counted(model, _batches()), _counted(model, _batches(), run=model)
     assert not [finding for finding in inside.findings if finding.code == "C10"]
     assert inside.ops == eager.ops
