@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from snnprof.record import sweep
 from snnprof.record.recall import RECALL
 from snnprof.record.recorder import Recorder
-from snnprof.record.reduce import Steps
+from snnprof.record.reduce import Steps, traced
 from snnprof.record.tally import Grid, nonzero_total, spikes, tally
 
 DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
@@ -53,7 +53,7 @@ def not_compiled() -> Iterator[None]:
 
 
 Reader = Callable[[], AbstractContextManager[None]]
-READERS: dict[str, Reader] = {"compiled": nullcontext, "by PyTorch": not_compiled}
+READERS: dict[str, Reader] = {"compiled": nullcontext, "by PyTorch": not_compiled, "as in a graph": traced}
 
 
 @st.composite
@@ -128,7 +128,7 @@ def test_a_tally_is_the_same_whoever_reads(reader: Reader, operand: Operand) -> 
         found = tally(values, Grid(1 / scale, most), steps, keep)
         in_steps, by_place, _ = spikes(values, most, steps, keep)
         RECALL.clear()
-        number = nonzero_total(values)
+        number = nonzero_total(values, steps)
     fired = one_by_one(values, steps, keep, bool)
     assert found.nonzero.tolist() == fired.tolist()
     assert found.levels.tolist() == one_by_one(values, steps, keep, lambda value: value * scale).tolist()
