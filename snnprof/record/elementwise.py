@@ -48,7 +48,8 @@ FREE = frozenset(
     "empty_permuted arange rand randn rand_like randn_like bernoulli bernoulli_ scalar_tensor item equal "
     "_local_scalar_dense is_nonzero nonzero embedding sym_size sym_stride sym_numel "
     "size stride numel is_same_size random_ uniform_ normal_ randint randperm isnan isinf isfinite view_as_real "
-    "_assert_async _has_compatible_shallow_copy_type record_stream set_data data prim_layout device dim".split()
+    "_assert_async _has_compatible_shallow_copy_type record_stream set_data data prim_layout layout device dim "
+    "_nested_view_from_jagged _nested_get_values".split()
 )
 
 LOOKUPS = frozenset(["embedding", "_embedding_bag", "_embedding_bag_forward_only"])

@@ -444,7 +444,12 @@ REWRITES: dict[str, Callable[..., Any]] = {
 
 
 def opened(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """An operator's result by operators one can see; None where it cannot be had so."""
+    """An operator's result by operators one can see; None where it cannot be had so.
+
+    Jagged tensors bring rules of their own, which are asked last: what is opened comes back as it was.
+    """
+    if any(isinstance(value, Tensor) and value.layout is torch.jagged for value in args):
+        return None
     rewrite = REWRITES.get(func.overloadpacket.__name__)
     result = rewrite(*args, **kwargs) if rewrite else func.decompose(*args, **kwargs)
     return None if result is NotImplemented else result

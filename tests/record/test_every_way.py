@@ -396,6 +396,18 @@ def test_opaque_graphs_are_found(record: Any) -> None:
     assert "C05" in _codes(activity)
 
 
+def test_products_of_jagged_tensors_are_listed(record: Any, spikes: Any) -> None:
+    """They bring rules of their own, inside which nothing is seen."""
+    weight = torch.eye(4)
+
+    def forward(x: Tensor) -> Tensor:
+        ragged = torch.nested.nested_tensor([x[0], x[1, :2]], layout=torch.jagged)
+        return torch.nn.functional.linear(ragged, weight).values()
+
+    activity = record(forward, spikes(2, 5, 4))
+    assert [(row.op, row.calls) for row in activity.uncounted] == [("linear", 1)]
+
+
 def test_sparse_products_are_listed(record: Any, spikes: Any) -> None:
     weight = torch.eye(8).to_sparse()
     activity = record(lambda x: torch.sparse.mm(weight, x), spikes(8, 3))
