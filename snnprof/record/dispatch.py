@@ -41,7 +41,7 @@ def _operator(func: Any) -> Operator:
     name = func.overloadpacket.__name__
     hides = name in rules.REWRITES or (
         name not in provenance.PASSING
-        and func.namespace != "prim"  # a tensor's properties, which the dispatcher does not know
+        and torch._C._dispatch_has_kernel(func.name())  # it knows no operator that tells a tensor's properties
         and torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd")
     )
     found = Operator(name, name in rules.READINGS, hides, func._schema.is_mutable, name in FREE)
