@@ -40,10 +40,9 @@ class LIF(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         learns = torch.is_grad_enabled() and x.requires_grad
-        # A compiler turns steps written into one tensor into a loop that computes all of them for each.
-        return self._stacked(x) if learns or torch.compiler.is_compiling() else self._in_place(x)
+        return self._differentiable(x) if learns else self._in_place(x)
 
-    def _stacked(self, x: Tensor) -> Tensor:
+    def _differentiable(self, x: Tensor) -> Tensor:
         v = torch.zeros_like(x[0])
         spikes = []
         for current in x:
