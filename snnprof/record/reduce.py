@@ -158,9 +158,16 @@ def reduced(
         return stepped.to(torch.float64, copy=True)  # working memory is used again
     in_rows = tracing() and bool(kept) and any(stepped.stride(d) == 1 < stepped.shape[d] for d in drop)
     exact = torch.float32 if in_rows else _exact(stepped)
-    # A result laid out as its operand is: into another order, sums over a transposed operand are ten times slower.
+    return _laid_out(stepped, drop, kept, lambda values: _summed(values, len(drop), largest, exact))
+
+
+def _laid_out(stepped: Tensor, drop: list[int], kept: list[int], add: Callable[[Tensor], Tensor]) -> Tensor:
+    """What `add` makes of `[steps, *drop, *kept]`, which it sums over `drop`; laid out as the operand is.
+
+    Into another order, sums over a transposed operand are ten times slower.
+    """
     order = sorted(kept, key=stepped.stride, reverse=True)
-    sums = _summed(stepped.permute(0, *drop, *order), len(drop), largest, exact)
+    sums = add(stepped.permute(0, *drop, *order))
     return sums.permute(0, *(1 + order.index(axis) for axis in kept))
 
 
@@ -170,9 +177,8 @@ def _batch_summed(stepped: Tensor, batch: list[int], largest: int) -> tuple[Tens
     if count == 1 or count * largest >= EXACT:
         return stepped, largest
     rest = [axis for axis in range(1, stepped.dim()) if axis not in batch]
-    order = sorted(rest, key=stepped.stride, reverse=True)
-    sums = stepped.permute(0, *batch, *order).sum(tuple(range(1, 1 + len(batch))), dtype=_exact(stepped))
-    sums = sums.permute(0, *(1 + order.index(axis) for axis in rest))
+    added = tuple(range(1, 1 + len(batch)))
+    sums = _laid_out(stepped, batch, rest, lambda values: values.sum(added, dtype=_exact(values)))
     return sums.reshape([1 if d in batch else size for d, size in enumerate(stepped.shape)]), count * largest
 
 
