@@ -26,7 +26,7 @@ from snnprof.record.ledger import Cell, Ledger
 from snnprof.record.measure import Fired, Measured, Plan, Role, Seen
 from snnprof.record.memory import zeros
 from snnprof.record.provenance import Facts
-from snnprof.record.reduce import EXACT_INT, Array, Steps, on_host
+from snnprof.record.reduce import EXACT_INT, Array, Steps, is_dense, on_host
 from snnprof.record.rules import Contraction, Convolution
 from snnprof.record.sweep import HISTOGRAM_LEVELS
 
@@ -225,13 +225,15 @@ class NeuronCounter:
 
     def _by_neuron(self, counts: Tensor, elements: int) -> None:
         if self._per_neuron is None:
-            self._per_neuron = zeros(counts.shape, torch.int32, counts.device)
+            self._per_neuron = _zeros_as(counts)
         if self._per_neuron.shape != counts.shape:
             self._per_neuron_runs = -1
         elif self._per_neuron_runs >= 0:
             self._per_neuron_runs += elements // max(counts.numel(), 1)
             if self._per_neuron_runs >= EXACT_INT:
                 self._per_neuron = self._per_neuron.long()
+            elif self._per_neuron.stride() != counts.stride():
+                self._per_neuron = _zeros_as(counts).add_(self._per_neuron)
             self._per_neuron += counts.to(self._per_neuron.dtype)
 
     def _cells(self, device: torch.device) -> Cell:
@@ -270,6 +272,13 @@ class NeuronCounter:
             return None, None
         counts = self._per_neuron.flatten().cpu()
         return pack_bits((counts > 0).numpy()), pack_bits((counts == self._per_neuron_runs).numpy())
+
+
+def _zeros_as(counts: Tensor) -> Tensor:
+    """Zeros, int32, in the memory layout of some counts: to add up across layouts is slow."""
+    if not is_dense(counts):
+        return zeros(counts.shape, torch.int32, counts.device)
+    return zeros((counts.numel(),), torch.int32, counts.device).as_strided(counts.shape, counts.stride())
 
 
 class LineCounter:

@@ -106,6 +106,11 @@ def by_step(counts: Counts) -> Counts:
     return counts.sum(list(range(1, counts.dim()))) if counts.dim() > 1 else counts
 
 
+def over_steps(counts: Tensor) -> Tensor:
+    """Counts `[steps, *kept]` summed over the steps, `[*kept]`, laid out as they are."""
+    return _laid_out(counts, [], list(range(1, counts.dim())), lambda values: values.sum(0, keepdim=True))[0]
+
+
 def folded(values: Tensor, steps: Steps | None) -> Tensor:
     """`values` with its time steps as first axis and the folded dimension as (outer, inner); a view."""
     if steps is None:

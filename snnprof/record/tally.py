@@ -21,6 +21,7 @@ from snnprof.record.reduce import (
     flagged,
     folded,
     in_stretches,
+    over_steps,
     reduced,
     scratch,
     tracing,
@@ -173,7 +174,8 @@ def _levelled(
     level = torch.round(on_grid)
     residual = extent(level - on_grid, steps)
     kind = torch.where(fired == 0, SILENT, torch.where(residual <= tolerance(values.dtype, grid.levels), SPIKES, REAL))
-    negative = folded(level, steps).flatten(1).amin(1) < 0
+    stepped = folded(level, steps)
+    negative = stepped.amin(list(range(1, stepped.dim()))) < 0
     level = level.abs_()
     levels = reduced(level, steps, keep, grid.levels)
     real = (kind == REAL).reshape(-1, *[1] * (levels.dim() - 1))
@@ -273,7 +275,7 @@ def _read_spikes(
     nonzero = reduced(flagged(torch.ne, values, 0), steps, keep, 1, batch_first=True)
     # Sums over the same dimensions: a compiled graph reads the values once for both.
     magnitudes = reduced(torch.abs(values, out=scratch(values)), steps, keep, levels, batch_first=True)
-    return by_step(nonzero), nonzero.sum(0), magnitudes.sum()
+    return by_step(nonzero), over_steps(nonzero), magnitudes.sum()
 
 
 def nonzero_total(values: Tensor, steps: Steps | None = None) -> int | Tensor:
