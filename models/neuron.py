@@ -40,6 +40,8 @@ class LIF(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         learns = torch.is_grad_enabled() and x.requires_grad
+        if not learns and torch.compiler.is_compiling():
+            return self._stacked(x)
         return self._differentiable(x) if learns else self._in_place(x)
 
     def _differentiable(self, x: Tensor) -> Tensor:
@@ -60,6 +62,22 @@ class LIF(nn.Module):
             spike.copy_(fired)
             v.masked_fill_(fired, 0.0)
         return spikes
+
+    def _stacked(self, x: Tensor) -> Tensor:
+        """For a compiler, which turns steps written into one tensor into a loop that computes all of them for each.
+
+        Its convolutions put channels last; images that are stacked so are not transposed between them.
+        """
+        channels = 2 if x.dim() == 5 else -1
+        x = x.movedim(channels, -1)
+        v = torch.zeros_like(x[0])
+        spikes = []
+        for current in x:
+            h = v + (current - v) / self.tau
+            fired = h >= self.v_threshold
+            spikes.append(fired.to(x.dtype))
+            v = h.masked_fill(fired, 0.0)
+        return torch.stack(spikes).movedim(-1, channels)
 
     def extra_repr(self) -> str:
         return f"tau={self.tau}, v_threshold={self.v_threshold}"

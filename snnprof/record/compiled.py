@@ -43,10 +43,15 @@ class OtherOperations(SnnprofError):
 
 
 class Row(NamedTuple):
-    """What one traced operation adds at each run: tensors the graph returns, and what to do with them."""
+    """What one traced operation adds at each run: tensors the graph returns, and what to do with them.
+
+    Attributes:
+        looped: whether they are counted in a loop that the model runs anyway.
+    """
 
     tensors: list[Tensor]
     add: Callable[[list[Tensor]], None]
+    looped: bool = False
 
 
 class CompiledModel:
@@ -84,7 +89,7 @@ class CompiledModel:
 
     def _backend(self, graph: fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
         counting = _CountingGraph(graph, self)
-        outputs = len(tree_leaves(_output(graph).args[0]))
+        outputs = len(tree_leaves(_output(graph.graph).args[0]))
         compiled = _inductor(counting, inputs)
 
         def run(*args: Any) -> Any:
@@ -148,11 +153,12 @@ class _Walk(fx.Interpreter):
         trace = self.trace
         trace.layer = _layer(n)
         if n in trace.entering:
-            trace.drive(trace.entering[n], [self.env[source] for source in trace.sources[n]])
+            trace.enter(trace.entering[n], [self.env[source] for source in trace.sources[n]])
         with _Mode(trace):
             result = super().run_node(n)
         if n in trace.leaving:
             name, output = trace.leaving[n]
+            trace.drive()
             trace.fire(name, result if output is n else self.env[output])
         return result
 
@@ -177,8 +183,11 @@ class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.trace.contraction(form)
         elif name not in FREE:
             self.trace.other(name, args)
+        writes = func._schema.is_mutable and isinstance(args[0], Tensor)
+        if writes:
+            self.trace.overwrite(args[0])
         result = func(*args, **kwargs)
-        if func._schema.is_mutable and isinstance(args[0], Tensor):
+        if writes:
             RECALL.forget(args[0])
         elif name == "clone":
             RECALL.copied(args[0], result)
@@ -196,6 +205,7 @@ class Trace:
         self._script = _by_layer(recorder.books.script or [])
         self._done: dict[tuple[str, str], int] = {}
         self._before: dict[tuple[int, int], Tensor] = {}
+        self._driven: tuple[str, Tensor] | None = None
         self._find_neurons(graph)
 
     def finish(self) -> None:
@@ -303,15 +313,28 @@ class Trace:
     def _inside_neuron(self) -> bool:
         return any(neurons.within(self.layer, name) for name in self._neurons)
 
-    def drive(self, name: str, sources: list[Any]) -> None:
-        module = self._neurons[name]
-        if neurons.recurrent(module):
+    def enter(self, name: str, sources: list[Any]) -> None:
+        """A neuron layer begins; the first tensor among its sources that is no parameter drives it."""
+        if neurons.recurrent(self._neurons[name]):
             return  # all its neurons are driven, which its output tells
-        counter, steps = self.recorder.neuron_counter(module), self.recorder.steps_of_neuron(module)
         current = next(value for value in sources if isinstance(value, Tensor) and not isinstance(value, nn.Parameter))
+        self._driven = name, current
+
+    def overwrite(self, written: Tensor) -> None:
+        """What drives the neuron layer that runs is counted before something is written to it."""
+        if self._driven and self._driven[1].untyped_storage()._cdata == written.untyped_storage()._cdata:
+            self.drive()
+
+    def drive(self) -> None:
+        """Counts what drove the neuron layer, once; after its loop over the steps, which the count then joins."""
+        if not self._driven:
+            return
+        (name, current), self._driven = self._driven, None
+        module = self._neurons[name]
+        counter, steps = self.recorder.neuron_counter(module), self.recorder.steps_of_neuron(module)
         looped = steps if steps and steps.fit(current.shape) else None
         device, total = current.device, torch.as_tensor(nonzero_total(current, looped))
-        self.rows.append(Row([total], lambda tensors: counter.drive(tensors[0], device)))
+        self.rows.append(Row([total], lambda tensors: counter.drive(tensors[0], device), looped=True))
 
     def fire(self, name: str, output: Any) -> None:
         module = self._neurons[name]
@@ -329,17 +352,41 @@ class Trace:
         self.rows.append(Row(list(fired), add))
 
 
-def _inductor(graph: nn.Module, inputs: list[Tensor]) -> Callable[..., Any]:
+def _inductor(counting: _CountingGraph, inputs: list[Tensor]) -> Callable[..., Any]:
     """Compiles a graph in which nothing is computed twice: one operand is counted for several layers."""
     from torch._functorch.compile_utils import fx_graph_cse
     from torch._inductor.compile_fx import compile_fx, compile_fx_inner
 
     def each_once(module: fx.GraphModule, example_inputs: Sequence[Any], **options: Any) -> Any:
         module.graph = fx_graph_cse(module.graph)
+        _counts_last(module.graph, [row.looped for row in counting.owner.rows for _ in row.tensors])
         module.recompile()
         return compile_fx_inner(module, example_inputs, **options)
 
-    return compile_fx(graph, inputs, inner_compile=each_once)  # type: ignore[arg-type, return-value]
+    kept_order = {"reorder_for_locality": False}  # it would draw all counts to the end
+    return compile_fx(counting, inputs, inner_compile=each_once, config_patches=kept_order)  # type: ignore[arg-type, return-value]
+
+
+def _counts_last(graph: fx.Graph, looped: Sequence[bool]) -> None:
+    """Moves what only counts behind the model, but for what is counted in the model's own loops.
+
+    The compiler joins neighbours into one loop: a neuron's input is counted in the loop over its steps for nothing,
+    while sums over an operand's other axes would slow down the loop that makes it.
+
+    Args:
+        looped: of the graph's last outputs, which are counts, those to leave where they are.
+    """
+    output = _output(graph)
+    results: Sequence[Any] = output.args[0]  # type: ignore[assignment]
+    model = len(results) - len(looped)
+    stays = {n for n in results[:model] if isinstance(n, fx.Node)}
+    stays |= {n for n, stay in zip(results[model:], looped, strict=True) if stay}
+    for node in reversed(graph.nodes):
+        if node in stays:
+            stays.update(node.all_input_nodes)
+    for node in list(graph.nodes):
+        if node not in stays and node.op != "placeholder" and node is not output:
+            output.prepend(node)
 
 
 def _bias_row(counter: OpCounter, adds: int) -> Row:
@@ -390,6 +437,6 @@ def _layer(node: fx.Node) -> str:
     return _ROOT.sub("", stack[-1][0]) if stack else ""
 
 
-def _output(graph: fx.GraphModule) -> fx.Node:
-    nodes: list[fx.Node] = list(graph.graph.nodes)
-    return nodes[-1]
+def _output(graph: fx.Graph) -> fx.Node:
+    node: fx.Node = next(iter(reversed(graph.nodes)))
+    return node

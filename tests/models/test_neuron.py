@@ -40,6 +40,16 @@ def test_agrees_with_spikingjelly_to_the_last_spike(shape, learns, spikingjelly)
     assert 0 < spikes.sum() < spikes.numel()
 
 
+@pytest.mark.parametrize("shape", [(4, 3, 5), (4, 2, 3, 6, 6), (1, 2)])
+def test_spikes_the_same_when_compiled(shape):
+    lif = LIF(v_threshold=0.5)
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(1)) * 2
+    with torch.no_grad():
+        spikes = lif(x)
+        assert torch.compile(lif, backend="eager", fullgraph=True)(x).equal(spikes)
+    assert 0 < spikes.sum() < spikes.numel()
+
+
 def test_gradient_agrees_with_spikingjelly(spikingjelly):
     theirs = spikingjelly.LIFNode(tau=2.0, v_reset=0.0, detach_reset=True, step_mode="m")
     x = (torch.randn(4, 30, generator=torch.Generator().manual_seed(2)) * 2).requires_grad_()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from snnprof.activity import Activity
+from snnprof.models import neuron
 from snnprof.record import compiled
 from snnprof.record.compiled import OtherOperations
 from snnprof.record.recorder import Recorder
@@ -75,6 +76,27 @@ class Masked(Attention):
         return self.fc(tokens).sum((0, 2)) + before.mean() + self.head(pooled.mean((2, 3)).sum(0)).sum()
 
 
+class Overwriting(LIF):
+    """What drives it is no longer what it was when it leaves."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.add_(0.25))
+
+
+class Overwritten(Attention):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lif, self.again = Overwriting(), Overwriting()
+
+
+class Bundled(Attention):
+    """Neurons that lay images out in another way when compiled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lif, self.again = neuron.LIF(), neuron.LIF()
+
+
 def _counted(model: nn.Module, batches: list[Tensor], run: Any = None) -> Activity:
     recorder = Recorder(model, timesteps=2)
     call = Compiling(model, recorder) if run is None else run
@@ -92,7 +114,7 @@ def _batches() -> list[Tensor]:
 
 
 @needs_compiler
-@pytest.mark.parametrize("network", [Attention, Masked])
+@pytest.mark.parametrize("network", [Attention, Masked, Overwritten, Bundled])
 def test_the_graph_counts_what_the_recorder_counts(network: type[nn.Module]) -> None:
     model = network().eval()
     inside, eager = _counted(model, _batches()), _counted(model, _batches(), run=model)
