@@ -26,7 +26,7 @@ from snnprof.record.ledger import Cell, Ledger
 from snnprof.record.measure import Fired, Measured, Plan, Role, Seen
 from snnprof.record.memory import zeros
 from snnprof.record.provenance import Facts
-from snnprof.record.reduce import EXACT_INT, Array, Steps, is_dense, on_host
+from snnprof.record.reduce import Array, Steps, on_host
 from snnprof.record.rules import Contraction, Convolution
 from snnprof.record.sweep import HISTOGRAM_LEVELS
 
@@ -194,8 +194,8 @@ class NeuronCounter:
         self.blocks: list[list[int]] = []
         self._ledger = ledger
         self._cell: Cell | None = None
-        self._per_neuron: Tensor | None = None
-        self._per_neuron_runs = 0
+        self._fired: Tensor | None = None
+        self._missed: Tensor | None = None  # in some step; None after calls of different shapes
         self._told = timesteps is not None
 
     def drive(self, nonzero: int | Tensor, device: torch.device) -> None:
@@ -224,17 +224,13 @@ class NeuronCounter:
             self._told = False
 
     def _by_neuron(self, counts: Tensor, elements: int) -> None:
-        if self._per_neuron is None:
-            self._per_neuron = _zeros_as(counts)
-        if self._per_neuron.shape != counts.shape:
-            self._per_neuron_runs = -1
-        elif self._per_neuron_runs >= 0:
-            self._per_neuron_runs += elements // max(counts.numel(), 1)
-            if self._per_neuron_runs >= EXACT_INT:
-                self._per_neuron = self._per_neuron.long()
-            elif self._per_neuron.stride() != counts.stride():
-                self._per_neuron = _zeros_as(counts).add_(self._per_neuron)
-            self._per_neuron += counts.to(self._per_neuron.dtype)
+        if self._fired is None:
+            self._fired, self._missed = (zeros(counts.shape, torch.bool, counts.device) for _ in range(2))
+        if self._missed is None or self._fired.shape != counts.shape:
+            self._missed = None
+            return
+        self._fired.logical_or_(counts)
+        self._missed.logical_or_(counts != elements // max(counts.numel(), 1))
 
     def _cells(self, device: torch.device) -> Cell:
         if self._cell is None:
@@ -253,7 +249,7 @@ class NeuronCounter:
         per_step = counts[width:] if self._told else []
         if not self._told:
             self.blocks = [block[:width] for block in self.blocks]
-        size = self._per_neuron.numel() if self._per_neuron is not None else 0
+        size = self._fired.numel() if self._fired is not None else 0
         fired, always = self._bitmaps()
         return NeuronRecord(
             layer=self.layer,
@@ -268,17 +264,10 @@ class NeuronCounter:
         )
 
     def _bitmaps(self) -> tuple[str | None, str | None]:
-        if self._per_neuron is None or self._per_neuron_runs < 0:
+        if self._fired is None or self._missed is None:
             return None, None
-        counts = self._per_neuron.flatten().cpu()
-        return pack_bits((counts > 0).numpy()), pack_bits((counts == self._per_neuron_runs).numpy())
-
-
-def _zeros_as(counts: Tensor) -> Tensor:
-    """Zeros, int32, in the memory layout of some counts: to add up across layouts is slow."""
-    if not is_dense(counts):
-        return zeros(counts.shape, torch.int32, counts.device)
-    return zeros((counts.numel(),), torch.int32, counts.device).as_strided(counts.shape, counts.stride())
+        fired, missed = self._fired.flatten().cpu(), self._missed.flatten().cpu()
+        return pack_bits(fired.numpy()), pack_bits(~missed.numpy())
 
 
 class LineCounter:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -14,6 +16,10 @@ from snnprof.record import provenance, rules
 from snnprof.record.books import Books
 from snnprof.record.elementwise import FREE
 from snnprof.record.recall import RECALL
+
+_COMPILER = "torch._dynamo"
+_DISABLED = "TORCHDYNAMO_DISABLE"
+"""What the compiler asks for whenever something is to be compiled."""
 
 
 class Operator(NamedTuple):
@@ -109,7 +115,28 @@ def plain_kernels() -> Iterator[None]:
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with sdpa_kernel(SDPBackend.MATH), torch.compiler.set_stance("force_eager"):
+        with sdpa_kernel(SDPBackend.MATH), _uncompiled():
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
+
+
+@contextmanager
+def _uncompiled() -> Iterator[None]:
+    """Compiled modules run eagerly; the compiler is not loaded for it, which would take 50 MB among the tensors.
+
+    Where it is not loaded yet, nothing is compiled. A model that compiles inside its forward pass then gets back what
+    it wanted to compile.
+    """
+    if _COMPILER in sys.modules:
+        with torch.compiler.set_stance("force_eager"):
+            yield
+        return
+    before = os.environ.get(_DISABLED)
+    os.environ[_DISABLED] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(_DISABLED)
+        if before is not None:
+            os.environ[_DISABLED] = before

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import textwrap
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -253,6 +256,41 @@ def test_a_model_compiled_and_run_before(record: Any, image: Tensor) -> None:
         model(image)
         activity = record(model, image)
     assert [op.op for op in activity.ops] == ["conv", "linear"]
+
+
+def test_the_compiler_is_not_loaded_to_keep_it_out() -> None:
+    """It would take 50 MB. What a model compiles in its forward pass all the same is counted, and compiles again."""
+    script = textwrap.dedent("""
+        import os, sys, torch
+        from torch import nn
+        from snnprof.record.recorder import Recorder
+
+        class Compiling(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.fc = nn.Linear(4, 3, bias=False)
+
+            def forward(self, x):
+                return torch.compile(self.fc)(x) if late else self.fc(x)
+
+        def events(model):
+            with torch.no_grad(), Recorder(model, timesteps=1) as recorder:
+                model(torch.tensor([[1.0, 0, 1, 1]]))
+                recorder.end_batch()
+                recorder.end_block(1)
+            return [op.dense_macs for op in recorder.activity().ops]
+
+        model, late = Compiling(), False
+        assert events(model) == [12]
+        assert "torch._dynamo" not in sys.modules
+        late = True
+        assert events(model) == [12]
+        assert "torch._dynamo" in sys.modules and "TORCHDYNAMO_DISABLE" not in os.environ
+        graphs = []
+        torch.compile(model.fc, backend=lambda graph, _: graphs.append(graph) or graph.forward)(torch.ones(1, 4))
+        assert graphs
+    """)
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_autocast(record: Any, brute: Any, image: Tensor) -> None:
