@@ -363,7 +363,7 @@ def _inductor(counting: _CountingGraph, inputs: list[Tensor]) -> Callable[..., A
         module.recompile()
         return compile_fx_inner(module, example_inputs, **options)
 
-    kept_order = {"reorder_for_locality": False}  # it would draw all counts to the end
+    kept_order = {"reorder_for_locality": False}  # it would draw the looped counts away, too
     return compile_fx(counting, inputs, inner_compile=each_once, config_patches=kept_order)  # type: ignore[arg-type, return-value]
 
 

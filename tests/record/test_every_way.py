@@ -273,7 +273,7 @@ def test_the_compiler_is_not_loaded_to_keep_it_out() -> None:
             def forward(self, x):
                 return torch.compile(self.fc)(x) if late else self.fc(x)
 
-        def events(model):
+        def macs(model):
             with torch.no_grad(), Recorder(model, timesteps=1) as recorder:
                 model(torch.tensor([[1.0, 0, 1, 1]]))
                 recorder.end_batch()
@@ -281,10 +281,10 @@ def test_the_compiler_is_not_loaded_to_keep_it_out() -> None:
             return [op.dense_macs for op in recorder.activity().ops]
 
         model, late = Compiling(), False
-        assert events(model) == [12]
+        assert macs(model) == [12]
         assert "torch._dynamo" not in sys.modules
         late = True
-        assert events(model) == [12]
+        assert macs(model) == [12]
         assert "torch._dynamo" in sys.modules and "TORCHDYNAMO_DISABLE" not in os.environ
         graphs = []
         torch.compile(model.fc, backend=lambda graph, _: graphs.append(graph) or graph.forward)(torch.ones(1, 4))
