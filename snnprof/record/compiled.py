@@ -7,6 +7,7 @@ learned on one eager batch: the traced operations of each layer must be those of
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -66,7 +67,12 @@ class CompiledModel:
         self.rows: list[Row] = []
         self.mismatch: OtherOperations | None = None
         self._counts: Sequence[Tensor] | None = None
-        self._run = torch.compile(model, backend=self._backend, fullgraph=True, dynamic=False)
+        self._model = model
+
+    @functools.cached_property
+    def _run(self) -> Callable[..., Any]:
+        """Made by the first call, since nothing can be compiled while the recorder is attached."""
+        return torch.compile(self._model, backend=self._backend, fullgraph=True, dynamic=False)
 
     def __call__(self, *inputs: Tensor) -> Any:
         """Runs one batch and adds its counts.

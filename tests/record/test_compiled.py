@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
+import textwrap
 from typing import Any
 
 import pytest
@@ -124,6 +127,31 @@ def test_the_graph_counts_what_the_recorder_counts(network: type[nn.Module]) -> 
     assert inside.elementwise == eager.elementwise
     assert inside.blocks == eager.blocks
     assert sum(op.events for op in inside.ops) > 0
+
+
+@needs_compiler
+def test_a_process_that_never_compiled_does() -> None:
+    """To attach a recorder there turns the compiler off, as long as it stays attached."""
+    script = textwrap.dedent("""
+        import sys, torch
+        from torch import nn
+        from snnprof.record.recorder import Recorder
+        from snnprof.workload.compiling import Compiling
+
+        model = nn.Linear(4, 3)
+        recorder = Recorder(model, timesteps=1)
+        call = Compiling(model, recorder)
+        with torch.no_grad(), recorder:
+            assert "torch._dynamo" not in sys.modules
+            for _ in range(2):
+                call(torch.ones(2, 4))
+                recorder.end_batch()
+                recorder.end_block(2)
+        activity = recorder.activity()
+        assert [finding.code for finding in activity.findings if finding.code == "C10"] == []
+        assert [op.dense_macs for op in activity.ops] == [48]
+    """)
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 class Branching(Attention):
