@@ -26,7 +26,7 @@ enum {
 /* A part of an operand, and what was found of it. */
 typedef struct {
     int dims;
-    int wide;                    /* double instead of float */
+    int size;                    /* bytes of a value: 8 for double, 4 for float, 1 for flags */
     Py_ssize_t shape[DIMS];      /* steps first */
     Py_ssize_t jump[DIMS];       /* bytes from a value to the next */
     Py_ssize_t place[DIMS];      /* from a sum to the next; 0 along what is summed over */
@@ -44,9 +44,9 @@ typedef struct {
     int32_t bins[4][BYTE];       /* four, since adding twice to one bin has to wait */
 } Part;
 
-/* -- a row: values at one distance from each other. Each is written for both kinds of values. ------------------------- */
+/* -- a row: values at one distance from each other. Each is written for all kinds of values. -------------------------- */
 
-#define ROWS(TYPE, INT)                                                                                                \
+#define FLAGS(TYPE, INT)                                                                                               \
     /* Non-zeros; says whether one is something else than `one`. */                                                    \
     INLINE int flags_##TYPE(const TYPE *restrict values, Py_ssize_t jump, Py_ssize_t size, TYPE one, int checked,      \
                             int32_t *restrict nonzero, int kept)                                                       \
@@ -61,8 +61,9 @@ typedef struct {
         }                                                                                                              \
         if (!kept) *nonzero += (int32_t)fired;                                                                         \
         return other != 0;                                                                                             \
-    }                                                                                                                  \
-                                                                                                                       \
+    }
+
+#define LEVELS(TYPE, INT)                                                                                              \
     INLINE TYPE held_##TYPE(TYPE scaled, TYPE most)  /* where a conversion is defined; not-a-number is 0 */            \
     {                                                                                                                  \
         TYPE positive = scaled > 0 ? scaled : 0;                                                                       \
@@ -96,15 +97,20 @@ typedef struct {
         return other != 0;                                                                                             \
     }
 
-ROWS(float, int32_t)
-ROWS(double, int64_t)
+FLAGS(uint8_t, int32_t)
+FLAGS(float, int32_t)
+FLAGS(double, int64_t)
+LEVELS(float, int32_t)
+LEVELS(double, int64_t)
 
 INLINE int flags(const Part *part, const char *at, Py_ssize_t size, int32_t *nonzero, int kept)
 {
     Py_ssize_t jump = part->jump[part->dims - 1];
     double one = 1 / part->scale;
     int checked = part->most > 0;
-    if (part->wide) return flags_double((const double *)at, jump / 8, size, one, checked, nonzero, kept);
+    if (part->size == 1 && jump == 1) return flags_uint8_t((const uint8_t *)at, 1, size, 1, 0, nonzero, kept);
+    if (part->size == 1) return flags_uint8_t((const uint8_t *)at, jump, size, 1, 0, nonzero, kept);
+    if (part->size == 8) return flags_double((const double *)at, jump / 8, size, one, checked, nonzero, kept);
     if (jump != 4) return flags_float((const float *)at, jump / 4, size, (float)one, checked, nonzero, kept);
     if (checked) return flags_float((const float *)at, 1, size, (float)one, 1, nonzero, kept);
     return flags_float((const float *)at, 1, size, (float)one, 0, nonzero, kept);
@@ -115,7 +121,7 @@ INLINE int levels(const Part *part, const char *at, Py_ssize_t size, int32_t *no
 {
     Py_ssize_t jump = part->jump[part->dims - 1];
     double scale = part->scale, most = part->most;
-    if (part->wide) return levels_double((const double *)at, jump / 8, size, scale, most, nonzero, sums, kept, bytes);
+    if (part->size == 8) return levels_double((const double *)at, jump / 8, size, scale, most, nonzero, sums, kept, bytes);
     if (jump != 4)
         return levels_float((const float *)at, jump / 4, size, (float)scale, (float)most, nonzero, sums, kept, bytes);
     return levels_float((const float *)at, 1, size, (float)scale, (float)most, nonzero, sums, kept, bytes);
@@ -311,12 +317,12 @@ static int read_whole(const Part *whole, int parts, Py_ssize_t sums)
 /* -- Python ----------------------------------------------------------------------------------------------------------- */
 
 PyDoc_STRVAR(read_doc,
-"read(storage, bytes, first, wide, shape, strides, nonzero, levels, fired, histogram, scale, most, threads) -> bool\n\n"
+"read(storage, bytes, first, size, shape, strides, nonzero, levels, fired, histogram, scale, most, threads) -> bool\n\n"
 "Adds up what an operand holds; says whether all values are whole multiples, up to `most`, of 1 / scale.\n\n"
 "What was added is of no use where they are not. No sum may reach 2**31: that many values are refused.\n\n"
 "storage, bytes: address and size of the memory that the values lie in.\n"
 "first, shape, strides: where they lie, in values, the steps first; neither before the memory nor after.\n"
-"wide: float64 instead of float32.\n"
+"size: 8 for float64, 4 for float32, 1 for flags, which are whole multiples of 1 and have no levels.\n"
 "nonzero: int32, of the same dimensions, or 1 along what is summed over.\n"
 "levels: as `nonzero`, the sum of levels; None where no level exceeds one.\n"
 "fired: int64 [steps].\n"
@@ -351,8 +357,9 @@ static int take(PyObject *object, Py_buffer *buffer, Py_ssize_t size)
 /* Says where the values lie: dimensions, and from the first value to the last. Whether that is within the memory. */
 static int describe(Part *whole, PyObject *shape, PyObject *strides, Py_ssize_t bytes, Py_ssize_t first)
 {
-    Py_ssize_t size = whole->wide ? 8 : 4, last = first, values = 1;
+    Py_ssize_t size = whole->size, last = first, values = 1;
     if (!PyTuple_Check(shape) || !PyTuple_Check(strides) || PyTuple_GET_SIZE(shape) != PyTuple_GET_SIZE(strides)) return 0;
+    if (size != 1 && size != 4 && size != 8) return 0;
     if (first < 0 || PyTuple_GET_SIZE(shape) < 1 || PyTuple_GET_SIZE(shape) > DIMS) return 0;
     whole->dims = (int)PyTuple_GET_SIZE(shape);
     for (int dim = 0; dim < whole->dims; dim++) {
@@ -383,6 +390,7 @@ static int place(Part *whole, const Sums *sums)
         whole->place[dim] = length == 1 ? 0 : next;
     }
     if (levels->obj && levels->len != nonzero->len) return 0;
+    if (whole->size == 1 && (levels->obj || whole->scale != 1)) return 0;
     if (!sums->fired.obj || sums->fired.len != 8 * whole->shape[0]) return 0;
     if (sums->histogram.obj && (sums->histogram.len != 8 * BYTE || whole->most >= BYTE)) return 0;
     whole->nonzero = nonzero->buf;
@@ -409,7 +417,7 @@ static PyObject *read_operand(PyObject *Py_UNUSED(module), PyObject *arguments)
     int threads;
     Part whole = {.expected = 1};
     Sums sums = {{0}, {0}, {0}, {0}};
-    if (!PyArg_ParseTuple(arguments, "KnnpOOOOOOddi", &storage, &bytes, &first, &whole.wide, &shape, &strides, &nonzero,
+    if (!PyArg_ParseTuple(arguments, "KnniOOOOOOddi", &storage, &bytes, &first, &whole.size, &shape, &strides, &nonzero,
                           &levels, &fired, &histogram, &whole.scale, &whole.most, &threads))
         return NULL;
     whole.values = (const char *)(uintptr_t)storage;

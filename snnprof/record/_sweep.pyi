@@ -6,7 +6,7 @@ def read(
     storage: int,
     bytes: int,
     first: int,
-    wide: bool,
+    size: int,
     shape: tuple[int, ...],
     strides: tuple[int, ...],
     nonzero: Array,

@@ -16,6 +16,7 @@ from snnprof.record import provenance, rules
 from snnprof.record.books import Books
 from snnprof.record.elementwise import FREE
 from snnprof.record.recall import RECALL
+from snnprof.record.tally import made_of_flags
 
 _COMPILER = "torch._dynamo"
 _DISABLED = "TORCHDYNAMO_DISABLE"
@@ -88,6 +89,8 @@ class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
             RECALL.forget(args[0])
         elif name == "clone":
             RECALL.copied(args[0], result)
+        elif name == "_to_copy" and args[0].dtype is torch.bool:
+            made_of_flags(args[0], result)
         if facts is not None:
             books.pass_on(name, operator.writes, args, kwargs, facts, result, counter, form)
         return result

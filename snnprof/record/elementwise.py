@@ -52,6 +52,8 @@ FREE = frozenset(
     "_nested_view_from_jagged _nested_get_values".split()
 )
 
+_READ_OUT = frozenset(["pool", "reduce", "batch_norm"])
+
 LOOKUPS = frozenset(["embedding", "_embedding_bag", "_embedding_bag_forward_only"])
 
 
@@ -77,12 +79,11 @@ def work(name: str, line: str, operands: Sequence[Tensor]) -> int:
 
     An embedding bag adds a row of the table for each index.
     """
+    first = operands[0]
     if name in LOOKUPS:
-        return operands[1].numel() * operands[0].shape[1]
-    if line in ("pool", "reduce") or len(operands) == 1 or operands[0].shape == operands[1].shape:
-        return operands[0].numel()
-    if line == "batch_norm":
-        return operands[0].numel()
+        return operands[1].numel() * first.shape[1]
+    if len(operands) == 1 or line in _READ_OUT or first.shape == operands[1].shape:
+        return first.numel()
     return math.prod(broadcast(*(operand.shape for operand in operands[:3])))
 
 

@@ -43,17 +43,19 @@ class Content:
             self._rows = math.gcd(self._rows, len(source) if outermost else 1)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Known:
     """What is known of a storage; what is added is known from then on.
 
     Attributes:
         answers: by question, which names the part of the storage it is about; copies made alike share them.
         content: what is known of all its values.
+        asked: questions that tensors made like it were asked; None where making one tells no answer.
     """
 
     answers: dict[Hashable, Any] = field(default_factory=dict)
     content: Content = field(default_factory=Content)
+    asked: dict[Any, None] | None = None
 
     def of_all(self, values: Tensor) -> Content | None:
         """What is known of these values if they are all of the storage's."""
@@ -66,6 +68,7 @@ class Recall:
     def __init__(self) -> None:
         # A weak reference pins the storage's header, so its address names it for as long as the entry lives.
         self._known: OrderedDict[int, tuple[StorageWeakRef, int, Known]] = OrderedDict()
+        self.asked: dict[Hashable, dict[Any, None]] = {}
 
     def of(self, values: Tensor) -> Known:
         """What is known of the storage behind these values as they are: nothing where nothing is remembered."""
@@ -108,7 +111,13 @@ class Recall:
             self._known.pop(written.untyped_storage()._cdata, None)
 
     def clear(self) -> None:
+        """Forgets all contents."""
         self._known.clear()
+
+    def end(self) -> None:
+        """Forgets what was asked as well: a recording is over."""
+        self.clear()
+        self.asked.clear()
 
 
 RECALL = Recall()

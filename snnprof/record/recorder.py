@@ -103,7 +103,7 @@ class Recorder:
     ) -> None:
         self.step_aside()
         SCRATCH.clear()
-        RECALL.clear()
+        RECALL.end()
 
     def step_in(self) -> None:
         """Attaches, where it is not attached."""

@@ -7,8 +7,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 import torch
@@ -60,8 +59,7 @@ def remembered(function: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
-@dataclass(frozen=True)
-class Steps:
+class Steps(NamedTuple):
     """Where the time steps lie in an operand: index i along `dim` belongs to step (i // inner) % size.
 
     `inner` None means that the axis comes first (time-major), so that `inner` follows the batch size.

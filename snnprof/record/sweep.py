@@ -24,7 +24,7 @@ HISTOGRAM_LEVELS = 255
 """Levels that are told apart fit into a byte."""
 
 _LARGEST = 1 << 18
-_FLOATS = frozenset([torch.float64, torch.float32, torch.float16, torch.bfloat16])
+_READ = frozenset([torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.bool])
 _WORTHWHILE = 1 << 15
 """Elements that are worth a thread."""
 
@@ -48,7 +48,7 @@ class Levels:
 
 def can_read(values: Tensor) -> bool:
     """Whether an operand on the CPU can be read here."""
-    return compiled is not None and values.dtype in _FLOATS and 0 < values.numel() < EXACT_INT and not values.is_neg()
+    return compiled is not None and values.dtype in _READ and 0 < values.numel() < EXACT_INT and not values.is_neg()
 
 
 def count(values: Tensor) -> int:
@@ -58,7 +58,7 @@ def count(values: Tensor) -> int:
 
 def nonzero(values: Tensor, steps: Steps | None, keep: tuple[int, ...]) -> Levels:
     """Counts non-zero elements, whatever else they are."""
-    values = wide(values)
+    values = _as_read(values)
     read = layout(tuple(values.shape), values.stride(), steps, keep)
     nonzero = np.zeros((read.shape[0], *read.sums), dtype=np.int32)
     by_step = _read(values, read, nonzero)
@@ -73,11 +73,11 @@ def levels(
     """Reads an operand that should hold multiples, from 0 to `most`, of 1 / scale; None where it does not.
 
     Args:
-        values: a tensor that `can_read`, of any memory layout.
+        values: a tensor that `can_read`, of any memory layout; flags have a scale of 1 and at most one level.
         scale: a power of two, so that to multiply by it is exact.
         merged: sums over the steps too, in working memory: the sums hold until the next call.
     """
-    values = wide(values)
+    values = _as_read(values)
     read = layout(tuple(values.shape), values.stride(), steps, keep)
     if most >= _LARGEST or read.added * most >= EXACT_INT:
         return None
@@ -98,6 +98,10 @@ def levels(
     )
 
 
+def _as_read(values: Tensor) -> Tensor:
+    return values if values.dtype is torch.bool else wide(values)
+
+
 def _read(
     values: Tensor,
     read: Layout,
@@ -112,7 +116,7 @@ def _read(
     threads = max(1, min(torch.get_num_threads(), values.numel() // _WORTHWHILE))
     storage = values.untyped_storage()
     expected = compiled.read(
-        storage.data_ptr(), storage.nbytes(), int(values.storage_offset()), values.dtype is torch.float64,
+        storage.data_ptr(), storage.nbytes(), int(values.storage_offset()), values.element_size(),
         read.shape, read.strides, nonzero, levels, by_step, histogram, scale, most, threads,
     )  # fmt: skip
     return by_step if expected else None

@@ -6,14 +6,14 @@ import functools
 import math
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from snnprof.record import sweep
-from snnprof.record.recall import RECALL, Content
+from snnprof.record.recall import RECALL, Content, Known
 from snnprof.record.reduce import (
     Steps,
     by_step,
@@ -35,8 +35,7 @@ _REMEMBERED = 1 << 13
 _TOTAL = "non-zeros of all elements"
 
 
-@dataclass(frozen=True)
-class Grid:
+class Grid(NamedTuple):
     """The values an operand is expected to take: multiples of `quantum` up to `levels`; quantum None is real."""
 
     quantum: float | None = None
@@ -46,6 +45,8 @@ class Grid:
 
 SINGLE = Grid(1.0, 1)
 """Zeros and ones."""
+
+_OF_FLAGS = frozenset([SINGLE, Grid()])
 
 
 @dataclass(frozen=True)
@@ -98,19 +99,41 @@ def tally(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...]
     """
     known = RECALL.of(values)
     content = known.of_all(values)
-    if not keep and content is not None and _in_any_order(content, values, steps):
-        answers, question = content.answers, _of_stretches(values, grid, steps)
-    else:
-        answers = known.answers
-        question = (values.dtype, values.shape, values.stride(), values.storage_offset(), grid, steps, keep)
-    if question not in answers:
-        found = _read(_floating(values), grid, steps, keep)
-        _know_total(content, values, found.by_step)
-        if math.prod(found.nonzero.shape) > _REMEMBERED and not tracing():
-            return found  # what is kept leaves gaps between the model's tensors
-        answers[question] = found
-    answer: Tally = answers[question]
+    answers, question = _asked(known, content, values, grid, steps, keep)
+    answer: Tally | None = answers.get(question)
+    if answer is None:
+        answer = _read(_floating(values), grid, steps, keep)
+        _know_total(content, values, answer.by_step)
+        # What is kept leaves gaps between the model's tensors.
+        if math.prod(answer.nonzero.shape) <= _REMEMBERED or tracing():
+            answers[question] = answer
+            if known.asked is not None and grid in _OF_FLAGS:
+                known.asked[grid, steps, keep] = None
     return answer
+
+
+def made_of_flags(flags: Tensor, values: Tensor) -> None:
+    """Answers, from flags, what was asked of values made like these: flags are a quarter of the memory to read."""
+    if values.is_inference() or not (_may_ask(values) and _can_sweep(flags)):
+        return
+    known = RECALL.of(values)
+    content = known.of_all(values)
+    known.asked = RECALL.asked.setdefault((values.dtype, values.shape, values.stride()), {})
+    for grid, steps, keep in known.asked:
+        answers, question = _asked(known, content, values, grid, steps, keep)
+        found = _swept(flags, grid, steps, keep)
+        if found is not None:
+            answers[question] = found
+            _know_total(content, values, found.by_step)
+
+
+def _asked(
+    known: Known, content: Content | None, values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...]
+) -> tuple[dict[Hashable, Any], Hashable]:
+    """Among which answers that to a question is, and under what name."""
+    if not keep and content is not None and _in_any_order(content, values, steps):
+        return content.answers, _of_stretches(values, grid, steps)
+    return known.answers, (values.dtype, values.shape, values.stride(), values.storage_offset(), grid, steps, keep)
 
 
 def _in_any_order(content: Content, values: Tensor, steps: Steps | None) -> bool:
@@ -284,10 +307,13 @@ def nonzero_total(values: Tensor, steps: Steps | None = None) -> int | Tensor:
     Args:
         steps: where the time steps lie, if something loops over them: a compiled graph then counts in that loop.
     """
-    content = RECALL.of(values).of_all(values)
+    storage = RECALL.of(values)
+    content = storage.of_all(values)
     known = None if content is None else content.answers.get((_TOTAL, values.dtype))
     if known is None:
         known = _nonzero_total(_floating(values), steps)
+        if storage.asked is not None and not storage.asked:
+            storage.asked[Grid(), None, ()] = None
         if content is not None:
             content.answers[_TOTAL, values.dtype] = known
     return known.sum().long() if isinstance(known, Tensor) else int(known)

@@ -19,7 +19,7 @@ from snnprof.record import sweep
 from snnprof.record.recall import RECALL
 from snnprof.record.recorder import Recorder
 from snnprof.record.reduce import Steps, traced
-from snnprof.record.tally import Grid, nonzero_total, spikes, tally
+from snnprof.record.tally import Grid, made_of_flags, nonzero_total, spikes, tally
 
 DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
 SPIKES = Grid(quantum=1.0, levels=1)
@@ -238,7 +238,7 @@ def read(**changed: object) -> bool:
     """Reads eight values in two steps by the compiled code itself."""
     values = torch.ones(2, 4)
     arguments = {
-        "storage": values.data_ptr(), "bytes": 32, "first": 0, "wide": False, "shape": (2, 4), "strides": (4, 1),
+        "storage": values.data_ptr(), "bytes": 32, "first": 0, "size": 4, "shape": (2, 4), "strides": (4, 1),
         "nonzero": np.zeros((2, 1), np.int32), "levels": None, "fired": np.zeros(2, np.int64), "histogram": None,
         "scale": 1.0, "most": 1.0, "threads": 2,
     }  # fmt: skip
@@ -250,7 +250,8 @@ def read(**changed: object) -> bool:
 @pytest.mark.parametrize(
     "changed",
     [
-        {"first": 1}, {"first": -1}, {"bytes": 31}, {"wide": True}, {"shape": (2, 5)}, {"shape": (2,)}, {"shape": ()},
+        {"first": 1}, {"first": -1}, {"bytes": 31}, {"size": 8}, {"size": 2},
+        {"size": 1, "scale": 2.0}, {"shape": (2, 5)}, {"shape": (2,)}, {"shape": ()},
         {"shape": [2, 4]}, {"shape": (0, 4)}, {"strides": (4, -1)}, {"strides": (2**62, 1)}, {"shape": (2**31, 4)},
         {"nonzero": None}, {"nonzero": np.zeros(2, np.int32)}, {"nonzero": np.zeros((2, 3), np.int32)},
         {"levels": np.zeros((2, 4), np.int32)}, {"fired": np.zeros(1, np.int64)}, {"fired": None},
@@ -271,6 +272,27 @@ def test_the_compiled_code_takes_whole_numbers_of_its_own_width() -> None:
         read(nonzero=np.zeros((2, 1)))
     with pytest.raises(TypeError, match="int64"):
         read(fired=np.zeros(2, np.int32))
+
+
+@given(data=st.data(), threads=st.integers(1, 3))
+def test_flags_are_read_as_the_values_made_of_them(data: st.DataObject, threads: int) -> None:
+    values, _, _, steps, keep = data.draw(operands())
+    flags = values > 0
+    grid = data.draw(st.sampled_from([SPIKES, Grid()]))
+    made = flags.float()
+    RECALL.clear()
+    with on_threads(threads):
+        read = tally(made, grid, steps, keep)
+        RECALL.end()
+        RECALL.asked[made.dtype, made.shape, made.stride()] = {(grid, steps, keep): None}
+        made_of_flags(flags, made)
+        made.data.fill_(0.3)  # raises no version: whatever is answered now was read from the flags
+        known = tally(made, grid, steps, keep)
+    if sweep.compiled is not None:
+        assert known.nonzero.tolist() == read.nonzero.tolist()
+        assert known.by_step.tolist() == read.by_step.tolist()
+        assert known.kind.tolist() == read.kind.tolist()
+        assert nonzero_total(made) == int(flags.sum())
 
 
 # -- what is not read again --------------------------------------------------------------------------------------
@@ -369,6 +391,41 @@ class Copies(nn.Module):
         copies = [spikes.clone() for _ in range(3)]
         copies[1].data.zero_()
         return sum((head(copy) for head, copy in zip(self.heads, copies, strict=True)), torch.zeros(()))
+
+
+class Written(nn.Module):
+    """Spikes made of flags, of which some are silenced in a way that raises no version, before they are multiplied."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(2, 3, 3, bias=False)
+        self.second = nn.Conv2d(2, 3, 3, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        total = torch.zeros(())
+        for step in range(3):
+            spikes = (x > step).float()
+            total = total + self.first(spikes).mean()
+            silenced = (x > step).float()
+            silenced.data[:, 0] = 0
+            total = total + self.second(silenced).mean()
+        return total
+
+
+@pytest.mark.parametrize("passes", [1, 3])
+def test_spikes_made_of_flags_and_written_to(passes: int) -> None:
+    torch.manual_seed(0)
+    model, x = Written().eval(), torch.rand(4, 2, 5, 5) * 4
+    with torch.no_grad(), Recorder(model, timesteps=3) as recorder:
+        for _ in range(passes):
+            model(x)
+            recorder.end_batch()
+            recorder.end_block(4)
+    activity = recorder.activity()
+    fan = torch.nn.functional.conv_transpose2d(torch.ones(1, 1, 3, 3), torch.ones(1, 1, 3, 3)) * 3
+    all_of_it = sum(int(((x > step) * fan).sum()) for step in range(3))
+    half_of_it = sum(int(((x > step)[:, 1:] * fan).sum()) for step in range(3))
+    assert [op.events for op in activity.ops] == [passes * all_of_it, passes * half_of_it]
 
 
 @pytest.mark.parametrize("passes", [1, 3])
