@@ -225,7 +225,7 @@ class Books:
             self._softmax = callsite.callers()
         if self.neurons:
             return
-        key = (self.path[-1], name, callsite.caller())
+        key = (self.layer, name, callsite.caller())
         if facts is not None:
             self._line_plans[key] = self._line_plan(name, args, facts)
         plan = self._line_plans.get(key)

@@ -11,7 +11,7 @@ from torch import nn
 Place = tuple[Any, ...]
 
 # Code objects are named by their address, since to hash one is to hash its constants; holding them keeps it theirs.
-_MODULE_CALLS = {id(nn.Module._call_impl.__code__), id(nn.Module._wrapped_call_impl.__code__)}
+_MODULE_CALLS = {id(f.__code__): f.__code__ for f in (nn.Module._call_impl, nn.Module._wrapped_call_impl)}
 _PLACES: dict[tuple[int, int], tuple[CodeType, Place | None]] = {}
 
 

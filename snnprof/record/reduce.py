@@ -80,8 +80,8 @@ class Steps(NamedTuple):
 
 
 def wide(values: Tensor) -> Tensor:
-    """Values as float32 or float64: 16 bits hold few whole numbers, and NumPy knows not all of their formats."""
-    return values if values.dtype in (torch.float32, torch.float64) else values.float()
+    """Floats as float32 or float64, flags as they are: 16 bits hold few whole numbers, and NumPy lacks some of them."""
+    return values if values.dtype in (torch.float32, torch.float64, torch.bool) else values.float()
 
 
 def on_host(number: Any) -> Any:

@@ -58,7 +58,7 @@ def count(values: Tensor) -> int:
 
 def nonzero(values: Tensor, steps: Steps | None, keep: tuple[int, ...]) -> Levels:
     """Counts non-zero elements, whatever else they are."""
-    values = _as_read(values)
+    values = wide(values)
     read = layout(tuple(values.shape), values.stride(), steps, keep)
     nonzero = np.zeros((read.shape[0], *read.sums), dtype=np.int32)
     by_step = _read(values, read, nonzero)
@@ -77,7 +77,7 @@ def levels(
         scale: a power of two, so that to multiply by it is exact.
         merged: sums over the steps too, in working memory: the sums hold until the next call.
     """
-    values = _as_read(values)
+    values = wide(values)
     read = layout(tuple(values.shape), values.stride(), steps, keep)
     if most >= _LARGEST or read.added * most >= EXACT_INT:
         return None
@@ -96,10 +96,6 @@ def levels(
         by_step=by_step,
         histogram=_spikes(values.numel(), by_step) if most == 1 else histogram,
     )
-
-
-def _as_read(values: Tensor) -> Tensor:
-    return values if values.dtype is torch.bool else wide(values)
 
 
 def _read(
