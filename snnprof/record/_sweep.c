@@ -317,8 +317,9 @@ static int read_whole(const Part *whole, int parts, Py_ssize_t sums)
 /* -- Python ----------------------------------------------------------------------------------------------------------- */
 
 PyDoc_STRVAR(read_doc,
-"read(storage, bytes, first, size, shape, strides, nonzero, levels, fired, histogram, scale, most, threads) -> bool\n\n"
-"Adds up what an operand holds; says whether all values are whole multiples, up to `most`, of 1 / scale.\n\n"
+"read_operand(storage, bytes, first, size, shape, strides, nonzero, levels, fired, histogram, scale, most, threads) -> int | None\n\n"
+"Adds up what an operand holds, and says how many values are not zero, if all are whole multiples, up to `most`, of\n"
+"1 / scale.\n\n"
 "What was added is of no use where they are not. No sum may reach 2**31: that many values are refused.\n\n"
 "storage, bytes: address and size of the memory that the values lie in.\n"
 "first, shape, strides: where they lie, in values, the steps first; neither before the memory nor after.\n"
@@ -406,7 +407,11 @@ static PyObject *read_described(const Part *whole, const Sums *sums, int threads
     Py_BEGIN_ALLOW_THREADS
     expected = read_whole(whole, threads, sums->nonzero.len / sums->nonzero.itemsize);
     Py_END_ALLOW_THREADS
-    return expected < 0 ? PyErr_NoMemory() : PyBool_FromLong(expected);
+    if (expected < 0) return PyErr_NoMemory();
+    if (!expected) Py_RETURN_NONE;
+    int64_t all = 0;
+    for (Py_ssize_t step = 0; step < whole->shape[0]; step++) all += whole->fired[step];
+    return PyLong_FromLongLong(all);
 }
 
 static PyObject *read_operand(PyObject *Py_UNUSED(module), PyObject *arguments)
@@ -433,7 +438,7 @@ static PyObject *read_operand(PyObject *Py_UNUSED(module), PyObject *arguments)
     return result;
 }
 
-static PyMethodDef methods[] = {{"read", read_operand, METH_VARARGS, read_doc}, {NULL, NULL, 0, NULL}};
+static PyMethodDef methods[] = {{"read_operand", read_operand, METH_VARARGS, read_doc}, {NULL, NULL, 0, NULL}};
 
 static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_sweep", NULL, 0, methods, NULL, NULL, NULL, NULL};
 

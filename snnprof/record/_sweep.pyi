@@ -2,7 +2,7 @@
 
 from snnprof.record.reduce import Array
 
-def read(
+def read_operand(
     storage: int,
     bytes: int,
     first: int,
@@ -17,4 +17,4 @@ def read(
     most: float,
     threads: int,
     /,
-) -> bool: ...
+) -> int | None: ...

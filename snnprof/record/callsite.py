@@ -8,14 +8,16 @@ from typing import Any
 
 from torch import nn
 
-Place = tuple[Any, ...]
+Place = int
+"""The number of an expression in somebody's code; 0 is plumbing, which names no call site."""
 
 # Code objects are named by their address, since to hash one is to hash its constants; holding them keeps it theirs.
 _MODULE_CALLS = {id(f.__code__): f.__code__ for f in (nn.Module._call_impl, nn.Module._wrapped_call_impl)}
-_PLACES: dict[tuple[int, int], tuple[CodeType, Place | None]] = {}
+_PLACES: dict[tuple[int, int], tuple[Place, CodeType]] = {}
+_EXPRESSIONS: dict[tuple[Any, ...], Place] = {}
 
 
-def callers() -> tuple[Any, ...]:
+def callers() -> tuple[Place, ...]:
     """The calling lines from the operator up to the module whose forward runs it; loops repeat them.
 
     This package's frames, and those that torch puts round a dispatch mode, are left out: they come and go as the
@@ -25,7 +27,7 @@ def callers() -> tuple[Any, ...]:
     chain: list[Place] = []
     while frame is not None and id(frame.f_code) not in _MODULE_CALLS and len(chain) < 64:
         place = _place(frame)
-        if place is not None:
+        if place:
             chain.append(place)
         frame = frame.f_back
     return tuple(chain)
@@ -36,28 +38,29 @@ def caller() -> Place:
     frame: FrameType | None = sys._getframe(2)
     while frame is not None:
         place = _place(frame)
-        if place is not None:
+        if place:
             return place
         frame = frame.f_back
-    return ()
+    return 0
 
 
-def _place(frame: FrameType) -> Place | None:
-    """The expression a frame is at; None in code that names no call site."""
+def _place(frame: FrameType) -> Place:
+    """The expression a frame is at."""
     known = _PLACES.get((id(frame.f_code), frame.f_lasti))
-    return known[1] if known else _learned(frame.f_code, frame.f_lasti)
+    return known[0] if known else _learned(frame.f_code, frame.f_lasti)
 
 
-def _learned(code: CodeType, at: int) -> Place | None:
-    """Keeps the expression that an instruction belongs to, by line and column; None where it is plumbing.
+def _learned(code: CodeType, at: int) -> Place:
+    """Numbers the expression that an instruction belongs to, by line and column.
 
     The instruction would not do: from Python 3.11 on the interpreter moves within a call as it specialises it.
     """
-    place: Place | None = None
+    place = 0
     if not _plumbing(code):
         positions = getattr(code, "co_positions", None)
-        place = (id(code), *(list(positions())[at // 2] if positions else (at,)))
-    _PLACES[id(code), at] = code, place
+        expression = (id(code), *(list(positions())[at // 2] if positions else (at,)))
+        place = _EXPRESSIONS.setdefault(expression, len(_EXPRESSIONS) + 1)
+    _PLACES[id(code), at] = place, code
     return place
 
 

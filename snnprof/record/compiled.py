@@ -20,7 +20,8 @@ from torch.utils._pytree import tree_leaves
 from snnprof.errors import SnnprofError, first_line
 from snnprof.record import measure, neurons, rules
 from snnprof.record.counters import LineCounter, OpCounter, encodes
-from snnprof.record.elementwise import FREE, LINES, work
+from snnprof.record.dispatch import operator_of
+from snnprof.record.elementwise import LINES, work
 from snnprof.record.recall import RECALL
 from snnprof.record.reduce import traced
 from snnprof.record.tally import nonzero_total
@@ -178,7 +179,8 @@ class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        name = func.overloadpacket.__name__
+        operator = operator_of(func)
+        name = operator.name
         form = rules.reading(name, args, kwargs)
         if form is None and name in rules.REWRITES:
             with self:
@@ -187,16 +189,13 @@ class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 return opened
         if form is not None:
             self.trace.contraction(form)
-        elif name not in FREE:
+        elif not operator.free:
             self.trace.other(name, args)
-        writes = func._schema.is_mutable and isinstance(args[0], Tensor)
-        if writes:
+        if operator.writes and isinstance(args[0], Tensor):
             self.trace.overwrite(args[0])
-        result = func(*args, **kwargs)
-        if writes:
-            RECALL.forget(args[0])
-        elif name == "clone":
-            RECALL.copied(args[0], result)
+        result = operator.run(*args, **kwargs)
+        if operator.retells:
+            operator.retells(args, result)
         return result
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from snnprof.record import provenance, rules
+from snnprof.record import callsite, provenance, rules
 from snnprof.record.books import Books
 from snnprof.record.elementwise import FREE
 from snnprof.record.recall import RECALL
@@ -27,33 +28,68 @@ class Operator(NamedTuple):
     """What an operator's name tells of all its calls.
 
     Attributes:
+        run: runs it.
         contracts: it may be a contraction.
         hides: a composite that arrives whole (as under inference_mode), or a fused kernel that can be opened.
         writes: it changes an operand in place.
         free: it moves or names values, and computes none.
+        retells: what its arguments and result tell of values that were read, or are to be.
     """
 
     name: str
+    run: Callable[..., Any]
     contracts: bool
     hides: bool
     writes: bool
     free: bool
+    retells: Callable[[Any, Any], None] | None
 
 
 # By address, since to hash an operator is to call Python; holding it keeps the address its own.
 _OPERATORS: dict[int, tuple[Any, Operator]] = {}
 
 
-def _operator(func: Any) -> Operator:
+def operator_of(func: Any) -> Operator:
+    """What is known of an aten operator."""
+    known = _OPERATORS.get(id(func))
+    return known[1] if known else _learned(func)
+
+
+def _learned(func: Any) -> Operator:
     name = func.overloadpacket.__name__
     hides = name in rules.REWRITES or (
         name not in provenance.PASSING
         and torch._C._dispatch_has_kernel(func.name())  # it knows no operator that tells a tensor's properties
         and torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd")
     )
-    found = Operator(name, name in rules.READINGS, hides, func._schema.is_mutable, name in FREE)
+    found = Operator(
+        name=name,
+        run=func._op if type(func) is OpOverload else func,  # a Python call less
+        contracts=name in rules.READINGS,
+        hides=hides,
+        writes=func._schema.is_mutable,
+        free=name in FREE,
+        retells=_forget if func._schema.is_mutable else _RETELLING.get(name),
+    )
     _OPERATORS[id(func)] = func, found
     return found
+
+
+def _forget(args: Any, result: Any) -> None:
+    if isinstance(args[0], Tensor):
+        RECALL.forget(args[0])
+
+
+def _copied(args: Any, result: Any) -> None:
+    RECALL.copied(args[0], result)
+
+
+def _cast(args: Any, result: Any) -> None:
+    if args[0].dtype is torch.bool:
+        made_of_flags(args[0], result, callsite.caller())
+
+
+_RETELLING = {"clone": _copied, "_to_copy": _cast}
 
 
 class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -66,13 +102,11 @@ class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         books = self.books
+        name, run, contracts, hides, writes, free, retells = operator_of(func)
         if not books.path or in_backward():
-            return func(*args, **kwargs)
-        known = _OPERATORS.get(id(func))
-        operator = known[1] if known else _operator(func)
-        name = operator.name
-        form = rules.reading(name, args, kwargs) if operator.contracts else None
-        if form is None and operator.hides:
+            return run(*args, **kwargs)
+        form = rules.reading(name, args, kwargs) if contracts else None
+        if form is None and hides:
             with self:
                 result = rules.opened(func, args, kwargs)
             if result is not None:
@@ -82,17 +116,13 @@ class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
         counter = None
         if form is not None:
             counter = books.contraction(name, form)
-        elif not operator.free:
+        elif not free:
             books.other(name, args, facts)
-        result = func(*args, **kwargs)
-        if operator.writes and isinstance(args[0], Tensor):
-            RECALL.forget(args[0])
-        elif name == "clone":
-            RECALL.copied(args[0], result)
-        elif name == "_to_copy" and args[0].dtype is torch.bool:
-            made_of_flags(args[0], result)
+        result = run(*args, **kwargs)
+        if retells:
+            retells(args, result)
         if facts is not None:
-            books.pass_on(name, operator.writes, args, kwargs, facts, result, counter, form)
+            books.pass_on(name, writes, args, kwargs, facts, result, counter, form)
         return result
 
     @classmethod

@@ -16,7 +16,8 @@ class Layout(NamedTuple):
         shape, strides: of the operand so arranged, the steps first.
         sums: shape of a step's sums, 1 along what is summed over.
         added: how many values a sum takes, at most.
-        apart, order: the shape of these sums with no dimensions joined, and how to arrange it as it was asked for.
+        apart, order: the shape of these sums with no dimensions joined, and how to arrange it as it was asked for;
+            no order where they are so arranged.
         result: what that results in.
     """
 
@@ -25,11 +26,13 @@ class Layout(NamedTuple):
     sums: tuple[int, ...]
     added: int
     apart: tuple[int, ...]
-    order: tuple[int, ...]
+    order: tuple[int, ...] | None
     result: tuple[int, ...]
 
     def restored(self, sums: Array) -> Array:
         """The sums `[steps, *sums]` as `[steps, *kept]`, a view where that is one."""
+        if self.order is None:
+            return sums.reshape(len(sums), *self.result)
         return sums.reshape(-1, *self.apart).transpose(self.order).reshape(len(sums), *self.result)
 
 
@@ -40,13 +43,14 @@ def layout(shape: tuple[int, ...], strides: tuple[int, ...], steps: Steps | None
     kept = [axis for dim in keep for axis in axes_of(dim, steps)]
     memory = sorted(range(1, len(sizes)), key=lambda axis: (jumps[axis], sizes[axis]), reverse=True)
     groups = _neighbours_joined([(sizes[axis], jumps[axis], axis in kept) for axis in memory])
+    order = (0, *(1 + memory.index(axis) for axis in [*kept, *(axis for axis in memory if axis not in kept)]))
     return Layout(
         shape=(sizes[0], *(size for size, _, _ in groups)),
         strides=(jumps[0], *(jump for _, jump, _ in groups)),
         sums=tuple(size if stays else 1 for size, _, stays in groups),
         added=sizes[0] * math.prod(size for size, _, stays in groups if not stays),
         apart=tuple(sizes[axis] if axis in kept else 1 for axis in memory),
-        order=(0, *(1 + memory.index(axis) for axis in [*kept, *(axis for axis in memory if axis not in kept)])),
+        order=None if kept == [axis for axis in memory if axis in kept] else order,
         result=tuple(sizes[axis] for axis in kept),
     )
 

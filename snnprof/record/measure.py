@@ -5,7 +5,7 @@ Where values were read on the host, what would be small tensors are NumPy arrays
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -106,7 +106,7 @@ def _convolution(form: Convolution, plan: Plan) -> Measured:
     events = rules.convolved(nonzero, fan)
     by_value = events if levels is nonzero else rules.convolved(levels, fan)
     if plan.roles[1] == "data":  # no cheap event count where the weight is data too: err towards MAC
-        seen = replace(seen, kind=seen.kind * 0 + REAL, histogram=None, residual=None)
+        seen = seen._replace(kind=seen.kind * 0 + REAL, histogram=None, residual=None)
     rows = _rows(seen, plan.size, form.macs, form.geometry.valid, events, by_value, effective)
     return Measured(rows, seen.kind, (_seen(seen), None))
 

@@ -6,13 +6,13 @@ Where it was installed without a C compiler there is none, and PyTorch reads: th
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from snnprof.record.layout import Layout, layout
+from snnprof.record.layout import layout
 from snnprof.record.reduce import EXACT_INT, SCRATCH, Array, Steps, wide
 
 try:
@@ -29,15 +29,14 @@ _WORTHWHILE = 1 << 15
 """Elements that are worth a thread."""
 
 
-@dataclass(frozen=True)
-class Levels:
+class Levels(NamedTuple):
     """What an operand of whole multiples showed.
 
     Attributes:
         nonzero, levels: int64 `[steps, *kept]`, or int32 `[1, *kept]` if the steps were merged; one array for both
             where no level can exceed one.
         by_step: non-zero elements in each step, int64 `[steps]`.
-        histogram: elements at level 0, 1, …, int64; None if there may be too many levels.
+        histogram: elements at level 0, 1, …, int64; None if there may be too many levels, or none were asked for.
     """
 
     nonzero: Array
@@ -58,13 +57,9 @@ def count(values: Tensor) -> int:
 
 def nonzero(values: Tensor, steps: Steps | None, keep: tuple[int, ...]) -> Levels:
     """Counts non-zero elements, whatever else they are."""
-    values = wide(values)
-    read = layout(tuple(values.shape), values.stride(), steps, keep)
-    nonzero = np.zeros((read.shape[0], *read.sums), dtype=np.int32)
-    by_step = _read(values, read, nonzero)
-    assert by_step is not None
-    sums = read.restored(nonzero).astype(np.int64)
-    return Levels(sums, sums, by_step, None)
+    found = levels(values, 1.0, 0, steps, keep)
+    assert found is not None
+    return found
 
 
 def levels(
@@ -75,47 +70,31 @@ def levels(
     Args:
         values: a tensor that `can_read`, of any memory layout; flags have a scale of 1 and at most one level.
         scale: a power of two, so that to multiply by it is exact.
+        most: 0 where values may be anything.
         merged: sums over the steps too, in working memory: the sums hold until the next call.
     """
     values = wide(values)
-    read = layout(tuple(values.shape), values.stride(), steps, keep)
+    elements = values.numel()
+    read = layout(values.shape, values.stride(), steps, keep)
     if most >= _LARGEST or read.added * most >= EXACT_INT:
         return None
     shape = (1 if merged else read.shape[0], *read.sums)
     nonzero = _zeros(shape) if merged else np.zeros(shape, dtype=np.int32)
     level_sums = np.zeros(shape, dtype=np.int32) if most > 1 else None
-    histogram = np.zeros(HISTOGRAM_LEVELS + 1, dtype=np.int64) if 1 < most <= HISTOGRAM_LEVELS else None
-    by_step = _read(values, read, nonzero, level_sums, histogram, scale, most)
-    if by_step is None:
-        return None
-    width = np.int32 if merged else np.int64
-    sums = read.restored(nonzero).astype(width, copy=False)
-    return Levels(
-        nonzero=sums,
-        levels=sums if level_sums is None else read.restored(level_sums).astype(width, copy=False),
-        by_step=by_step,
-        histogram=_spikes(values.numel(), by_step) if most == 1 else histogram,
-    )
-
-
-def _read(
-    values: Tensor,
-    read: Layout,
-    nonzero: Array,
-    levels: Array | None = None,
-    histogram: Array | None = None,
-    scale: float = 1.0,
-    most: int = 0,
-) -> Array | None:
-    """Adds to the sums; non-zero elements by step, or None where not all are levels up to `most`, if that is given."""
     by_step = np.zeros(read.shape[0], dtype=np.int64)
-    threads = max(1, min(torch.get_num_threads(), values.numel() // _WORTHWHILE))
+    histogram = np.zeros(HISTOGRAM_LEVELS + 1, dtype=np.int64) if 1 < most <= HISTOGRAM_LEVELS else None
     storage = values.untyped_storage()
-    expected = compiled.read(
-        storage.data_ptr(), storage.nbytes(), int(values.storage_offset()), values.element_size(),
-        read.shape, read.strides, nonzero, levels, by_step, histogram, scale, most, threads,
+    fired = compiled.read_operand(
+        storage.data_ptr(), storage.nbytes(), int(values.storage_offset()), values.element_size(), read.shape,
+        read.strides, nonzero, level_sums, by_step, histogram, scale, most,
+        max(1, min(torch.get_num_threads(), elements // _WORTHWHILE)),
     )  # fmt: skip
-    return by_step if expected else None
+    if fired is None:
+        return None
+    if most == 1:
+        histogram = np.array([elements - fired, fired])
+    sums = read.restored(nonzero) if merged else read.restored(nonzero).astype(np.int64) if keep else by_step
+    return Levels(sums, sums if level_sums is None else read.restored(level_sums).astype(np.int64), by_step, histogram)
 
 
 def _zeros(shape: tuple[int, ...]) -> Array:
@@ -124,9 +103,3 @@ def _zeros(shape: tuple[int, ...]) -> Array:
     sums = SCRATCH.take(size, torch.device("cpu"), torch.int32).numpy()[:size]
     sums.fill(0)
     return sums.reshape(shape)
-
-
-def _spikes(elements: int, by_step: Array) -> Array:
-    """The histogram of zeros and ones."""
-    fired = by_step.sum()
-    return np.array([elements - fired, fired])

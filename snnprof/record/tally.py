@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Hashable
-from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,8 +48,7 @@ SINGLE = Grid(1.0, 1)
 _OF_FLAGS = frozenset([SINGLE, Grid()])
 
 
-@dataclass(frozen=True)
-class Tally:
+class Tally(NamedTuple):
     """What one operand held in one call, summed over all but the steps (first axis) and the axes kept.
 
     What compiled code read on the host are NumPy arrays of int64; else they are tensors on the operand's device.
@@ -85,7 +83,7 @@ class Tally:
         nonzero = torch.from_numpy(self.nonzero).double()
         levels = nonzero if self.levels is self.nonzero else torch.from_numpy(self.levels).double()
         by_step, kind = torch.from_numpy(self.by_step).double(), torch.from_numpy(self.kind)
-        return replace(self, nonzero=nonzero, levels=levels, by_step=by_step, kind=kind)
+        return self._replace(nonzero=nonzero, levels=levels, by_step=by_step, kind=kind)
 
 
 def tally(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...]) -> Tally:
@@ -112,13 +110,17 @@ def tally(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...]
     return answer
 
 
-def made_of_flags(flags: Tensor, values: Tensor) -> None:
-    """Answers, from flags, what was asked of values made like these: flags are a quarter of the memory to read."""
+def made_of_flags(flags: Tensor, values: Tensor, place: Hashable) -> None:
+    """Answers, from flags, what was asked of values made like these: flags are a quarter of the memory to read.
+
+    Args:
+        place: where in the code they are made.
+    """
     if values.is_inference() or not (_may_ask(values) and _can_sweep(flags)):
         return
     known = RECALL.of(values)
     content = known.of_all(values)
-    known.asked = RECALL.asked.setdefault((values.dtype, values.shape, values.stride()), {})
+    known.asked = RECALL.asked.setdefault((place, values.dtype, values.shape, values.stride()), {})
     for grid, steps, keep in known.asked:
         answers, question = _asked(known, content, values, grid, steps, keep)
         found = _swept(flags, grid, steps, keep)
@@ -149,9 +151,9 @@ def _size(steps: Steps | None) -> int:
     return steps.size if steps else 1
 
 
-def _know_total(content: Content | None, values: Tensor, nonzero: Any) -> None:
+def _know_total(content: Content | None, values: Tensor, by_step: Any) -> None:
     if content is not None:
-        content.answers[_TOTAL, values.dtype] = int(nonzero.sum()) if _may_ask(values) else by_step(nonzero)
+        content.answers[_TOTAL, values.dtype] = by_step
 
 
 def _read(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...]) -> Tally:
@@ -178,13 +180,13 @@ def _swept(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...
     elements = values.numel() // _size(steps)
     if grid.quantum is None:
         found = sweep.nonzero(values, steps, keep)
-        return Tally(found.nonzero, found.nonzero, found.by_step, np.where(found.by_step, REAL, SILENT), elements)
+        return Tally(found.nonzero, found.nonzero, found.by_step, (found.by_step > 0) * REAL, elements)
     if grid.signed or math.frexp(grid.quantum)[0] != 0.5:
         return None
     levels = sweep.levels(values, 1 / grid.quantum, grid.levels, steps, keep)
     if levels is None:
         return None
-    kind = np.where(levels.by_step, SPIKES, SILENT)
+    kind = (levels.by_step > 0) * SPIKES
     return Tally(levels.nonzero, levels.levels, levels.by_step, kind, elements, histogram=levels.histogram)
 
 
@@ -289,7 +291,7 @@ def _read_spikes(
     if _can_sweep(values) and (found := sweep.levels(values, 1.0, 1, steps, keep, merged=True)):
         fired = found.by_step
         if content is not None and _in_any_order(content, values, steps):
-            kind, elements = np.where(fired, SPIKES, SILENT), values.numel() // len(fired)
+            kind, elements = (fired > 0) * SPIKES, values.numel() // len(fired)
             read = Tally(fired, fired, fired, kind, elements, histogram=found.histogram)
             content.answers[_of_stretches(values, SINGLE, steps)] = read
         return fired, torch.from_numpy(found.nonzero)[0], int(fired.sum())
@@ -314,9 +316,10 @@ def nonzero_total(values: Tensor, steps: Steps | None = None) -> int | Tensor:
         known = _nonzero_total(_floating(values), steps)
         if storage.asked is not None and not storage.asked:
             storage.asked[Grid(), None, ()] = None
-        if content is not None:
-            content.answers[_TOTAL, values.dtype] = known
-    return known.sum().long() if isinstance(known, Tensor) else int(known)
+        _know_total(content, values, known)
+    if isinstance(known, Tensor):
+        return known.sum().long()
+    return known if isinstance(known, int) else int(known.sum())
 
 
 def _nonzero_total(values: Tensor, steps: Steps | None) -> int | Tensor:

@@ -23,6 +23,7 @@ from snnprof.record.tally import Grid, made_of_flags, nonzero_total, spikes, tal
 
 DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
 SPIKES = Grid(quantum=1.0, levels=1)
+PLACE = 1  # where in the code a tensor is made
 
 
 @contextmanager
@@ -243,7 +244,7 @@ def read(**changed: object) -> bool:
         "scale": 1.0, "most": 1.0, "threads": 2,
     }  # fmt: skip
     assert sweep.compiled is not None
-    return sweep.compiled.read(*{**arguments, **changed}.values())
+    return sweep.compiled.read_operand(*{**arguments, **changed}.values())
 
 
 @pytest.mark.skipif(sweep.compiled is None, reason="there was no C compiler")
@@ -285,8 +286,8 @@ def test_flags_are_read_as_the_values_made_of_them(data: st.DataObject, threads:
     with on_threads(threads):
         read = tally(made, grid, steps, keep)
         RECALL.end()
-        RECALL.asked[made.dtype, made.shape, made.stride()] = {(grid, steps, keep): None}
-        made_of_flags(flags, made)
+        RECALL.asked[PLACE, made.dtype, made.shape, made.stride()] = {(grid, steps, keep): None}
+        made_of_flags(flags, made, PLACE)
         made.data.fill_(0.3)  # raises no version: whatever is answered now was read from the flags
         known = tally(made, grid, steps, keep)
     assert known.nonzero.tolist() == read.nonzero.tolist()
