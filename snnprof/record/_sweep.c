@@ -317,32 +317,40 @@ static int read_whole(const Part *whole, int parts, Py_ssize_t sums)
 /* -- Python ----------------------------------------------------------------------------------------------------------- */
 
 PyDoc_STRVAR(read_doc,
-"read_operand(storage, bytes, first, size, shape, strides, nonzero, levels, fired, histogram, scale, most, threads) -> int | None\n\n"
-"Adds up what an operand holds, and says how many values are not zero, if all are whole multiples, up to `most`, of\n"
-"1 / scale.\n\n"
-"What was added is of no use where they are not. No sum may reach 2**31: that many values are refused.\n\n"
+"read_operand(storage, bytes, first, size, shape, strides, nonzero, levels, histogram, scale, most, threads)\n"
+"-> tuple[int, ...] | None\n\n"
+"Adds up what an operand holds. Returns how many values are not zero, step by step, if all are whole multiples, up to\n"
+"`most`, of 1 / scale; else None, and what was added is of no use.\n\n"
+"No sum may reach 2**31: that many values are refused.\n\n"
 "storage, bytes: address and size of the memory that the values lie in.\n"
 "first, shape, strides: where they lie, in values, the steps first; neither before the memory nor after.\n"
 "size: 8 for float64, 4 for float32, 1 for flags, which are whole multiples of 1 and have no levels.\n"
-"nonzero: int32, of the same dimensions, or 1 along what is summed over.\n"
+"nonzero: int32, of the same dimensions, or 1 along what is summed over; None where the steps are all there is to tell.\n"
 "levels: as `nonzero`, the sum of levels; None where no level exceeds one.\n"
-"fired: int64 [steps].\n"
 "histogram: int64 [256]; None where it is not wanted, or levels may be larger.\n"
 "scale: a power of two.\n"
 "most: the largest level, below 2**18; 0 where values may be anything.\n");
 
+PyDoc_STRVAR(dot_doc,
+"dot(left, right) -> tuple[int, ...]\n\n"
+"The sums of the products of int32 numbers [steps, ...], step by step; those on the right may be the same for each step.\n");
+
 enum { MOST = 1 << 18 };  /* BLOCK of them are added up in 32 bits */
 
+/* What is added to: the caller's memory, and what he need not see. */
 typedef struct {
-    Py_buffer nonzero, levels, fired, histogram;
+    Py_buffer nonzero, levels, histogram;
+    int32_t *own_nonzero;
+    int64_t *fired;
 } Sums;
 
 static void let_go(Sums *sums)
 {
     PyBuffer_Release(&sums->nonzero);  /* does nothing to a buffer that was not taken */
     PyBuffer_Release(&sums->levels);
-    PyBuffer_Release(&sums->fired);
     PyBuffer_Release(&sums->histogram);
+    free(sums->own_nonzero);
+    free(sums->fired);
 }
 
 /* Takes whole numbers to add to; says whether they are of so many bytes each. */
@@ -351,7 +359,7 @@ static int take(PyObject *object, Py_buffer *buffer, Py_ssize_t size)
     if (object == Py_None) return 1;
     if (PyObject_GetBuffer(object, buffer, PyBUF_ND | PyBUF_WRITABLE | PyBUF_FORMAT)) return 0;
     if (buffer->itemsize == size && strchr("ilq", buffer->format[0])) return 1;
-    PyErr_SetString(PyExc_TypeError, "sums are int32, totals int64");
+    PyErr_SetString(PyExc_TypeError, "sums are int32, histograms int64");
     return 0;
 }
 
@@ -378,11 +386,15 @@ static int describe(Part *whole, PyObject *shape, PyObject *strides, Py_ssize_t 
     return last < bytes / size;
 }
 
-/* Says where the sums lie; whether they fit the values. */
+/* Says where the sums of each step lie, if those are wanted; whether they fit the values. */
 static int place(Part *whole, const Sums *sums)
 {
     const Py_buffer *nonzero = &sums->nonzero, *levels = &sums->levels;
-    if (!nonzero->obj || nonzero->ndim != whole->dims) return 0;
+    if (!nonzero->obj) {
+        for (int dim = 0; dim < whole->dims; dim++) whole->place[dim] = dim == 0;
+        return !levels->obj;
+    }
+    if (nonzero->ndim != whole->dims) return 0;
     Py_ssize_t next = nonzero->len / nonzero->itemsize;
     for (int dim = 0; dim < whole->dims; dim++) {
         Py_ssize_t length = nonzero->shape[dim];
@@ -390,47 +402,62 @@ static int place(Part *whole, const Sums *sums)
         next /= length;
         whole->place[dim] = length == 1 ? 0 : next;
     }
-    if (levels->obj && levels->len != nonzero->len) return 0;
-    if (whole->size == 1 && (levels->obj || whole->scale != 1)) return 0;
-    if (!sums->fired.obj || sums->fired.len != 8 * whole->shape[0]) return 0;
-    if (sums->histogram.obj && (sums->histogram.len != 8 * BYTE || whole->most >= BYTE)) return 0;
-    whole->nonzero = nonzero->buf;
-    whole->levels = levels->buf;
-    whole->fired = sums->fired.buf;
-    whole->histogram = whole->levels ? sums->histogram.buf : NULL;
-    return 1;
+    return !levels->obj || levels->len == nonzero->len;
 }
 
-static PyObject *read_described(const Part *whole, const Sums *sums, int threads)
+/* Hands over the sums; whether what is asked for can be answered. */
+static int sums_fit(Part *whole, const Sums *sums)
+{
+    const Py_buffer *levels = &sums->levels, *histogram = &sums->histogram;
+    if (!place(whole, sums)) return 0;
+    if (whole->size == 1 && (levels->obj || whole->scale != 1)) return 0;
+    if (histogram->obj && (histogram->len != 8 * BYTE || whole->most >= BYTE)) return 0;
+    whole->nonzero = sums->nonzero.buf;
+    whole->levels = levels->buf;
+    whole->histogram = whole->levels ? histogram->buf : NULL;
+    return whole->scale > 0 && whole->most >= 0 && whole->most < MOST;
+}
+
+static PyObject *as_tuple(const int64_t *numbers, Py_ssize_t size)
+{
+    PyObject *tuple = PyTuple_New(size);
+    for (Py_ssize_t i = 0; tuple && i < size; i++) {
+        PyObject *number = PyLong_FromLongLong(numbers[i]);
+        if (!number) Py_CLEAR(tuple);
+        else PyTuple_SET_ITEM(tuple, i, number);
+    }
+    return tuple;
+}
+
+static PyObject *read_described(Part *whole, Sums *sums, int threads)
 {
     int expected;
+    Py_ssize_t size = whole->nonzero ? sums->nonzero.len / sums->nonzero.itemsize : whole->shape[0];
+    whole->fired = sums->fired = calloc((size_t)whole->shape[0], sizeof *sums->fired);
+    if (!whole->nonzero) whole->nonzero = sums->own_nonzero = calloc((size_t)size, sizeof *sums->own_nonzero);
+    if (!whole->fired || !whole->nonzero) return PyErr_NoMemory();
     Py_BEGIN_ALLOW_THREADS
-    expected = read_whole(whole, threads, sums->nonzero.len / sums->nonzero.itemsize);
+    expected = read_whole(whole, threads, size);
     Py_END_ALLOW_THREADS
     if (expected < 0) return PyErr_NoMemory();
     if (!expected) Py_RETURN_NONE;
-    int64_t all = 0;
-    for (Py_ssize_t step = 0; step < whole->shape[0]; step++) all += whole->fired[step];
-    return PyLong_FromLongLong(all);
+    return as_tuple(whole->fired, whole->shape[0]);
 }
 
 static PyObject *read_operand(PyObject *Py_UNUSED(module), PyObject *arguments)
 {
-    PyObject *shape, *strides, *nonzero, *levels, *fired, *histogram, *result = NULL;
+    PyObject *shape, *strides, *nonzero, *levels, *histogram, *result = NULL;
     unsigned long long storage;
     Py_ssize_t bytes, first;
     int threads;
     Part whole = {.expected = 1};
-    Sums sums = {{0}, {0}, {0}, {0}};
-    if (!PyArg_ParseTuple(arguments, "KnniOOOOOOddi", &storage, &bytes, &first, &whole.size, &shape, &strides, &nonzero,
-                          &levels, &fired, &histogram, &whole.scale, &whole.most, &threads))
+    Sums sums = {{0}, {0}, {0}, NULL, NULL};
+    if (!PyArg_ParseTuple(arguments, "KnniOOOOOddi", &storage, &bytes, &first, &whole.size, &shape, &strides, &nonzero,
+                          &levels, &histogram, &whole.scale, &whole.most, &threads))
         return NULL;
     whole.values = (const char *)(uintptr_t)storage;
-    int taken = take(nonzero, &sums.nonzero, 4) && take(levels, &sums.levels, 4) && take(fired, &sums.fired, 8) &&
-                take(histogram, &sums.histogram, 8);
-    if (taken) {
-        int sound = describe(&whole, shape, strides, bytes, first) && place(&whole, &sums) && whole.scale > 0 &&
-                    whole.most >= 0 && whole.most < MOST && threads > 0;
+    if (take(nonzero, &sums.nonzero, 4) && take(levels, &sums.levels, 4) && take(histogram, &sums.histogram, 8)) {
+        int sound = describe(&whole, shape, strides, bytes, first) && sums_fit(&whole, &sums) && threads > 0;
         if (sound) result = read_described(&whole, &sums, threads);
         else if (!PyErr_Occurred()) PyErr_SetString(PyExc_ValueError, "values or sums lie outside their memory");
     }
@@ -438,7 +465,43 @@ static PyObject *read_operand(PyObject *Py_UNUSED(module), PyObject *arguments)
     return result;
 }
 
-static PyMethodDef methods[] = {{"read_operand", read_operand, METH_VARARGS, read_doc}, {NULL, NULL, 0, NULL}};
+static PyObject *dot_by_step(const Py_buffer *left, const Py_buffer *right)
+{
+    Py_ssize_t steps = left->ndim ? left->shape[0] : 0, size = steps ? left->len / left->itemsize / steps : 0;
+    int apart = right->len == left->len;
+    if (!steps || (!apart && right->len * steps != left->len)) {
+        PyErr_SetString(PyExc_ValueError, "these have no products step by step");
+        return NULL;
+    }
+    PyObject *sums = PyTuple_New(steps);
+    for (Py_ssize_t step = 0; sums && step < steps; step++) {
+        const int32_t *a = (const int32_t *)left->buf + step * size;
+        const int32_t *b = (const int32_t *)right->buf + (apart ? step * size : 0);
+        int64_t all = 0;
+        for (Py_ssize_t i = 0; i < size; i++) all += (int64_t)a[i] * b[i];
+        PyObject *sum = PyLong_FromLongLong(all);
+        if (!sum) Py_CLEAR(sums);
+        else PyTuple_SET_ITEM(sums, step, sum);
+    }
+    return sums;
+}
+
+static PyObject *dot(PyObject *Py_UNUSED(module), PyObject *arguments)
+{
+    PyObject *first, *second, *result = NULL;
+    Py_buffer left = {0}, right = {0};
+    if (!PyArg_ParseTuple(arguments, "OO", &first, &second)) return NULL;
+    if (take(first, &left, 4) && take(second, &right, 4)) result = dot_by_step(&left, &right);
+    PyBuffer_Release(&left);
+    PyBuffer_Release(&right);
+    return result;
+}
+
+static PyMethodDef methods[] = {
+    {"read_operand", read_operand, METH_VARARGS, read_doc},
+    {"dot", dot, METH_VARARGS, dot_doc},
+    {NULL, NULL, 0, NULL},
+};
 
 static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_sweep", NULL, 0, methods, NULL, NULL, NULL, NULL};
 

@@ -9,12 +9,12 @@ def read_operand(
     size: int,
     shape: tuple[int, ...],
     strides: tuple[int, ...],
-    nonzero: Array,
+    nonzero: Array | None,
     levels: Array | None,
-    fired: Array,
     histogram: Array | None,
     scale: float,
     most: float,
     threads: int,
     /,
-) -> int | None: ...
+) -> tuple[int, ...] | None: ...
+def dot(left: Array, right: Array, /) -> tuple[int, ...]: ...

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,11 +22,11 @@ from snnprof.activity import (
     parts_from,
 )
 from snnprof.record import measure
-from snnprof.record.ledger import Cell, Ledger
+from snnprof.record.ledger import Cell, HostCell, Ledger
 from snnprof.record.measure import Fired, Measured, Plan, Role, Seen
 from snnprof.record.memory import zeros
 from snnprof.record.provenance import Facts
-from snnprof.record.reduce import Array, Steps, on_host
+from snnprof.record.reduce import Steps
 from snnprof.record.rules import Contraction, Convolution
 from snnprof.record.sweep import HISTOGRAM_LEVELS
 
@@ -58,8 +58,8 @@ class OpCounter:
         self.shared = False
         device = form.operands[0].device
         self._counts = ledger.cell(3 * _WIDTH, device, self._close_block)
-        self._histograms = [np.zeros(HISTOGRAM_LEVELS + 1, dtype=np.int64) for _ in roles]
-        self._flags = [np.zeros(2, dtype=np.int64) for _ in roles]
+        self._histograms = [[0] * (HISTOGRAM_LEVELS + 1) for _ in roles]
+        self._flags = [[0, 0] for _ in roles]
         self._histogram_cells = [ledger.cell(HISTOGRAM_LEVELS + 1, device, self._adder(h)) for h in self._histograms]
         self._flag_cells = [ledger.cell(2, device, self._adder(f)) for f in self._flags]
         self._residuals = [zeros((), torch.float64, device) for _ in roles]
@@ -88,7 +88,7 @@ class OpCounter:
     def _observe(self, position: int, seen: Seen) -> None:
         """What an operand's values showed: levels, sign, distance from the grid."""
         if seen.histogram is not None:
-            self._histogram_cells[position].add(slice(len(seen.histogram)), seen.histogram)
+            self._histogram_cells[position].add_each(0, seen.histogram)
         else:
             self._kept_histogram[position] = False
         if seen.residual is not None:
@@ -115,14 +115,15 @@ class OpCounter:
 
     # -- reading back --------------------------------------------------------------------------------------
 
-    def _adder(self, total: Array) -> Any:
-        def add(values: Array) -> None:
-            np.add(total, values, out=total)
+    def _adder(self, totals: list[int]) -> Callable[[Sequence[int]], None]:
+        def add(values: Sequence[int]) -> None:
+            if any(values):
+                totals[:] = map(operator.add, totals, values)
 
         return add
 
-    def _close_block(self, values: Array) -> None:
-        self.blocks.append([self.calls, self.bias_adds, *values.tolist()])
+    def _close_block(self, values: Sequence[int]) -> None:
+        self.blocks.append([self.calls, self.bias_adds, *values])
         self.calls = self.bias_adds = 0
 
     def record(self, batches: int | None) -> OpRecord:
@@ -147,18 +148,23 @@ class OpCounter:
         if role == "weight":
             return Operand(role="weight")
         quantised = facts.quantum is not None
-        negative, differs = self._flags[position].tolist()
+        negative, differs = self._flags[position]
         encoder = encodes(facts) and self.compared
         return Operand(
             role="data",
             quantum=float(facts.quantum or 1) if quantised else None,
             levels=max(facts.levels, 1) if quantised else None,
             signed=facts.signed or negative > 0,
-            histogram=np.trim_zeros(self._histograms[position], "b").tolist() if self._kept_histogram[position] else [],
+            histogram=_trimmed(self._histograms[position]) if self._kept_histogram[position] else [],
             constant_over_time=differs == 0 if encoder else None,
             fed_by=sorted(facts.fed_by),
             residual=float(self._residuals[position]),
         )
+
+
+def _trimmed(histogram: list[int]) -> list[int]:
+    """Without the zeros at its end."""
+    return histogram[: max((level for level, number in enumerate(histogram) if number), default=-1) + 1]
 
 
 @dataclass(frozen=True)
@@ -193,7 +199,7 @@ class NeuronCounter:
         self.calls_in_batch = 0
         self.blocks: list[list[int]] = []
         self._ledger = ledger
-        self._cell: Cell | None = None
+        self._cell: Cell | HostCell | None = None
         self._fired: Tensor | None = None
         self._missed: Tensor | None = None  # in some step; None after calls of different shapes
         self._told = timesteps is not None
@@ -204,9 +210,9 @@ class NeuronCounter:
 
     def fire(self, fired: Fired, elements: int) -> None:
         """Adds what came out in one call, of `elements` neuron-steps."""
-        cell, by_step = self._cells(fired.by_neuron.device), on_host(fired.by_step)
+        cell, by_step = self._cells(fired.by_neuron.device), fired.by_step
         size = len(by_step)
-        cell.add(0, by_step.sum())
+        cell.add(0, by_step.sum() if isinstance(by_step, Tensor) else sum(by_step))
         cell.add(1, fired.level_sum)
         if self.timesteps:
             self._by_step(cell, by_step, size)
@@ -215,9 +221,9 @@ class NeuronCounter:
         self.runs += size
         self.calls_in_batch += 1
 
-    def _by_step(self, cell: Cell, counts: Any, size: int) -> None:
+    def _by_step(self, cell: Cell | HostCell, counts: Any, size: int) -> None:
         if size == self.timesteps and self.calls_in_batch == 0:
-            cell.add(slice(3, 3 + size), counts)
+            cell.add_each(3, counts)
         elif size == 1 and self.calls_in_batch < (self.timesteps or 0):
             cell.add(3 + self.calls_in_batch, counts[0])
         else:
@@ -232,13 +238,13 @@ class NeuronCounter:
         self._fired.logical_or_(counts)
         self._missed.logical_or_(counts != elements // max(counts.numel(), 1))
 
-    def _cells(self, device: torch.device) -> Cell:
+    def _cells(self, device: torch.device) -> Cell | HostCell:
         if self._cell is None:
             self._cell = self._ledger.cell(3 + (self.timesteps or 0), device, self._close_block)
         return self._cell
 
-    def _close_block(self, values: Array) -> None:
-        spikes, level_sum, driven, *per_step = values.tolist()
+    def _close_block(self, values: Sequence[int]) -> None:
+        spikes, level_sum, driven, *per_step = values
         self.blocks.append([spikes, level_sum, self.updates, driven, *per_step])
         self.updates = 0
 
@@ -292,8 +298,8 @@ class LineCounter:
         for count in nonzero:
             self._nonzero.add(0, count)
 
-    def _close_block(self, values: Array) -> None:
-        self.blocks.append([self.elements, int(values[0])])
+    def _close_block(self, values: Sequence[int]) -> None:
+        self.blocks.append([self.elements, values[0]])
         self.elements = 0
 
     @property

@@ -6,6 +6,8 @@ import functools
 import math
 from typing import NamedTuple
 
+import numpy as np
+
 from snnprof.record.reduce import Array, Steps, axes_of
 
 
@@ -30,10 +32,11 @@ class Layout(NamedTuple):
     result: tuple[int, ...]
 
     def restored(self, sums: Array) -> Array:
-        """The sums `[steps, *sums]` as `[steps, *kept]`, a view where that is one."""
+        """The sums `[steps, *sums]` as `[steps, *kept]`, without gaps; a view where that is one."""
         if self.order is None:
             return sums.reshape(len(sums), *self.result)
-        return sums.reshape(-1, *self.apart).transpose(self.order).reshape(len(sums), *self.result)
+        arranged = sums.reshape(-1, *self.apart).transpose(self.order).reshape(len(sums), *self.result)
+        return np.ascontiguousarray(arranged)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -1,6 +1,6 @@
 """What one call adds to the counts: pure functions from operands to small tensors, eager or inside a compiled graph.
 
-Where values were read on the host, what would be small tensors are NumPy arrays, which cost less.
+Where values were read on the host, what would be small tensors are lists of numbers, which cost less.
 """
 
 from __future__ import annotations
@@ -8,13 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from snnprof.record import rules
 from snnprof.record.provenance import Facts
-from snnprof.record.reduce import Steps, by_step, folded, on_host, remembered, tracing
+from snnprof.record.reduce import ByStep, Steps, by_step, folded, remembered, tracing
 from snnprof.record.rules import Contraction, Convolution, Product
 from snnprof.record.tally import REAL, SPIKES, Grid, Tally, tally
 from snnprof.record.tally import spikes as counted_spikes
@@ -66,7 +65,7 @@ class Measured(NamedTuple):
     """What one call of a contraction adds: a row of counts for each step, in the order of `PART_COUNTS`.
 
     Attributes:
-        rows: int64 `[steps, counts]`.
+        rows: int64 `[steps, counts]`, or a list of rows.
         kind: int64 `[steps]`, the part each row belongs to.
         seen: of each operand; None for weights.
     """
@@ -101,12 +100,13 @@ def _convolution(form: Convolution, plan: Plan) -> Measured:
     effective = None
     if plan.sparse_weights:
         effective = rules.effective_convolution(nonzero, form)
-        nonzero, levels = nonzero.sum(1), levels.sum(1)
+        nonzero, levels = _over_channels(nonzero), _over_channels(levels)
     fan = rules.fanout(form, seen.on_host)
     events = rules.convolved(nonzero, fan)
     by_value = events if levels is nonzero else rules.convolved(levels, fan)
     if plan.roles[1] == "data":  # no cheap event count where the weight is data too: err towards MAC
-        seen = seen._replace(kind=seen.kind * 0 + REAL, histogram=None, residual=None)
+        real = torch.full_like(seen.kind, REAL) if isinstance(seen.kind, Tensor) else ByStep([REAL] * plan.size)
+        seen = seen._replace(kind=real, histogram=None, residual=None)
     rows = _rows(seen, plan.size, form.macs, form.geometry.valid, events, by_value, effective)
     return Measured(rows, seen.kind, (_seen(seen), None))
 
@@ -139,10 +139,18 @@ def _pairs(form: Product, plan: Plan) -> Measured:
         seen.by_step * (form.macs // max(operand.numel(), 1))
         for seen, operand in ((seen_left, left), (seen_right, right))
     ]
-    smaller = np.minimum if seen_left.on_host else torch.minimum
-    kind = smaller(seen_left.kind, seen_right.kind)
+    kind = _smaller(seen_left.kind, seen_right.kind)
     rows = _rows(seen_left, plan.size, form.macs, form.macs, events, by_value, None, *one_sided)
     return Measured(rows, kind, (_seen(seen_left), _seen(seen_right)))
+
+
+def _over_channels(counts: Any) -> Any:
+    """Counts `[steps, C, *space]` → `[steps, *space]`."""
+    return counts.sum(1) if isinstance(counts, Tensor) else counts.sum(1, dtype=counts.dtype)
+
+
+def _smaller(left: Any, right: Any) -> Any:
+    return torch.minimum(left, right) if isinstance(left, Tensor) else ByStep(map(min, left, right))
 
 
 def _rows(
@@ -173,12 +181,9 @@ def _rows(
 
 
 def _table(size: int, like: Any, *columns: Any) -> Any:
-    """Columns of so many steps side by side, int64; a number stands for a column of it."""
+    """Columns of so many steps side by side, whole numbers; a number stands for a column of it."""
     if not isinstance(like, Tensor):
-        table = np.empty((len(columns), size), dtype=np.int64)
-        for place, column in enumerate(columns):
-            table[place] = on_host(column)
-        return table.T
+        return list(zip(*([column] * size if isinstance(column, int) else column for column in columns), strict=True))
     filled = [column if isinstance(column, Tensor) else _full(column, size, like.device) for column in columns]
     return torch.stack(filled, dim=1).to(torch.int64)
 

@@ -19,8 +19,21 @@ from snnprof.record.memory import zeros
 P = ParamSpec("P")
 R = TypeVar("R")
 Array = NDArray[Any]
-Counts = TypeVar("Counts", Tensor, Array)
-"""Whole numbers: on the device they were counted on, or where values are read on the host, there."""
+
+
+class ByStep(tuple[int, ...]):
+    """Whole numbers of each step on the host; a tensor of them is multiplied and added up in the same words."""
+
+    __slots__ = ()
+
+    def __mul__(self, factor: int) -> ByStep:  # type: ignore[override]
+        return ByStep([number * factor for number in self])
+
+
+Counts = Tensor | Array | ByStep
+"""Counts of each step: on the device they were counted on, or where values were read on the host, there; arrays where
+dimensions were kept."""
+
 
 EXACT = 1 << 24
 """Float32 counts one by one up to here."""
@@ -84,20 +97,17 @@ def wide(values: Tensor) -> Tensor:
     return values if values.dtype in (torch.float32, torch.float64, torch.bool) else values.float()
 
 
-def on_host(number: Any) -> Any:
-    """A number or tensor of them as NumPy has it, where that takes no copy."""
-    return number.numpy() if isinstance(number, Tensor) and number.is_cpu else number
-
-
 def broadcast(*shapes: Sequence[int]) -> tuple[int, ...]:
     """What shapes broadcast to; NumPy is faster, and knows no symbolic sizes."""
     return tuple(torch.broadcast_shapes(*shapes) if tracing() else np.broadcast_shapes(*shapes))  # type: ignore[no-untyped-call]
 
 
-def by_step(counts: Counts) -> Counts:
+def by_step(counts: Counts) -> Any:
     """Counts `[steps, ...]` summed over all but the steps."""
+    if isinstance(counts, ByStep):
+        return counts
     if not isinstance(counts, Tensor):
-        return counts if counts.ndim == 1 else np.add.reduce(counts, axis=tuple(range(1, counts.ndim)))
+        return ByStep(counts.reshape(len(counts), -1).sum(1).tolist())
     if tracing():  # a dimension at a time: before a long sum, the compiler settles how its operand lies in memory;
         # rows of memory last, since to add up one is slow
         return counts if counts.dim() < 2 else by_step(counts.sum(1))

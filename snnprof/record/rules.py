@@ -14,10 +14,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from snnprof.record.reduce import Array, Counts, broadcast, by_step, remembered
+from snnprof.record import sweep
+from snnprof.record.reduce import Array, broadcast, by_step, remembered
 
 
 @dataclass(eq=False)
@@ -183,7 +185,7 @@ def taps(
 def fanout(conv: Convolution, on_host: bool = False) -> Any:
     """Outputs (positions × channels) that each input position reaches, `[*space]`.
 
-    As float64 on the operand's device, or as an int64 array on the host.
+    As float64 on the operand's device, or as an int32 array on the host.
     """
     taps, reached = conv.geometry.taps, conv.geometry.reached
     return _fan_on_host(taps, reached) if on_host else fan_map(taps, reached, conv.x.device)
@@ -200,12 +202,12 @@ def fan_map(axes: tuple[tuple[int, ...], ...], channels: int, device: torch.devi
 
 @functools.lru_cache(maxsize=1024)
 def _fan_on_host(axes: tuple[tuple[int, ...], ...], channels: int) -> Array:
-    return fan_map(axes, channels, torch.device("cpu")).long().numpy()
+    return fan_map(axes, channels, torch.device("cpu")).int().numpy()
 
 
-def convolved(counts: Counts, fan: Counts) -> Counts:
+def convolved(counts: Any, fan: Any) -> Any:
     """Events of a convolution: Σ_pos count[pos] · fanout[pos]; counts `[steps, *space]` → `[steps]`."""
-    return by_step(counts * fan)
+    return by_step(counts * fan) if isinstance(counts, Tensor) else sweep.dot(counts, fan)
 
 
 def effective_convolution(counts: Tensor | Array, conv: Convolution) -> Tensor:
@@ -234,9 +236,13 @@ def effective_product(counts: Tensor | Array, weight: Tensor, data: int) -> Tens
     return (torch.as_tensor(counts).double() * (weight.detach() != 0).double().sum(1 - data)).sum(-1)
 
 
-def paired(left: Counts, right: Counts) -> Counts:
+def paired(left: Any, right: Any) -> Any:
     """Events of left @ right: Σ_k left[…, k] · right[…, k]; each `[steps, *stack, K]` → `[steps]`."""
-    return by_step(left * right)
+    if isinstance(left, Tensor):
+        return by_step(left * right)
+    if left.shape != right.shape:
+        left, right = (np.ascontiguousarray(each) for each in np.broadcast_arrays(left, right))
+    return sweep.dot(left, right)
 
 
 # -- readings ------------------------------------------------------------------------------------------------

@@ -6,14 +6,15 @@ Where it was installed without a C compiler there is none, and PyTorch reads: th
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from snnprof.record.layout import layout
-from snnprof.record.reduce import EXACT_INT, SCRATCH, Array, Steps, wide
+from snnprof.record.layout import Layout, layout
+from snnprof.record.reduce import EXACT_INT, SCRATCH, Array, ByStep, Steps, wide
 
 try:
     from snnprof.record import _sweep as compiled
@@ -33,16 +34,16 @@ class Levels(NamedTuple):
     """What an operand of whole multiples showed.
 
     Attributes:
-        nonzero, levels: int64 `[steps, *kept]`, or int32 `[1, *kept]` if the steps were merged; one array for both
-            where no level can exceed one.
-        by_step: non-zero elements in each step, int64 `[steps]`.
-        histogram: elements at level 0, 1, …, int64; None if there may be too many levels, or none were asked for.
+        by_step: non-zero elements in each step.
+        nonzero, levels: int32 `[steps, *kept]`, or `[1, *kept]` if the steps were merged; one array for both where no
+            level can exceed one; then `by_step` where nothing is kept, either.
+        histogram: elements at level 0, 1, …; None if there may be too many levels, or none were asked for.
     """
 
-    nonzero: Array
-    levels: Array
-    by_step: Array
-    histogram: Array | None
+    by_step: ByStep
+    nonzero: Array | ByStep
+    levels: Array | ByStep
+    histogram: Sequence[int] | None
 
 
 def can_read(values: Tensor) -> bool:
@@ -52,7 +53,7 @@ def can_read(values: Tensor) -> bool:
 
 def count(values: Tensor) -> int:
     """Non-zero elements."""
-    return int(nonzero(values, None, ()).by_step[0])
+    return nonzero(values, None, ()).by_step[0]
 
 
 def nonzero(values: Tensor, steps: Steps | None, keep: tuple[int, ...]) -> Levels:
@@ -74,27 +75,44 @@ def levels(
         merged: sums over the steps too, in working memory: the sums hold until the next call.
     """
     values = wide(values)
-    elements = values.numel()
     read = layout(values.shape, values.stride(), steps, keep)
     if most >= _LARGEST or read.added * most >= EXACT_INT:
         return None
     shape = (1 if merged else read.shape[0], *read.sums)
-    nonzero = _zeros(shape) if merged else np.zeros(shape, dtype=np.int32)
     level_sums = np.zeros(shape, dtype=np.int32) if most > 1 else None
-    by_step = np.zeros(read.shape[0], dtype=np.int64)
-    histogram = np.zeros(HISTOGRAM_LEVELS + 1, dtype=np.int64) if 1 < most <= HISTOGRAM_LEVELS else None
-    storage = values.untyped_storage()
-    fired = compiled.read_operand(
-        storage.data_ptr(), storage.nbytes(), int(values.storage_offset()), values.element_size(), read.shape,
-        read.strides, nonzero, level_sums, by_step, histogram, scale, most,
-        max(1, min(torch.get_num_threads(), elements // _WORTHWHILE)),
-    )  # fmt: skip
+    nonzero = _zeros(shape) if merged else np.zeros(shape, dtype=np.int32) if keep or most > 1 else None
+    bins = np.zeros(HISTOGRAM_LEVELS + 1, dtype=np.int64) if 1 < most <= HISTOGRAM_LEVELS else None
+    fired = _read(values, read, nonzero, level_sums, bins, scale, most)
     if fired is None:
         return None
-    if most == 1:
-        histogram = np.array([elements - fired, fired])
-    sums = read.restored(nonzero) if merged else read.restored(nonzero).astype(np.int64) if keep else by_step
-    return Levels(sums, sums if level_sums is None else read.restored(level_sums).astype(np.int64), by_step, histogram)
+    by_step = ByStep(fired)
+    sums = by_step if nonzero is None else read.restored(nonzero)
+    total = sum(fired)
+    histogram = (values.numel() - total, total) if most == 1 else None if bins is None else bins[: most + 1].tolist()
+    return Levels(by_step, sums, sums if level_sums is None else read.restored(level_sums), histogram)
+
+
+def _read(
+    values: Tensor,
+    read: Layout,
+    nonzero: Array | None,
+    levels: Array | None,
+    bins: Array | None,
+    scale: float,
+    most: int,
+) -> tuple[int, ...] | None:
+    """Adds to the sums; non-zero elements by step, or None where not all are levels up to `most`, if that is given."""
+    storage = values.untyped_storage()
+    return compiled.read_operand(
+        storage.data_ptr(), storage.nbytes(), int(values.storage_offset()), values.element_size(), read.shape,
+        read.strides, nonzero, levels, bins, scale, most,
+        max(1, min(torch.get_num_threads(), values.numel() // _WORTHWHILE)),
+    )  # fmt: skip
+
+
+def dot(left: Array, right: Array) -> ByStep:
+    """Sums of the products of counts `[steps, ...]`, int32, step by step; those on the right may be of all steps."""
+    return ByStep(compiled.dot(left, right))
 
 
 def _zeros(shape: tuple[int, ...]) -> Array:

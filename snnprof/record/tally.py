@@ -7,13 +7,13 @@ import math
 from collections.abc import Hashable
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from snnprof.record import sweep
 from snnprof.record.recall import RECALL, Content, Known
 from snnprof.record.reduce import (
+    ByStep,
     Steps,
     by_step,
     extent,
@@ -51,12 +51,12 @@ _OF_FLAGS = frozenset([SINGLE, Grid()])
 class Tally(NamedTuple):
     """What one operand held in one call, summed over all but the steps (first axis) and the axes kept.
 
-    What compiled code read on the host are NumPy arrays of int64; else they are tensors on the operand's device.
+    What compiled code read on the host are whole numbers there; else they are tensors on the operand's device.
 
     Attributes:
-        nonzero, levels: float64 `[steps, *kept]`; Σ 1 and Σ |x / quantum| over non-zero elements.
+        nonzero, levels: float64 or int32 `[steps, *kept]`; Σ 1 and Σ |x / quantum| over non-zero elements.
         by_step: float64 `[steps]`; non-zero elements.
-        kind: int64 `[steps]`, one of SILENT, SPIKES, REAL.
+        kind: int64 `[steps]`, each one of SILENT, SPIKES, REAL.
         elements: elements per step.
         residual: float64 `[steps]`: largest distance from the grid; None where it is zero.
         negative: bool `[steps]`; None where nothing is.
@@ -74,16 +74,17 @@ class Tally(NamedTuple):
 
     @property
     def on_host(self) -> bool:
-        return isinstance(self.nonzero, np.ndarray)
+        return isinstance(self.by_step, ByStep)
 
     def as_tensors(self) -> Tally:
         """The same, to be counted together with tensors."""
         if not self.on_host:
             return self
-        nonzero = torch.from_numpy(self.nonzero).double()
-        levels = nonzero if self.levels is self.nonzero else torch.from_numpy(self.levels).double()
-        by_step, kind = torch.from_numpy(self.by_step).double(), torch.from_numpy(self.kind)
-        return self._replace(nonzero=nonzero, levels=levels, by_step=by_step, kind=kind)
+        nonzero, levels, by_step = (
+            torch.as_tensor(each).double() for each in (self.nonzero, self.levels, self.by_step)
+        )
+        levels = nonzero if self.levels is self.nonzero else levels
+        return self._replace(nonzero=nonzero, levels=levels, by_step=by_step, kind=torch.tensor(self.kind))
 
 
 def tally(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...]) -> Tally:
@@ -103,7 +104,7 @@ def tally(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...]
         answer = _read(_floating(values), grid, steps, keep)
         _know_total(content, values, answer.by_step)
         # What is kept leaves gaps between the model's tensors.
-        if math.prod(answer.nonzero.shape) <= _REMEMBERED or tracing():
+        if isinstance(answer.nonzero, ByStep) or math.prod(answer.nonzero.shape) <= _REMEMBERED or tracing():
             answers[question] = answer
             if known.asked is not None and grid in _OF_FLAGS:
                 known.asked[grid, steps, keep] = None
@@ -180,14 +181,18 @@ def _swept(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...
     elements = values.numel() // _size(steps)
     if grid.quantum is None:
         found = sweep.nonzero(values, steps, keep)
-        return Tally(found.nonzero, found.nonzero, found.by_step, (found.by_step > 0) * REAL, elements)
+        return Tally(found.nonzero, found.nonzero, found.by_step, _kinds(found.by_step, REAL), elements)
     if grid.signed or math.frexp(grid.quantum)[0] != 0.5:
         return None
     levels = sweep.levels(values, 1 / grid.quantum, grid.levels, steps, keep)
     if levels is None:
         return None
-    kind = (levels.by_step > 0) * SPIKES
+    kind = _kinds(levels.by_step, SPIKES)
     return Tally(levels.nonzero, levels.levels, levels.by_step, kind, elements, histogram=levels.histogram)
+
+
+def _kinds(fired: ByStep, kind: int) -> ByStep:
+    return ByStep([kind if number else SILENT for number in fired])
 
 
 def _levelled(
@@ -291,10 +296,10 @@ def _read_spikes(
     if _can_sweep(values) and (found := sweep.levels(values, 1.0, 1, steps, keep, merged=True)):
         fired = found.by_step
         if content is not None and _in_any_order(content, values, steps):
-            kind, elements = (fired > 0) * SPIKES, values.numel() // len(fired)
-            read = Tally(fired, fired, fired, kind, elements, histogram=found.histogram)
+            elements = values.numel() // len(fired)
+            read = Tally(fired, fired, fired, _kinds(fired, SPIKES), elements, histogram=found.histogram)
             content.answers[_of_stretches(values, SINGLE, steps)] = read
-        return fired, torch.from_numpy(found.nonzero)[0], int(fired.sum())
+        return fired, torch.as_tensor(found.nonzero)[0], sum(fired)
     if tracing() and content is not None:
         tally(values, SINGLE, steps, ())  # for the layers that will ask; what none asks is no part of the graph
     nonzero = reduced(flagged(torch.ne, values, 0), steps, keep, 1, batch_first=True)
@@ -319,7 +324,7 @@ def nonzero_total(values: Tensor, steps: Steps | None = None) -> int | Tensor:
         _know_total(content, values, known)
     if isinstance(known, Tensor):
         return known.sum().long()
-    return known if isinstance(known, int) else int(known.sum())
+    return known if isinstance(known, int) else sum(known)
 
 
 def _nonzero_total(values: Tensor, steps: Steps | None) -> int | Tensor:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from snnprof.record import sweep
@@ -91,9 +92,14 @@ def one_by_one(values: Tensor, steps: Steps | None, keep: tuple[int, ...], what:
     return sums
 
 
-def shown(histogram: NDArray[np.int64] | None) -> list[int] | None:
+def numbers(counts: ArrayLike) -> list[Any]:
+    """Counts of whatever kind as lists."""
+    return np.asarray(counts).tolist()
+
+
+def shown(histogram: Sequence[int] | None) -> list[int] | None:
     """Elements at each level up to the largest there is."""
-    return None if histogram is None else np.trim_zeros(histogram, "b").tolist()
+    return None if histogram is None else numbers(np.trim_zeros(np.asarray(histogram), "b"))
 
 
 Operand = tuple[Tensor, float, int, Steps | None, tuple[int, ...]]
@@ -110,11 +116,11 @@ def test_whole_multiples(operand: Operand, threads: int) -> None:
     levels = one_by_one(values, steps, keep, lambda value: value * scale)
     assert found is not None
     assert merged is not None
-    assert found.nonzero.tolist() == nonzero.tolist() == fired.tolist()
-    assert found.levels.tolist() == levels.tolist()
-    assert merged.nonzero[0].tolist() == fired.sum(0).tolist()
-    assert merged.levels[0].tolist() == levels.sum(0).tolist()
-    assert found.by_step.tolist() == fired.reshape(len(fired), -1).sum(1).tolist()
+    assert numbers(found.nonzero) == numbers(nonzero) == fired.tolist()
+    assert numbers(found.levels) == levels.tolist()
+    assert numbers(merged.nonzero[0]) == fired.sum(0).tolist()
+    assert numbers(merged.levels[0]) == levels.sum(0).tolist()
+    assert numbers(found.by_step) == fired.reshape(len(fired), -1).sum(1).tolist()
     assert count == fired.sum()
     at_level = [round(float(value) * scale) for value in values.flatten()]
     assert shown(found.histogram) == [at_level.count(n) for n in range(max(at_level) + 1)]
@@ -131,10 +137,10 @@ def test_a_tally_is_the_same_whoever_reads(reader: Reader, operand: Operand) -> 
         RECALL.clear()
         number = nonzero_total(values, steps)
     fired = one_by_one(values, steps, keep, bool)
-    assert found.nonzero.tolist() == fired.tolist()
-    assert found.levels.tolist() == one_by_one(values, steps, keep, lambda value: value * scale).tolist()
-    assert found.kind.tolist() == [int(number > 0) for number in fired.reshape(len(fired), -1).sum(1)]
-    assert in_steps.tolist() == fired.reshape(len(fired), -1).sum(1).tolist()
+    assert numbers(found.nonzero) == fired.tolist()
+    assert numbers(found.levels) == one_by_one(values, steps, keep, lambda value: value * scale).tolist()
+    assert numbers(found.kind) == [int(number > 0) for number in fired.reshape(len(fired), -1).sum(1)]
+    assert numbers(in_steps) == fired.reshape(len(fired), -1).sum(1).tolist()
     assert by_place.tolist() == fired.sum(0).tolist()
     assert number == fired.sum()
 
@@ -148,12 +154,12 @@ def test_rows_longer_than_a_block(most: int, dtype: torch.dtype, keep: tuple[int
     values = (drawn / 2).to(dtype)
     dropped = [dim for dim in range(3) if dim not in keep]
     fired, levels = ((sums.sum(dropped) if dropped else sums)[None].tolist() for sums in (drawn != 0, drawn))
-    assert sweep.nonzero(values, None, keep).nonzero.tolist() == fired
+    assert numbers(sweep.nonzero(values, None, keep).nonzero) == fired
     if not most:
         return
     found = sweep.levels(values, 2.0, most, None, keep)
     assert found is not None
-    assert (found.nonzero.tolist(), found.levels.tolist()) == (fired, levels)
+    assert (numbers(found.nonzero), numbers(found.levels)) == (fired, levels)
     assert shown(found.histogram) == (drawn.flatten().bincount().tolist() if most < 256 else None)
 
 
@@ -186,16 +192,16 @@ def test_gaps_and_overlaps_in_memory(threads: None) -> None:
     for operand in (gaps, repeated):
         found = sweep.levels(operand, 1.0, 1, Steps(0, 3), (2,))
         assert found is not None
-        assert found.nonzero.tolist() == operand.sum(1).tolist()
+        assert numbers(found.nonzero) == operand.sum(1).tolist()
 
 
 def test_levels_beyond_a_byte(threads: None) -> None:
     values = torch.tensor([[0.0, 512, 3], [1000, 0, 0.5]])
     found = sweep.levels(values, 2.0, 2000, Steps(0, 2), (1,))
     assert found is not None
-    assert found.levels.tolist() == [[0, 1024, 6], [2000, 0, 1]]
-    assert found.nonzero.tolist() == [[0, 1, 1], [1, 0, 1]]
-    assert (found.by_step.tolist(), found.histogram) == ([2, 2], None)
+    assert numbers(found.levels) == [[0, 1024, 6], [2000, 0, 1]]
+    assert numbers(found.nonzero) == [[0, 1, 1], [1, 0, 1]]
+    assert (numbers(found.by_step), found.histogram) == ([2, 2], None)
     assert sweep.levels(values, 1.0, 2000, None, ()) is None
     assert sweep.levels(values, 2.0, 1999, None, ()) is None
 
@@ -232,7 +238,7 @@ def test_more_rows_than_a_byte_counts() -> None:
     values[:300, 1] = 0
     found = sweep.levels(values, 1.0, 1, None, (1,))
     assert found is not None
-    assert found.nonzero.tolist() == [[1000, 700, 1000]]
+    assert numbers(found.nonzero) == [[1000, 700, 1000]]
 
 
 def read(**changed: object) -> bool:
@@ -240,7 +246,7 @@ def read(**changed: object) -> bool:
     values = torch.ones(2, 4)
     arguments = {
         "storage": values.data_ptr(), "bytes": 32, "first": 0, "size": 4, "shape": (2, 4), "strides": (4, 1),
-        "nonzero": np.zeros((2, 1), np.int32), "levels": None, "fired": np.zeros(2, np.int64), "histogram": None,
+        "nonzero": np.zeros((2, 1), np.int32), "levels": None, "histogram": None,
         "scale": 1.0, "most": 1.0, "threads": 2,
     }  # fmt: skip
     assert sweep.compiled is not None
@@ -254,8 +260,9 @@ def read(**changed: object) -> bool:
         {"first": 1}, {"first": -1}, {"bytes": 31}, {"size": 8}, {"size": 2},
         {"size": 1, "scale": 2.0}, {"shape": (2, 5)}, {"shape": (2,)}, {"shape": ()},
         {"shape": [2, 4]}, {"shape": (0, 4)}, {"strides": (4, -1)}, {"strides": (2**62, 1)}, {"shape": (2**31, 4)},
-        {"nonzero": None}, {"nonzero": np.zeros(2, np.int32)}, {"nonzero": np.zeros((2, 3), np.int32)},
-        {"levels": np.zeros((2, 4), np.int32)}, {"fired": np.zeros(1, np.int64)}, {"fired": None},
+        {"nonzero": None, "levels": np.zeros((2, 1), np.int32)}, {"nonzero": np.zeros(2, np.int32)},
+        {"nonzero": np.zeros((2, 3), np.int32)},
+        {"levels": np.zeros((2, 4), np.int32)},
         {"histogram": np.zeros(9, np.int64)}, {"histogram": np.zeros(256, np.int64), "most": 256.0},
         {"scale": 0.0}, {"most": -1.0}, {"most": 2.0**18}, {"threads": 0},
     ],
@@ -272,7 +279,27 @@ def test_the_compiled_code_takes_whole_numbers_of_its_own_width() -> None:
     with pytest.raises(TypeError, match="int32"):
         read(nonzero=np.zeros((2, 1)))
     with pytest.raises(TypeError, match="int64"):
-        read(fired=np.zeros(2, np.int32))
+        read(histogram=np.zeros(256, np.int32))
+
+
+@pytest.mark.skipif(sweep.compiled is None, reason="there was no C compiler")
+@given(data=st.data())
+def test_products_by_step(data: st.DataObject) -> None:
+    steps, size = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 5))
+    row = st.lists(st.integers(0, 2**31 - 1), min_size=size, max_size=size)
+    left, right = (data.draw(st.lists(row, min_size=rows, max_size=rows)) for rows in (steps, steps))
+    counts, others = np.array(left, np.int32), np.array(right, np.int32)
+    products = [sum(a * b for a, b in zip(*rows, strict=True)) for rows in zip(left, right, strict=True)]
+    assert list(sweep.dot(counts, others)) == products
+    same = [sum(a * b for a, b in zip(row, right[0], strict=True)) for row in left]
+    assert list(sweep.dot(counts.reshape(steps, 1, size), others[0])) == same
+
+
+@pytest.mark.skipif(sweep.compiled is None, reason="there was no C compiler")
+@pytest.mark.parametrize(("left", "right"), [((2, 3), (4,)), ((2, 3), (2, 2)), ((), ()), ((0, 3), (3,))])
+def test_what_has_no_products_by_step_is_refused(left: tuple[int, ...], right: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="no products"):
+        sweep.dot(np.zeros(left, np.int32), np.zeros(right, np.int32))
 
 
 @pytest.mark.skipif(sweep.compiled is None, reason="there was no C compiler")
@@ -290,9 +317,9 @@ def test_flags_are_read_as_the_values_made_of_them(data: st.DataObject, threads:
         made_of_flags(flags, made, PLACE)
         made.data.fill_(0.3)  # raises no version: whatever is answered now was read from the flags
         known = tally(made, grid, steps, keep)
-    assert known.nonzero.tolist() == read.nonzero.tolist()
-    assert known.by_step.tolist() == read.by_step.tolist()
-    assert known.kind.tolist() == read.kind.tolist()
+    assert numbers(known.nonzero) == numbers(read.nonzero)
+    assert numbers(known.by_step) == numbers(read.by_step)
+    assert numbers(known.kind) == numbers(read.kind)
     assert nonzero_total(made) == int(flags.sum())
 
 
@@ -310,7 +337,7 @@ def test_a_tensor_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     read = []
     monkeypatch.setattr(sweep, "levels", lambda *args: read.append(args) or LEVELS(*args))
     values = torch.ones(4, 3)
-    assert [tally(values, SPIKES, None, (1,)).nonzero.tolist() for _ in range(3)] == [[[4, 4, 4]]] * 3
+    assert [numbers(tally(values, SPIKES, None, (1,)).nonzero) for _ in range(3)] == [[[4, 4, 4]]] * 3
     assert nonzero_total(values) == 12
     assert len(read) == 1
 
@@ -324,9 +351,9 @@ LEVELS = sweep.levels
 )
 def test_what_was_written_to_is_read_again(write: Callable[[Tensor], object]) -> None:
     values = torch.ones(4, 3)
-    assert tally(values, SPIKES, None, ()).nonzero.sum() == 12
+    assert sum(tally(values, SPIKES, None, ()).by_step) == 12
     write(values)
-    assert tally(values, SPIKES, None, ()).nonzero.sum() == (values != 0).sum()
+    assert sum(tally(values, SPIKES, None, ()).by_step) == (values != 0).sum()
 
 
 def test_copies_made_alike_share_what_is_known_until_one_is_written_to() -> None:
@@ -337,8 +364,8 @@ def test_copies_made_alike_share_what_is_known_until_one_is_written_to() -> None
     assert RECALL.of(first) is RECALL.of(second)
     second.zero_()
     assert RECALL.of(first) is not RECALL.of(second)
-    assert tally(first, SPIKES, None, ()).nonzero.sum() == 12
-    assert tally(second, SPIKES, None, ()).nonzero.sum() == 0
+    assert sum(tally(first, SPIKES, None, ()).by_step) == 12
+    assert sum(tally(second, SPIKES, None, ()).by_step) == 0
     third = source.zero_().clone()
     RECALL.copied(source, third)
     assert RECALL.of(third) is not RECALL.of(first)
@@ -360,12 +387,12 @@ def test_copies_in_any_layout_are_known_as_far_as_their_order_tells(data: st.Dat
         steps = data.draw(st.sampled_from([Steps(dim, n) for n in (4, 2, 1) if shape[dim] % n == 0]))
         expected = one_by_one(values, steps, (), bool).tolist()
         if data.draw(st.booleans()):
-            assert spikes(values, 1, steps, ())[0].tolist() == expected
+            assert numbers(spikes(values, 1, steps, ())[0]) == expected
         found = tally(values, SPIKES, steps, ())
-        assert found.nonzero.tolist() == found.levels.tolist() == expected
-        assert found.kind.tolist() == [int(number > 0) for number in expected]
+        assert numbers(found.nonzero) == numbers(found.levels) == expected
+        assert numbers(found.kind) == [int(number > 0) for number in expected]
         assert found.histogram is not None
-        assert found.histogram[1:].sum() == nonzero_total(values) == sum(drawn)
+        assert sum(found.histogram[1:]) == nonzero_total(values) == sum(drawn)
 
 
 def test_a_copy_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -376,7 +403,7 @@ def test_a_copy_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     copy = fired.contiguous()
     RECALL.copied(fired, copy)
     monkeypatch.setattr(sweep, "levels", None)
-    assert tally(copy.view(24, 2), SPIKES, Steps(0, 4), ()).nonzero.tolist() == by_step
+    assert numbers(tally(copy.view(24, 2), SPIKES, Steps(0, 4), ()).nonzero) == by_step
     assert nonzero_total(copy) == sum(by_step)
 
 
