@@ -23,6 +23,13 @@ enum {
 #define WIDEST
 #endif
 
+/* Levels on their way into a histogram. */
+typedef struct {
+    Py_ssize_t waiting;          /* levels not yet in the bins */
+    uint8_t bytes[BLOCK];
+    int32_t number[4][BYTE];     /* four times, since adding twice to one bin has to wait */
+} Bins;
+
 /* A part of an operand, and what was found of it. */
 typedef struct {
     int dims;
@@ -39,9 +46,7 @@ typedef struct {
     int32_t *own_nonzero;        /* where several threads add to the same sums */
     int32_t *own_levels;
     int expected;                /* all values were */
-    Py_ssize_t waiting;          /* levels not yet in the bins */
-    uint8_t bytes[BLOCK];
-    int32_t bins[4][BYTE];       /* four, since adding twice to one bin has to wait */
+    Bins *bins;                  /* of a histogram */
 } Part;
 
 /* -- a row: values at one distance from each other. Each is written for all kinds of values. -------------------------- */
@@ -142,21 +147,21 @@ INLINE int at_level(const uint8_t *bytes, Py_ssize_t size, uint8_t level)
     return number;
 }
 
-INLINE void bin(Part *part)
+INLINE void bin(Bins *bins)
 {
-    const uint8_t *bytes = part->bytes;
-    Py_ssize_t size = part->waiting;
+    const uint8_t *bytes = bins->bytes;
+    Py_ssize_t size = bins->waiting;
     uint8_t top = 0;
-    part->waiting = 0;
+    bins->waiting = 0;
     for (Py_ssize_t i = 0; i < size; i++) top = bytes[i] > top ? bytes[i] : top;
     if (top < FEW) {
-        for (int level = 0; level <= top; level++) part->bins[0][level] += at_level(bytes, size, (uint8_t)level);
+        for (int level = 0; level <= top; level++) bins->number[0][level] += at_level(bytes, size, (uint8_t)level);
         return;
     }
     Py_ssize_t whole = size - size % 4;
     for (Py_ssize_t i = 0; i < whole; i += 4)
-        for (int bins = 0; bins < 4; bins++) part->bins[bins][bytes[i + bins]]++;
-    for (Py_ssize_t i = whole; i < size; i++) part->bins[0][bytes[i]]++;
+        for (int place = 0; place < 4; place++) bins->number[place][bytes[i + place]]++;
+    for (Py_ssize_t i = whole; i < size; i++) bins->number[0][bytes[i]]++;
 }
 
 /* -- a part: all of its rows ------------------------------------------------------------------------------------------ */
@@ -170,10 +175,10 @@ INLINE int row(Part *part, const char *at, Py_ssize_t sum, Py_ssize_t size, int 
         Py_ssize_t length = size - start < BLOCK ? size - start : BLOCK;
         Py_ssize_t place = sum + (kept ? start : 0);
         uint8_t *bytes = NULL;
-        if (part->histogram) {
-            if (part->waiting + length > BLOCK) bin(part);
-            bytes = part->bytes + part->waiting;
-            part->waiting += length;
+        if (part->bins) {
+            if (part->bins->waiting + length > BLOCK) bin(part->bins);
+            bytes = part->bins->bytes + part->bins->waiting;
+            part->bins->waiting += length;
         }
         if (levels(part, at + start * jump, length, part->nonzero + place, part->levels + place, kept, bytes)) return 1;
     }
@@ -212,7 +217,7 @@ WIDEST static int step_read(Part *part, const char *at, Py_ssize_t sum)
     return 1;
 }
 
-WIDEST static void bin_rest(Part *part) { bin(part); }
+WIDEST static void bin_rest(Bins *bins) { bin(bins); }
 
 /* The sum over the sums from one dimension on. */
 static int64_t total(const Part *part, const int32_t *sums, int dim)
@@ -237,7 +242,7 @@ static void read_part(Part *part)
         part->fired[step] = after - before;
         if (!part->place[0]) before = after;  /* the steps add to the same sums */
     }
-    if (part->histogram) bin_rest(part);
+    if (part->bins) bin_rest(part->bins);
 }
 
 /* -- an operand: its parts, a thread each ----------------------------------------------------------------------------- */
@@ -262,14 +267,16 @@ static int cut(Part *part, const Part *whole, int dim, int number, int parts, Py
     part->shape[dim] = end - start;
     part->values += start * whole->jump[dim];
     part->fired = calloc((size_t)whole->shape[0], sizeof *part->fired);
+    if (whole->histogram) part->bins = calloc(1, sizeof *part->bins);
+    if (!part->fired || (whole->histogram && !part->bins)) return 0;
     if (whole->place[dim] || parts == 1) {
         part->nonzero += start * whole->place[dim];
         if (whole->levels) part->levels += start * whole->place[dim];
-        return part->fired != NULL;
+        return 1;
     }
     part->nonzero = part->own_nonzero = calloc((size_t)sums, sizeof *part->nonzero);
     if (whole->levels) part->levels = part->own_levels = calloc((size_t)sums, sizeof *part->levels);
-    return part->fired && part->nonzero && (!whole->levels || part->levels);
+    return part->nonzero && (!whole->levels || part->levels);
 }
 
 /* Adds what a part found to the whole, and gives its memory back. */
@@ -283,14 +290,15 @@ static void join(const Part *whole, Part *part, int dim, int number, int parts, 
     if (part->own_levels)
         for (Py_ssize_t i = 0; i < sums; i++) whole->levels[i] += part->own_levels[i];
     free(part->fired);
+    free(part->bins);
     free(part->own_nonzero);
     free(part->own_levels);
 }
 
-static void add_bins(const Part *part, int64_t *histogram)
+static void add_bins(const Bins *bins, int64_t *histogram)
 {
-    for (int bins = 0; bins < 4; bins++)
-        for (int level = 0; level < BYTE; level++) histogram[level] += part->bins[bins][level];
+    for (int place = 0; place < 4; place++)
+        for (int level = 0; level < BYTE; level++) histogram[level] += bins->number[place][level];
 }
 
 /* Returns whether all values were expected; -1 without memory. */
@@ -307,7 +315,7 @@ static int read_whole(const Part *whole, int parts, Py_ssize_t sums)
     }
     for (int i = 0; i < parts; i++) {
         expected &= all[i].expected;
-        if (whole->histogram) add_bins(all + i, whole->histogram);
+        if (all[i].bins) add_bins(all[i].bins, whole->histogram);
         join(whole, all + i, dim, i, parts, sums);
     }
     free(all);

@@ -88,7 +88,7 @@ class Books:
         self.late_parameters: set[str] = set()  # by a contraction that came later
         self._plans: dict[SiteKey, tuple[OpCounter, Plan] | None] = {}
         self._line_plans: dict[SiteKey, LinePlan | None] = {}
-        self._padding: dict[SiteKey, tuple[tuple[int, ...], tuple[tuple[int, int], ...]] | None] = {}
+        self._padding: dict[SiteKey, tuple[tuple[int, ...], tuple[tuple[int, int], ...]]] = {}
         self._per_layer: dict[str, int] = {}
         self._parameters: dict[int, str] = {}
         self._names: set[str] = set()
@@ -130,32 +130,42 @@ class Books:
     def contraction(self, name: str, form: Contraction) -> OpCounter | None:
         """Counts one contraction; None where both operands are weight and nothing is inferred by it."""
         key = self._site(name, form.operands)
-        macs = form.macs
-        form = self._unpadded(key, form)
-        if self.learning:
-            self._plans[key] = self._planned(key, form, self._plans.get(key))
-        elif key not in self._plans:
-            self.late.add(self.layer)
-            self._plans[key] = self._planned(key, form, None)
+        if self.learning or key not in self._plans:
+            self._plan(key, form)
         found = self._plans[key]
-        counter, plan = found or (None, None)
+        if found is None:
+            return None
+        counter, plan = found
+        counter.count(self._unpadded(key, form) if self._padding else form, plan)
+        return counter
+
+    def _plan(self, key: SiteKey, form: Contraction) -> None:
+        """Decides how a call site is counted; one that is met after the first batch is counted with less knowledge."""
+        if not self.learning:
+            self.late.add(self.layer)
+        elif isinstance(form, rules.Convolution) and not form.geometry.transposed:
+            self._learn_padding(key, form)
+        found = self._plans[key] = self._planned(key, self._unpadded(key, form), self._plans.get(key))
         if self.learning and self.script is not None:
             padding = self._padding.get(key)
-            self.script.append(Call(self.layer, "contraction", counter, plan, macs, padding[1] if padding else None))
-        if counter is None or plan is None:
-            return None
-        counter.count(form, plan)
-        return counter
+            counter, plan = found or (None, None)
+            self.script.append(
+                Call(self.layer, "contraction", counter, plan, form.macs, padding[1] if padding else None)
+            )
+
+    def _learn_padding(self, key: SiteKey, form: rules.Convolution) -> None:
+        sides = self.store.padding(form.x, len(form.geometry.space))
+        if sides:
+            self._padding[key] = form.geometry.space, sides
+        else:
+            self._padding.pop(key, None)
 
     def _unpadded(self, key: SiteKey, form: Contraction) -> Contraction:
         """Zeros that an operator padded on before a convolution are its padding: taps on them are not valid."""
-        if not isinstance(form, rules.Convolution) or form.transposed:
-            return form
-        if self.learning:
-            sides = self.store.padding(form.x, len(form.space))
-            self._padding[key] = (form.space, sides) if sides else None
         known = self._padding.get(key)
-        return form.without(known[1]) if known and known[0] == form.space else form
+        if known is None or not isinstance(form, rules.Convolution) or known[0] != form.geometry.space:
+            return form
+        return form.without(known[1])
 
     def _planned(
         self, key: SiteKey, form: Contraction, earlier: tuple[OpCounter, Plan] | None
@@ -209,7 +219,7 @@ class Books:
 
         The two products of an attention kernel stand on one line; the softmax between them tells them apart.
         """
-        for operand in operands:
+        for operand in reversed(operands):  # the weight mostly comes last
             parameter = self._parameters.get(operand.untyped_storage().data_ptr())
             if parameter is not None:
                 return (self.layer, name, parameter, operand.storage_offset())
@@ -219,30 +229,40 @@ class Books:
 
     # -- other operators -----------------------------------------------------------------------------------
 
-    def other(self, name: str, args: Any, facts: list[Facts] | None) -> None:
-        """Counts an operator that is no contraction, and not free, outside neuron modules."""
+    def other(self, name: str, args: Any, result: Any, facts: list[Facts] | None) -> None:
+        """Counts an operator that is no contraction, and not free, outside neuron modules.
+
+        Args:
+            result: what came out; where an operand is about to be changed in place, that.
+            facts: of its operands, on the first batch.
+        """
         if name in _SOFTMAX:
             self._softmax = callsite.callers()
         if self.neurons:
             return
-        key = (self.layer, name, callsite.caller())
+        key = (self.path[-1], name, callsite.caller())
         if facts is not None:
-            self._line_plans[key] = self._line_plan(name, args, facts)
+            self._learn_line(key, name, args, facts)
         plan = self._line_plans.get(key)
-        if self.learning and self.script is not None:
-            self.script.append(self._line_call(name, plan))
         if plan is None:
             return
         line, counter, positions = plan
         if counter is None:
             self._uncount(self.layer, name)
             return
-        tensors = _tensors(args)
-        elements = work(name, line, tensors)
+        elements = work(name, line, args, result)
         if isinstance(counter, OpCounter):
             counter.bias_adds += elements
+        elif positions is None:
+            counter.count(elements, None)
         else:
-            counter.count(elements, None if positions is None else [nonzero_total(tensors[p]) for p in positions])
+            tensors = _tensors(args)
+            counter.count(elements, [nonzero_total(tensors[p]) for p in positions])
+
+    def _learn_line(self, key: SiteKey, name: str, args: Any, facts: list[Facts]) -> None:
+        plan = self._line_plans[key] = self._line_plan(name, args, facts)
+        if self.script is not None:
+            self.script.append(self._line_call(name, plan))
 
     def _line_call(self, name: str, plan: LinePlan | None) -> Call:
         family = LINES.get(name, name)

@@ -26,7 +26,8 @@ def callers() -> tuple[Place, ...]:
     frame: FrameType | None = sys._getframe(2)
     chain: list[Place] = []
     while frame is not None and id(frame.f_code) not in _MODULE_CALLS and len(chain) < 64:
-        place = _place(frame)
+        code, at = frame.f_code, frame.f_lasti
+        place, _ = _PLACES.get((id(code), at)) or _learned(code, at)
         if place:
             chain.append(place)
         frame = frame.f_back
@@ -35,22 +36,17 @@ def callers() -> tuple[Place, ...]:
 
 def caller() -> Place:
     """The first of `callers`."""
-    frame: FrameType | None = sys._getframe(2)
+    frame: FrameType | None = sys._getframe(3)  # those above are this package's
     while frame is not None:
-        place = _place(frame)
+        code, at = frame.f_code, frame.f_lasti
+        place, _ = _PLACES.get((id(code), at)) or _learned(code, at)
         if place:
             return place
         frame = frame.f_back
     return 0
 
 
-def _place(frame: FrameType) -> Place:
-    """The expression a frame is at."""
-    known = _PLACES.get((id(frame.f_code), frame.f_lasti))
-    return known[0] if known else _learned(frame.f_code, frame.f_lasti)
-
-
-def _learned(code: CodeType, at: int) -> Place:
+def _learned(code: CodeType, at: int) -> tuple[Place, CodeType]:
     """Numbers the expression that an instruction belongs to, by line and column.
 
     The instruction would not do: from Python 3.11 on the interpreter moves within a call as it specialises it.
@@ -60,8 +56,8 @@ def _learned(code: CodeType, at: int) -> Place:
         positions = getattr(code, "co_positions", None)
         expression = (id(code), *(list(positions())[at // 2] if positions else (at,)))
         place = _EXPRESSIONS.setdefault(expression, len(_EXPRESSIONS) + 1)
-    _PLACES[id(code), at] = place, code
-    return place
+    found = _PLACES[id(code), at] = place, code
+    return found
 
 
 def _plumbing(code: CodeType) -> bool:

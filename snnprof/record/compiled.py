@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_leaves
 
 from snnprof.errors import SnnprofError, first_line
 from snnprof.record import measure, neurons, rules
-from snnprof.record.counters import LineCounter, OpCounter, encodes
+from snnprof.record.counters import LineCounter, OpCounter
 from snnprof.record.dispatch import operator_of
 from snnprof.record.elementwise import LINES, work
 from snnprof.record.recall import RECALL
@@ -189,11 +189,13 @@ class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 return opened
         if form is not None:
             self.trace.contraction(form)
-        elif not operator.free:
-            self.trace.other(name, args)
+        elif operator.writes and not operator.free:
+            self.trace.other(name, args, args[0])
         if operator.writes and isinstance(args[0], Tensor):
             self.trace.overwrite(args[0])
         result = operator.run(*args, **kwargs)
+        if form is None and not operator.free and not operator.writes:
+            self.trace.other(name, args, result)
         if operator.retells:
             operator.retells(args, result)
         return result
@@ -252,9 +254,7 @@ class Trace:
 
     def _compare(self, counter: OpCounter, plan: measure.Plan, form: rules.Contraction) -> None:
         """An encoder's input, from step to step within the call or from call to call."""
-        for position, role in enumerate(plan.roles):
-            if role != "data" or not encodes(plan.facts[position]):
-                continue
+        for position in plan.encoded:
             values, steps = form.operands[position], plan.steps[position]
             before = self._before.get((id(counter), position))
             self._before[id(counter), position] = values
@@ -270,18 +270,19 @@ class Trace:
 
             self.rows.append(Row([changed], differ))
 
-    def other(self, name: str, args: Any) -> None:
+    def other(self, name: str, args: Any, result: Any) -> None:
         if self._inside_neuron():
             return
         key = (self.layer, LINES.get(name, name))
         if key not in self._script or self._done.get(key, 0) >= len(self._script[key]):
             return  # arithmetic on weights alone, which the eager batch did not list either
         call = self._next(key[1])
-        tensors = [leaf for leaf in tree_leaves(args) if isinstance(leaf, Tensor)]
         if isinstance(call.counter, OpCounter):
-            self.rows.append(_bias_row(call.counter, work(name, "bias", tensors)))
+            self.rows.append(_bias_row(call.counter, work(name, "bias", args, result)))
         elif isinstance(call.counter, LineCounter):
-            self.rows.append(_line_row(call.counter, call.positions, work(name, call.counter.op, tensors), tensors))
+            tensors = [leaf for leaf in tree_leaves(args) if isinstance(leaf, Tensor)]
+            elements = work(name, call.counter.op, args, result)
+            self.rows.append(_line_row(call.counter, call.positions, elements, tensors))
         elif call.counter is not None:
             self.rows.append(_uncounted_row(call.counter))
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,7 +22,7 @@ from snnprof.activity import (
 )
 from snnprof.record import measure
 from snnprof.record.ledger import Cell, HostCell, Ledger
-from snnprof.record.measure import Fired, Measured, Plan, Role, Seen
+from snnprof.record.measure import Fired, Measured, Plan, Role, Seen, encodes
 from snnprof.record.memory import zeros
 from snnprof.record.provenance import Facts
 from snnprof.record.reduce import Steps
@@ -32,11 +31,6 @@ from snnprof.record.sweep import HISTOGRAM_LEVELS
 
 _WIDTH = len(PART_COUNTS)
 _NEGATIVE, _DIFFERS = 0, 1  # an operand's flags
-
-
-def encodes(facts: Facts) -> bool:
-    """Whether an operand stands upstream of all neurons: it comes from the input alone, and is no network's spikes."""
-    return facts.fed_by == {"input"} and (facts.quantum is None or not facts.ops)
 
 
 class OpCounter:
@@ -71,9 +65,8 @@ class OpCounter:
     def count(self, form: Contraction, plan: Plan) -> None:
         """Adds one call. The operands are as the operator saw them."""
         self.add(plan.size, form.outputs if form.bias else 0, measure.contraction(form, plan))
-        for position, role in enumerate(plan.roles):
-            if role == "data" and encodes(plan.facts[position]):
-                self._compare(position, form.operands[position], plan.steps[position])
+        for position in plan.encoded:
+            self._compare(position, form.operands[position], plan.steps[position])
 
     def add(self, steps: int, bias_adds: int, measured: Measured) -> None:
         """Adds what one call of so many steps measured."""
@@ -167,8 +160,7 @@ def _trimmed(histogram: list[int]) -> list[int]:
     return histogram[: max((level for level, number in enumerate(histogram) if number), default=-1) + 1]
 
 
-@dataclass(frozen=True)
-class _Snapshot:
+class _Snapshot(NamedTuple):
     """An operand as it was, held until the next call; its version tells whether it was written to since."""
 
     values: Tensor
@@ -326,15 +318,16 @@ def op_name(form: Contraction, roles: tuple[Role, Role]) -> Literal["conv", "lin
 def shape_of(form: Contraction, roles: tuple[Role, Role]) -> dict[str, Any]:
     """What a memory model needs: the geometry of one run of the operation."""
     if isinstance(form, Convolution):
+        geometry = form.geometry
         return {
-            "input": [form.x.shape[1], *form.space],
-            "output": [form.out_channels, *form.out_space],
+            "input": [form.x.shape[1], *geometry.space],
+            "output": [geometry.out_channels, *geometry.out_space],
             "weight": list(form.weight.shape),
-            "stride": list(form.stride),
-            "padding": [before if before == after else [before, after] for before, after in form.padding],
-            "dilation": list(form.dilation),
-            "groups": form.groups,
-            "transposed": form.transposed,
+            "stride": list(geometry.stride),
+            "padding": [before if before == after else [before, after] for before, after in geometry.padding],
+            "dilation": list(geometry.dilation),
+            "groups": geometry.groups,
+            "transposed": geometry.transposed,
         }
     left, right = form.left.shape, form.right.shape
     if roles == ("data", "data"):

@@ -28,6 +28,7 @@ class Operator(NamedTuple):
     """What an operator's name tells of all its calls.
 
     Attributes:
+        func: the operator; to hold it keeps its address its own.
         run: runs it.
         contracts: it may be a contraction.
         hides: a composite that arrives whole (as under inference_mode), or a fused kernel that can be opened.
@@ -36,6 +37,7 @@ class Operator(NamedTuple):
         retells: what its arguments and result tell of values that were read, or are to be.
     """
 
+    func: Any
     name: str
     run: Callable[..., Any]
     contracts: bool
@@ -45,17 +47,15 @@ class Operator(NamedTuple):
     retells: Callable[[Any, Any], None] | None
 
 
-# By address, since to hash an operator is to call Python; holding it keeps the address its own.
-_OPERATORS: dict[int, tuple[Any, Operator]] = {}
+# By address, since to hash an operator is to call Python.
+_OPERATORS: dict[int, Operator] = {}
 
 
 def operator_of(func: Any) -> Operator:
     """What is known of an aten operator."""
     known = _OPERATORS.get(id(func))
-    return known[1] if known else _learned(func)
-
-
-def _learned(func: Any) -> Operator:
+    if known:
+        return known
     name = func.overloadpacket.__name__
     hides = name in rules.REWRITES or (
         name not in provenance.PASSING
@@ -63,6 +63,7 @@ def _learned(func: Any) -> Operator:
         and torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd")
     )
     found = Operator(
+        func=func,
         name=name,
         run=func._op if type(func) is OpOverload else func,  # a Python call less
         contracts=name in rules.READINGS,
@@ -71,7 +72,7 @@ def _learned(func: Any) -> Operator:
         free=name in FREE,
         retells=_forget if func._schema.is_mutable else _RETELLING.get(name),
     )
-    _OPERATORS[id(func)] = func, found
+    _OPERATORS[id(func)] = found
     return found
 
 
@@ -102,7 +103,7 @@ class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         books = self.books
-        name, run, contracts, hides, writes, free, retells = operator_of(func)
+        _, name, run, contracts, hides, writes, free, retells = _OPERATORS.get(id(func)) or operator_of(func)
         if not books.path or in_backward():
             return run(*args, **kwargs)
         form = rules.reading(name, args, kwargs) if contracts else None
@@ -116,9 +117,11 @@ class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
         counter = None
         if form is not None:
             counter = books.contraction(name, form)
-        elif not free:
-            books.other(name, args, facts)
+        elif writes and not free:
+            books.other(name, args, args[0], facts)
         result = run(*args, **kwargs)
+        if form is None and not free and not writes:
+            books.other(name, args, result, facts)
         if retells:
             retells(args, result)
         if facts is not None:

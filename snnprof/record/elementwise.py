@@ -6,13 +6,12 @@ computes none) is uncounted, and listed.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor
 
 from snnprof.record.provenance import Facts
-from snnprof.record.reduce import broadcast
 
 _LINES = {
     "batch_norm": "batch_norm native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training "
@@ -74,17 +73,20 @@ def line_of(name: str, facts: list[Facts]) -> str | None:
     return line
 
 
-def work(name: str, line: str, operands: Sequence[Tensor]) -> int:
+def work(name: str, line: str, args: Sequence[Any], result: Any) -> int:
     """Elements of a line: of the operand where it is read out (pooling, reductions), else of the result.
 
     An embedding bag adds a row of the table for each index.
+
+    Args:
+        result: what came out, or the operand that is changed in place.
     """
-    first = operands[0]
+    first = args[0]
     if name in LOOKUPS:
-        return operands[1].numel() * first.shape[1]
-    if len(operands) == 1 or line in _READ_OUT or first.shape == operands[1].shape:
-        return first.numel()
-    return math.prod(broadcast(*(operand.shape for operand in operands[:3])))
+        return int(args[1].numel() * first.shape[1])
+    if line in _READ_OUT or not isinstance(result, Tensor):
+        return int(first.numel())
+    return int(max(first.numel(), result.numel()) if isinstance(first, Tensor) else result.numel())
 
 
 def _single_level(facts: Facts) -> bool:

@@ -48,7 +48,7 @@ class HostCell:
 
     def add_each(self, first: int, numbers: Any) -> None:
         for place, number in enumerate(_numbers(numbers), first):
-            self.counters[place] += int(number)
+            self.counters[place] += number
 
     def add_rows(self, kinds: Any, rows: Any) -> None:
         for kind, row in zip(_numbers(kinds), _numbers(rows), strict=True):

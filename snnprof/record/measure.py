@@ -27,6 +27,7 @@ class Plan:
 
     Attributes:
         size: time steps in one call.
+        encoded: positions of the operands that are an encoder's input.
     """
 
     roles: tuple[Role, Role]
@@ -35,10 +36,17 @@ class Plan:
     sparse_weights: bool = False
     grids: tuple[Grid, Grid] = field(init=False)
     size: int = field(init=False)
+    encoded: tuple[int, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         self.grids = (grid_of(self.facts[0]), grid_of(self.facts[1]))
         self.size = next((s.size for s in self.steps if s), 1)
+        self.encoded = tuple(i for i in (0, 1) if self.roles[i] == "data" and encodes(self.facts[i]))
+
+
+def encodes(facts: Facts) -> bool:
+    """Whether an operand stands upstream of all neurons: it comes from the input alone, and is no network's spikes."""
+    return facts.fed_by == {"input"} and (facts.quantum is None or not facts.ops)
 
 
 def grid_of(facts: Facts) -> Grid:
@@ -183,7 +191,7 @@ def _rows(
 def _table(size: int, like: Any, *columns: Any) -> Any:
     """Columns of so many steps side by side, whole numbers; a number stands for a column of it."""
     if not isinstance(like, Tensor):
-        return list(zip(*([column] * size if isinstance(column, int) else column for column in columns), strict=True))
+        return list(zip(*[(column,) * size if isinstance(column, int) else column for column in columns], strict=True))
     filled = [column if isinstance(column, Tensor) else _full(column, size, like.device) for column in columns]
     return torch.stack(filled, dim=1).to(torch.int64)
 

@@ -22,45 +22,18 @@ from snnprof.record import sweep
 from snnprof.record.reduce import Array, broadcast, by_step, remembered
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Convolution:
-    """x `[N, C, *space]` ⊛ weight; `weight` is `[Cout, C/g, *k]`, or `[C, Cout/g, *k]` where transposed.
-
-    `padding` is (before, after) for each axis.
-    """
+    """x `[N, C, *space]` ⊛ weight; `weight` is `[Cout, C/g, *k]`, or `[C, Cout/g, *k]` where transposed."""
 
     x: Tensor
     weight: Tensor
     bias: bool
-    stride: tuple[int, ...]
-    padding: tuple[tuple[int, int], ...]
-    dilation: tuple[int, ...]
-    transposed: bool
-    output_padding: tuple[int, ...]
-    groups: int
-    geometry: Geometry = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.geometry = geometry(
-            tuple(self.x.shape), tuple(self.weight.shape), self.stride, self.padding, self.dilation, self.transposed,
-            self.output_padding, self.groups,
-        )  # fmt: skip
+    geometry: Geometry
 
     @property
     def operands(self) -> tuple[Tensor, Tensor]:
         return self.x, self.weight
-
-    @property
-    def space(self) -> tuple[int, ...]:
-        return tuple(self.x.shape[2:])
-
-    @property
-    def out_channels(self) -> int:
-        return self.geometry.reached * self.groups
-
-    @property
-    def out_space(self) -> tuple[int, ...]:
-        return self.geometry.out_space
 
     @property
     def macs(self) -> int:
@@ -72,14 +45,17 @@ class Convolution:
 
     def without(self, zeros: tuple[tuple[int, int], ...]) -> Convolution:
         """The same convolution, with the zeros that were padded on by an operator before it as its own padding."""
-        x = self.x
+        x, (_, stride, padding, dilation, transposed, output_padding, groups, *_) = self.x, self.geometry
         for axis, (before, after) in enumerate(zeros):
             x = x.narrow(axis + 2, before, x.shape[axis + 2] - before - after)
-        both = tuple((a + c, b + d) for (a, b), (c, d) in zip(self.padding, zeros, strict=True))
-        return replace(self, x=x, padding=both)
+        both = tuple((a + c, b + d) for (a, b), (c, d) in zip(padding, zeros, strict=True))
+        shapes = x.shape, self.weight.shape
+        return replace(
+            self, x=x, geometry=geometry(*shapes, stride, both, dilation, transposed, output_padding, groups)
+        )
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Product:
     """left `[*b, N, K]` @ right `[*b, K, M]`; the stacks broadcast, and `summed` adds them up.
 
@@ -109,6 +85,7 @@ class Product:
 
 
 Contraction = Convolution | Product
+_STRIDED = torch.strided
 Reading = Callable[[tuple[Any, ...], dict[str, Any]], Contraction | None]
 
 
@@ -116,9 +93,12 @@ Reading = Callable[[tuple[Any, ...], dict[str, Any]], Contraction | None]
 
 
 class Geometry(NamedTuple):
-    """What the shapes of a convolution tell.
+    """What the shapes and arguments of a convolution tell.
 
     Attributes:
+        space: input positions.
+        stride, dilation, output_padding: for each axis.
+        padding: (before, after) for each axis.
         out_space: output positions: (i + Σp − d(k−1) − 1) / s + 1, or (i−1)s − Σp + d(k−1) + op + 1 where transposed.
         macs: dense MACs: positions × Cout × C/g × taps; a transposed convolution's positions are its inputs.
         outputs: results.
@@ -127,6 +107,13 @@ class Geometry(NamedTuple):
         valid: MACs on no padding: Σ of the fan-out over all of x.
     """
 
+    space: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: tuple[tuple[int, int], ...]
+    dilation: tuple[int, ...]
+    transposed: bool
+    output_padding: tuple[int, ...]
+    groups: int
     out_space: tuple[int, ...]
     macs: int
     outputs: int
@@ -134,31 +121,45 @@ class Geometry(NamedTuple):
     reached: int
     valid: int
 
+    @property
+    def out_channels(self) -> int:
+        return self.reached * self.groups
+
 
 @remembered
 def geometry(
     x: tuple[int, ...],
     weight: tuple[int, ...],
     stride: tuple[int, ...],
-    padding: tuple[tuple[int, int], ...],
+    padding: tuple[int | tuple[int, int], ...],
     dilation: tuple[int, ...],
     transposed: bool,
     output_padding: tuple[int, ...],
     groups: int,
 ) -> Geometry:
-    """Of a convolution with operands of these shapes."""
+    """Of a convolution with operands of these shapes. One number stands for all axes, or for both sides of one."""
     (batch, channels, *space), kernel = x, weight[2:]
-    axes = zip(space, kernel, stride, map(sum, padding), dilation, output_padding, strict=True)
+    size = len(kernel)
+    stride, dilation, output_padding = (_of_axes(each, size) for each in (stride, dilation, output_padding))
+    sides = tuple((each, each) if isinstance(each, int) else each for each in _of_axes(padding, size))
+    axes = zip(space, kernel, stride, map(sum, sides), dilation, output_padding, strict=True)
     if transposed:
         out_space = tuple((i - 1) * s - p + d * (k - 1) + op + 1 for i, k, s, p, d, op in axes)
     else:
         out_space = tuple((i + p - d * (k - 1) - 1) // s + 1 for i, k, s, p, d, _ in axes)
     reached = weight[1] if transposed else weight[0] // groups
-    before = [sides[0] for sides in padding]
+    before = [first for first, _ in sides]
     each = tuple(
         taps(*axis, transposed) for axis in zip(space, out_space, kernel, stride, before, dilation, strict=True)
     )
     return Geometry(
+        space=tuple(space),
+        stride=stride,
+        padding=sides,
+        dilation=dilation,
+        transposed=transposed,
+        output_padding=output_padding,
+        groups=groups,
         out_space=out_space,
         macs=batch * math.prod(space if transposed else out_space) * channels * reached * math.prod(kernel),
         outputs=batch * reached * groups * math.prod(out_space),
@@ -166,6 +167,10 @@ def geometry(
         reached=reached,
         valid=batch * channels * reached * math.prod(map(sum, each)),
     )
+
+
+def _of_axes(values: Sequence[Any], size: int) -> tuple[Any, ...]:
+    return tuple(values) * size if len(values) == 1 else tuple(values)
 
 
 @functools.cache
@@ -214,15 +219,16 @@ def effective_convolution(counts: Tensor | Array, conv: Convolution) -> Tensor:
     """Events whose weight is not zero: the counts `[steps, C, *space]` convolved with the non-zero weights' number."""
     counts = torch.as_tensor(counts).double()
     live = (conv.weight.detach() != 0).double()
-    if conv.transposed:
+    _, stride, padding, dilation, transposed, output_padding, groups, *_ = conv.geometry
+    if transposed:
         kernel = live.sum(1, keepdim=True)
     else:
-        kernel = live.reshape(conv.groups, conv.geometry.reached, *live.shape[1:]).sum(1)
-    before = tuple(sides[0] for sides in conv.padding)
-    extra = [width for a, b in reversed(conv.padding) for width in (0, b - a)]
+        kernel = live.reshape(groups, conv.geometry.reached, *live.shape[1:]).sum(1)
+    before = tuple(sides[0] for sides in padding)
+    extra = [width for a, b in reversed(padding) for width in (0, b - a)]
     padded = torch.nn.functional.pad(counts, extra) if any(extra) else counts
     result = torch.ops.aten.convolution(
-        padded, kernel, None, conv.stride, before, conv.dilation, conv.transposed, conv.output_padding, conv.groups
+        padded, kernel, None, stride, before, dilation, transposed, output_padding, groups
     )
     return torch.round(result.flatten(1).sum(1))
 
@@ -248,51 +254,36 @@ def paired(left: Any, right: Any) -> Any:
 # -- readings ------------------------------------------------------------------------------------------------
 
 
-def _tuple(value: int | Sequence[int], size: int) -> tuple[int, ...]:
-    values = (value,) if isinstance(value, int) else tuple(value)
-    return values * size if len(values) == 1 else values
-
-
 def _convolution(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Contraction:
     x, weight, bias, stride, padding, dilation, transposed, output_padding, groups = args[:9]
-    return _conv(x, weight, bias, stride, padding, dilation, transposed, output_padding, groups)
-
-
-def _conv(
-    x: Tensor, weight: Tensor, bias: Any, stride: Any, padding: Any, dilation: Any, transposed: bool, extra: Any, g: int
-) -> Convolution:
-    size = weight.dim() - 2
-    batched = x if x.dim() == weight.dim() else x.unsqueeze(0)
-    return Convolution(
-        batched,
-        weight,
-        bias is not None,
-        _tuple(stride, size),
-        tuple((p, p) for p in _tuple(padding, size)),
-        _tuple(dilation, size),
-        transposed,
-        _tuple(extra, size),
-        g,
+    if x.dim() < weight.dim():
+        x = x.unsqueeze(0)
+    known = geometry(
+        x.shape, weight.shape, (*stride,), (*padding,), (*dilation,), transposed, (*output_padding,), groups
     )
+    return Convolution(x, weight, bias is not None, known)
 
 
-def _conv_nd(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Contraction:
-    """conv1d…3d as they arrive under inference_mode, string padding excepted: that one is decomposed."""
+def _conv_nd(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Contraction | None:
+    """conv1d…3d as they arrive under inference_mode, string padding excepted: that one is left to decomposition."""
     values = _named(args, kwargs, input=None, weight=None, bias=None, stride=1, padding=0, dilation=1, groups=1)
-    return _conv(
-        values["input"], values["weight"], values["bias"], values["stride"], values["padding"], values["dilation"],
-        False, 0, values["groups"],
-    )  # fmt: skip
+    return None if isinstance(values["padding"], str) else _conv(values, False, 0)
 
 
 def _conv_transpose_nd(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Contraction:
     values = _named(
         args, kwargs, input=None, weight=None, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1
     )
-    return _conv(
-        values["input"], values["weight"], values["bias"], values["stride"], values["padding"], values["dilation"],
-        True, values["output_padding"], values["groups"],
-    )  # fmt: skip
+    return _conv(values, True, values["output_padding"])
+
+
+def _conv(values: dict[str, Any], transposed: bool, output_padding: Any) -> Contraction:
+    stride, padding, dilation, extra = (
+        (value,) if isinstance(value, int) else value
+        for value in (values["stride"], values["padding"], values["dilation"], output_padding)
+    )
+    called = values["input"], values["weight"], values["bias"], stride, padding, dilation, transposed, extra
+    return _convolution((*called, values["groups"]), {})
 
 
 def _named(args: tuple[Any, ...], kwargs: dict[str, Any], **defaults: Any) -> dict[str, Any]:
@@ -379,14 +370,14 @@ READINGS: dict[str, Reading] = {
 def reading(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Contraction | None:
     """The normal form of an operator's call, or None where it is no contraction, or not one that can be read.
 
-    Composite convolutions with string padding are left to decomposition; sparse and opaque tensors hold no values
-    that could be counted.
+    Sparse and opaque tensors hold no values that could be counted.
     """
     rule = READINGS.get(name)
-    if rule is None or (name.startswith("conv") and any(isinstance(value, str) for value in args)):
+    form = rule(args, kwargs) if rule else None
+    if form is None:
         return None
-    form = rule(args, kwargs)
-    return form if form and all(operand.layout is torch.strided for operand in form.operands) else None
+    first, second = form.operands
+    return form if first.layout is _STRIDED is second.layout else None
 
 
 # -- operators that hide their contractions: the same result by operators one can see ---------------------------

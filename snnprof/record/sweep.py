@@ -36,7 +36,7 @@ class Levels(NamedTuple):
     Attributes:
         by_step: non-zero elements in each step.
         nonzero, levels: int32 `[steps, *kept]`, or `[1, *kept]` if the steps were merged; one array for both where no
-            level can exceed one; then `by_step` where nothing is kept, either.
+            level can exceed one. Of each step alone, where nothing is kept.
         histogram: elements at level 0, 1, …; None if there may be too many levels, or none were asked for.
     """
 
@@ -85,10 +85,14 @@ def levels(
     fired = _read(values, read, nonzero, level_sums, bins, scale, most)
     if fired is None:
         return None
-    by_step = ByStep(fired)
-    sums = by_step if nonzero is None else read.restored(nonzero)
-    total = sum(fired)
+    by_step, total = ByStep(fired), sum(fired)
     histogram = (values.numel() - total, total) if most == 1 else None if bins is None else bins[: most + 1].tolist()
+    if not keep and not merged:
+        return Levels(
+            by_step, by_step, by_step if level_sums is None else ByStep(level_sums.ravel().tolist()), histogram
+        )
+    assert nonzero is not None
+    sums = read.restored(nonzero)
     return Levels(by_step, sums, sums if level_sums is None else read.restored(level_sums), histogram)
 
 

@@ -46,6 +46,8 @@ SINGLE = Grid(1.0, 1)
 """Zeros and ones."""
 
 _OF_FLAGS = frozenset([SINGLE, Grid()])
+_NUMBER = Grid(), None, ()
+"""The question after the number of non-zeros."""
 
 
 class Tally(NamedTuple):
@@ -107,6 +109,7 @@ def tally(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...]
         if isinstance(answer.nonzero, ByStep) or math.prod(answer.nonzero.shape) <= _REMEMBERED or tracing():
             answers[question] = answer
             if known.asked is not None and grid in _OF_FLAGS:
+                known.asked.pop(_NUMBER, None)  # which any answer tells
                 known.asked[grid, steps, keep] = None
     return answer
 
@@ -320,7 +323,7 @@ def nonzero_total(values: Tensor, steps: Steps | None = None) -> int | Tensor:
     if known is None:
         known = _nonzero_total(_floating(values), steps)
         if storage.asked is not None and not storage.asked:
-            storage.asked[Grid(), None, ()] = None
+            storage.asked[_NUMBER] = None
         _know_total(content, values, known)
     if isinstance(known, Tensor):
         return known.sum().long()
