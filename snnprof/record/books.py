@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from snnprof.record import callsite, provenance, rules
+from snnprof.record import callsite, layers, provenance, rules
 from snnprof.record.counters import LineCounter, OpCounter
 from snnprof.record.elementwise import LINES, LOOKUPS, line_of, work
+from snnprof.record.layers import Sole
 from snnprof.record.measure import Plan, Role
 from snnprof.record.neurons import within
 from snnprof.record.provenance import Facts, Store, Zeros, storage_key
@@ -76,6 +77,8 @@ class Books:
         self.learning = True
         self.script: list[Call] | None = None
         self.path: list[str] = []
+        self.given: Tensor | None = None  # what a layer was given that may run one contraction on it
+        self.soles: dict[str, Sole] = {}
         self.neurons: list[str] = []
         self.ops: dict[SiteKey, OpCounter] = {}
         self.by_id: dict[int, OpCounter] = {}
@@ -89,6 +92,7 @@ class Books:
         self._plans: dict[SiteKey, tuple[OpCounter, Plan] | None] = {}
         self._line_plans: dict[SiteKey, LinePlan | None] = {}
         self._padding: dict[SiteKey, tuple[tuple[int, ...], tuple[tuple[int, int], ...]]] = {}
+        self._contracting: dict[str, bool] = {}
         self._per_layer: dict[str, int] = {}
         self._parameters: dict[int, str] = {}
         self._names: set[str] = set()
@@ -118,7 +122,9 @@ class Books:
 
     def contracts_within(self, layer: str) -> bool:
         """Whether a module or one inside it ran a contraction."""
-        return any(not layer or within(op.layer, layer) for op in self.ops.values())
+        if layer not in self._contracting:
+            self._contracting[layer] = any(not layer or within(op.layer, layer) for op in self.ops.values())
+        return self._contracting[layer]
 
     def forget_lines(self, layer: str) -> None:
         """A module turned out to be a neuron: its arithmetic is neuron updates."""
@@ -143,7 +149,8 @@ class Books:
         """Decides how a call site is counted; one that is met after the first batch is counted with less knowledge."""
         if not self.learning:
             self.late.add(self.layer)
-        elif isinstance(form, rules.Convolution) and not form.geometry.transposed:
+        else:
+            self._learn_sole(key, form)
             self._learn_padding(key, form)
         found = self._plans[key] = self._planned(key, self._unpadded(key, form), self._plans.get(key))
         if self.learning and self.script is not None:
@@ -153,7 +160,13 @@ class Books:
                 Call(self.layer, "contraction", counter, plan, form.macs, padding[1] if padding else None)
             )
 
-    def _learn_padding(self, key: SiteKey, form: rules.Convolution) -> None:
+    def _learn_sole(self, key: SiteKey, form: Contraction) -> None:
+        if self.given is not None and layers.is_given(form.operands[0], self.given):
+            self.soles[self.layer] = Sole(key[1], self.given.dim())
+
+    def _learn_padding(self, key: SiteKey, form: Contraction) -> None:
+        if not isinstance(form, rules.Convolution) or form.geometry.transposed:
+            return
         sides = self.store.padding(form.x, len(form.geometry.space))
         if sides:
             self._padding[key] = form.geometry.space, sides
@@ -209,6 +222,7 @@ class Books:
             counter.source = "" if params else callsite.source()
             counter.facts = list(facts)
             self.ops[identity] = counter
+            self._contracting.clear()
             self.by_id[id(counter)] = counter
         counter = self.ops[identity]
         counter.facts = [provenance.side_by_side([a, b]) for a, b in zip(counter.facts, facts, strict=True)]

@@ -143,12 +143,12 @@ def _pairs(form: Product, plan: Plan) -> Measured:
         seen_left, seen_right = seen_left.as_tensors(), seen_right.as_tensors()
     events = rules.paired(seen_left.nonzero, seen_right.nonzero)
     by_value = rules.paired(seen_left.levels, seen_right.levels)
-    one_sided = [
+    left_sided, right_sided = (
         seen.by_step * (form.macs // max(operand.numel(), 1))
         for seen, operand in ((seen_left, left), (seen_right, right))
-    ]
+    )
     kind = _smaller(seen_left.kind, seen_right.kind)
-    rows = _rows(seen_left, plan.size, form.macs, form.macs, events, by_value, None, *one_sided)
+    rows = _rows(seen_left, plan.size, form.macs, form.macs, events, by_value, None, (left_sided, right_sided))
     return Measured(rows, kind, (_seen(seen_left), _seen(seen_right)))
 
 
@@ -169,30 +169,18 @@ def _rows(
     events: Any,
     by_value: Any,
     effective: Any = None,
-    left: Any = 0,
-    right: Any = 0,
+    one_sided: tuple[Any, Any] | None = None,
 ) -> Any:
-    return _table(
-        size,
-        events,
-        seen.elements,
-        seen.by_step,
-        seen.by_step if seen.levels is seen.nonzero else by_step(seen.levels),
-        dense // size,
-        valid // size,
-        events,
-        by_value,
-        events if effective is None else effective,
-        left,
-        right,
-    )
-
-
-def _table(size: int, like: Any, *columns: Any) -> Any:
-    """Columns of so many steps side by side, whole numbers; a number stands for a column of it."""
-    if not isinstance(like, Tensor):
-        return list(zip(*[(column,) * size if isinstance(column, int) else column for column in columns], strict=True))
-    filled = [column if isinstance(column, Tensor) else _full(column, size, like.device) for column in columns]
+    """A row of `PART_COUNTS` for each step."""
+    valued = seen.by_step if seen.levels is seen.nonzero else by_step(seen.levels)
+    dense, valid, effective = dense // size, valid // size, events if effective is None else effective
+    if isinstance(events, ByStep):
+        effective = effective.long().tolist() if isinstance(effective, Tensor) else effective
+        left, right = one_sided or ((0,) * size, (0,) * size)
+        weighted = zip(seen.by_step, valued, events, by_value, effective, left, right, strict=True)
+        return [(seen.elements, n, v, dense, valid, e, value, live, a, b) for n, v, e, value, live, a, b in weighted]
+    columns = seen.elements, seen.by_step, valued, dense, valid, events, by_value, effective, *(one_sided or (0, 0))
+    filled = [column if isinstance(column, Tensor) else _full(column, size, events.device) for column in columns]
     return torch.stack(filled, dim=1).to(torch.int64)
 
 

@@ -12,10 +12,10 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, UntypedStorage
 from torch.multiprocessing.reductions import StorageWeakRef
 
-from snnprof.record.reduce import is_whole
+from snnprof.record.reduce import is_dense, is_whole
 
 _STORAGES = 16
 _COPY = "made as a copy"
@@ -57,10 +57,6 @@ class Known:
     content: Content = field(default_factory=Content)
     asked: dict[Any, None] | None = None
 
-    def of_all(self, values: Tensor) -> Content | None:
-        """What is known of these values if they are all of the storage's."""
-        return self.content if is_whole(values) else None
-
 
 class Recall:
     """What is known of the storages read last; holds no tensor alive."""
@@ -72,14 +68,22 @@ class Recall:
 
     def of(self, values: Tensor) -> Known:
         """What is known of the storage behind these values as they are: nothing where nothing is remembered."""
-        if values.is_inference():
-            return Known()
-        entry = self._known.get(values.untyped_storage()._cdata)
-        return entry[2] if entry is not None and entry[1] == values._version else self._enter(values, Known())
+        return self.about(values)[0]
 
-    def _enter(self, values: Tensor, known: Known) -> Known:
+    def about(self, values: Tensor) -> tuple[Known, Content | None]:
+        """The same, and what is known of these values if they are all of the storage's."""
         storage = values.untyped_storage()
-        self._known[storage._cdata] = (StorageWeakRef(storage), values._version, known)  # type: ignore[no-untyped-call]
+        whole = values.numel() * values.element_size() == storage.nbytes() and is_dense(values)
+        if values.is_inference():
+            known = Known()
+        else:
+            entry = self._known.get(storage._cdata)
+            current = entry is not None and entry[1] == values._version
+            known = entry[2] if entry is not None and current else self._enter(values, storage, Known())
+        return known, known.content if whole else None
+
+    def _enter(self, values: Tensor, storage: UntypedStorage, known: Known) -> Known:
+        self._known[storage._cdata] = StorageWeakRef(storage), values._version, known  # type: ignore[no-untyped-call]
         if len(self._known) > _STORAGES:
             self._known.popitem(last=False)
         return known
@@ -103,7 +107,7 @@ class Recall:
             known.answers[made] = Known(content=known.content if whole else Content())
         if known.answers[made].content is known.content:
             known.content.copied(source, result)
-        self._enter(result, known.answers[made])
+        self._enter(result, result.untyped_storage(), known.answers[made])
 
     def forget(self, written: Tensor) -> None:
         """Its storage was written to."""

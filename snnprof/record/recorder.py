@@ -23,10 +23,11 @@ from snnprof.activity import (
     Uncounted,
     thinned,
 )
-from snnprof.record import findings, measure, neurons, provenance
+from snnprof.record import findings, layers, measure, neurons, provenance
 from snnprof.record.books import Books
 from snnprof.record.counters import NeuronCounter
 from snnprof.record.dispatch import Watcher, in_backward, plain_kernels
+from snnprof.record.layers import Sole
 from snnprof.record.ledger import Ledger
 from snnprof.record.neurons import Watched
 from snnprof.record.provenance import Facts, Folding
@@ -149,17 +150,32 @@ class Recorder:
         def enter(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             if not self._watches():
                 return
-            neuron = module in self.watched
-            if neuron or self.books.learning or not self.books.path:
+            books, neuron = self.books, module in self.watched
+            if neuron or books.learning or not books.path:
                 with self._unseen():
                     self._look_at(module, name, _tensors((args, kwargs)), neuron)
-            self.books.path.append(name)
+            books.path.append(name)
             self._entered.append(neuron)
+            if books.learning:
+                return
             # These guards must end in the reverse order of their beginning, so this one begins outside the other.
-            if neuron and not self.books.learning and not self.books.contracts_within(name):
-                self._undispatched[module] = torch._C._DisableTorchDispatch()
+            if neuron:
+                if not books.contracts_within(name):
+                    self._undispatched[module] = torch._C._DisableTorchDispatch()
+            elif name in books.soles and not books.neurons and not kwargs and len(args) == 1:
+                self._count_sole(module, books.soles[name], args[0])
 
         return enter
+
+    def _count_sole(self, module: nn.Module, sole: Sole, given: Any) -> None:
+        """A layer that runs one contraction and nothing else is counted as it is entered, and left alone."""
+        if not (layers.is_plain(given) and given.dim() == sole.dims and layers.is_alone(module)):
+            return
+        undispatched = torch._C._DisableTorchDispatch()
+        form = layers.contraction(module, sole, given)
+        if form is not None:
+            self.books.contraction(sole.operator, form)
+            self._undispatched[module] = undispatched
 
     def _look_at(self, module: nn.Module, name: str, inputs: list[Tensor], neuron: bool) -> None:
         """What goes into the outermost module, a neuron layer, or on the first batch into what may turn out one."""
@@ -168,6 +184,8 @@ class Recorder:
         if neuron:
             self.books.neurons.append(name)
             self._drive(module, name, inputs)
+        elif self.books.learning and layers.can_be_sole(module) and len(inputs) == 1:
+            self.books.given = inputs[0]
         elif self.books.learning and not self.books.neurons and neurons.could_be_neuron(module):
             self._candidates[module] = self._facts_of(inputs[:1]), neurons.snapshot(module)
 
@@ -181,6 +199,7 @@ class Recorder:
             if self.books.path:
                 self.books.path.pop()
             self._ran.add(name)
+            self.books.given = None
             if output is None:  # an exception passed through
                 return
             if module not in self._candidates and module not in self.watched:

@@ -98,8 +98,7 @@ def tally(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...]
         steps: where its time steps lie; None takes the whole call for one step.
         keep: dimensions (from the front) that stay apart.
     """
-    known = RECALL.of(values)
-    content = known.of_all(values)
+    known, content = RECALL.about(values)
     answers, question = _asked(known, content, values, grid, steps, keep)
     answer: Tally | None = answers.get(question)
     if answer is None:
@@ -122,8 +121,7 @@ def made_of_flags(flags: Tensor, values: Tensor, place: Hashable) -> None:
     """
     if values.is_inference() or not (_may_ask(values) and _can_sweep(flags)):
         return
-    known = RECALL.of(values)
-    content = known.of_all(values)
+    known, content = RECALL.about(values)
     known.asked = RECALL.asked.setdefault((place, values.dtype, values.shape, values.stride()), {})
     for grid, steps, keep in known.asked:
         answers, question = _asked(known, content, values, grid, steps, keep)
@@ -287,7 +285,7 @@ def spikes(values: Tensor, levels: int, steps: Steps | None, keep: tuple[int, ..
     Args:
         levels: the largest |x| expected; values decide.
     """
-    content = RECALL.of(values).of_all(values)
+    _, content = RECALL.about(values)
     in_steps, by_place, level_sum = _read_spikes(_floating(values), levels, steps, keep, content)
     _know_total(content, values, in_steps)
     return in_steps, by_place, level_sum
@@ -317,8 +315,7 @@ def nonzero_total(values: Tensor, steps: Steps | None = None) -> int | Tensor:
     Args:
         steps: where the time steps lie, if something loops over them: a compiled graph then counts in that loop.
     """
-    storage = RECALL.of(values)
-    content = storage.of_all(values)
+    storage, content = RECALL.about(values)
     known = None if content is None else content.answers.get((_TOTAL, values.dtype))
     if known is None:
         known = _nonzero_total(_floating(values), steps)

@@ -286,8 +286,12 @@ def test_the_compiled_code_takes_whole_numbers_of_its_own_width() -> None:
 @given(data=st.data())
 def test_products_by_step(data: st.DataObject) -> None:
     steps, size = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 5))
-    row = st.lists(st.integers(0, 2**31 - 1), min_size=size, max_size=size)
-    left, right = (data.draw(st.lists(row, min_size=rows, max_size=rows)) for rows in (steps, steps))
+    left, right = (
+        data.draw(
+            st.lists(st.lists(st.integers(0, most), min_size=size, max_size=size), min_size=steps, max_size=steps)
+        )
+        for most in (2**31 - 1, 2**29)
+    )
     counts, others = np.array(left, np.int32), np.array(right, np.int32)
     products = [sum(a * b for a, b in zip(*rows, strict=True)) for rows in zip(left, right, strict=True)]
     assert list(sweep.dot(counts, others)) == products
@@ -454,6 +458,38 @@ def test_spikes_made_of_flags_and_written_to(passes: int) -> None:
     all_of_it = sum(int(((x > step) * fan).sum()) for step in range(3))
     half_of_it = sum(int(((x > step)[:, 1:] * fan).sum()) for step in range(3))
     assert [op.events for op in activity.ops] == [passes * all_of_it, passes * half_of_it]
+
+
+class Twice(nn.Module):
+    """Two tensors of one shape made of flags; one is multiplied, of the other the spikes are counted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 3, 3, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        first = (x > 0.5).float()
+        second = (x > 0.8).float()
+        silent = 1 - first
+        return self.conv(first) + silent.mean() + second.mean()
+
+
+@pytest.mark.skipif(sweep.compiled is None, reason="there was no C compiler")
+def test_flags_are_read_for_what_is_asked_where_they_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[object, ...]] = []
+
+    def levels(values: Tensor, *question: object, **options: bool) -> object:
+        if values.dtype is torch.bool:
+            asked.append(question)
+        return LEVELS(values, *question, **options)  # type: ignore[arg-type]
+
+    model, x = Twice().eval(), torch.rand(4, 2, 5, 5)
+    with torch.no_grad(), Recorder(model) as recorder:
+        model(x)
+        recorder.end_batch()
+        monkeypatch.setattr(sweep, "levels", levels)
+        model(x)
+    assert asked == [(1.0, 1, None, (2, 3)), (1.0, 0, None, ())]
 
 
 @pytest.mark.parametrize("passes", [1, 3])

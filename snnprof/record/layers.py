@@ -1,0 +1,66 @@
+"""PyTorch's own layers that run one contraction, on what they are given: it is counted as they are entered.
+
+Nothing that runs inside them need be watched then. Whether a layer is one of them is seen on the first batch.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules import module as everywhere
+
+from snnprof.record import rules
+from snnprof.record.rules import Contraction
+
+_CONVOLUTIONS = frozenset([nn.Conv1d, nn.Conv2d, nn.Conv3d])
+_METHODS = frozenset(["forward", "_conv_forward"])
+_RULES = {"conv1d": "convolution", "conv2d": "convolution", "conv3d": "convolution"}
+
+
+class Sole(NamedTuple):
+    """The one contraction of a layer: the aten operator that runs it, and the dimensions of what goes in."""
+
+    operator: str
+    dims: int
+
+
+def can_be_sole(module: nn.Module) -> bool:
+    """Whether a module is of such a class, and nobody changed what it does."""
+    kind: Any = type(module)
+    if kind is not nn.Linear and (kind not in _CONVOLUTIONS or module.padding_mode != "zeros"):
+        return False
+    return _METHODS.isdisjoint(module.__dict__) and not isinstance(getattr(module, "padding", None), str)
+
+
+def is_alone(module: nn.Module) -> bool:
+    """Whether nobody but the recorder hooked it: what hooks do counts as well."""
+    if not len(module._forward_hooks) == len(module._forward_pre_hooks) == 1:
+        return False
+    return not (module._backward_hooks or module._backward_pre_hooks or everywhere._global_forward_hooks)
+
+
+def is_given(operand: Tensor, given: Tensor) -> bool:
+    """Whether an operator got what its layer was given, and no copy, part or other view of it."""
+    alike = operand.shape == given.shape and operand.stride() == given.stride()
+    return alike and is_plain(given) and operand.data_ptr() == given.data_ptr()
+
+
+def is_plain(values: Any) -> bool:
+    """Whether an operator will see a tensor as it is, and not what it wraps."""
+    return type(values) is Tensor and not torch._C._functorch.is_functorch_wrapped_tensor(values)
+
+
+def contraction(module: nn.Module, sole: Sole, x: Tensor) -> Contraction | None:
+    """What the layer is about to run; None where its operands hold no values that could be counted."""
+    weight, bias = module._parameters["weight"], module._parameters["bias"]
+    assert weight is not None
+    if sole.operator in ("addmm", "mm"):
+        called: tuple[Any, ...] = (bias, x, weight.t()) if sole.operator == "addmm" else (x, weight.t())
+    elif sole.operator == "linear":
+        called = x, weight, bias
+    else:
+        conv: Any = module
+        called = x, weight, bias, conv.stride, conv.padding, conv.dilation, False, (0,), conv.groups
+    return rules.reading(_RULES.get(sole.operator, sole.operator), called, {})
