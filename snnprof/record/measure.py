@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -154,7 +155,7 @@ def _pairs(form: Product, plan: Plan) -> Measured:
 
 def _over_channels(counts: Any) -> Any:
     """Counts `[steps, C, *space]` → `[steps, *space]`."""
-    return counts.sum(1) if isinstance(counts, Tensor) else counts.sum(1, dtype=counts.dtype)
+    return counts.sum(1) if isinstance(counts, Tensor) else counts.sum(1, dtype=np.int64)
 
 
 def _smaller(left: Any, right: Any) -> Any:

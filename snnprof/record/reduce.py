@@ -107,7 +107,7 @@ def by_step(counts: Counts) -> Any:
     if isinstance(counts, ByStep):
         return counts
     if not isinstance(counts, Tensor):
-        return ByStep(counts.reshape(len(counts), -1).sum(1).tolist())
+        return ByStep(counts.reshape(len(counts), -1).sum(1, dtype=np.int64).tolist())
     if tracing():  # a dimension at a time: before a long sum, the compiler settles how its operand lies in memory;
         # rows of memory last, since to add up one is slow
         return counts if counts.dim() < 2 else by_step(counts.sum(1))

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from snnprof.record.layout import Layout, layout
-from snnprof.record.reduce import EXACT_INT, SCRATCH, Array, ByStep, Steps, wide
+from snnprof.record.reduce import EXACT_INT, SCRATCH, Array, ByStep, Steps, by_step, wide
 
 try:
     from snnprof.record import _sweep as compiled
@@ -85,15 +85,15 @@ def levels(
     fired = _read(values, read, nonzero, level_sums, bins, scale, most)
     if fired is None:
         return None
-    by_step, total = ByStep(fired), sum(fired)
+    stepwise, total = ByStep(fired), sum(fired)
     histogram = (values.numel() - total, total) if most == 1 else None if bins is None else bins[: most + 1].tolist()
-    if not keep and not merged:
-        return Levels(
-            by_step, by_step, by_step if level_sums is None else ByStep(level_sums.ravel().tolist()), histogram
-        )
-    assert nonzero is not None
-    sums = read.restored(nonzero)
-    return Levels(by_step, sums, sums if level_sums is None else read.restored(level_sums), histogram)
+    arranged = read.restored if keep or merged else _of_steps
+    sums = stepwise if nonzero is None else arranged(nonzero)
+    return Levels(stepwise, sums, sums if level_sums is None else arranged(level_sums), histogram)
+
+
+def _of_steps(sums: Array) -> ByStep:
+    return ByStep(sums.ravel().tolist())
 
 
 def _read(
@@ -115,7 +115,9 @@ def _read(
 
 
 def dot(left: Array, right: Array) -> ByStep:
-    """Sums of the products of counts `[steps, ...]`, int32, step by step; those on the right may be of all steps."""
+    """Sums of the products of counts `[steps, ...]`, step by step; those on the right may be of all steps."""
+    if left.dtype != np.int32:
+        return ByStep(by_step(left * right))
     return ByStep(compiled.dot(left, right))
 
 
