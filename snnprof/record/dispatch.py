@@ -20,6 +20,7 @@ from snnprof.record.recall import RECALL
 from snnprof.record.tally import made_of_flags
 
 _COMPILER = "torch._dynamo"
+_backward = torch._C._current_graph_task_id  # asked for each operator
 _DISABLED = "TORCHDYNAMO_DISABLE"
 """What the compiler asks for whenever something is to be compiled."""
 
@@ -104,7 +105,7 @@ class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         books = self.books
         _, name, run, contracts, hides, writes, free, retells = _OPERATORS.get(id(func)) or operator_of(func)
-        if not books.path or in_backward():
+        if not books.path or _backward() != -1:
             return run(*args, **kwargs)
         form = rules.reading(name, args, kwargs) if contracts else None
         if form is None and hides:
@@ -140,7 +141,7 @@ class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 def in_backward() -> bool:
     """Whether autograd runs: its operators, and forward passes that it repeats, are no part of the forward pass."""
-    return bool(torch._C._current_graph_task_id() != -1)
+    return bool(_backward() != -1)
 
 
 @contextmanager

@@ -51,6 +51,7 @@ FREE = frozenset(
     "_nested_view_from_jagged _nested_get_values".split()
 )
 
+_OF_RESULT = frozenset(["add", "bias", "mul", "mask"])
 _READ_OUT = frozenset(["pool", "reduce", "batch_norm"])
 
 LOOKUPS = frozenset(["embedding", "_embedding_bag", "_embedding_bag_forward_only"])
@@ -81,12 +82,13 @@ def work(name: str, line: str, args: Sequence[Any], result: Any) -> int:
     Args:
         result: what came out, or the operand that is changed in place.
     """
-    first = args[0]
+    if line in _OF_RESULT:
+        return int(result.numel())
     if name in LOOKUPS:
-        return int(args[1].numel() * first.shape[1])
+        return int(args[1].numel() * args[0].shape[1])
     if line in _READ_OUT or not isinstance(result, Tensor):
-        return int(first.numel())
-    return int(max(first.numel(), result.numel()) if isinstance(first, Tensor) else result.numel())
+        return int(args[0].numel())
+    return int(max(args[0].numel(), result.numel()))  # compares, and largest values: the larger is what was read
 
 
 def _single_level(facts: Facts) -> bool:

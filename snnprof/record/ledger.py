@@ -51,8 +51,10 @@ class HostCell:
             self.counters[place] += number
 
     def add_rows(self, kinds: Any, rows: Any) -> None:
+        counters = self.counters
         for kind, row in zip(_numbers(kinds), _numbers(rows), strict=True):
-            self.add_each(kind * len(row), row)
+            for place, number in enumerate(row, kind * len(row)):
+                counters[place] += number
 
 
 def _numbers(values: Any) -> Any:
