@@ -7,8 +7,10 @@ up, count and verify. A user-driven recorder stays in the first phase: correct, 
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -16,7 +18,7 @@ from torch import Tensor, nn
 
 from snnprof.record import callsite, layers, provenance, rules
 from snnprof.record.counters import LineCounter, OpCounter
-from snnprof.record.elementwise import LINES, LOOKUPS, line_of, work
+from snnprof.record.elementwise import LINES, LOOKUPS, OF_RESULT, line_of, work
 from snnprof.record.layers import Sole
 from snnprof.record.measure import Plan, Role
 from snnprof.record.neurons import within
@@ -35,14 +37,19 @@ class LinePlan(NamedTuple):
     """How an operator that is no contraction is counted at one place.
 
     Attributes:
-        line: of other arithmetic, that it belongs to.
+        line: of other arithmetic, that it belongs to; none where it reads no data.
         counter: whose sums it adds to, of the line or of the contraction whose bias it is; None where it is uncounted.
         positions: of its operands, where all of them are spikes.
+        of_result: it has as many elements as its result.
     """
 
-    line: str
+    line: str = ""
     counter: OpCounter | LineCounter | None = None
     positions: tuple[int, ...] | None = None
+    of_result: bool = False
+
+
+_NO_LINE = LinePlan()
 
 
 class Call(NamedTuple):
@@ -90,7 +97,8 @@ class Books:
         self.used_parameters: set[str] = set()  # by a counted one, on the batch that every process learns from
         self.late_parameters: set[str] = set()  # by a contraction that came later
         self._plans: dict[SiteKey, tuple[OpCounter, Plan] | None] = {}
-        self._line_plans: dict[SiteKey, LinePlan | None] = {}
+        self._line_plans: dict[SiteKey, LinePlan] = {}
+        self._lines_at: dict[SiteKey, LinePlan] = {}  # the same, by instruction
         self._padding: dict[SiteKey, tuple[tuple[int, ...], tuple[tuple[int, int], ...]]] = {}
         self._contracting: dict[str, bool] = {}
         self._per_layer: dict[str, int] = {}
@@ -254,33 +262,40 @@ class Books:
             self._softmax = callsite.callers()
         if self.neurons:
             return
-        key = (self.path[-1], name, callsite.caller())
-        if facts is not None:
-            self._learn_line(key, name, args, facts)
-        plan = self._line_plans.get(key)
-        if plan is None:
-            return
-        line, counter, positions = plan
+        frame = sys._getframe(2)  # what called the watcher
+        at = (self.path[-1], name, id(frame.f_code), frame.f_lasti)
+        plan = self._lines_at.get(at) or self._line_from(at, frame, args, facts)
+        line, counter, positions, of_result = plan
         if counter is None:
-            self._uncount(self.layer, name)
+            if line:
+                self._uncount(self.layer, name)
             return
-        elements = work(name, line, args, result)
+        elements = result.numel() if of_result else work(name, line, args, result)
         if isinstance(counter, OpCounter):
             counter.bias_adds += elements
         elif positions is None:
-            counter.count(elements, None)
+            counter.elements += elements
         else:
             tensors = _tensors(args)
             counter.count(elements, [nonzero_total(tensors[p]) for p in positions])
 
-    def _learn_line(self, key: SiteKey, name: str, args: Any, facts: list[Facts]) -> None:
-        plan = self._line_plans[key] = self._line_plan(name, args, facts)
-        if self.script is not None:
-            self.script.append(self._line_call(name, plan))
+    def _line_from(self, at: SiteKey, frame: FrameType, args: Any, facts: list[Facts] | None) -> LinePlan:
+        """The plan of a call site, looked up by the expression; on the first batch, made."""
+        layer, name, *_ = at
+        key = (layer, name, callsite.caller(frame))
+        if facts is not None:
+            plan = self._line_plans[key] = self._line_plan(name, args, facts)
+            if self.script is not None:
+                self.script.append(self._line_call(name, plan))
+            return plan
+        plan = self._line_plans.get(key, _NO_LINE)
+        if callsite.is_learned(frame):
+            self._lines_at[at] = plan
+        return plan
 
-    def _line_call(self, name: str, plan: LinePlan | None) -> Call:
+    def _line_call(self, name: str, plan: LinePlan) -> Call:
         family = LINES.get(name, name)
-        if plan is None:
+        if plan is _NO_LINE:
             return Call(self.layer, family, None)
         counter = plan.counter or functools.partial(self._uncount, self.layer, name)
         return Call(self.layer, family, counter, positions=plan.positions)
@@ -288,10 +303,10 @@ class Books:
     def _uncount(self, layer: str, name: str) -> None:
         self.uncounted[layer, name] = self.uncounted.get((layer, name), 0) + 1
 
-    def _line_plan(self, name: str, args: Any, facts: list[Facts]) -> LinePlan | None:
+    def _line_plan(self, name: str, args: Any, facts: list[Facts]) -> LinePlan:
         line = line_of(name, facts)
         if line is None:
-            return None
+            return _NO_LINE
         if any(tensor.layout is not torch.strided for tensor in _tensors(args)):
             line = "uncounted"
         if line == "uncounted":
@@ -299,7 +314,7 @@ class Books:
         if line == "bias" and facts[0].result_of is not None:
             counter = self.by_id[facts[0].result_of]
             if counter.layer == self.layer:
-                return LinePlan(line, counter)
+                return LinePlan(line, counter, of_result=True)
         if line == "reduce" and facts[0].product:
             self.disguised.add(self.layer)
         data = [i for i, f in enumerate(facts) if f.data]
@@ -309,7 +324,8 @@ class Books:
             into = facts[0].result_of
             sums.feeders.add(None if into is None else self.by_id[into])
             sums.biased |= into is not None and self.by_id[into].bias_adds > 0
-        return LinePlan(line, sums, tuple(data) if quantised else None)
+        sums.counted &= quantised
+        return LinePlan(line, sums, tuple(data) if quantised else None, line in OF_RESULT)
 
     def _line(self, line: str, device: torch.device) -> LineCounter:
         key = (self.layer, line)

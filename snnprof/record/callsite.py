@@ -34,9 +34,8 @@ def callers() -> tuple[Place, ...]:
     return tuple(chain)
 
 
-def caller() -> Place:
-    """The first of `callers`."""
-    frame: FrameType | None = sys._getframe(3)  # those above are this package's
+def caller(frame: FrameType | None) -> Place:
+    """The first of the callers from a frame on."""
     while frame is not None:
         code, at = frame.f_code, frame.f_lasti
         place, _ = _PLACES.get((id(code), at)) or _learned(code, at)
@@ -44,6 +43,11 @@ def caller() -> Place:
             return place
         frame = frame.f_back
     return 0
+
+
+def is_learned(frame: FrameType) -> bool:
+    """Whether a frame is itself at an expression met before: its code and instruction then stand for that."""
+    return bool(_PLACES.get((id(frame.f_code), frame.f_lasti), (0,))[0])
 
 
 def _learned(code: CodeType, at: int) -> tuple[Place, CodeType]:

@@ -88,7 +88,7 @@ def _copied(args: Any, result: Any) -> None:
 
 def _cast(args: Any, result: Any) -> None:
     if args[0].dtype is torch.bool:
-        made_of_flags(args[0], result, callsite.caller())
+        made_of_flags(args[0], result, callsite.caller(sys._getframe(2)))
 
 
 _RETELLING = {"clone": _copied, "_to_copy": _cast}

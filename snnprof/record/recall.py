@@ -73,7 +73,8 @@ class Recall:
     def about(self, values: Tensor) -> tuple[Known, Content | None]:
         """The same, and what is known of these values if they are all of the storage's."""
         storage = values.untyped_storage()
-        whole = values.numel() * values.element_size() == storage.nbytes() and is_dense(values)
+        filled = values.is_contiguous() or is_dense(values)
+        whole = filled and values.numel() * values.element_size() == storage.nbytes()
         if values.is_inference():
             known = Known()
         else:
