@@ -143,7 +143,10 @@ class Books:
 
     def contraction(self, name: str, form: Contraction) -> OpCounter | None:
         """Counts one contraction; None where both operands are weight and nothing is inferred by it."""
-        key = self._site(name, form.operands)
+        return self.contraction_at(self._site(name, form.operands), form)
+
+    def contraction_at(self, key: SiteKey, form: Contraction) -> OpCounter | None:
+        """Counts one contraction at a call site."""
         if self.learning or key not in self._plans:
             self._plan(key, form)
         found = self._plans[key]
@@ -170,7 +173,7 @@ class Books:
 
     def _learn_sole(self, key: SiteKey, form: Contraction) -> None:
         if self.given is not None and layers.is_given(form.operands[0], self.given):
-            self.soles[self.layer] = Sole(key[1], self.given.dim())
+            self.soles[self.layer] = Sole(key[1], self.given.dim(), key)
 
     def _learn_padding(self, key: SiteKey, form: Contraction) -> None:
         if not isinstance(form, rules.Convolution) or form.geometry.transposed:

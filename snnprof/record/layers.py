@@ -20,10 +20,17 @@ _RULES = {"conv1d": "convolution", "conv2d": "convolution", "conv3d": "convoluti
 
 
 class Sole(NamedTuple):
-    """The one contraction of a layer: the aten operator that runs it, and the dimensions of what goes in."""
+    """The one contraction of a layer.
+
+    Attributes:
+        operator: of aten, that runs it.
+        dims: of what goes in.
+        site: what the books know it by.
+    """
 
     operator: str
     dims: int
+    site: tuple[Any, ...]
 
 
 def can_be_sole(module: nn.Module) -> bool:

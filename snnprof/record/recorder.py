@@ -174,7 +174,7 @@ class Recorder:
         undispatched = torch._C._DisableTorchDispatch()
         form = layers.contraction(module, sole, given)
         if form is not None:
-            self.books.contraction(sole.operator, form)
+            self.books.contraction_at(sole.site, form)
             self._undispatched[module] = undispatched
 
     def _look_at(self, module: nn.Module, name: str, inputs: list[Tensor], neuron: bool) -> None:
