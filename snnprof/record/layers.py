@@ -41,11 +41,16 @@ def can_be_sole(module: nn.Module) -> bool:
     return _METHODS.isdisjoint(module.__dict__) and not isinstance(getattr(module, "padding", None), str)
 
 
-def is_alone(module: nn.Module) -> bool:
-    """Whether nobody but the recorder hooked it: what hooks do counts as well."""
-    if not len(module._forward_hooks) == len(module._forward_pre_hooks) == 1:
+def is_sole(module: nn.Module, sole: Sole, given: Any) -> bool:
+    """Whether a call of such a layer runs nothing but its contraction, on what it is given.
+
+    Hooks may run more, and autocast runs it on a copy.
+    """
+    if not (can_be_sole(module) and len(module._forward_hooks) == len(module._forward_pre_hooks) == 1):
         return False
-    return not (module._backward_hooks or module._backward_pre_hooks or everywhere._global_forward_hooks)
+    if module._backward_hooks or module._backward_pre_hooks or everywhere._global_forward_hooks:
+        return False
+    return is_plain(given) and given.dim() == sole.dims and not torch._C._is_any_autocast_enabled()
 
 
 def is_given(operand: Tensor, given: Tensor) -> bool:

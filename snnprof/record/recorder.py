@@ -169,7 +169,7 @@ class Recorder:
 
     def _count_sole(self, module: nn.Module, sole: Sole, given: Any) -> None:
         """A layer that runs one contraction and nothing else is counted as it is entered, and left alone."""
-        if not (layers.is_plain(given) and given.dim() == sole.dims and layers.is_alone(module)):
+        if not layers.is_sole(module, sole, given):
             return
         undispatched = torch._C._DisableTorchDispatch()
         form = layers.contraction(module, sole, given)

@@ -139,7 +139,32 @@ def test_what_does_more_or_less_is_watched(monkeypatch: pytest.MonkeyPatch, kind
     assert names
 
 
-def test_a_hook_added_later_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+def replaced(net: nn.Module) -> None:
+    pinned(net.layer)  # type: ignore[arg-type]
+
+
+def parametrized(net: nn.Module) -> None:
+    nn.utils.parametrize.register_parametrization(net.layer, "weight", nn.Identity())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("change", [replaced, parametrized])
+def test_what_is_changed_later_is_watched(change: Callable[[nn.Module], None]) -> None:
+    _, names = counted(Net(nn.Linear(6, 4, bias=False)), [torch.rand(2, 6) for _ in range(2)], change)
+    assert names
+
+
+def test_a_cast_that_comes_later_is_watched() -> None:
+    net, x = Net(nn.Linear(6, 4)), torch.rand(2, 6)
+    with torch.no_grad(), Recorder(net) as recorder, seen() as names:
+        net(x)
+        recorder.end_batch()
+        names.clear()
+        with torch.autocast("cpu", torch.bfloat16):
+            net(x)
+    assert "addmm" in names
+
+
+def test_a_hook_added_later_is_watched() -> None:
     found, names = counted(Net(nn.Linear(6, 4, bias=False)), [torch.rand(2, 6) for _ in range(2)], hooked)
     assert names == ["mm", "mm"]
     assert [op["calls"] for op in found] == [2, 1]
