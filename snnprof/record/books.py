@@ -86,6 +86,7 @@ class Books:
         self.path: list[str] = []
         self.given: Tensor | None = None  # what a layer was given that may run one contraction on it
         self.soles: dict[str, Sole] = {}
+        self._mixed: set[str] = set()  # layers that run something else as well
         self.neurons: list[str] = []
         self.ops: dict[SiteKey, OpCounter] = {}
         self.by_id: dict[int, OpCounter] = {}
@@ -172,8 +173,17 @@ class Books:
             )
 
     def _learn_sole(self, key: SiteKey, form: Contraction) -> None:
-        if self.given is not None and layers.is_given(form.operands[0], self.given):
-            self.soles[self.layer] = Sole(key[1], self.given.dim(), key)
+        """Whether this is all that a layer runs; what it was given is told once a call."""
+        given, self.given = self.given, None
+        operand, weight = form.operands
+        if given is None or not layers.is_given(operand, given):
+            self._runs_more(self.layer)
+        elif self.layer not in self._mixed and layers.is_plain(weight):
+            self.soles[self.layer] = Sole(key[1], given.dim(), weight.data_ptr(), key)
+
+    def _runs_more(self, layer: str) -> None:
+        self._mixed.add(layer)
+        self.soles.pop(layer, None)
 
     def _learn_padding(self, key: SiteKey, form: Contraction) -> None:
         if not isinstance(form, rules.Convolution) or form.geometry.transposed:
@@ -288,6 +298,7 @@ class Books:
         key = (layer, name, callsite.caller(frame))
         if facts is not None:
             plan = self._line_plans[key] = self._line_plan(name, args, facts)
+            self._runs_more(layer)
             if self.script is not None:
                 self.script.append(self._line_call(name, plan))
             return plan
@@ -339,7 +350,8 @@ class Books:
     # -- provenance ----------------------------------------------------------------------------------------
 
     def facts_of(self, args: Any, kwargs: Any) -> list[Facts]:
-        facts = [self.store.of(tensor) for tensor in _tensors(args) + _tensors(tuple(kwargs.values()))]
+        named = tuple(value for name, value in kwargs.items() if name != "out")  # that one is not read
+        facts = [self.store.of(tensor) for tensor in _tensors(args) + _tensors(named)]
         self.read_parameters |= frozenset[str]().union(*(f.params for f in facts))
         return facts
 

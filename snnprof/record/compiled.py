@@ -20,7 +20,7 @@ from torch.utils._pytree import tree_leaves
 from snnprof.errors import SnnprofError, first_line
 from snnprof.record import measure, neurons, rules
 from snnprof.record.counters import LineCounter, OpCounter
-from snnprof.record.dispatch import operator_of
+from snnprof.record.dispatch import changed, operator_of
 from snnprof.record.elementwise import LINES, work
 from snnprof.record.recall import RECALL
 from snnprof.record.reduce import traced
@@ -190,7 +190,7 @@ class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if form is not None:
             self.trace.contraction(form)
         elif operator.writes and not operator.free:
-            self.trace.other(name, args, args[0])
+            self.trace.other(name, args, changed(name, args, kwargs))
         if operator.writes and isinstance(args[0], Tensor):
             self.trace.overwrite(args[0])
         result = operator.run(*args, **kwargs)

@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from snnprof.record import callsite, provenance, rules
 from snnprof.record.books import Books
-from snnprof.record.elementwise import FREE
+from snnprof.record.elementwise import FREE, LINES
 from snnprof.record.recall import RECALL
 from snnprof.record.tally import made_of_flags
 
@@ -119,7 +119,7 @@ class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if form is not None:
             counter = books.contraction(name, form)
         elif writes and not free:
-            books.other(name, args, args[0], facts)
+            books.other(name, args, changed(name, args, kwargs), facts)
         result = run(*args, **kwargs)
         if form is None and not free and not writes:
             books.other(name, args, result, facts)
@@ -137,6 +137,14 @@ class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _should_skip_dynamo(cls) -> bool:
         """Nothing is compiled while this is active (`plain_kernels`), so nothing need keep the compiler out."""
         return False
+
+
+def changed(name: str, args: Any, kwargs: Any) -> Any:
+    """What an operator is about to write to; for `out`, which may be empty yet, something of its shape to be."""
+    if "out" not in kwargs or LINES.get(name) not in ("add", "mul", "mask", "compare"):
+        return args[0]
+    operands = (operand for operand in args if isinstance(operand, Tensor))
+    return torch.broadcast_tensors(*operands)[0]  # type: ignore[no-untyped-call]
 
 
 def in_backward() -> bool:

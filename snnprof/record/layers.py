@@ -16,6 +16,8 @@ from snnprof.record.rules import Contraction
 
 _CONVOLUTIONS = frozenset([nn.Conv1d, nn.Conv2d, nn.Conv3d])
 _METHODS = frozenset(["forward", "_conv_forward"])
+_PLAIN = (Tensor, nn.Parameter)
+_MISSING: Any = object()
 _RULES = {"conv1d": "convolution", "conv2d": "convolution", "conv3d": "convolution"}
 
 
@@ -25,11 +27,13 @@ class Sole(NamedTuple):
     Attributes:
         operator: of aten, that runs it.
         dims: of what goes in.
+        weight: address of its values.
         site: what the books know it by.
     """
 
     operator: str
     dims: int
+    weight: int
     site: tuple[Any, ...]
 
 
@@ -42,15 +46,20 @@ def can_be_sole(module: nn.Module) -> bool:
 
 
 def is_sole(module: nn.Module, sole: Sole, given: Any) -> bool:
-    """Whether a call of such a layer runs nothing but its contraction, on what it is given.
+    """Whether a call of such a layer runs nothing but its contraction, on what it is given, and nobody else looks on.
 
-    Hooks may run more, and autocast runs it on a copy.
+    Hooks may run more, autocast and maps run it on something else, another dispatch mode may want to see it.
     """
     if not (can_be_sole(module) and len(module._forward_hooks) == len(module._forward_pre_hooks) == 1):
         return False
     if module._backward_hooks or module._backward_pre_hooks or everywhere._global_forward_hooks:
         return False
-    return is_plain(given) and given.dim() == sole.dims and not torch._C._is_any_autocast_enabled()
+    if torch._C._is_any_autocast_enabled() or torch._C._len_torch_dispatch_stack() != 1:
+        return False
+    weight, bias = module._parameters.get("weight"), module._parameters.get("bias", _MISSING)
+    if not (is_plain(given) and is_plain(weight) and (bias is None or is_plain(bias))):
+        return False
+    return bool(given.dim() == sole.dims and weight is not None and weight.data_ptr() == sole.weight)
 
 
 def is_given(operand: Tensor, given: Tensor) -> bool:
@@ -61,7 +70,7 @@ def is_given(operand: Tensor, given: Tensor) -> bool:
 
 def is_plain(values: Any) -> bool:
     """Whether an operator will see a tensor as it is, and not what it wraps."""
-    return type(values) is Tensor and not torch._C._functorch.is_functorch_wrapped_tensor(values)
+    return type(values) in _PLAIN and not torch._C._functorch.is_functorch_wrapped_tensor(values)
 
 
 def contraction(module: nn.Module, sole: Sole, x: Tensor) -> Contraction | None:

@@ -160,7 +160,7 @@ class Recorder:
                 return
             # These guards must end in the reverse order of their beginning, so this one begins outside the other.
             if neuron:
-                if not books.contracts_within(name):
+                if not books.contracts_within(name) and torch._C._len_torch_dispatch_stack() == 1:
                     self._undispatched[module] = torch._C._DisableTorchDispatch()
             elif name in books.soles and not books.neurons and not kwargs and len(args) == 1:
                 self._count_sole(module, books.soles[name], args[0])

@@ -119,7 +119,7 @@ def made_of_flags(flags: Tensor, values: Tensor, place: Hashable) -> None:
     Args:
         place: where in the code they are made.
     """
-    if tracing() or values.is_inference() or not (flags.is_cpu and type(values) is Tensor and sweep.can_read(flags)):
+    if values.is_inference() or not (_may_ask(values) and _can_sweep(flags)):
         return
     known, content = RECALL.about(values)
     known.asked = RECALL.asked.setdefault((place, values.dtype, values.shape, values.stride()), {})

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from snnprof.record import layers
 from snnprof.record.dispatch import Watcher
@@ -120,6 +121,33 @@ def cast(layer: nn.Module, x: Tensor) -> Tensor:
     return result
 
 
+def ensemble(layer: nn.Module, x: Tensor) -> Tensor:
+    """Five layers at once."""
+    stacked = {name: torch.stack([value] * 5) for name, value in layer.named_parameters()}
+    result: Tensor = torch.vmap(lambda weights: torch.func.functional_call(layer, weights, (x,)))(stacked)
+    return result
+
+
+def unregistered(layer: nn.Module) -> nn.Module:
+    weight = layer.weight.detach().clone()  # type: ignore[operator, union-attr]
+    del layer.weight
+    layer.register_buffer("weight", weight)  # type: ignore[arg-type]
+    return layer
+
+
+class Seen(TorchDispatchMode):
+    """Somebody else who wants to see each operator."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return func(*args, **(kwargs or {}))
+
+
+def looked_on(layer: nn.Module, x: Tensor) -> Tensor:
+    with Seen():
+        result: Tensor = layer(x)
+    return result
+
+
 OTHERS: dict[str, Callable[[], Net]] = {
     "of another class": lambda: Net(Doubled(2, 4, 2)),
     "padded by other values": lambda: Net(nn.Conv2d(2, 4, 2, padding=1, padding_mode="circular")),
@@ -128,6 +156,9 @@ OTHERS: dict[str, Callable[[], Net]] = {
     "called by name": lambda: Net(nn.Conv2d(2, 4, 2), lambda layer, x: layer(input=x)),
     "one sample at a time": lambda: Net(nn.Conv2d(2, 4, 2), lambda layer, x: torch.stack([layer(each) for each in x])),
     "mapped": lambda: Net(nn.Conv2d(2, 4, 2), lambda layer, x: torch.vmap(layer)(x.unsqueeze(1))),
+    "as an ensemble": lambda: Net(nn.Conv2d(2, 4, 2), ensemble),
+    "of a weight that is a buffer": lambda: Net(unregistered(nn.Conv2d(2, 4, 2))),
+    "looked on by another mode": lambda: Net(nn.Conv2d(2, 4, 2), looked_on),
     "cast on the way in": lambda: Net(nn.Linear(5, 3), cast),
     "on more than rows": lambda: Net(nn.Linear(5, 3), lambda layer, x: layer(x)),
 }
@@ -151,6 +182,21 @@ def parametrized(net: nn.Module) -> None:
 def test_what_is_changed_later_is_watched(change: Callable[[nn.Module], None]) -> None:
     _, names = counted(Net(nn.Linear(6, 4, bias=False)), [torch.rand(2, 6) for _ in range(2)], change)
     assert names
+
+
+def test_a_class_that_was_changed_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    once = nn.functional.linear
+    monkeypatch.setattr(nn.Linear, "forward", lambda self, x: once(x, self.weight * 2) + once(x, self.weight))
+    _, names = both_ways(monkeypatch, Net(nn.Linear(6, 4)), [torch.rand(2, 6) for _ in range(2)])
+    assert names == ["mm", "mm"]
+
+
+def test_another_weight_is_watched() -> None:
+    def exchange(net: nn.Module) -> None:
+        net.layer.weight = nn.Parameter(torch.eye(4, 6))  # type: ignore[union-attr]
+
+    _, names = counted(Net(nn.Linear(6, 4)), [torch.rand(2, 6) for _ in range(2)], exchange)
+    assert names == ["addmm"]
 
 
 def test_a_cast_that_comes_later_is_watched() -> None:
