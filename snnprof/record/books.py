@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from snnprof.record import callsite, layers, provenance, rules
 from snnprof.record.counters import LineCounter, OpCounter
-from snnprof.record.elementwise import LINES, LOOKUPS, OF_RESULT, line_of, work
+from snnprof.record.elementwise import LINES, LOOKUPS, line_of, work
 from snnprof.record.layers import Sole
 from snnprof.record.measure import Plan, Role
 from snnprof.record.neurons import within
@@ -40,13 +40,11 @@ class LinePlan(NamedTuple):
         line: of other arithmetic, that it belongs to; none where it reads no data.
         counter: whose sums it adds to, of the line or of the contraction whose bias it is; None where it is uncounted.
         positions: of its operands, where all of them are spikes.
-        of_result: it has as many elements as its result.
     """
 
     line: str = ""
     counter: OpCounter | LineCounter | None = None
     positions: tuple[int, ...] | None = None
-    of_result: bool = False
 
 
 _NO_LINE = LinePlan()
@@ -154,7 +152,7 @@ class Books:
         if found is None:
             return None
         counter, plan = found
-        counter.count(self._unpadded(key, form) if self._padding else form, plan)
+        counter.count(self._unpadded(key, form), plan)
         return counter
 
     def _plan(self, key: SiteKey, form: Contraction) -> None:
@@ -278,16 +276,16 @@ class Books:
         frame = sys._getframe(2)  # what called the watcher
         at = (self.path[-1], name, id(frame.f_code), frame.f_lasti)
         plan = self._lines_at.get(at) or self._line_from(at, frame, args, facts)
-        line, counter, positions, of_result = plan
+        line, counter, positions = plan
         if counter is None:
             if line:
                 self._uncount(self.layer, name)
             return
-        elements = result.numel() if of_result else work(name, line, args, result)
+        elements = work(name, line, args, result)
         if isinstance(counter, OpCounter):
             counter.bias_adds += elements
         elif positions is None:
-            counter.elements += elements
+            counter.count(elements)
         else:
             tensors = _tensors(args)
             counter.count(elements, [nonzero_total(tensors[p]) for p in positions])
@@ -303,7 +301,7 @@ class Books:
                 self.script.append(self._line_call(name, plan))
             return plan
         plan = self._line_plans.get(key, _NO_LINE)
-        if callsite.is_learned(frame):
+        if callsite.place_of(frame):  # else the instruction is not what tells it from others
             self._lines_at[at] = plan
         return plan
 
@@ -328,7 +326,7 @@ class Books:
         if line == "bias" and facts[0].result_of is not None:
             counter = self.by_id[facts[0].result_of]
             if counter.layer == self.layer:
-                return LinePlan(line, counter, of_result=True)
+                return LinePlan(line, counter)
         if line == "reduce" and facts[0].product:
             self.disguised.add(self.layer)
         data = [i for i, f in enumerate(facts) if f.data]
@@ -339,7 +337,7 @@ class Books:
             sums.feeders.add(None if into is None else self.by_id[into])
             sums.biased |= into is not None and self.by_id[into].bias_adds > 0
         sums.counted &= quantised
-        return LinePlan(line, sums, tuple(data) if quantised else None, line in OF_RESULT)
+        return LinePlan(line, sums, tuple(data) if quantised else None)
 
     def _line(self, line: str, device: torch.device) -> LineCounter:
         key = (self.layer, line)

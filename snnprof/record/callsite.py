@@ -26,8 +26,7 @@ def callers() -> tuple[Place, ...]:
     frame: FrameType | None = sys._getframe(2)
     chain: list[Place] = []
     while frame is not None and id(frame.f_code) not in _MODULE_CALLS and len(chain) < 64:
-        code, at = frame.f_code, frame.f_lasti
-        place, _ = _PLACES.get((id(code), at)) or _learned(code, at)
+        place = place_of(frame)
         if place:
             chain.append(place)
         frame = frame.f_back
@@ -37,17 +36,18 @@ def callers() -> tuple[Place, ...]:
 def caller(frame: FrameType | None) -> Place:
     """The first of the callers from a frame on."""
     while frame is not None:
-        code, at = frame.f_code, frame.f_lasti
-        place, _ = _PLACES.get((id(code), at)) or _learned(code, at)
+        place = place_of(frame)
         if place:
             return place
         frame = frame.f_back
     return 0
 
 
-def is_learned(frame: FrameType) -> bool:
-    """Whether a frame is itself at an expression met before: its code and instruction then stand for that."""
-    return bool(_PLACES.get((id(frame.f_code), frame.f_lasti), (0,))[0])
+def place_of(frame: FrameType) -> Place:
+    """The expression a frame is at."""
+    code, at = frame.f_code, frame.f_lasti
+    place, _ = _PLACES.get((id(code), at)) or _learned(code, at)
+    return place
 
 
 def _learned(code: CodeType, at: int) -> tuple[Place, CodeType]:

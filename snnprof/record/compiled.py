@@ -407,12 +407,8 @@ def _uncounted_row(note: Callable[[], None]) -> Row:
 
 
 def _line_row(line: LineCounter, positions: tuple[int, ...] | None, elements: int, tensors: list[Tensor]) -> Row:
-    counts = None if positions is None else [torch.as_tensor(nonzero_total(tensors[p])) for p in positions]
-
-    def add(values: list[Tensor]) -> None:
-        line.count(elements, None if counts is None else values)
-
-    return Row(counts or [], add)
+    counts = [torch.as_tensor(nonzero_total(tensors[p])) for p in positions or ()]
+    return Row(counts, lambda values: line.count(elements, values))
 
 
 def _by_layer(script: Sequence[Call]) -> dict[tuple[str, str], list[Call]]:

@@ -276,17 +276,14 @@ class LineCounter:
         self.elements = 0
         self.feeders: set[OpCounter | None] = set()  # batch norm only: the contractions it reads
         self.biased = False
-        self.counted = True
+        self.counted = True  # until an operand turns out real
         self.forgotten = False
         self.blocks: list[list[int | None]] = []
         self._nonzero = ledger.cell(1, device, self._close_block)
 
-    def count(self, elements: int, nonzero: Sequence[int | Tensor] | None) -> None:
-        """Adds one call; `nonzero` are those of its spike operands, None where an operand is real."""
+    def count(self, elements: int, nonzero: Sequence[int | Tensor] = ()) -> None:
+        """Adds one call; `nonzero` are those of its spike operands, none where an operand is real."""
         self.elements += elements
-        if nonzero is None:
-            self.counted = False
-            return
         for count in nonzero:
             self._nonzero.add(0, count)
 

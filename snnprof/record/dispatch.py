@@ -20,7 +20,6 @@ from snnprof.record.recall import RECALL
 from snnprof.record.tally import made_of_flags
 
 _COMPILER = "torch._dynamo"
-_backward = torch._C._current_graph_task_id  # asked for each operator
 _DISABLED = "TORCHDYNAMO_DISABLE"
 """What the compiler asks for whenever something is to be compiled."""
 
@@ -104,8 +103,8 @@ class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         books = self.books
-        _, name, run, contracts, hides, writes, free, retells = _OPERATORS.get(id(func)) or operator_of(func)
-        if not books.path or _backward() != -1:
+        _, name, run, contracts, hides, writes, free, retells = operator_of(func)
+        if not books.path or in_backward():
             return run(*args, **kwargs)
         form = rules.reading(name, args, kwargs) if contracts else None
         if form is None and hides:
@@ -149,7 +148,7 @@ def changed(name: str, args: Any, kwargs: Any) -> Any:
 
 def in_backward() -> bool:
     """Whether autograd runs: its operators, and forward passes that it repeats, are no part of the forward pass."""
-    return bool(_backward() != -1)
+    return bool(torch._C._current_graph_task_id() != -1)
 
 
 @contextmanager

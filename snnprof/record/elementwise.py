@@ -51,7 +51,7 @@ FREE = frozenset(
     "_nested_view_from_jagged _nested_get_values".split()
 )
 
-OF_RESULT = frozenset(["add", "bias", "mul", "mask"])
+_OF_RESULT = frozenset(["add", "bias", "mul", "mask"])
 """Lines of operators that have as many elements as their result."""
 _READ_OUT = frozenset(["pool", "reduce", "batch_norm"])
 
@@ -83,7 +83,7 @@ def work(name: str, line: str, args: Sequence[Any], result: Any) -> int:
     Args:
         result: what came out, or the operand that is changed in place.
     """
-    if line in OF_RESULT:
+    if line in _OF_RESULT:
         return int(result.numel())
     if name in LOOKUPS:
         return int(args[1].numel() * args[0].shape[1])

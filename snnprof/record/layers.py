@@ -18,7 +18,6 @@ _CONVOLUTIONS = frozenset([nn.Conv1d, nn.Conv2d, nn.Conv3d])
 _METHODS = frozenset(["forward", "_conv_forward"])
 _PLAIN = (Tensor, nn.Parameter)
 _MISSING: Any = object()
-_RULES = {"conv1d": "convolution", "conv2d": "convolution", "conv3d": "convolution"}
 
 
 class Sole(NamedTuple):
@@ -46,15 +45,15 @@ def can_be_sole(module: nn.Module) -> bool:
 
 
 def is_sole(module: nn.Module, sole: Sole, given: Any) -> bool:
-    """Whether a call of such a layer runs nothing but its contraction, on what it is given, and nobody else looks on.
+    """Whether a call of such a layer runs nothing but its contraction, on what it is given.
 
-    Hooks may run more, autocast and maps run it on something else, another dispatch mode may want to see it.
+    Hooks may run more, autocast and maps run it on something else.
     """
     if not (can_be_sole(module) and len(module._forward_hooks) == len(module._forward_pre_hooks) == 1):
         return False
     if module._backward_hooks or module._backward_pre_hooks or everywhere._global_forward_hooks:
         return False
-    if torch._C._is_any_autocast_enabled() or torch._C._len_torch_dispatch_stack() != 1:
+    if torch._C._is_any_autocast_enabled():
         return False
     weight, bias = module._parameters.get("weight"), module._parameters.get("bias", _MISSING)
     if not (is_plain(given) and is_plain(weight) and (bias is None or is_plain(bias))):
@@ -77,11 +76,12 @@ def contraction(module: nn.Module, sole: Sole, x: Tensor) -> Contraction | None:
     """What the layer is about to run; None where its operands hold no values that could be counted."""
     weight, bias = module._parameters["weight"], module._parameters["bias"]
     assert weight is not None
-    if sole.operator in ("addmm", "mm"):
-        called: tuple[Any, ...] = (bias, x, weight.t()) if sole.operator == "addmm" else (x, weight.t())
-    elif sole.operator == "linear":
-        called = x, weight, bias
-    else:
-        conv: Any = module
-        called = x, weight, bias, conv.stride, conv.padding, conv.dilation, False, (0,), conv.groups
-    return rules.reading(_RULES.get(sole.operator, sole.operator), called, {})
+    if sole.operator == "addmm":
+        return rules.reading("addmm", (bias, x, weight.t()), {})
+    if sole.operator == "mm":
+        return rules.reading("mm", (x, weight.t()), {})
+    if sole.operator == "linear":
+        return rules.reading("linear", (x, weight, bias), {})
+    conv: Any = module
+    called = x, weight, bias, conv.stride, conv.padding, conv.dilation, False, (0,), conv.groups
+    return rules.reading("convolution", called, {})

@@ -51,10 +51,8 @@ class HostCell:
             self.counters[place] += number
 
     def add_rows(self, kinds: Any, rows: Any) -> None:
-        counters = self.counters
         for kind, row in zip(_numbers(kinds), _numbers(rows), strict=True):
-            for place, number in enumerate(row, kind * len(row)):
-                counters[place] += number
+            self.add_each(kind * len(row), row)
 
 
 def _numbers(values: Any) -> Any:

@@ -174,13 +174,16 @@ def _rows(
 ) -> Any:
     """A row of `PART_COUNTS` for each step."""
     valued = seen.by_step if seen.levels is seen.nonzero else by_step(seen.levels)
-    dense, valid, effective = dense // size, valid // size, events if effective is None else effective
+    if effective is None:
+        effective = events
+    elif isinstance(events, ByStep):
+        effective = effective.long().tolist()
+    columns = (
+        seen.elements, seen.by_step, valued, dense // size, valid // size, events, by_value, effective,
+        *(one_sided or (0, 0)),
+    )  # fmt: skip
     if isinstance(events, ByStep):
-        effective = effective.long().tolist() if isinstance(effective, Tensor) else effective
-        left, right = one_sided or ((0,) * size, (0,) * size)
-        weighted = zip(seen.by_step, valued, events, by_value, effective, left, right, strict=True)
-        return [(seen.elements, n, v, dense, valid, e, value, live, a, b) for n, v, e, value, live, a, b in weighted]
-    columns = seen.elements, seen.by_step, valued, dense, valid, events, by_value, effective, *(one_sided or (0, 0))
+        return list(zip(*[(column,) * size if isinstance(column, int) else column for column in columns], strict=True))
     filled = [column if isinstance(column, Tensor) else _full(column, size, events.device) for column in columns]
     return torch.stack(filled, dim=1).to(torch.int64)
 

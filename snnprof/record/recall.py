@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor, UntypedStorage
 from torch.multiprocessing.reductions import StorageWeakRef
 
-from snnprof.record.reduce import is_dense, is_whole
+from snnprof.record.reduce import is_whole
 
 _STORAGES = 16
 _COPY = "made as a copy"
@@ -66,22 +66,19 @@ class Recall:
         self._known: OrderedDict[int, tuple[StorageWeakRef, int, Known]] = OrderedDict()
         self.asked: dict[Hashable, dict[Any, None]] = {}
 
-    def of(self, values: Tensor) -> Known:
-        """What is known of the storage behind these values as they are: nothing where nothing is remembered."""
-        return self.about(values)[0]
-
     def about(self, values: Tensor) -> tuple[Known, Content | None]:
-        """The same, and what is known of these values if they are all of the storage's."""
+        """What is known of the storage behind these values as they are, and of the values if they are all of it.
+
+        Nothing where nothing is remembered.
+        """
         storage = values.untyped_storage()
-        filled = values.is_contiguous() or is_dense(values)
-        whole = filled and values.numel() * values.element_size() == storage.nbytes()
         if values.is_inference():
             known = Known()
         else:
             entry = self._known.get(storage._cdata)
             current = entry is not None and entry[1] == values._version
             known = entry[2] if entry is not None and current else self._enter(values, storage, Known())
-        return known, known.content if whole else None
+        return known, known.content if is_whole(values) else None
 
     def _enter(self, values: Tensor, storage: UntypedStorage, known: Known) -> Known:
         self._known[storage._cdata] = StorageWeakRef(storage), values._version, known  # type: ignore[no-untyped-call]
@@ -102,9 +99,9 @@ class Recall:
             result.shape,
             result.stride(),
         )
-        known = self.of(source)
+        known, content = self.about(source)
         if made not in known.answers:
-            whole = is_whole(source) and is_whole(result)
+            whole = content is not None and is_whole(result)
             known.answers[made] = Known(content=known.content if whole else Content())
         if known.answers[made].content is known.content:
             known.content.copied(source, result)

@@ -156,11 +156,11 @@ class Recorder:
                     self._look_at(module, name, _tensors((args, kwargs)), neuron)
             books.path.append(name)
             self._entered.append(neuron)
-            if books.learning:
+            if books.learning or torch._C._len_torch_dispatch_stack() != 1:  # another mode may want to see what runs
                 return
             # These guards must end in the reverse order of their beginning, so this one begins outside the other.
             if neuron:
-                if not books.contracts_within(name) and torch._C._len_torch_dispatch_stack() == 1:
+                if not books.contracts_within(name):
                     self._undispatched[module] = torch._C._DisableTorchDispatch()
             elif name in books.soles and not books.neurons and not kwargs and len(args) == 1:
                 self._count_sole(module, books.soles[name], args[0])

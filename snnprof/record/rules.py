@@ -45,14 +45,14 @@ class Convolution:
 
     def without(self, zeros: tuple[tuple[int, int], ...]) -> Convolution:
         """The same convolution, with the zeros that were padded on by an operator before it as its own padding."""
-        x, (_, stride, padding, dilation, transposed, output_padding, groups, *_) = self.x, self.geometry
+        x, was = self.x, self.geometry
         for axis, (before, after) in enumerate(zeros):
             x = x.narrow(axis + 2, before, x.shape[axis + 2] - before - after)
-        both = tuple((a + c, b + d) for (a, b), (c, d) in zip(padding, zeros, strict=True))
-        shapes = x.shape, self.weight.shape
-        return replace(
-            self, x=x, geometry=geometry(*shapes, stride, both, dilation, transposed, output_padding, groups)
+        both = tuple((a + c, b + d) for (a, b), (c, d) in zip(was.padding, zeros, strict=True))
+        now = geometry(
+            x.shape, self.weight.shape, was.stride, both, was.dilation, was.transposed, was.output_padding, was.groups
         )
+        return replace(self, x=x, geometry=now)
 
 
 @dataclass(eq=False, slots=True)
@@ -85,7 +85,6 @@ class Product:
 
 
 Contraction = Convolution | Product
-_STRIDED = torch.strided
 Reading = Callable[[tuple[Any, ...], dict[str, Any]], Contraction | None]
 
 
@@ -212,23 +211,23 @@ def _fan_on_host(axes: tuple[tuple[int, ...], ...], channels: int) -> Array:
 
 def convolved(counts: Any, fan: Any) -> Any:
     """Events of a convolution: Σ_pos count[pos] · fanout[pos]; counts `[steps, *space]` → `[steps]`."""
-    return by_step(counts * fan) if isinstance(counts, Tensor) else sweep.dot(counts, fan)
+    return _products(counts, fan)
 
 
 def effective_convolution(counts: Tensor | Array, conv: Convolution) -> Tensor:
     """Events whose weight is not zero: the counts `[steps, C, *space]` convolved with the non-zero weights' number."""
     counts = torch.as_tensor(counts).double()
     live = (conv.weight.detach() != 0).double()
-    _, stride, padding, dilation, transposed, output_padding, groups, *_ = conv.geometry
-    if transposed:
+    how = conv.geometry
+    if how.transposed:
         kernel = live.sum(1, keepdim=True)
     else:
-        kernel = live.reshape(groups, conv.geometry.reached, *live.shape[1:]).sum(1)
-    before = tuple(sides[0] for sides in padding)
-    extra = [width for a, b in reversed(padding) for width in (0, b - a)]
+        kernel = live.reshape(how.groups, how.reached, *live.shape[1:]).sum(1)
+    before = tuple(sides[0] for sides in how.padding)
+    extra = [width for a, b in reversed(how.padding) for width in (0, b - a)]
     padded = torch.nn.functional.pad(counts, extra) if any(extra) else counts
     result = torch.ops.aten.convolution(
-        padded, kernel, None, stride, before, dilation, transposed, output_padding, groups
+        padded, kernel, None, how.stride, before, how.dilation, how.transposed, how.output_padding, how.groups
     )
     return torch.round(result.flatten(1).sum(1))
 
@@ -244,11 +243,13 @@ def effective_product(counts: Tensor | Array, weight: Tensor, data: int) -> Tens
 
 def paired(left: Any, right: Any) -> Any:
     """Events of left @ right: Σ_k left[…, k] · right[…, k]; each `[steps, *stack, K]` → `[steps]`."""
-    if isinstance(left, Tensor):
-        return by_step(left * right)
-    if left.shape != right.shape:
+    if not isinstance(left, Tensor) and left.shape != right.shape:
         left, right = (np.ascontiguousarray(each) for each in np.broadcast_arrays(left, right))
-    return sweep.dot(left, right)
+    return _products(left, right)
+
+
+def _products(left: Any, right: Any) -> Any:
+    return by_step(left * right) if isinstance(left, Tensor) else sweep.dot(left, right)
 
 
 # -- readings ------------------------------------------------------------------------------------------------
@@ -377,7 +378,7 @@ def reading(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Contrac
     if form is None:
         return None
     first, second = form.operands
-    return form if first.layout is _STRIDED is second.layout else None
+    return form if first.layout is torch.strided is second.layout else None
 
 
 # -- operators that hide their contractions: the same result by operators one can see ---------------------------

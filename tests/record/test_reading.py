@@ -365,14 +365,14 @@ def test_copies_made_alike_share_what_is_known_until_one_is_written_to() -> None
     first, second = source.clone(), source.clone()
     for copy in (first, second):
         RECALL.copied(source, copy)
-    assert RECALL.of(first) is RECALL.of(second)
+    assert RECALL.about(first)[0] is RECALL.about(second)[0]
     second.zero_()
-    assert RECALL.of(first) is not RECALL.of(second)
+    assert RECALL.about(first)[0] is not RECALL.about(second)[0]
     assert sum(tally(first, SPIKES, None, ()).by_step) == 12
     assert sum(tally(second, SPIKES, None, ()).by_step) == 0
     third = source.zero_().clone()
     RECALL.copied(source, third)
-    assert RECALL.of(third) is not RECALL.of(first)
+    assert RECALL.about(third)[0] is not RECALL.about(first)[0]
 
 
 @given(data=st.data())
