@@ -7,7 +7,6 @@ up, count and verify. A user-driven recorder stays in the first phase: correct, 
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import FrameType
@@ -262,10 +261,11 @@ class Books:
 
     # -- other operators -----------------------------------------------------------------------------------
 
-    def other(self, name: str, args: Any, result: Any, facts: list[Facts] | None) -> None:
+    def other(self, frame: FrameType, name: str, args: Any, result: Any, facts: list[Facts] | None) -> None:
         """Counts an operator that is no contraction, and not free, outside neuron modules.
 
         Args:
+            frame: of the code that runs it.
             result: what came out; where an operand is about to be changed in place, that.
             facts: of its operands, on the first batch.
         """
@@ -273,7 +273,6 @@ class Books:
             self._softmax = callsite.callers()
         if self.neurons:
             return
-        frame = sys._getframe(2)  # what called the watcher
         at = (self.path[-1], name, id(frame.f_code), frame.f_lasti)
         plan = self._lines_at.get(at) or self._line_from(at, frame, args, facts)
         line, counter, positions = plan

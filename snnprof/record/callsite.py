@@ -67,7 +67,7 @@ def _learned(code: CodeType, at: int) -> tuple[Place, CodeType]:
 def _plumbing(code: CodeType) -> bool:
     path = code.co_filename.replace("\\", "/")
     inside = any(part in path for part in ("/torch/_dynamo/", "/snnprof/record/"))
-    return inside or path.endswith(("torch/_compile.py", "torch/_ops.py"))
+    return inside or path.endswith(("torch/_compile.py", "torch/_ops.py", "torch/_tensor.py", "torch/overrides.py"))
 
 
 def source() -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,8 +21,8 @@ from torch.utils._pytree import tree_leaves
 from snnprof.errors import SnnprofError, first_line
 from snnprof.record import measure, neurons, rules
 from snnprof.record.counters import LineCounter, OpCounter
-from snnprof.record.dispatch import changed, operator_of
 from snnprof.record.elementwise import LINES, work
+from snnprof.record.operators import changed, operator_of
 from snnprof.record.recall import RECALL
 from snnprof.record.reduce import traced
 from snnprof.record.tally import nonzero_total
@@ -197,7 +198,7 @@ class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if form is None and not operator.free and not operator.writes:
             self.trace.other(name, args, result)
         if operator.retells:
-            operator.retells(args, result)
+            operator.retells(args, result, sys._getframe(1))
         return result
 
 

@@ -25,6 +25,7 @@ from snnprof.activity import (
 )
 from snnprof.record import findings, layers, measure, neurons, provenance
 from snnprof.record.books import Books
+from snnprof.record.calls import Calls, Unwatched
 from snnprof.record.counters import NeuronCounter
 from snnprof.record.dispatch import Watcher, in_backward, plain_kernels
 from snnprof.record.layers import Sole
@@ -82,7 +83,8 @@ class Recorder:
         self._neuron_steps: dict[nn.Module, Steps | None] = {}
         self._candidates: dict[nn.Module, tuple[list[Facts], dict[str, Any]]] = {}
         self._entered: list[bool] = []
-        self._undispatched: dict[nn.Module, Any] = {}  # neuron layers inside which nothing needs watching
+        self._calls = Calls(self.books)
+        self._unwatched: dict[nn.Module, Unwatched] = {}  # layers inside which nothing needs watching
         self._notes: list[Finding] = []
         self._handles: list[Any] = []
         self._stack: ExitStack | None = None
@@ -117,12 +119,15 @@ class Recorder:
             self._stack.enter_context(plain_kernels())
             self.books.know_parameters(self.model)
             self._stack.enter_context(Watcher(self.books))
+            self._stack.enter_context(self._calls)
         except BaseException:
             self.step_aside()
             raise
 
     def step_aside(self) -> None:
         """Detaches; what was learned and counted stays."""
+        while self._unwatched:  # where something else than an error ended a pass
+            self._unwatched.popitem()[1].close()
         if self._stack is not None:
             self._stack.close()
             self._stack = None
@@ -142,40 +147,43 @@ class Recorder:
         self.books.neurons.clear()
         self._entered.clear()
         self._candidates.clear()
-        self._undispatched.clear()
 
     # -- hooks ---------------------------------------------------------------------------------------------
 
     def _entering(self, name: str) -> Any:
         def enter(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            if not self._watches():
-                return
-            books, neuron = self.books, module in self.watched
-            if neuron or books.learning or not books.path:
-                with self._unseen():
-                    self._look_at(module, name, _tensors((args, kwargs)), neuron)
-            books.path.append(name)
-            self._entered.append(neuron)
-            if books.learning or torch._C._len_torch_dispatch_stack() != 1:  # another mode may want to see what runs
-                return
-            # These guards must end in the reverse order of their beginning, so this one begins outside the other.
-            if neuron:
-                if not books.contracts_within(name):
-                    self._undispatched[module] = torch._C._DisableTorchDispatch()
-            elif name in books.soles and not books.neurons and not kwargs and len(args) == 1:
-                self._count_sole(module, books.soles[name], args[0])
+            if self._watches():
+                with torch._C.DisableTorchFunction():  # what is asked of tensors here is none of the model's calls
+                    self._enter(module, name, args, kwargs)
 
         return enter
+
+    def _enter(self, module: nn.Module, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        books, neuron = self.books, module in self.watched
+        if neuron or books.learning or not books.path:
+            with self._unseen():
+                self._look_at(module, name, _tensors((args, kwargs)), neuron)
+        books.path.append(name)
+        self._entered.append(neuron)
+        if books.learning or torch._C._len_torch_dispatch_stack() != 1:  # another mode may want to see what runs
+            return
+        if module in self._unwatched:
+            return
+        if neuron:
+            if not books.contracts_within(name):
+                self._unwatched[module] = Unwatched(self._calls)
+        elif name in books.soles and not books.neurons and not kwargs and len(args) == 1:
+            self._count_sole(module, books.soles[name], args[0])
 
     def _count_sole(self, module: nn.Module, sole: Sole, given: Any) -> None:
         """A layer that runs one contraction and nothing else is counted as it is entered, and left alone."""
         if not layers.is_sole(module, sole, given):
             return
-        undispatched = torch._C._DisableTorchDispatch()
+        unwatched = Unwatched()
         form = layers.contraction(module, sole, given)
         if form is not None:
             self.books.contraction_at(sole.site, form)
-            self._undispatched[module] = undispatched
+            self._unwatched[module] = unwatched
 
     def _look_at(self, module: nn.Module, name: str, inputs: list[Tensor], neuron: bool) -> None:
         """What goes into the outermost module, a neuron layer, or on the first batch into what may turn out one."""
@@ -191,26 +199,30 @@ class Recorder:
 
     def _leaving(self, name: str) -> Any:
         def leave(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-            if not self._watches(name):
-                return
-            self._undispatched.pop(module, None)
-            if self._entered and self._entered.pop():
-                self.books.neurons.pop()
-            if self.books.path:
-                self.books.path.pop()
-            self._ran.add(name)
-            self.books.given = None
-            if output is None:  # an exception passed through
-                return
-            if module not in self._candidates and module not in self.watched:
-                return
-            with self._unseen():
-                if module in self._candidates:
-                    self._recognise(module, name, _tensors((args, kwargs)), output)
-                if module in self.watched:
-                    self._fire(module, name, output)
+            if self._watches(name):
+                with torch._C.DisableTorchFunction():
+                    self._leave(module, name, args, kwargs, output)
 
         return leave
+
+    def _leave(self, module: nn.Module, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        if unwatched := self._unwatched.pop(module, None):
+            unwatched.close()
+        if self._entered and self._entered.pop():
+            self.books.neurons.pop()
+        if self.books.path:
+            self.books.path.pop()
+        self._ran.add(name)
+        self.books.given = None
+        if output is None:  # an exception passed through
+            return
+        if module not in self._candidates and module not in self.watched:
+            return
+        with self._unseen():
+            if module in self._candidates:
+                self._recognise(module, name, _tensors((args, kwargs)), output)
+            if module in self.watched:
+                self._fire(module, name, output)
 
     def _watches(self, leaving: str | None = None) -> bool:
         """Whether a hook runs as part of a forward pass whose operators can be seen."""

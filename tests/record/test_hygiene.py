@@ -69,7 +69,9 @@ def _snapshot(net: nn.Module) -> dict[str, Any]:
                  torch.backends.cuda.math_sdp_enabled()),
         "mkldnn": torch._C._get_mkldnn_enabled(),
         "grad mode": torch.is_grad_enabled(),
-        "modes": len(torch.utils._python_dispatch._get_current_dispatch_mode_stack()),
+        "modes": (len(torch.utils._python_dispatch._get_current_dispatch_mode_stack()),
+                  torch._C._len_torch_function_stack(),
+                  torch._C._dispatch_tls_is_dispatch_key_excluded(torch._C.DispatchKey.Python)),
         "stance": torch._dynamo.eval_frame._stance.stance,
     }  # fmt: skip
 
