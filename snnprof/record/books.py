@@ -218,9 +218,7 @@ class Books:
         return counter, Plan(roles, facts, steps, sparse)
 
     def _operand_facts(self, operand: Tensor) -> Facts:
-        """A state that starts as zeros is data already: it will be."""
-        facts = self.store.of(operand) if self.learning else self._unlearned(operand)
-        return replace(facts, data=True) if facts.quantum == 0 and not facts.params else facts
+        return _to_be(self.store.of(operand) if self.learning else self._unlearned(operand))
 
     def _unlearned(self, operand: Tensor) -> Facts:
         """After the first batch only parameters are known; the rest errs towards real data."""
@@ -294,14 +292,22 @@ class Books:
         layer, name, *_ = at
         key = (layer, name, callsite.caller(frame))
         if facts is not None:
-            plan = self._line_plans[key] = self._line_plan(name, args, facts)
+            plan = self._line_plan(name, args, facts)
+            if plan is not _NO_LINE or key not in self._line_plans:  # what reads data once may do so again
+                self._line_plans[key] = plan
             self._runs_more(layer)
             if self.script is not None:
                 self.script.append(self._line_call(name, plan))
             return plan
-        plan = self._line_plans.get(key, _NO_LINE)
+        plan = self._line_plans.get(key) or self._late_line(key)
         if callsite.place_of(frame):  # else the instruction is not what tells it from others
             self._lines_at[at] = plan
+        return plan
+
+    def _late_line(self, key: SiteKey) -> LinePlan:
+        """Whether an operator that is met after the first batch reads data is not known: it is listed."""
+        self.late.add(key[0])
+        plan = self._line_plans[key] = LinePlan("uncounted")
         return plan
 
     def _line_call(self, name: str, plan: LinePlan) -> Call:
@@ -315,6 +321,8 @@ class Books:
         self.uncounted[layer, name] = self.uncounted.get((layer, name), 0) + 1
 
     def _line_plan(self, name: str, args: Any, facts: list[Facts]) -> LinePlan:
+        if any(f.data for f in facts):
+            facts = [_to_be(f) for f in facts]
         line = line_of(name, facts)
         if line is None:
             return _NO_LINE
@@ -421,6 +429,11 @@ class Books:
             result = provenance.joined([result], quantised=False)
         name = id(counter)
         return replace(result, data=True, ops=frozenset([name]), result_of=name, product=False)
+
+
+def _to_be(facts: Facts) -> Facts:
+    """A state that starts as zeros is data already: it will be."""
+    return replace(facts, data=True) if facts.quantum == 0 and not facts.params else facts
 
 
 def _of_parameter(parameter: Tensor) -> Facts:

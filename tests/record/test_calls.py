@@ -180,6 +180,14 @@ def test_what_is_called_is_what_is_watched(
     assert set(seen) <= {"zeros", "ones", "zeros_like", "detach", "mm", "matmul"}
 
 
+def test_by_hand(watched: list[str]) -> None:
+    """Of 2 + 3 + 4 samples: three steps of six neurons."""
+    found = counted(Net(loop), watched)["elementwise"]
+    elements = {line["op"]: line["elements"] for line in found if line["layer"] == ""}
+    neurons = 9 * 6 * 3
+    assert elements == {"add": 4 * neurons, "mul": 3 * neurons, "compare": neurons, "bias": neurons}
+
+
 # -- what the watcher has to see -------------------------------------------------------------------------------
 
 
@@ -300,3 +308,28 @@ def test_after_a_call_that_failed_everything_is_watched(watched: list[str]) -> N
         net.run = lambda x: x.cumsum(1)
         net(torch.rand(2, 6))
     assert "cumsum" in watched
+
+
+# -- what comes late -------------------------------------------------------------------------------------------
+
+
+def test_arithmetic_that_the_first_batch_did_not_run_is_listed() -> None:
+    class Branching(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear, self.passes = nn.Linear(6, 6), 0
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.passes += 1
+            y = self.linear(x)
+            return y * y if self.passes > 1 else y
+
+    net = Branching()
+    with torch.no_grad(), Recorder(net) as recorder:
+        for _ in range(3):
+            net(torch.rand(2, 6))
+            recorder.end_batch()
+            recorder.end_block(2)
+    activity = recorder.activity()
+    assert [(entry.layer, entry.op, entry.calls) for entry in activity.uncounted] == [("", "mul", 2)]
+    assert [finding.code for finding in activity.findings if finding.layer == ""][:1] == ["C01"]
