@@ -18,8 +18,8 @@ def of_books(books: Books) -> list[Finding]:
         Finding(
             code="C01",
             layer=layer,
-            text=f"{_name(layer)} ran an operation that the first batch did not run: a contraction's operands were taken "
-            "for real, other arithmetic is listed as uncounted",
+            text=f"{_name(layer)} ran an operation that the first batch did not run: a contraction's operands were "
+            "taken for real, other arithmetic is listed as uncounted",
             hint="put a batch that takes every branch of the model first",
         )
         for layer in sorted(books.late)
