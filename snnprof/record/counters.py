@@ -64,6 +64,7 @@ class OpCounter:
 
     def count(self, form: Contraction, plan: Plan) -> None:
         """Adds one call. The operands are as the operator saw them."""
+        plan = plan.fitting(form)
         self.add(plan.size, form.outputs if form.bias else 0, measure.contraction(form, plan))
         for position in plan.encoded:
             self._compare(position, form.operands[position], plan.steps[position])

@@ -55,6 +55,11 @@ class HostCell:
             self.add_each(kind * len(row), row)
 
 
+def _on_host(device: torch.device) -> bool:
+    """Whether numbers counted there are at hand without waiting."""
+    return device.type == "cpu"
+
+
 def _numbers(values: Any) -> Any:
     return values.tolist() if isinstance(values, Tensor) else values
 
@@ -68,7 +73,7 @@ class Ledger:
 
     def cell(self, size: int, device: torch.device, reader: Reader) -> Cell | HostCell:
         """A new cell; `reader` gets what it held at each drain, `size` numbers."""
-        if device.type == "cpu":
+        if _on_host(device):
             cell = HostCell(size)
             self._on_host.append((cell, reader))
             return cell

@@ -5,7 +5,7 @@ Where values were read on the host, what would be small tensors are lists of num
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -43,6 +43,12 @@ class Plan:
         self.grids = (grid_of(self.facts[0]), grid_of(self.facts[1]))
         self.size = next((s.size for s in self.steps if s), 1)
         self.encoded = tuple(i for i in (0, 1) if self.roles[i] == "data" and encodes(self.facts[i]))
+
+    def fitting(self, form: Contraction) -> Plan:
+        """This plan, with the whole call for one step where an axis was taken for time that a later batch disproves."""
+        if all(s is None or s.fit(operand.shape) for s, operand in zip(self.steps, form.operands, strict=True)):
+            return self
+        return replace(self, steps=(None, None))
 
 
 def encodes(facts: Facts) -> bool:

@@ -309,7 +309,9 @@ class Recorder:
             counter.drive(spikes.numel(), spikes.device)
         if self.books.learning:
             self._learn_spikes(module, name, spikes, counter)
-        fired = measure.fired(spikes, self._neuron_steps.get(module), self.batch_size, counter.levels)
+        steps = self._neuron_steps.get(module)
+        steps = steps if steps and steps.fit(spikes.shape) else None
+        fired = measure.fired(spikes, steps, self.batch_size, counter.levels)
         counter.fire(fired, spikes.numel())
 
     def _learn_spikes(self, module: nn.Module, name: str, spikes: Tensor, counter: NeuronCounter) -> None:

@@ -9,6 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from snnprof.record.recorder import Recorder
+
 S = 4  # T = batch = channels, so that no size gives anything away
 W = torch.randn(S, S)
 
@@ -100,3 +102,31 @@ def test_three_steps_of_an_untold_recording_are_unknown(record: Any) -> None:
     assert op.steps is None
     (op,) = record(lambda x: [layer(x) for _ in range(3)], torch.rand(2, 4), timesteps=3).ops
     assert op.steps == 3
+
+
+def test_a_smaller_batch_disproves_an_axis_taken_for_time() -> None:
+    """Three samples of three channels look like three steps of three samples; two samples do not."""
+    net = nn.Conv1d(3, 2, 1)
+    with torch.no_grad(), Recorder(net, timesteps=3) as recorder:
+        for size in (3, 2):
+            net((torch.arange(size * 3 * S).reshape(size, 3, S) % 2).float())
+            recorder.end_batch()
+            recorder.end_block(size)
+    (op,) = recorder.activity().ops
+    assert op.events == 5 * 3 * S // 2 * 2
+    assert op.steps is None
+
+
+def test_a_smaller_batch_of_spikes_disproves_an_axis_taken_for_time() -> None:
+    class Fires(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return (x > 0.5).float()
+
+    net = Fires()
+    with torch.no_grad(), Recorder(net, timesteps=3, neuron=("Fires",)) as recorder:
+        for size in (3, 2):
+            net((torch.arange(size * 3 * S).reshape(size, 3, S) % 2).float())
+            recorder.end_batch()
+            recorder.end_block(size)
+    (neuron,) = recorder.activity().neurons
+    assert neuron.spikes == 5 * 3 * S // 2
