@@ -50,6 +50,7 @@ class OpCounter:
         self.blocks: list[list[int]] = []
         self.compared = False
         self.shared = False
+        self._steady = True  # the time steps lay where the first batch showed them
         device = form.operands[0].device
         self._counts = ledger.cell(3 * _WIDTH, device, self._close_block)
         self._histograms = [[0] * (HISTOGRAM_LEVELS + 1) for _ in roles]
@@ -64,7 +65,9 @@ class OpCounter:
 
     def count(self, form: Contraction, plan: Plan) -> None:
         """Adds one call. The operands are as the operator saw them."""
-        plan = plan.fitting(form)
+        fitting = plan.fitting(form)
+        self._steady &= fitting is plan
+        plan = fitting
         self.add(plan.size, form.outputs if form.bias else 0, measure.contraction(form, plan))
         for position in plan.encoded:
             self._compare(position, form.operands[position], plan.steps[position])
@@ -127,7 +130,7 @@ class OpCounter:
             op=self.op,
             index=self.index,
             calls=counts[0],
-            steps=self.runs // batches if batches and self.runs % batches == 0 else None,
+            steps=self.runs // batches if batches and self.runs % batches == 0 and self._steady else None,
             shape=self.shape,
             weights=self.weights,
             bias_adds=counts[1],
