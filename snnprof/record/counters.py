@@ -21,7 +21,7 @@ from snnprof.activity import (
     parts_from,
 )
 from snnprof.record import measure
-from snnprof.record.ledger import Cell, HostCell, Ledger
+from snnprof.record.ledger import Cell, Ledger
 from snnprof.record.measure import Fired, Measured, Plan, Role, Seen, encodes
 from snnprof.record.memory import zeros
 from snnprof.record.provenance import Facts
@@ -195,7 +195,7 @@ class NeuronCounter:
         self.calls_in_batch = 0
         self.blocks: list[list[int]] = []
         self._ledger = ledger
-        self._cell: Cell | HostCell | None = None
+        self._cell: Cell | None = None
         self._fired: Tensor | None = None
         self._missed: Tensor | None = None  # in some step; None after calls of different shapes
         self._told = timesteps is not None
@@ -217,7 +217,7 @@ class NeuronCounter:
         self.runs += size
         self.calls_in_batch += 1
 
-    def _by_step(self, cell: Cell | HostCell, counts: Any, size: int) -> None:
+    def _by_step(self, cell: Cell, counts: Any, size: int) -> None:
         if size == self.timesteps and self.calls_in_batch == 0:
             cell.add_each(3, counts)
         elif size == 1 and self.calls_in_batch < (self.timesteps or 0):
@@ -234,7 +234,7 @@ class NeuronCounter:
         self._fired.logical_or_(counts)
         self._missed.logical_or_(counts != elements // max(counts.numel(), 1))
 
-    def _cells(self, device: torch.device) -> Cell | HostCell:
+    def _cells(self, device: torch.device) -> Cell:
         if self._cell is None:
             self._cell = self._ledger.cell(3 + (self.timesteps or 0), device, self._close_block)
         return self._cell

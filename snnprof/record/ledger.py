@@ -17,7 +17,7 @@ Entry = tuple[int, int, Reader]
 """Where a cell begins and ends on its sheet, and who reads it."""
 
 
-class Cell:
+class DeviceCell:
     """Counters side by side, on a device. What is added to them was counted there, or read on the host."""
 
     def __init__(self, counters: Tensor) -> None:
@@ -55,8 +55,11 @@ class HostCell:
             self.add_each(kind * len(row), row)
 
 
-def _on_host(device: torch.device) -> bool:
-    """Whether numbers counted there are at hand without waiting."""
+Cell = DeviceCell | HostCell
+
+
+def _at_hand(device: torch.device) -> bool:
+    """Whether numbers that are counted there can be asked for without waiting."""
     return device.type == "cpu"
 
 
@@ -71,16 +74,16 @@ class Ledger:
         self._sheets: list[tuple[Tensor, list[Entry]]] = []
         self._on_host: list[tuple[HostCell, Reader]] = []
 
-    def cell(self, size: int, device: torch.device, reader: Reader) -> Cell | HostCell:
+    def cell(self, size: int, device: torch.device, reader: Reader) -> Cell:
         """A new cell; `reader` gets what it held at each drain, `size` numbers."""
-        if _on_host(device):
+        if _at_hand(device):
             cell = HostCell(size)
             self._on_host.append((cell, reader))
             return cell
         sheet, entries = self._with_room(size, device)
         start = entries[-1][1] if entries else 0
         entries.append((start, start + size, reader))
-        return Cell(sheet[start : start + size])
+        return DeviceCell(sheet[start : start + size])
 
     def _with_room(self, size: int, device: torch.device) -> tuple[Tensor, list[Entry]]:
         for sheet, entries in reversed(self._sheets):

@@ -70,7 +70,7 @@ NETS: dict[str, tuple[Callable[[], nn.Module], Callable[[int], Tensor], dict[str
 def on_a_device(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     def tell() -> None:
         monkeypatch.setattr(tally, "_may_ask", lambda values: False)
-        monkeypatch.setattr(ledger, "_on_host", lambda device: False)
+        monkeypatch.setattr(ledger, "_at_hand", lambda device: False)
 
     return tell
 
