@@ -21,6 +21,7 @@ from snnprof.record.elementwise import LINES, LOOKUPS, line_of, work
 from snnprof.record.layers import Sole
 from snnprof.record.measure import Plan, Role
 from snnprof.record.neurons import within
+from snnprof.record.places import NO_LINE, UNCOUNTED, LinePlan, Place, Places
 from snnprof.record.provenance import Facts, Store, Zeros, storage_key
 from snnprof.record.rules import Contraction
 from snnprof.record.steps import TimeSteps
@@ -30,23 +31,6 @@ if TYPE_CHECKING:
     from snnprof.record.recorder import Recorder
 
 SiteKey = tuple[Any, ...]
-
-
-class LinePlan(NamedTuple):
-    """How an operator that is no contraction is counted at one place.
-
-    Attributes:
-        line: of other arithmetic, that it belongs to; none where it reads no data.
-        counter: whose sums it adds to, of the line or of the contraction whose bias it is; None where it is uncounted.
-        positions: of its operands, where all of them are spikes.
-    """
-
-    line: str = ""
-    counter: OpCounter | LineCounter | None = None
-    positions: tuple[int, ...] | None = None
-
-
-_NO_LINE = LinePlan()
 
 
 class Call(NamedTuple):
@@ -95,8 +79,7 @@ class Books:
         self.used_parameters: set[str] = set()  # by a counted one, on the batch that every process learns from
         self.late_parameters: set[str] = set()  # by a contraction that came later
         self._plans: dict[SiteKey, tuple[OpCounter, Plan] | None] = {}
-        self._line_plans: dict[SiteKey, LinePlan] = {}
-        self._lines_at: dict[SiteKey, LinePlan] = {}  # the same, by instruction
+        self._places = Places()
         self._padding: dict[SiteKey, tuple[tuple[int, ...], tuple[tuple[int, int], ...]]] = {}
         self._contracting: dict[str, bool] = {}
         self._per_layer: dict[str, int] = {}
@@ -117,10 +100,15 @@ class Books:
 
     def end_batch(self) -> None:
         """The first batch is over: from here on plans are looked up and values verify them."""
+        self.settle()
         self.learning = False
         self._forget()
         for counter in self.ops.values():
             counter.end_batch()
+
+    def settle(self) -> None:
+        """What read no data when it was called, and is known by now to read some, is made up for."""
+        self._places.settle()
 
     def _forget(self) -> None:
         self.store = Store()
@@ -271,51 +259,62 @@ class Books:
             self._softmax = callsite.callers()
         if self.neurons:
             return
-        at = (self.path[-1], name, id(frame.f_code), frame.f_lasti)
-        plan = self._lines_at.get(at) or self._line_from(at, frame, args, facts)
-        line, counter, positions = plan
-        if counter is None:
-            if line:
-                self._uncount(self.layer, name)
-            return
-        elements = work(name, line, args, result)
-        if isinstance(counter, OpCounter):
-            counter.bias_adds += elements
-        elif positions is None:
-            counter.count(elements)
-        else:
-            tensors = _tensors(args)
-            counter.count(elements, [nonzero_total(tensors[p]) for p in positions])
+        plan = self._places.at.get((self.path[-1], name, id(frame.f_code), frame.f_lasti))
+        if plan is None:
+            place = Place(self.path[-1], name, frame)
+            plan = self._found(place, args) if facts is None else self._learned(place, args, result, facts)
+        if plan.counter is not None:
+            self._add(plan, work(name, plan.line, args, result), _spikes(args, plan))
+        elif plan is not NO_LINE:
+            self._uncount(self.layer, name)
 
-    def _line_from(self, at: SiteKey, frame: FrameType, args: Any, facts: list[Facts] | None) -> LinePlan:
-        """The plan of a call site, looked up by the expression; on the first batch, made."""
-        layer, name, *_ = at
-        key = (layer, name, callsite.caller(frame))
-        if facts is not None:
-            plan = self._line_plan(name, args, facts)
-            if plan is not _NO_LINE or key not in self._line_plans:  # what reads data once may do so again
-                self._line_plans[key] = plan
-            self._runs_more(layer)
-            if self.script is not None:
-                self.script.append(self._line_call(name, plan))
-            return plan
-        plan = self._line_plans.get(key) or self._late_line(key)
-        if callsite.place_of(frame):  # else the instruction is not what tells it from others
-            self._lines_at[at] = plan
+    def _add(self, plan: LinePlan, elements: int, nonzero: Sequence[int | Tensor]) -> None:
+        if isinstance(plan.counter, OpCounter):
+            plan.counter.bias_adds += elements
+        elif plan.counter is not None:
+            plan.counter.count(elements, nonzero)
+
+    def _learned(self, place: Place, args: Any, result: Any, facts: list[Facts]) -> LinePlan:
+        layer, name, _ = place
+        plan = self._line_plan(name, args, facts)
+        number = None if self.script is None else len(self.script)
+        later = self._later(layer, name, args, result, number) if plan is NO_LINE and name in LINES else None
+        self._places.learn(place, args, plan, later)
+        self._runs_more(layer)
+        if self.script is not None:
+            self.script.append(self._line_call(layer, name, plan))
         return plan
 
-    def _late_line(self, key: SiteKey) -> LinePlan:
-        """Whether an operator that is met after the first batch reads data is not known: it is listed."""
-        self.late.add(key[0])
-        plan = self._line_plans[key] = LinePlan("uncounted")
+    def _later(
+        self, layer: str, name: str, args: Any, result: Any, number: int | None
+    ) -> Callable[[LinePlan], None] | None:
+        """Makes up for a call that read no data, by the plan of one that does; `number` is its own in the script."""
+        tensors = _tensors(args)
+        if any(tensor.layout is not torch.strided for tensor in tensors):
+            return None
+        elements, nonzero = work(name, LINES[name], args, result), [nonzero_total(tensor) for tensor in tensors]
+
+        def count(plan: LinePlan) -> None:
+            self._add(plan, elements, [nonzero[position] for position in plan.positions or ()])
+            if self.script is not None and number is not None:
+                self.script[number] = self._line_call(layer, name, plan)
+
+        return count
+
+    def _found(self, place: Place, args: Any) -> LinePlan:
+        """What is met after the first batch only may or may not read data: it is listed."""
+        plan = self._places.find(place, args)
+        if plan is None:
+            self.late.add(place.layer)
+            return UNCOUNTED
         return plan
 
-    def _line_call(self, name: str, plan: LinePlan) -> Call:
+    def _line_call(self, layer: str, name: str, plan: LinePlan) -> Call:
         family = LINES.get(name, name)
-        if plan is _NO_LINE:
-            return Call(self.layer, family, None)
-        counter = plan.counter or functools.partial(self._uncount, self.layer, name)
-        return Call(self.layer, family, counter, positions=plan.positions)
+        if plan is NO_LINE:
+            return Call(layer, family, None)
+        counter = plan.counter or functools.partial(self._uncount, layer, name)
+        return Call(layer, family, counter, positions=plan.positions)
 
     def _uncount(self, layer: str, name: str) -> None:
         self.uncounted[layer, name] = self.uncounted.get((layer, name), 0) + 1
@@ -325,11 +324,11 @@ class Books:
             facts = [_to_be(f) for f in facts]
         line = line_of(name, facts)
         if line is None:
-            return _NO_LINE
+            return NO_LINE
         if any(tensor.layout is not torch.strided for tensor in _tensors(args)):
             line = "uncounted"
         if line == "uncounted":
-            return LinePlan(line)
+            return UNCOUNTED
         if line == "bias" and facts[0].result_of is not None:
             counter = self.by_id[facts[0].result_of]
             if counter.layer == self.layer:
@@ -429,6 +428,13 @@ class Books:
             result = provenance.joined([result], quantised=False)
         name = id(counter)
         return replace(result, data=True, ops=frozenset([name]), result_of=name, product=False)
+
+
+def _spikes(args: Sequence[Any], plan: LinePlan) -> list[int | Tensor]:
+    """How many spikes each operand holds that a plan expects to hold some."""
+    if plan.positions is None:
+        return []
+    return [nonzero_total(tensor) for place, tensor in enumerate(_tensors(args)) if place in plan.positions]
 
 
 def _to_be(facts: Facts) -> Facts:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 from torch.overrides import TorchFunctionMode
 
 from snnprof.record.books import Books
@@ -82,6 +83,8 @@ class Calls(TorchFunctionMode):
             if writes:
                 books.other(frame, name, args, args[0], None)
             result = func(*args)
+            if result is NotImplemented:  # Python asks the other operand next
+                return result
             if not (free or writes):
                 books.other(frame, name, args, result, None)
             if retells:
@@ -91,44 +94,19 @@ class Calls(TorchFunctionMode):
             del undispatched
 
     def _tells_all(self, args: Any) -> bool:
-        """Whether the watcher would see the operator, on these operands, and nobody else would."""
+        """Whether the watcher would see the operator, on these operands, and nothing and nobody else."""
         books = self.books
         return (
             bool(books.path)
             and not (books.learning or books.neurons)
-            and torch._C._len_torch_dispatch_stack() == 1
-            and not torch._C._dispatch_tls_is_dispatch_key_excluded(_PYTHON)
-            and torch._C._len_torch_function_stack() == 0
+            and torch._C._len_torch_dispatch_stack() == 1  # the watcher's; another mode may do anything
+            and not torch._C._dispatch_tls_is_dispatch_key_excluded(_PYTHON)  # counting runs unseen
+            and torch._C._len_torch_function_stack() == 0  # the user's own mode may do anything
             and type(args[0]) in _TENSORS
+            and args[0].layout is torch.strided
             and _ORDINARY.issuperset(map(type, args))
-            and torch._C._functorch.peek_interpreter_stack() is None
+            and torch._C._functorch.peek_interpreter_stack() is None  # maps run it on more
+            and forward_ad._current_level < 0  # runs it on tangents too
+            and not torch.is_grad_enabled()  # autograd's hooks may run more
             and not in_backward()
         )
-
-    def leave(self) -> bool:
-        """Steps out of the calls' way, where nobody stepped in after this; whether it did."""
-        if not torch._C._len_torch_function_stack():
-            return False
-        innermost = torch._C._pop_torch_function_stack()
-        if innermost is not self:
-            torch._C._push_on_torch_function_stack(innermost)
-            return False
-        return True
-
-    def come_back(self) -> None:
-        torch._C._push_on_torch_function_stack(self)
-
-
-class Unwatched:
-    """Until it is closed operators are not seen; calls neither, where somebody hides them."""
-
-    __slots__ = ("_hidden", "_undispatched")
-
-    def __init__(self, hidden: Calls | None = None) -> None:
-        self._undispatched: Any = torch._C._DisableTorchDispatch()
-        self._hidden = hidden if hidden is not None and hidden.leave() else None
-
-    def close(self) -> None:
-        self._undispatched = None
-        if self._hidden is not None:
-            self._hidden.come_back()

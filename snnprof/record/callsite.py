@@ -14,16 +14,17 @@ Place = int
 # Code objects are named by their address, since to hash one is to hash its constants; holding them keeps it theirs.
 _MODULE_CALLS = {id(f.__code__): f.__code__ for f in (nn.Module._call_impl, nn.Module._wrapped_call_impl)}
 _PLACES: dict[tuple[int, int], tuple[Place, CodeType]] = {}
+_BETWEEN = ("/torch/_compile.py", "/torch/_ops.py", "/torch/_tensor.py", "/torch/overrides.py")
 _EXPRESSIONS: dict[tuple[Any, ...], Place] = {}
 
 
-def callers() -> tuple[Place, ...]:
-    """The calling lines from the operator up to the module whose forward runs it; loops repeat them.
+def callers(frame: FrameType | None = None) -> tuple[Place, ...]:
+    """The calling lines from the operator, or a frame, up to the module whose forward runs it; loops repeat them.
 
     This package's frames, and those that torch puts round a dispatch mode, are left out: they come and go as the
     compiler is loaded.
     """
-    frame: FrameType | None = sys._getframe(2)
+    frame = frame or sys._getframe(2)
     chain: list[Place] = []
     while frame is not None and id(frame.f_code) not in _MODULE_CALLS and len(chain) < 64:
         place = place_of(frame)
@@ -67,7 +68,7 @@ def _learned(code: CodeType, at: int) -> tuple[Place, CodeType]:
 def _plumbing(code: CodeType) -> bool:
     path = code.co_filename.replace("\\", "/")
     inside = any(part in path for part in ("/torch/_dynamo/", "/snnprof/record/"))
-    return inside or path.endswith(("torch/_compile.py", "torch/_ops.py", "torch/_tensor.py", "torch/overrides.py"))
+    return inside or path.endswith(_BETWEEN)
 
 
 def source() -> str:

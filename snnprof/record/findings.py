@@ -73,7 +73,8 @@ def _uncounted(activity: Activity) -> list[Finding]:
     return [
         Finding(
             code="C05",
-            text=f"{len(names)} operator(s) compute but have no rule and are in no figure: {', '.join(names)}",
+            text=f"{len(names)} operator(s) compute and are in no figure, for want of a rule or since the first batch "
+            f"did not run them: {', '.join(names)}",
             hint="see 'uncounted' in the run file; --strict turns this into exit status 1",
         )
     ]

@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from torch.utils._pytree import tree_leaves
 
 from snnprof.errors import SnnprofError, unknown
@@ -48,6 +50,22 @@ class NeuronClass:
 def first_tensor(result: Any) -> Tensor | None:
     """The usual way to pick the spikes out of what `forward` returns."""
     return next((leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)), None)
+
+
+def values(layer: str, tensor: Tensor) -> Tensor:
+    """What goes into a neuron layer or comes out of it, as values that can be read: of all rows that a map runs it on.
+
+    Raises:
+        SnnprofError: the tensor is one of a class that keeps its values elsewhere.
+    """
+    while torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        tensor = torch._C._functorch.get_unwrapped(tensor)
+    if type(tensor) is not Tensor and is_traceable_wrapper_subclass(tensor):
+        raise SnnprofError(
+            f"neuron layer {layer!r} works on a {type(tensor).__name__}, whose values lie in other tensors",
+            "run the plain form of the model",
+        )
+    return tensor if tensor.layout is torch.strided else tensor.to_dense()
 
 
 def _always(module: nn.Module) -> bool:

@@ -77,12 +77,13 @@ def retelling(name: str, writes: bool) -> Retelling | None:
 
 
 def _forget(args: Any, result: Any, frame: FrameType) -> None:
-    if isinstance(args[0], Tensor):
+    if isinstance(args[0], Tensor) and args[0].layout is torch.strided:
         RECALL.forget(args[0])
 
 
 def _copied(args: Any, result: Any, frame: FrameType) -> None:
-    RECALL.copied(args[0], result)
+    if args[0].layout is result.layout is torch.strided:
+        RECALL.copied(args[0], result)
 
 
 def _reshaped(args: Any, result: Any, frame: FrameType) -> None:
@@ -93,7 +94,7 @@ def _reshaped(args: Any, result: Any, frame: FrameType) -> None:
 
 
 def _cast(args: Any, result: Any, frame: FrameType) -> None:
-    if args[0].dtype is torch.bool and result is not args[0]:
+    if args[0].dtype is torch.bool and args[0].layout is torch.strided and result is not args[0]:
         made_of_flags(args[0], result, callsite.caller(frame))
 
 

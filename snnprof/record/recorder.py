@@ -25,7 +25,7 @@ from snnprof.activity import (
 )
 from snnprof.record import findings, layers, measure, neurons, provenance
 from snnprof.record.books import Books
-from snnprof.record.calls import Calls, Unwatched
+from snnprof.record.calls import Calls
 from snnprof.record.counters import NeuronCounter
 from snnprof.record.dispatch import Watcher, in_backward, plain_kernels
 from snnprof.record.layers import Sole
@@ -35,6 +35,7 @@ from snnprof.record.provenance import Facts, Folding
 from snnprof.record.recall import RECALL
 from snnprof.record.reduce import SCRATCH, Steps
 from snnprof.record.tally import nonzero_total
+from snnprof.record.unwatched import Undispatched, Unwatched
 
 
 class Recorder:
@@ -83,8 +84,8 @@ class Recorder:
         self._neuron_steps: dict[nn.Module, Steps | None] = {}
         self._candidates: dict[nn.Module, tuple[list[Facts], dict[str, Any]]] = {}
         self._entered: list[bool] = []
-        self._calls = Calls(self.books)
-        self._unwatched: dict[nn.Module, Unwatched] = {}  # layers inside which nothing needs watching
+        self._calls, self._watcher = Calls(self.books), Watcher(self.books)
+        self._unwatched: dict[nn.Module, Unwatched | Undispatched] = {}  # layers inside which nothing needs watching
         self._notes: list[Finding] = []
         self._handles: list[Any] = []
         self._stack: ExitStack | None = None
@@ -118,7 +119,7 @@ class Recorder:
             self._attach()
             self._stack.enter_context(plain_kernels())
             self.books.know_parameters(self.model)
-            self._stack.enter_context(Watcher(self.books))
+            self._stack.enter_context(self._watcher)
             self._stack.enter_context(self._calls)
         except BaseException:
             self.step_aside()
@@ -165,21 +166,20 @@ class Recorder:
                 self._look_at(module, name, _tensors((args, kwargs)), neuron)
         books.path.append(name)
         self._entered.append(neuron)
-        if books.learning or torch._C._len_torch_dispatch_stack() != 1:  # another mode may want to see what runs
-            return
-        if module in self._unwatched:
+        if books.learning or module in self._unwatched:
             return
         if neuron:
             if not books.contracts_within(name):
-                self._unwatched[module] = Unwatched(self._calls)
+                self._unwatched[module] = Unwatched(self._calls, self._watcher)
         elif name in books.soles and not books.neurons and not kwargs and len(args) == 1:
             self._count_sole(module, books.soles[name], args[0])
 
     def _count_sole(self, module: nn.Module, sole: Sole, given: Any) -> None:
         """A layer that runs one contraction and nothing else is counted as it is entered, and left alone."""
-        if not layers.is_sole(module, sole, given):
+        alone = torch._C._len_torch_dispatch_stack() == 1  # else another mode may want to see what runs
+        if not alone or not layers.is_sole(module, sole, given):
             return
-        unwatched = Unwatched()
+        unwatched = Undispatched()
         form = layers.contraction(module, sole, given)
         if form is not None:
             self.books.contraction_at(sole.site, form)
@@ -283,7 +283,7 @@ class Recorder:
         if not inputs:
             return
         if not neurons.recurrent(module):
-            counter.drive(nonzero_total(inputs[0]), inputs[0].device)
+            counter.drive(nonzero_total(neurons.values(name, inputs[0])), inputs[0].device)
         if self.books.learning:
             facts = self.books.store.get(inputs[0])
             for op in facts.ops if facts else ():
@@ -305,6 +305,7 @@ class Recorder:
         counter = self._neuron(module, name)
         if spikes is None:
             return
+        spikes = neurons.values(name, spikes)
         if neurons.recurrent(module):
             counter.drive(spikes.numel(), spikes.device)
         if self.books.learning:
@@ -382,6 +383,7 @@ class Recorder:
         """
         told = bool(self._batches)
         if not told:
+            self.books.settle()
             self.end_block(samples or 0)
         batches = self._batches or self._sequences(timesteps)
         total = sum(n for n, _ in self._blocks) if told else samples

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 import snnprof
 from snnprof.activity import PART_COUNTS, Activity, unpack_bits
+from snnprof.errors import SnnprofError
+from snnprof.record.recorder import Recorder
 
 T, B, IN, HIDDEN, OUT = 4, 3, 6, 8, 3
 _SEED = torch.Generator().manual_seed(0)
@@ -409,3 +411,43 @@ def test_a_comparison_in_the_model_is_no_neuron_but_spikes() -> None:
     expected = snnprof.profile(_chain(MultiIF), FRAMES, "time-batch", neuron=("MultiIF",))
     assert activity.neurons == []
     assert _numbers(activity)["ops"] == _numbers(expected)["ops"]
+
+
+class Fires(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return (x > 0.5).float()
+
+
+def test_a_neuron_that_a_map_runs_on_each_row_counts_all_rows() -> None:
+    net, x = Fires(), torch.rand(4, 6)
+    with torch.no_grad(), Recorder(net, neuron=("Fires",)) as recorder:
+        for _ in range(2):
+            torch.vmap(net)(x)
+            recorder.end_batch()
+            recorder.end_block(4)
+    (neuron,) = recorder.activity().neurons
+    assert (neuron.spikes, neuron.driven) == (2 * int((x > 0.5).sum()), 2 * int((x != 0).sum()))
+
+
+def test_a_neuron_on_tensors_without_values_of_their_own_is_refused() -> None:
+    class Ragged(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.nested.nested_tensor([x[:2], x[2:]], layout=torch.jagged)
+
+    net = nn.Sequential(Ragged(), Fires())
+    with Recorder(net, neuron=("Fires",)), pytest.raises(SnnprofError, match="'1' works on a NestedTensor"):
+        net(torch.rand(5))
+
+
+def test_a_neuron_reads_sparse_input() -> None:
+    class Dense(Fires):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x.to_dense())
+
+    net, x = Dense(), torch.eye(4)
+    with torch.no_grad(), Recorder(net, neuron=("Dense",)) as recorder:
+        for _ in range(2):
+            net(x.to_sparse())
+            recorder.end_batch()
+            recorder.end_block(4)
+    assert recorder.activity().neurons[0].driven == 2 * 4
