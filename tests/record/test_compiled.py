@@ -100,6 +100,19 @@ class Bundled(Attention):
         self.lif, self.again = neuron.LIF(), neuron.LIF()
 
 
+class PlainLoop(Attention):
+    """No neuron layer: a state that starts as zeros, and sums that start as numbers."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        v, total = torch.zeros(len(x), 4, 4, 4), torch.as_tensor(0.0)
+        for _ in range(2):
+            v = v * 0.5 + self.conv(x)
+            spikes = (v >= 1).float()
+            v = v * (1 - spikes)
+            total = sum([total, spikes.mean((2, 3)), spikes.amax((2, 3))], torch.as_tensor(0.0))
+        return self.head(total)
+
+
 def _counted(model: nn.Module, batches: list[Tensor], run: Any = None) -> Activity:
     recorder = Recorder(model, timesteps=2)
     call = Compiling(model, recorder) if run is None else run
@@ -117,7 +130,7 @@ def _batches() -> list[Tensor]:
 
 
 @needs_compiler
-@pytest.mark.parametrize("network", [Attention, Masked, Overwritten, Bundled])
+@pytest.mark.parametrize("network", [Attention, Masked, Overwritten, Bundled, PlainLoop])
 def test_the_graph_counts_what_the_recorder_counts(network: type[nn.Module]) -> None:
     model = network().eval()
     inside, eager = _counted(model, _batches()), _counted(model, _batches(), run=model)
