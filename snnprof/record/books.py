@@ -278,8 +278,8 @@ class Books:
         layer, name, _ = place
         plan = self._line_plan(name, args, facts)
         number = None if self.script is None else len(self.script)
-        later = self._later(layer, name, args, result, number) if plan is NO_LINE and name in LINES else None
-        self._places.learn(place, args, plan, later)
+        idle = plan is NO_LINE and name in LINES and not any(f.params for f in facts)
+        self._places.learn(place, args, plan, self._later(layer, name, args, result, number) if idle else None)
         self._runs_more(layer)
         if self.script is not None:
             self.script.append(self._line_call(layer, name, plan))
@@ -290,12 +290,15 @@ class Books:
     ) -> Callable[[LinePlan], None] | None:
         """Makes up for a call that read no data, by the plan of one that does; `number` is its own in the script."""
         tensors = _tensors(args)
-        if any(tensor.layout is not torch.strided for tensor in tensors):
+        if not all(_readable(tensor) for tensor in tensors):
             return None
         elements, nonzero = work(name, LINES[name], args, result), [nonzero_total(tensor) for tensor in tensors]
 
         def count(plan: LinePlan) -> None:
-            self._add(plan, elements, [nonzero[position] for position in plan.positions or ()])
+            if plan.counter is not None:
+                self._add(plan, elements, [nonzero[position] for position in plan.positions or ()])
+            else:
+                self._uncount(layer, name)
             if self.script is not None and number is not None:
                 self.script[number] = self._line_call(layer, name, plan)
 
@@ -430,6 +433,10 @@ class Books:
         return replace(result, data=True, ops=frozenset([name]), result_of=name, product=False)
 
 
+def _readable(values: Tensor) -> bool:
+    return layers.is_plain(values) and values.layout is torch.strided and not values.is_complex()
+
+
 def _spikes(args: Sequence[Any], plan: LinePlan) -> list[int | Tensor]:
     """How many spikes each operand holds that a plan expects to hold some."""
     if plan.positions is None:
@@ -438,7 +445,7 @@ def _spikes(args: Sequence[Any], plan: LinePlan) -> list[int | Tensor]:
 
 
 def _to_be(facts: Facts) -> Facts:
-    """A state that starts as zeros is data already: it will be."""
+    """A state that starts as zeros is data already, beside data or in a contraction: it will be."""
     return replace(facts, data=True) if facts.quantum == 0 and not facts.params else facts
 
 
