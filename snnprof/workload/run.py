@@ -65,7 +65,7 @@ def profile(
 
         journal = Journal(session, Team(), ctrl_c, run)
         session.run(source.batches(Order(DEFAULT_BATCH, samples), session.share.needs), journal.ends_before)
-        return _with_flops(journal.result(), session)
+        return _checked(journal.result(), session)
 
 
 def profile_run(options: ProfileOptions, progress: Progress = ignore_progress) -> Activity:
@@ -95,10 +95,12 @@ def _counted(asked: Asked, team: Team, ctrl_c: CtrlC, progress: Progress) -> Act
     )  # fmt: skip
     session.run(asked.source.batches(asked.order, session.share.needs), journal.ends_before)
     activity = journal.result()
-    return _with_flops(activity, session) if team.leads else activity
+    return _checked(activity, session) if team.leads else activity
 
 
-def _with_flops(activity: Activity, session: Session) -> Activity:
-    layers = session.flops()
-    activity = activity.model_copy(update={"layers": layers})
+def _checked(activity: Activity, session: Session) -> Activity:
+    """With what is seen of one sample after the run: fvcore's operations, and spikes in float32."""
+    layers, turned = session.flops(), session.turned_spikes()
+    found = activity.findings + ([turned] if turned else [])
+    activity = activity.model_copy(update={"layers": layers, "findings": found})
     return activity.model_copy(update={"coverage": flops.coverage(activity) if layers else None})

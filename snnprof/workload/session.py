@@ -11,13 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from snnprof.activity import Activity, LayerFlops
+from snnprof.activity import Activity, Finding, LayerFlops
 from snnprof.errors import SnnprofError, first_line
 from snnprof.record import flops, neurons
 from snnprof.record.recorder import Recorder
-from snnprof.workload import machine, parts
+from snnprof.workload import flips, machine, parts
 from snnprof.workload.batches import Batch, Batches, Labels, batch_axis
 from snnprof.workload.compiling import Compiling
+from snnprof.workload.flips import Fired
 from snnprof.workload.options import Amp, Progress, ignore_progress
 
 SEEDS_PER_RUN = 1_000_003
@@ -256,6 +257,27 @@ class Session:
         with _as_found(self.model, self.recorder), torch.no_grad():
             self._reset()
             return flops.layer_flops(self.model, (sample,), repeats) or []
+
+    def turned_spikes(self) -> Finding | None:
+        """Of one sample, after the run: the share of spikes that the number format or the device turned."""
+        if (self.amp is None and self._device.type == "cpu") or self._sample is None:
+            return None
+        self.progress("comparing spikes with float32", self.seen, self.total)
+        with _as_found(self.model, self.recorder), torch.no_grad():
+            try:
+                run = self._fired(self._sample, self.amp)
+                with machine.on_device(self.model, "cpu"):
+                    reference = self._fired(self._sample.cpu(), None)
+            except Exception as error:  # the counts are whole without it
+                return flips.unknown(first_line(error))
+        return flips.finding(run, reference)
+
+    def _fired(self, sample: Tensor, amp: Amp | None) -> Fired:
+        self._reset()
+        torch.manual_seed(self.seed * SEEDS_PER_RUN)
+        with flips.fired(self.recorder) as found, machine.autocast(amp, sample.device):
+            self._steps(sample) if self.recorder.layout == "step" else self.model(sample)
+        return found
 
 
 @dataclass
