@@ -60,6 +60,12 @@ def cuda_devices(model: nn.Module) -> list[int]:
     return sorted({p.device.index or 0 for p in model.parameters() if p.device.type == "cuda"})
 
 
+def other_formats(model: nn.Module) -> list[str]:
+    """The number formats of a model's weights besides float32."""
+    formats = {parameter.dtype for parameter in model.parameters() if parameter.is_floating_point()}
+    return sorted(str(dtype).removeprefix("torch.") for dtype in formats - {torch.float32})
+
+
 def autocast(dtype: Amp | None, device: torch.device) -> AbstractContextManager[Any]:
     """Autocast to the number format that `--amp` names; null does nothing."""
     return nullcontext() if dtype is None else torch.autocast(device.type, dtype=_DTYPES[dtype])

@@ -262,6 +262,9 @@ class Session:
         """Of one sample, after the run: the share of spikes that the number format or the device turned."""
         if (self.amp is None and self._device.type == "cpu") or self._sample is None:
             return None
+        other = machine.other_formats(self.model)
+        if other:
+            return flips.unknown(f"the model's weights are {' and '.join(other)}")
         self.progress("comparing spikes with float32", self.seen, self.total)
         with _as_found(self.model, self.recorder), torch.no_grad():
             try:

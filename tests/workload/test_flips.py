@@ -85,6 +85,19 @@ def test_a_network_that_does_not_run_in_float32_keeps_its_counts(profiled: objec
     assert activity.samples == 5
 
 
+def test_weights_in_another_format_are_no_reference(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(NETWORK.replace("{strict}", "False").replace("Net()", "Net().half()"))
+    np.savez(tmp_path / "x.npz", x=np.float32([ROW]))
+    activity = profile_run(
+        ProfileOptions(
+            model=f"{tmp_path / 'net.py'}:network", data=str(tmp_path / "x.npz"), input="real", timesteps=1,
+            device="cpu", neurons=("Fires",), amp="bf16",
+        )
+    )  # fmt: skip
+    (finding,) = [finding for finding in activity.findings if finding.code == "C11"]
+    assert finding.text.endswith("the model's weights are float16")
+
+
 def test_layers_that_ran_otherwise_are_turned_as_a_whole() -> None:
     ones = torch.ones(4, dtype=torch.bool)
     turned = flips.finding({"a": [ones, ones], "b": [ones]}, {"a": [ones, ones], "b": [ones[:2]]})
