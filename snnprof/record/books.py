@@ -259,10 +259,8 @@ class Books:
             self._softmax = callsite.callers()
         if self.neurons:
             return
-        plan = self._places.at.get((self.path[-1], name, id(frame.f_code), frame.f_lasti))
-        if plan is None:
-            place = Place(self.path[-1], name, frame)
-            plan = self._found(place, args) if facts is None else self._learned(place, args, result, facts)
+        place = Place(self.path[-1], name, frame)
+        plan = self._found(place, args) if facts is None else self._learned(place, args, result, facts)
         if plan.counter is not None:
             self._add(plan, work(name, plan.line, args, result), _spikes(args, plan))
         elif plan is not NO_LINE:

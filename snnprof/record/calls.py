@@ -6,17 +6,17 @@ To see the operator itself, as the watcher does, takes three times as long. Any 
 from __future__ import annotations
 
 import sys
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd import forward_ad
 from torch.overrides import TorchFunctionMode
 
 from snnprof.record.books import Books
 from snnprof.record.dispatch import in_backward
-from snnprof.record.elementwise import FREE
-from snnprof.record.operators import Retelling, retelling
+from snnprof.record.layers import PLAIN
+from snnprof.record.operators import Operator
 
 _ONE_OPERATOR = (
     "add add_ sub sub_ mul mul_ div div_ eq ne gt ge lt le maximum minimum clamp clamp_ relu relu_ masked_fill "
@@ -25,40 +25,18 @@ _ONE_OPERATOR = (
 )
 _AT_MOST_A_COPY = "reshape flatten unflatten"
 _AT_MOST_A_CAST = "float to"
-_ORDINARY = frozenset([Tensor, nn.Parameter, bool, int, float, tuple, list, torch.Size, torch.dtype])
-_TENSORS = frozenset([Tensor, nn.Parameter])
+_ORDINARY = frozenset([*PLAIN, bool, int, float, tuple, list, torch.Size, torch.dtype])
 _PYTHON = torch._C.DispatchKey.Python
 
 
-class Called(NamedTuple):
-    """What a function runs.
-
-    Attributes:
-        name: of the operator.
-        writes: it changes its first operand in place.
-        free: it moves or names values, and computes none.
-        retells: what its arguments and result tell of values that were read, or are to be.
-    """
-
-    name: str
-    writes: bool
-    free: bool
-    retells: Retelling | None
-
-    @classmethod
-    def of(cls, name: str) -> Called:
-        writes = name.endswith("_")
-        return cls(name, writes, name in FREE, retelling(name, writes))
-
-
-def _functions() -> dict[Any, Called]:
+def _functions() -> dict[Any, Operator]:
     runs = {name: name for name in f"{_ONE_OPERATOR} {_AT_MOST_A_COPY}".split()}
     runs |= dict.fromkeys(_AT_MOST_A_CAST.split(), "_to_copy") | {"__rsub__": "rsub"}
     return {
-        getattr(owner, function): Called.of(operator)
-        for function, operator in runs.items()
+        func: Operator.of(func, name, func, writes=name.endswith("_"))
+        for function, name in runs.items()
         for owner in (Tensor, torch)
-        if callable(getattr(owner, function, None))
+        if callable(func := getattr(owner, function, None))
     }
 
 
@@ -73,23 +51,12 @@ class Calls(TorchFunctionMode):
         self.books = books
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        called = FUNCTIONS.get(func)
-        if called is None or kwargs or not self._tells_all(args):
+        operator = FUNCTIONS.get(func)
+        if operator is None or kwargs or not self._tells_all(args):
             return func(*args, **kwargs) if kwargs else func(*args)
-        books, frame = self.books, sys._getframe(1)
-        name, writes, free, retells = called
-        undispatched = torch._C._DisableTorchDispatch()
+        undispatched = torch._C._DisableTorchDispatch()  # by itself: what is run for each call shows
         try:
-            if writes:
-                books.other(frame, name, args, args[0], None)
-            result = func(*args)
-            if result is NotImplemented:  # Python asks the other operand next
-                return result
-            if not (free or writes):
-                books.other(frame, name, args, result, None)
-            if retells:
-                retells(args, result, frame)
-            return result
+            return operator.counted(self.books, sys._getframe(1), args, {}, None)
         finally:
             del undispatched
 
@@ -102,7 +69,7 @@ class Calls(TorchFunctionMode):
             and torch._C._len_torch_dispatch_stack() == 1  # the watcher's; another mode may do anything
             and not torch._C._dispatch_tls_is_dispatch_key_excluded(_PYTHON)  # counting runs unseen
             and torch._C._len_torch_function_stack() == 0  # the user's own mode may do anything
-            and type(args[0]) in _TENSORS
+            and type(args[0]) in PLAIN
             and args[0].layout is torch.strided
             and _ORDINARY.issuperset(map(type, args))
             and torch._C._functorch.peek_interpreter_stack() is None  # maps run it on more

@@ -24,7 +24,7 @@ from snnprof.record.counters import LineCounter, OpCounter
 from snnprof.record.elementwise import LINES, work
 from snnprof.record.operators import changed, operator_of
 from snnprof.record.recall import RECALL
-from snnprof.record.reduce import traced
+from snnprof.record.reduce import fitting, traced
 from snnprof.record.tally import nonzero_total
 
 if TYPE_CHECKING:
@@ -339,7 +339,7 @@ class Trace:
         (name, current), self._driven = self._driven, None
         module = self._neurons[name]
         counter, steps = self.recorder.neuron_counter(module), self.recorder.steps_of_neuron(module)
-        looped = steps if steps and steps.fit(current.shape) else None
+        looped = fitting(steps, current.shape)
         device, total = current.device, torch.as_tensor(nonzero_total(current, looped))
         self.rows.append(Row([total], lambda tensors: counter.drive(tensors[0], device), looped=True))
 

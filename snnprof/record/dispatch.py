@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from snnprof.record import rules
 from snnprof.record.books import Books
-from snnprof.record.operators import changed, operator_of
+from snnprof.record.operators import operator_of
 
 _COMPILER = "torch._dynamo"
 _DISABLED = "TORCHDYNAMO_DISABLE"
@@ -30,29 +30,28 @@ class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         books = self.books
-        _, name, run, contracts, hides, writes, free, retells = operator_of(func)
+        operator = operator_of(func)
+        name = operator.name
         if not books.path or in_backward():
-            return run(*args, **kwargs)
-        form = rules.reading(name, args, kwargs) if contracts else None
-        if form is None and hides:
+            return operator.run(*args, **kwargs)
+        form = rules.reading(name, args, kwargs) if operator.contracts else None
+        if form is None and operator.hides:
             with self:
                 result = rules.opened(func, args, kwargs)
             if result is not None:
                 return result
         # Facts must be read before an in-place operator overwrites its operand.
         facts = books.facts_of(args, kwargs) if books.learning else None
-        counter = None
-        if form is not None:
+        counter, frame = None, sys._getframe(1)
+        if form is None:
+            result = operator.counted(books, frame, args, kwargs, facts)
+        else:
             counter = books.contraction(name, form)
-        elif writes and not free:
-            books.other(sys._getframe(1), name, args, changed(name, args, kwargs), facts)
-        result = run(*args, **kwargs)
-        if form is None and not free and not writes:
-            books.other(sys._getframe(1), name, args, result, facts)
-        if retells:
-            retells(args, result, sys._getframe(1))
+            result = operator.run(*args, **kwargs)
+            if operator.retells:
+                operator.retells(args, result, frame)
         if facts is not None:
-            books.pass_on(name, writes, args, kwargs, facts, result, counter, form)
+            books.pass_on(name, operator.writes, args, kwargs, facts, result, counter, form)
         return result
 
     @classmethod

@@ -16,7 +16,7 @@ from snnprof.record.rules import Contraction
 
 _CONVOLUTIONS = frozenset([nn.Conv1d, nn.Conv2d, nn.Conv3d])
 _METHODS = frozenset(["forward", "_conv_forward"])
-_PLAIN = (Tensor, nn.Parameter)
+PLAIN = (Tensor, nn.Parameter)
 _MISSING: Any = object()
 
 
@@ -70,7 +70,7 @@ def is_given(operand: Tensor, given: Tensor) -> bool:
 
 def is_plain(values: Any) -> bool:
     """Whether an operator will see a tensor as it is, and not what it wraps."""
-    return type(values) in _PLAIN and not torch._C._functorch.is_functorch_wrapped_tensor(values)
+    return type(values) in PLAIN and not torch._C._functorch.is_functorch_wrapped_tensor(values)
 
 
 def contraction(module: nn.Module, sole: Sole, x: Tensor) -> Contraction | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,6 +15,10 @@ from snnprof.record.elementwise import FREE, LINES
 from snnprof.record.recall import RECALL
 from snnprof.record.tally import made_of_flags
 
+if TYPE_CHECKING:
+    from snnprof.record.books import Books
+    from snnprof.record.provenance import Facts
+
 Retelling = Callable[[Any, Any, FrameType], None]
 """Takes an operator's arguments, its result, and the frame it was called from."""
 
@@ -23,7 +27,7 @@ class Operator(NamedTuple):
     """What an operator's name tells of all its calls.
 
     Attributes:
-        func: the operator; to hold it keeps its address its own.
+        func: the operator, or the function that runs it and nothing else; to hold it keeps its address its own.
         run: runs it.
         contracts: it may be a contraction.
         hides: a composite that arrives whole (as under inference_mode), or a fused kernel that can be opened.
@@ -41,6 +45,32 @@ class Operator(NamedTuple):
     free: bool
     retells: Retelling | None
 
+    @classmethod
+    def of(
+        cls, func: Any, name: str, run: Callable[..., Any], writes: bool, contracts: bool = False, hides: bool = False
+    ) -> Operator:
+        """What runs the operator of that name."""
+        retells = _forget if writes else _RETELLING.get(name)
+        return cls(func, name, run, contracts, hides, writes, name in FREE, retells)
+
+    def counted(self, books: Books, frame: FrameType, args: Any, kwargs: Any, facts: list[Facts] | None) -> Any:
+        """Runs it where it is no contraction, and has the books count it; what it writes to is read before.
+
+        Args:
+            frame: of the code that runs it.
+            facts: of its operands, on the first batch.
+        """
+        if self.writes and not self.free:
+            books.other(frame, self.name, args, changed(self.name, args, kwargs), facts)
+        result = self.run(*args, **kwargs)
+        if result is NotImplemented:  # Python asks the other operand next
+            return result
+        if not (self.writes or self.free):
+            books.other(frame, self.name, args, result, facts)
+        if self.retells:
+            self.retells(args, result, frame)
+        return result
+
 
 # By address, since to hash an operator is to call Python.
 _OPERATORS: dict[int, Operator] = {}
@@ -57,23 +87,10 @@ def operator_of(func: Any) -> Operator:
         and torch._C._dispatch_has_kernel(func.name())  # it knows no operator that tells a tensor's properties
         and torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd")
     )
-    found = Operator(
-        func=func,
-        name=name,
-        run=func._op if type(func) is OpOverload else func,  # a Python call less
-        contracts=name in rules.READINGS,
-        hides=hides,
-        writes=func._schema.is_mutable,
-        free=name in FREE,
-        retells=retelling(name, func._schema.is_mutable),
-    )
+    run = func._op if type(func) is OpOverload else func  # a Python call less
+    found = Operator.of(func, name, run, func._schema.is_mutable, name in rules.READINGS, hides)
     _OPERATORS[id(func)] = found
     return found
-
-
-def retelling(name: str, writes: bool) -> Retelling | None:
-    """What tells, after an operator, of values that were read, or are to be."""
-    return _forget if writes else _RETELLING.get(name)
 
 
 def _forget(args: Any, result: Any, frame: FrameType) -> None:

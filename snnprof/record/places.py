@@ -56,8 +56,7 @@ class Places:
     """The plans that the first batch taught."""
 
     def __init__(self) -> None:
-        self.at: dict[Key, LinePlan] = {}
-        """By instruction, where a place has one plan."""
+        self._at: dict[Key, LinePlan] = {}  # by instruction, where a place has one plan
         self._plans: dict[Key, dict[Key, LinePlan]] = {}
         self._idle: list[tuple[dict[Key, LinePlan], Key, Callable[[LinePlan], None]]] = []
 
@@ -86,6 +85,9 @@ class Places:
 
     def find(self, place: Place, args: Sequence[Any]) -> LinePlan | None:
         """The plan of a call after the first batch; None for one that was not met there."""
+        known = self._at.get(place.instruction)
+        if known is not None:
+            return known
         plans = self._plans.get(place.expression)
         if plans is None:
             return None
@@ -93,7 +95,7 @@ class Places:
         if len(found) == 1:
             (plan,) = found
             if callsite.place_of(place.frame):  # else the instruction is not what tells it from others
-                self.at[place.instruction] = plan
+                self._at[place.instruction] = plan
             return plan
         operands = _operands(args)
         alike = {plan for (kind, _), plan in plans.items() if kind == operands}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any
 
@@ -33,7 +33,7 @@ from snnprof.record.ledger import Ledger
 from snnprof.record.neurons import Watched
 from snnprof.record.provenance import Facts, Folding
 from snnprof.record.recall import RECALL
-from snnprof.record.reduce import SCRATCH, Steps
+from snnprof.record.reduce import SCRATCH, Steps, fitting
 from snnprof.record.tally import nonzero_total
 from snnprof.record.unwatched import Undispatched, Unwatched
 
@@ -162,7 +162,7 @@ class Recorder:
     def _enter(self, module: nn.Module, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         books, neuron = self.books, module in self.watched
         if neuron or books.learning or not books.path:
-            with self._unseen():
+            with Undispatched():
                 self._look_at(module, name, _tensors((args, kwargs)), neuron)
         books.path.append(name)
         self._entered.append(neuron)
@@ -218,7 +218,7 @@ class Recorder:
             return
         if module not in self._candidates and module not in self.watched:
             return
-        with self._unseen():
+        with Undispatched():
             if module in self._candidates:
                 self._recognise(module, name, _tensors((args, kwargs)), output)
             if module in self.watched:
@@ -235,15 +235,6 @@ class Recorder:
             "unwrap DataParallel, and pass --device for one device",
         )  # fmt: skip
         return False
-
-    @contextmanager
-    def _unseen(self) -> Iterator[None]:
-        """The recorder's own arithmetic is none of the model's, and does not pass through the watcher."""
-        undispatched = torch._C._DisableTorchDispatch()
-        try:
-            yield
-        finally:
-            del undispatched
 
     def _begin_pass(self, inputs: list[Tensor]) -> None:
         """The outermost module is called: its inputs are data, unless they are state seen before."""
@@ -310,8 +301,7 @@ class Recorder:
             counter.drive(spikes.numel(), spikes.device)
         if self.books.learning:
             self._learn_spikes(module, name, spikes, counter)
-        steps = self._neuron_steps.get(module)
-        steps = steps if steps and steps.fit(spikes.shape) else None
+        steps = fitting(self._neuron_steps.get(module), spikes.shape)
         fired = measure.fired(spikes, steps, self.batch_size, counter.levels)
         counter.fire(fired, spikes.numel())
 

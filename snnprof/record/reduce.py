@@ -92,6 +92,11 @@ class Steps(NamedTuple):
         return self.dim < len(shape) and shape[self.dim] > 0 and shape[self.dim] % (self.size * (self.inner or 1)) == 0
 
 
+def fitting(steps: Steps | None, shape: Sequence[int]) -> Steps | None:
+    """Where the steps lie, if a tensor of this shape can have them there."""
+    return steps if steps and steps.fit(shape) else None
+
+
 def wide(values: Tensor) -> Tensor:
     """Floats as float32 or float64, flags as they are: 16 bits hold few whole numbers, and NumPy lacks some of them."""
     return values if values.dtype in (torch.float32, torch.float64, torch.bool) else values.float()

@@ -55,10 +55,19 @@ class Unwatched:
 
 
 class Undispatched:
-    """From now until it is closed no mode sees an operator; for operators that nobody else can want to see."""
+    """From now until it is closed no mode sees an operator.
+
+    For the recorder's own arithmetic, which is none of the model's, and for what nobody else can want to see.
+    """
 
     def __init__(self) -> None:
         self._guard: Any = torch._C._DisableTorchDispatch()
 
     def close(self) -> None:
         self._guard = None
+
+    def __enter__(self) -> Undispatched:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()

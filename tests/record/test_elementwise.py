@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -36,19 +37,10 @@ CASES: dict[str, tuple[Callable[[Tensor], Tensor], str, int]] = {
 }
 
 
-class Net(nn.Module):
-    def __init__(self, run: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.run = run
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.run(x)
-
-
 @pytest.mark.parametrize("case", CASES)
-def test_elements(case: str) -> None:
+def test_elements(as_module: Callable[[Callable[..., Any]], nn.Module], case: str) -> None:
     run, line, elements = CASES[case]
-    model = Net(run)
+    model = as_module(run)
     with torch.no_grad(), Recorder(model, input="real") as recorder:
         for _ in range(2):  # the second batch goes by what the first one taught
             model(X)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -13,15 +14,7 @@ from snnprof.record.recorder import Recorder
 
 N = 2 * 6  # elements of a tensor
 WEIGHT = torch.arange(6.0) + 1
-
-
-class Net(nn.Module):
-    def __init__(self, run: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.run = run
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.run(x)
+AsModule = Callable[[Callable[..., Any]], nn.Module]
 
 
 def counted(net: nn.Module, batches: int = 3) -> Activity:
@@ -87,17 +80,17 @@ CASES: dict[str, tuple[Callable[[Tensor], Tensor], dict[str, int]]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_every_batch_is_counted_alike(case: str) -> None:
+def test_every_batch_is_counted_alike(as_module: AsModule, case: str) -> None:
     run, expected = CASES[case]
-    activity = counted(Net(run))
+    activity = counted(as_module(run))
     lines = [line.op for line in activity.elementwise]
     for block in activity.blocks:
         assert {op: row[0] for op, row in zip(lines, block.elementwise, strict=True)} == expected
     assert activity.uncounted == activity.findings == []
 
 
-def test_spikes_among_them_are_counted_in_every_batch() -> None:
-    activity = counted(Net(CASES["a sum that starts as a number"][0]))
+def test_spikes_among_them_are_counted_in_every_batch(as_module: AsModule) -> None:
+    activity = counted(as_module(CASES["a sum that starts as a number"][0]))
     x = torch.linspace(-1, 1, N)
     first, second, third = (int((x > threshold).sum()) for threshold in (0.0, 0.5, 0.9))
     sums = {line.op: line.nonzero for line in activity.elementwise}
@@ -105,8 +98,8 @@ def test_spikes_among_them_are_counted_in_every_batch() -> None:
     assert sums["add"] == 3 * (int((x > 0.0).sum() + second) + first + third)
 
 
-def test_a_recording_that_the_user_drives_makes_up_for_the_first_step_too() -> None:
-    net = Net(state_of_zeros)
+def test_a_recording_that_the_user_drives_makes_up_for_the_first_step_too(as_module: AsModule) -> None:
+    net = as_module(state_of_zeros)
     with torch.no_grad(), Recorder(net, input="real") as recorder:
         net(torch.rand(2, 6))
     assert {line.op: line.elements for line in recorder.activity(samples=2).elementwise} == {"mul": 3 * N, "add": 3 * N}
@@ -132,10 +125,10 @@ def test_arithmetic_that_the_first_batch_did_not_run_is_listed() -> None:
     assert [finding.code for finding in activity.findings] == ["C01", "C05"]
 
 
-def test_code_made_anew_is_listed() -> None:
+def test_code_made_anew_is_listed(as_module: AsModule) -> None:
     def run(x: Tensor) -> Tensor:
         result: Tensor = eval(compile("x * 2", f"<{torch.rand(1)}>", "eval"), {"x": x})
         return result
 
-    activity = counted(Net(run))
+    activity = counted(as_module(run))
     assert [(entry.op, entry.calls) for entry in activity.uncounted] == [("mul", 2)]
