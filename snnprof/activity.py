@@ -236,6 +236,39 @@ class Uncounted(_Record):
     calls: int
 
 
+class ConstantOp(_Record):
+    """Products of weights alone (LoRA, re-parametrised kernels) at one place: no work of the data, so listed apart."""
+
+    layer: str
+    op: str
+    dense_macs: int
+
+
+class Difference(_Record):
+    """A row in which the second counter and the recorder disagree; null where one of them has no such row."""
+
+    layer: str
+    op: str
+    counted: int | None
+    recounted: int | None
+
+
+class SelfCheck(_Record):
+    """One sample counted twice at once, by the recorder and by a second counter that shares nothing with it.
+
+    Attributes:
+        samples: that ran.
+        rows: operations that either of them saw.
+        equal: those in which both have the same integers.
+        differences: the others.
+    """
+
+    samples: int
+    rows: int
+    equal: int
+    differences: list[Difference] = Field(default_factory=list)
+
+
 class Finding(_Record):
     """Something a reader of the figures must know, and what to do about it."""
 
@@ -334,6 +367,8 @@ class Activity(_Record):
     layers: list[LayerFlops] = Field(default_factory=list)
     elementwise: list[ElementwiseRecord] = Field(default_factory=list)
     uncounted: list[Uncounted] = Field(default_factory=list)
+    constant_ops: list[ConstantOp] = Field(default_factory=list)
+    self_check: SelfCheck | None = None
     findings: list[Finding] = Field(default_factory=list)
     blocks: list[Block] = Field(default_factory=list)
 
@@ -437,6 +472,7 @@ class Activity(_Record):
                     for a, b in zip(self.elementwise, other.elementwise, strict=True)
                 ],
                 "uncounted": _merge_uncounted(self.uncounted, other.uncounted),
+                "constant_ops": _merge_constants(self.constant_ops, other.constant_ops),
                 "findings": self.findings + [f for f in other.findings if f not in self.findings],
                 "blocks": thinned(self.blocks + other.blocks),
                 "run": self.run.model_copy(update={"complete": self.run.complete and other.run.complete}),
@@ -649,6 +685,13 @@ def _merge_uncounted(a: list[Uncounted], b: list[Uncounted]) -> list[Uncounted]:
     for entry in [*a, *b]:
         calls[entry.layer, entry.op] = calls.get((entry.layer, entry.op), 0) + entry.calls
     return [Uncounted(layer=layer, op=op, calls=n) for (layer, op), n in calls.items()]
+
+
+def _merge_constants(a: list[ConstantOp], b: list[ConstantOp]) -> list[ConstantOp]:
+    macs: dict[tuple[str, str], int] = {}
+    for entry in [*a, *b]:
+        macs[entry.layer, entry.op] = macs.get((entry.layer, entry.op), 0) + entry.dense_macs
+    return [ConstantOp(layer=layer, op=op, dense_macs=n) for (layer, op), n in macs.items()]
 
 
 def _join(a: Block, b: Block) -> Block:

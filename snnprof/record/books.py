@@ -7,24 +7,28 @@ up, count and verify. A user-driven recorder stays in the first phase: correct, 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
-from snnprof.record import callsite, layers, provenance, rules
-from snnprof.record.counters import LineCounter, OpCounter
+from snnprof.record import callsite, layers, provenance, rules, straight_through, timeaxis, values
+from snnprof.record.counters import ConstantCounter, LineCounter, OpCounter
 from snnprof.record.elementwise import LINES, LOOKUPS, line_of, work
+from snnprof.record.firing import FiringLine, FiringLines
 from snnprof.record.layers import Sole
 from snnprof.record.measure import Plan, Role
 from snnprof.record.neurons import within
 from snnprof.record.places import NO_LINE, UNCOUNTED, LinePlan, Place, Places
-from snnprof.record.provenance import Facts, Store, Zeros, storage_key
+from snnprof.record.propagation import CONSTANTS, DECIDES, QUANTISERS, fill_value, propagate, tensors_of
+from snnprof.record.provenance import Facts, Origin
 from snnprof.record.rules import Contraction
 from snnprof.record.steps import TimeSteps
+from snnprof.record.store import Store, Zeros, storage_key
 from snnprof.record.tally import nonzero_total
 
 if TYPE_CHECKING:
@@ -37,7 +41,7 @@ class Call(NamedTuple):
     """One operation of the first batch, as a compiled graph will have to repeat it.
 
     Attributes:
-        layer, family: what ran it; `contraction`, or the line or operator it belongs to.
+        layer, family: what ran it; `contraction`, the line or operator it belongs to, or that it may make spikes.
         counter: whose sums it adds to; a function where it is only listed as uncounted; None where it is free.
         plan, macs, padding: of a contraction.
         positions: of a line's spike operands.
@@ -45,7 +49,7 @@ class Call(NamedTuple):
 
     layer: str
     family: str
-    counter: OpCounter | LineCounter | Callable[[], None] | None
+    counter: OpCounter | LineCounter | FiringLine | Callable[[], None] | None
     plan: Plan | None = None
     macs: int = 0
     padding: tuple[tuple[int, int], ...] | None = None
@@ -53,14 +57,29 @@ class Call(NamedTuple):
 
 
 _SOFTMAX = frozenset(["_softmax", "_safe_softmax"])
+Found = tuple[OpCounter, Plan] | ConstantCounter
+"""How a contraction is counted at a call site; one of weights alone is listed."""
+
+
+def firing_family(name: str) -> str:
+    """The family of calls of an operator that may make spikes."""
+    return f"fires {name}"
+
+
+class _Idle(NamedTuple):
+    """A contraction of weights alone, which the same call site may run on data in a later step (a state's first value)."""
+
+    key: SiteKey
+    form: Contraction
 
 
 class Books:
     """All counters of a recording, and the facts by which each call site is counted."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, named: dict[int, str]) -> None:
         self.recorder = recorder
         self.ledger = recorder.ledger
+        self.firing = FiringLines(self.ledger, named)
         self._forget()
         self.learning = True
         self.script: list[Call] | None = None
@@ -73,12 +92,20 @@ class Books:
         self.by_id: dict[int, OpCounter] = {}
         self.lines: dict[tuple[str, str], LineCounter] = {}
         self.uncounted: dict[tuple[str, str], int] = {}
+        self.constants: dict[SiteKey, ConstantCounter] = {}
+        self.trace: list[tuple[str, OpCounter | ConstantCounter]] | None = None  # of contractions, in order
+        self.renamed: dict[str, frozenset[str]] = {}  # what turned out to be part of a neuron layer
+        self.left = False  # values left PyTorch in this pass: constants made after it may depend on them
+        self.decided: list[SiteKey] = []  # where operators turned real values into whole numbers, in this pass
+        self.read_names: set[str] = set()  # neurons whose spikes the model puts out
+        self.foreign: set[str] = set()  # layers whose contractions read what nobody knows
         self.disguised: set[str] = set()
         self.late: set[str] = set()
         self.read_parameters: set[str] = set()  # by any operator, be it a view
         self.used_parameters: set[str] = set()  # by a counted one, on the batch that every process learns from
         self.late_parameters: set[str] = set()  # by a contraction that came later
-        self._plans: dict[SiteKey, tuple[OpCounter, Plan] | None] = {}
+        self._plans: dict[SiteKey, Found] = {}
+        self._idle: list[_Idle] = []
         self._places = Places()
         self._padding: dict[SiteKey, tuple[tuple[int, ...], tuple[tuple[int, int], ...]]] = {}
         self._contracting: dict[str, bool] = {}
@@ -91,12 +118,27 @@ class Books:
     def layer(self) -> str:
         return self.path[-1] if self.path else ""
 
-    def know_parameters(self, model: nn.Module) -> None:
-        """Parameters and buffers are weight: they depend on no input."""
-        for name, parameter in model.named_parameters():
-            self._parameters[parameter.untyped_storage().data_ptr()] = name
+    def know_weights(self, module: nn.Module, path: str) -> None:
+        """The parameters and buffers that a module holds now are weight: they depend on no input."""
+        for key, parameter in module._parameters.items():
+            if parameter is not None and not is_lazy(parameter):
+                self._know_parameter(parameter, f"{path}.{key}".lstrip("."))
+        for buffer in module._buffers.values():
+            if buffer is not None and not is_lazy(buffer) and self.store.get(buffer) is None:
+                self.store.set(buffer, values.constant(buffer))
+
+    def _know_parameter(self, parameter: Tensor, name: str) -> None:
+        if storage_key(parameter) is None:
+            return
+        known = self.store.get(parameter)
+        if known is None or not known.params:
+            name = self._parameters.setdefault(_address(parameter), name)
             self._names.add(name)
             self.store.set(parameter, replace(_of_parameter(parameter), params=frozenset([name])))
+
+    def parameter_name(self, parameter: Tensor) -> str | None:
+        """The name that a parameter is known by, whoever shares it."""
+        return None if is_lazy(parameter) else self._parameters.get(_address(parameter))
 
     def end_batch(self) -> None:
         """The first batch is over: from here on plans are looked up and values verify them."""
@@ -107,8 +149,16 @@ class Books:
             counter.end_batch()
 
     def settle(self) -> None:
-        """What read no data when it was called, and is known by now to read some, is made up for."""
+        """Adds the calls that read only weights at first, at call sites known by now to read data."""
         self._places.settle()
+        for key, form in self._idle:
+            found = self._plans[key]
+            if isinstance(found, ConstantCounter):
+                found.count(form.macs)
+            else:
+                counter, plan = found
+                counter.count(form, plan)
+        self._idle.clear()
 
     def _forget(self) -> None:
         self.store = Store()
@@ -120,9 +170,29 @@ class Books:
             self._contracting[layer] = any(not layer or within(op.layer, layer) for op in self.ops.values())
         return self._contracting[layer]
 
+    def contracts_below(self, layer: str) -> bool:
+        """Whether a module inside a module ran a contraction."""
+        return any(op.layer != layer and within(op.layer, layer) for op in self.ops.values())
+
+    def contracts_at(self, layer: str) -> bool:
+        """Whether a module itself ran a contraction."""
+        return any(op.layer == layer for op in self.ops.values())
+
+    def begin_pass(self) -> None:
+        self.store.forget_dead()
+        self.left = False
+        self.decided.clear()
+
+    def know_outputs(self, outputs: Sequence[Tensor]) -> None:
+        """What the model puts out, at the end of a pass."""
+        for output in outputs:
+            facts = self.store.get(output)
+            if facts is not None and facts.grid:
+                self.read_names |= facts.fed_by
+
     def forget_lines(self, layer: str) -> None:
         """A module turned out to be a neuron: its arithmetic is neuron updates."""
-        for key in [key for key in self.lines if key[0] == layer]:
+        for key in [key for key in self.lines if within(key[0], layer)]:
             self.lines[key].forgotten = True
 
     # -- contractions --------------------------------------------------------------------------------------
@@ -136,9 +206,17 @@ class Books:
         if self.learning or key not in self._plans:
             self._plan(key, form)
         found = self._plans[key]
-        if found is None:
+        if isinstance(found, ConstantCounter):
+            if self.trace is not None:
+                self.trace.append((self.layer, found))
+            if self.learning:
+                self._idle.append(_Idle(key, _kept(form)))
+            else:
+                found.count(form.macs)
             return None
         counter, plan = found
+        if self.trace is not None:
+            self.trace.append((self.layer, counter))
         counter.count(self._unpadded(key, form), plan)
         return counter
 
@@ -152,7 +230,7 @@ class Books:
         found = self._plans[key] = self._planned(key, self._unpadded(key, form), self._plans.get(key))
         if self.learning and self.script is not None:
             padding = self._padding.get(key)
-            counter, plan = found or (None, None)
+            counter, plan = (None, None) if isinstance(found, ConstantCounter) else found
             self.script.append(
                 Call(self.layer, "contraction", counter, plan, form.macs, padding[1] if padding else None)
             )
@@ -186,18 +264,16 @@ class Books:
             return form
         return form.without(known[1])
 
-    def _planned(
-        self, key: SiteKey, form: Contraction, earlier: tuple[OpCounter, Plan] | None
-    ) -> tuple[OpCounter, Plan] | None:
-        first, second = (self._operand_facts(operand) for operand in form.operands)
+    def _planned(self, key: SiteKey, form: Contraction, earlier: Found | None) -> Found:
+        first, second = self._operands_facts(form)
         if not (first.data or second.data):
-            return earlier
+            return earlier or self.constants.setdefault(key, ConstantCounter(self.layer, _kind(form)))
         if not self.learning:
             self.late_parameters |= first.params | second.params
         roles: tuple[Role, Role] = ("data" if first.data else "weight", "data" if second.data else "weight")
         facts = (first, second)
         steps = self.steps.of_operands(form, roles)
-        if earlier is not None and earlier[1].roles == roles:
+        if isinstance(earlier, tuple) and earlier[1].roles == roles:
             plan = earlier[1]
             facts = (provenance.side_by_side([plan.facts[0], first]), provenance.side_by_side([plan.facts[1], second]))
             steps = steps if steps == plan.steps else (None, None)
@@ -205,12 +281,34 @@ class Books:
         sparse = roles.count("weight") == 1 and _has_zeros(form.operands[roles.index("weight")])
         return counter, Plan(roles, facts, steps, sparse)
 
-    def _operand_facts(self, operand: Tensor) -> Facts:
-        return _to_be(self.store.of(operand) if self.learning else self._unlearned(operand))
+    def _operands_facts(self, form: Contraction) -> tuple[Facts, Facts]:
+        """The facts of both operands; an unknown one takes its role from its partner."""
+        if not self.learning:
+            first, second = (self._unlearned(operand) for operand in form.operands)
+            return first, second
+        first, second = (_to_be(self.store.of(operand)) for operand in form.operands)
+        origins = first.origin, second.origin
+        if Origin.UNKNOWN not in origins:
+            return first, second
+        self.foreign.add(self.layer)
+        as_data = Origin.WEIGHT in origins or origins == (Origin.UNKNOWN, Origin.UNKNOWN)
+        resolved = [
+            (self._as_input(operand, facts) if as_data else replace(facts, origin=Origin.WEIGHT))
+            if facts.origin is Origin.UNKNOWN
+            else facts
+            for operand, facts in zip(form.operands, (first, second), strict=True)
+        ]
+        return resolved[0], resolved[1]
+
+    def _as_input(self, operand: Tensor, facts: Facts) -> Facts:
+        """An unknown that meets a weight is data, its grid read off as for the input."""
+        if facts.grid is not None and facts.origin is Origin.UNKNOWN and operand.numel() > 1:
+            return replace(facts, origin=Origin.DATA, fed_by=facts.fed_by | {provenance.INPUT})
+        return values.of_input(operand, self.recorder.input)
 
     def _unlearned(self, operand: Tensor) -> Facts:
         """After the first batch only parameters are known; the rest errs towards real data."""
-        name = self._parameters.get(operand.untyped_storage().data_ptr())
+        name = self._parameters.get(_address(operand))
         return Facts(params=frozenset([name])) if name else provenance.real(())
 
     def _counter(
@@ -238,7 +336,7 @@ class Books:
         The two products of an attention kernel stand on one line; the softmax between them tells them apart.
         """
         for operand in reversed(operands):  # the weight mostly comes last
-            parameter = self._parameters.get(operand.untyped_storage().data_ptr())
+            parameter = self._parameters.get(_address(operand))
             if parameter is not None:
                 return (self.layer, name, parameter, operand.storage_offset())
         callers = callsite.callers()
@@ -287,7 +385,7 @@ class Books:
         self, layer: str, name: str, args: Any, result: Any, number: int | None
     ) -> Callable[[LinePlan], None] | None:
         """Makes up for a call that read no data, by the plan of one that does; `number` is its own in the script."""
-        tensors = _tensors(args)
+        tensors = tensors_of(args)
         if not all(_readable(tensor) for tensor in tensors):
             return None
         elements, nonzero = work(name, LINES[name], args, result), [nonzero_total(tensor) for tensor in tensors]
@@ -326,7 +424,7 @@ class Books:
         line = line_of(name, facts)
         if line is None:
             return NO_LINE
-        if any(tensor.layout is not torch.strided for tensor in _tensors(args)):
+        if any(tensor.layout is not torch.strided for tensor in tensors_of(args)):
             line = "uncounted"
         if line == "uncounted":
             return UNCOUNTED
@@ -337,8 +435,8 @@ class Books:
         if line == "reduce" and facts[0].product:
             self.disguised.add(self.layer)
         data = [i for i, f in enumerate(facts) if f.data]
-        quantised = all(facts[i].quantum is not None for i in data)
-        sums = self._line(line, _tensors(args)[0].device)
+        quantised = all(facts[i].grid is not None for i in data)
+        sums = self._line(line, tensors_of(args)[0].device)
         if line == "batch_norm":
             into = facts[0].result_of
             sums.feeders.add(None if into is None else self.by_id[into])
@@ -356,7 +454,7 @@ class Books:
 
     def facts_of(self, args: Any, kwargs: Any) -> list[Facts]:
         named = tuple(value for name, value in kwargs.items() if name != "out")  # that one is not read
-        facts = [self.store.of(tensor) for tensor in _tensors(args) + _tensors(named)]
+        facts = [self.store.of(tensor) for tensor in tensors_of(args) + tensors_of(named)]
         self.read_parameters |= frozenset[str]().union(*(f.params for f in facts))
         return facts
 
@@ -370,34 +468,75 @@ class Books:
         result: Any,
         counter: OpCounter | None,
         form: Contraction | None,
+        frame: FrameType,
     ) -> None:
-        """Writes the facts of an operator's result, or of the operand it changed in place."""
-        outputs = _tensors(result if isinstance(result, tuple | list) else (result,))
+        """Writes the facts of an operator's results, or of the operand it changed in place."""
+        outputs = tensors_of(result if isinstance(result, tuple | list) else (result,))
         if not outputs:
             return
-        inputs = _tensors(args)
+        inputs = tensors_of(args)
         if form is not None or self.neurons or name in LINES or name in LOOKUPS:
             self.used_parameters |= frozenset[str]().union(*(f.params for f in facts))
-        passed = (
-            self._of_contraction(form, counter)
-            if form is not None
-            else provenance.passed_on(name, facts, args, kwargs, result)
-        )
-        if passed.data and LINES.get(name) != "batch_norm":
-            self._share({f.result_of for f in facts} - {passed.result_of})
-        if self.neurons and passed.data and provenance.decides(name):
-            passed = replace(passed, fed_by=frozenset(self.neurons[:1]))
+        if form is not None:
+            passed: tuple[Facts, ...] = (self._of_contraction(form, counter),)
+        else:
+            passed = self._of_operator(name, facts, args, kwargs, result)
+            passed = (self._fired(name, facts, args, passed[0], outputs[0], form, frame), *passed[1:])
+        if passed[0].data and LINES.get(name) != "batch_norm":
+            self._share({f.result_of for f in facts} - {passed[0].result_of})
         if in_place:
-            self._write(outputs[0], passed, inputs)
+            self._write(outputs[0], passed[0], inputs)
             return
         known = {storage_key(t) for t in inputs}
-        for output in outputs:
+        for position, output in enumerate(outputs):
+            made = passed[min(position, len(passed) - 1)]
             if storage_key(output) in known:
-                self._view(name, output, passed)
+                self._view(name, output, made)
             else:
-                self.store.set(output, passed, self.steps.of_result(name, output, inputs, args, form))
-        if name == "constant_pad_nd" and not provenance.fill_value(args, kwargs):
+                axis = self.steps.of_result(name, output, inputs, args, form)
+                made, sum_of = straight_through.simplified(self.store, name, args, kwargs, output, made)
+                self.store.set(output, made, axis, sum_of)
+        if name == "constant_pad_nd" and not fill_value(args, kwargs):
             self.store.pad(outputs[0], Zeros.of(outputs[0], args[1]))
+
+    def _of_operator(
+        self, name: str, facts: list[Facts], args: Any, kwargs: Any, result: Any
+    ) -> tuple[Facts, ...]:
+        passed = propagate(name, facts, args, kwargs, result)
+        if self.left and name in CONSTANTS and passed[0].origin is Origin.WEIGHT:
+            passed = (replace(passed[0], origin=Origin.UNKNOWN),)
+        return passed
+
+    def _fired(
+        self, name: str, facts: list[Facts], args: Any, made: Facts, output: Tensor, form: Any, frame: FrameType
+    ) -> Facts:
+        """Spikes that an operator makes, with what makes them: the neuron layer that runs, or else its line of code."""
+        if name not in QUANTISERS:
+            return made
+        if not made.data:
+            self._note_firing(name, None)
+            return made
+        if name in DECIDES:
+            self.decided.append((self.layer, name, *callsite.callers(frame)))
+        if self.neurons:
+            return replace(made, fed_by=frozenset(self.neurons[:1])) if name in DECIDES else made
+        steps = self.steps.of_made(name, output, tensors_of(args), args)
+        made, line = self.firing.learn(Place(self.layer, name, frame), facts, made, output, steps)
+        self._note_firing(name, line)
+        return made
+
+    def _note_firing(self, name: str, line: FiringLine | None) -> None:
+        """What a compiled graph will have to count of an operator that may make spikes."""
+        if self.script is not None and not self.neurons:
+            self.script.append(Call(self.layer, firing_family(name), line))
+
+    def fired(self, frame: FrameType, name: str, result: Any) -> None:
+        """Counts spikes that a line makes, after the first batch."""
+        if self.learning or self.neurons or not self.firing or not isinstance(result, Tensor):
+            return
+        line = self.firing.find(Place(self.layer, name, frame))
+        if line is not None:
+            self.firing.count(line, result)
 
     def _share(self, results: set[int | None]) -> None:
         """Contractions whose result something else reads: no batch norm can fold into their weights."""
@@ -411,24 +550,77 @@ class Books:
 
     def _write(self, target: Tensor, passed: Facts, inputs: list[Tensor]) -> None:
         """In place: the whole storage takes the new facts, a part of it stands beside the rest."""
-        whole = target.numel() * target.element_size() >= target.untyped_storage().nbytes()
+        whole = target.numel() * target.element_size() >= _bytes(target)
         time = self.store.time(target)
         if whole:
-            time = time or provenance.carried("", target, [(t, self.store.time(t)) for t in inputs[1:]], ())
+            time = time or timeaxis.carried("", target, [(t, self.store.time(t)) for t in inputs[1:]], ())
             self.store.set(target, passed, time)
         else:
             self.store.set(target, provenance.side_by_side([self.store.of(target), passed]), time)
 
     def _of_contraction(self, form: Contraction, counter: OpCounter | None) -> Facts:
-        first, second = (self._operand_facts(operand) for operand in form.operands)
+        first, second = self._operands_facts(form)
         terms = form.macs // max(form.outputs, 1)
         if counter is None:
-            return provenance.joined([first, second], quantised=False)
+            return provenance.merged([first, second])
         result = provenance.multiplied(first, second, terms)
         if first.params or second.params or form.bias:
-            result = provenance.joined([result], quantised=False)
+            result = provenance.merged([result])
         name = id(counter)
-        return replace(result, data=True, ops=frozenset([name]), result_of=name, product=False)
+        return replace(
+            result, origin=Origin.DATA, ops=frozenset([name]), result_of=name, product=False, rows=False, rough=False
+        )
+
+    # -- names ---------------------------------------------------------------------------------------------
+
+    def now_called(self, name: str) -> str:
+        """The neuron layer that a name turned out to be part of."""
+        while name in self.renamed:
+            (name,) = self.renamed[name]
+        return name
+
+    def fed_by(self, names: Iterable[str], known: Collection[str]) -> frozenset[str]:
+        """What feeds an operand: neuron layers that are listed, or what stands before those that are not."""
+        found: set[str] = set()
+        open_names, done = set(names), set[str]()
+        while open_names:
+            name = open_names.pop()
+            if name in done:
+                continue
+            done.add(name)
+            if name in self.renamed:
+                open_names |= self.renamed[name]
+            elif name in self.firing.by_name and name not in known:
+                open_names |= self.firing.by_name[name].upstream
+            else:
+                found.add(name)
+        return frozenset(found)
+
+
+def _address(tensor: Tensor) -> int:
+    """Of a tensor's memory; tensors of classes without storage have none."""
+    try:
+        return int(tensor.untyped_storage().data_ptr())
+    except (NotImplementedError, RuntimeError):
+        return 0
+
+
+def _bytes(tensor: Tensor) -> int:
+    try:
+        return int(tensor.untyped_storage().nbytes())
+    except (NotImplementedError, RuntimeError):
+        return 0
+
+
+def _kept(form: Contraction) -> Contraction:
+    """The contraction with its operands as they are now; parameters are not written by the pass."""
+    if isinstance(form, rules.Convolution):
+        return replace(form, x=form.x.detach().clone(), weight=form.weight.detach())
+    return rules.Product(form.left.detach().clone(), form.right.detach().clone(), form.bias, form.summed)
+
+
+def _kind(form: Contraction) -> str:
+    return "conv" if isinstance(form, rules.Convolution) else "matmul"
 
 
 def _readable(values: Tensor) -> bool:
@@ -439,29 +631,19 @@ def _spikes(args: Sequence[Any], plan: LinePlan) -> list[int | Tensor]:
     """How many spikes each operand holds that a plan expects to hold some."""
     if plan.positions is None:
         return []
-    return [nonzero_total(tensor) for place, tensor in enumerate(_tensors(args)) if place in plan.positions]
+    return [nonzero_total(tensor) for place, tensor in enumerate(tensors_of(args)) if place in plan.positions]
 
 
 def _to_be(facts: Facts) -> Facts:
     """A state that starts as zeros is data already, beside data or in a contraction: it will be."""
-    return replace(facts, data=True) if facts.quantum == 0 and not facts.params else facts
+    zeros = facts.grid is not None and not facts.grid and not facts.params
+    return replace(facts, origin=Origin.DATA) if zeros else facts
 
 
 def _of_parameter(parameter: Tensor) -> Facts:
-    """A parameter of one element scales by its value; larger ones erase the quantum of what they multiply."""
-    return provenance.constant(parameter) if parameter.numel() == 1 else Facts()
+    """A parameter of one element scales by its value; larger ones erase the grid of what they multiply."""
+    return values.constant(parameter) if parameter.numel() == 1 else Facts()
 
 
 def _has_zeros(weight: Tensor) -> bool:
     return bool((weight.detach() == 0).any())
-
-
-def _tensors(values: Sequence[Any]) -> list[Tensor]:
-    """The tensors among an operator's arguments or results; operators nest them in lists, and no deeper."""
-    found: list[Tensor] = []
-    for value in values:
-        if isinstance(value, Tensor):
-            found.append(value)
-        elif isinstance(value, list | tuple):
-            found += [inner for inner in value if isinstance(inner, Tensor)]
-    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from types import CodeType, FrameType
 from typing import Any
 
@@ -80,3 +81,25 @@ def source() -> str:
             return f"{path.rpartition('/')[2]}:{frame.f_lineno}"
         frame = frame.f_back  # type: ignore[assignment]
     return ""
+
+
+def line(frame: FrameType) -> tuple[str, str]:
+    """`file:line` in the forward of the module that runs a frame, and the name of the function that the frame is in."""
+    function, where = "", ""
+    for caller in _frames(frame):
+        function = function or caller.f_code.co_name
+        where = f"{caller.f_code.co_filename.replace(chr(92), '/').rpartition('/')[2]}:{caller.f_lineno}"
+    return where, function
+
+
+def code_ids(frame: FrameType) -> list[int]:
+    """The code objects that run, from a frame up to the module's forward."""
+    return [id(caller.f_code) for caller in _frames(frame)]
+
+
+def _frames(frame: FrameType | None) -> Iterator[FrameType]:
+    """The user's frames, from this one up to the forward of the module that runs it."""
+    while frame is not None and id(frame.f_code) not in _MODULE_CALLS:
+        if not _plumbing(frame.f_code) and "/torch/" not in frame.f_code.co_filename.replace("\\", "/"):
+            yield frame
+        frame = frame.f_back

@@ -20,12 +20,14 @@ from torch.utils._pytree import tree_leaves
 
 from snnprof.errors import SnnprofError, first_line
 from snnprof.record import measure, neurons, rules
+from snnprof.record.books import firing_family
 from snnprof.record.counters import LineCounter, OpCounter
 from snnprof.record.elementwise import LINES, work
+from snnprof.record.firing import FiringLine, Source
 from snnprof.record.operators import changed, operator_of
 from snnprof.record.recall import RECALL
 from snnprof.record.reduce import fitting, traced
-from snnprof.record.tally import nonzero_total
+from snnprof.record.tally import Grid, nonzero_total, tally
 
 if TYPE_CHECKING:
     from snnprof.record.books import Call
@@ -199,6 +201,8 @@ class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.trace.other(name, args, result)
         if operator.retells:
             operator.retells(args, result, sys._getframe(1))
+        if operator.quantises:
+            self.trace.may_fire(name, args[0] if operator.writes else result)
         return result
 
 
@@ -211,6 +215,10 @@ class Trace:
         self.layer = ""
         self._neurons = {recorder.name_of(module): module for module in recorder.watched}
         self._script = _by_layer(recorder.books.script or [])
+        self._firing = {
+            key for key, calls in self._script.items()
+            if any(isinstance(call.counter, FiringLine) for call in calls) and not self._within_neuron(key[0])
+        }  # fmt: skip
         self._done: dict[tuple[str, str], int] = {}
         self._before: dict[tuple[int, int], Tensor] = {}
         self._driven: tuple[str, Tensor] | None = None
@@ -219,6 +227,8 @@ class Trace:
     def finish(self) -> None:
         """Every operation of the eager batch must have been met."""
         for key, calls in self._script.items():
+            if key in self._firing and self._done.get(key, 0) != len(calls):
+                raise NotCompiled(f"{key[0] or 'the model'} makes its spikes otherwise in a compiled graph")
             if key[1] == "contraction" and self._done.get(key, 0) != len(calls):
                 raise OtherOperations(
                     f"{key[0] or 'the model'} ran {len(calls)} contractions in the eager batch "
@@ -284,8 +294,38 @@ class Trace:
             tensors = [leaf for leaf in tree_leaves(args) if isinstance(leaf, Tensor)]
             elements = work(name, call.counter.op, args, result)
             self.rows.append(_line_row(call.counter, call.positions, elements, tensors))
-        elif call.counter is not None:
+        elif call.counter is not None and not isinstance(call.counter, FiringLine):
             self.rows.append(_uncounted_row(call.counter))
+
+    def may_fire(self, name: str, result: Any) -> None:
+        """Counts spikes that a line of the model's own code makes."""
+        key = (self.layer, firing_family(name))
+        if key not in self._firing:
+            return
+        if self._done.get(key, 0) >= len(self._script[key]):
+            raise NotCompiled(f"{self.layer or 'the model'} makes more spikes in a compiled graph")
+        line = self._next(key[1]).counter
+        if isinstance(line, FiringLine) and isinstance(result, Tensor):
+            self._fire_line(line, result)
+
+    def _fire_line(self, line: FiringLine, spikes: Tensor) -> None:
+        counter, source, elements, device = line.counter, line.source, spikes.numel(), spikes.device
+        if counter is not None:
+            fired = measure.fired(spikes, fitting(line.steps, spikes.shape), self.recorder.batch_size, line.grid)
+
+            def add(tensors: list[Tensor]) -> None:
+                counter.fire(measure.Fired(*tensors), elements)
+                counter.drive(elements, device)
+
+            self.rows.append(Row(list(fired), add))
+        if source is not None:
+            self._show(source, spikes, line.grid)
+
+    def _show(self, source: Source, spikes: Tensor, grid: Grid) -> None:
+        """The levels that a source of spikes shows."""
+        histogram, ledger, device = tally(spikes, grid, None, ()).histogram, self.recorder.ledger, spikes.device
+        leaves = [] if histogram is None else [histogram]
+        self.rows.append(Row(leaves, lambda found: source.add(ledger, device, found[0] if found else None)))
 
     def _next(self, family: str) -> Call:
         key = (self.layer, family)
@@ -318,7 +358,10 @@ class Trace:
         return user not in inside and not neurons.within(_layer(user), name)
 
     def _inside_neuron(self) -> bool:
-        return any(neurons.within(self.layer, name) for name in self._neurons)
+        return self._within_neuron(self.layer)
+
+    def _within_neuron(self, layer: str) -> bool:
+        return any(neurons.within(layer, name) for name in self._neurons)
 
     def enter(self, name: str, sources: list[Any]) -> None:
         """A neuron layer begins; the first tensor among its sources that is no parameter drives it."""
@@ -348,7 +391,7 @@ class Trace:
         counter = self.recorder.neuron_counter(module)
         spikes = next(leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor))
         steps = self.recorder.steps_of_neuron(module)
-        fired = measure.fired(spikes, steps, self.recorder.batch_size, counter.levels)
+        fired = measure.fired(spikes, steps, self.recorder.batch_size, counter.grid)
         elements, device, recurrent = spikes.numel(), spikes.device, neurons.recurrent(module)
 
         def add(tensors: list[Tensor]) -> None:
@@ -357,6 +400,8 @@ class Trace:
                 counter.drive(elements, device)
 
         self.rows.append(Row(list(fired), add))
+        if counter.source is not None:
+            self._show(counter.source, spikes, counter.grid)
 
 
 def _inductor(counting: _CountingGraph, inputs: list[Tensor]) -> Callable[..., Any]:

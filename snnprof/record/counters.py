@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
@@ -20,7 +21,7 @@ from snnprof.activity import (
     pack_bits,
     parts_from,
 )
-from snnprof.record import measure
+from snnprof.record import measure, provenance
 from snnprof.record.ledger import Cell, Ledger
 from snnprof.record.measure import Fired, Measured, Plan, Role, Seen, encodes
 from snnprof.record.memory import zeros
@@ -28,9 +29,13 @@ from snnprof.record.provenance import Facts
 from snnprof.record.reduce import Steps
 from snnprof.record.rules import Contraction, Convolution
 from snnprof.record.sweep import HISTOGRAM_LEVELS
+from snnprof.record.tally import Grid
 
 _WIDTH = len(PART_COUNTS)
+_LEVELS = NEURON_COUNTS.index("level_sum")
 _NEGATIVE, _DIFFERS = 0, 1  # an operand's flags
+_OF_SPIKES = 2 + KINDS.index("spikes") * _WIDTH
+_BY_VALUE, _LEVEL_SUM = (_OF_SPIKES + PART_COUNTS.index(name) for name in ("by_value", "level_sum"))
 
 
 class OpCounter:
@@ -71,6 +76,11 @@ class OpCounter:
         self.add(plan.size, form.outputs if form.bias else 0, measure.contraction(form, plan))
         for position in plan.encoded:
             self._compare(position, form.operands[position], plan.steps[position])
+
+    @property
+    def all_calls(self) -> int:
+        """Of the whole recording."""
+        return self.calls + sum(block[0] for block in self.blocks)
 
     def add(self, steps: int, bias_adds: int, measured: Measured) -> None:
         """Adds what one call of so many steps measured."""
@@ -123,8 +133,15 @@ class OpCounter:
         self.blocks.append([self.calls, self.bias_adds, *values])
         self.calls = self.bias_adds = 0
 
-    def record(self, batches: int | None) -> OpRecord:
-        counts = [sum(column) for column in zip(*self.blocks, strict=True)] or [0] * (2 + len(KINDS) * _WIDTH)
+    def record(self, batches: int | None, units: Sequence[int]) -> OpRecord:
+        """The record, with levels in the units that their sources showed.
+
+        Args:
+            batches: how many there were; None where nobody knows.
+            units: of each source.
+        """
+        blocks = self.blocks_in(units)
+        counts = [sum(column) for column in zip(*blocks, strict=True)] or [0] * (2 + len(KINDS) * _WIDTH)
         return OpRecord(
             layer=self.layer,
             op=self.op,
@@ -137,10 +154,30 @@ class OpCounter:
             feeds=sorted(self.feeds),
             source=self.source,
             parts=parts_from(counts[2:]),
-            operands=[self._operand(position) for position in range(len(self.roles))],
+            operands=[self._operand(position, unit) for position, unit in enumerate(self._units(units))],
         )
 
-    def _operand(self, position: int) -> Operand:
+    def blocks_in(self, units: Sequence[int]) -> list[list[int]]:
+        """The blocks' rows, with levels in the units that their sources showed."""
+        ours = self._units(units)
+        if ours == [1, 1]:
+            return self.blocks
+        divisors = {_BY_VALUE: math.prod(ours), _LEVEL_SUM: ours[self.roles.index("data")]}
+        return [[n // divisors.get(column, 1) for column, n in enumerate(row)] for row in self.blocks]
+
+    def _units(self, units: Sequence[int]) -> list[int]:
+        """How many quanta of each operand make one level; one where what was counted is no multiple of them."""
+        found = [
+            provenance.unit(facts, units) if role == "data" else 1
+            for facts, role in zip(self.facts, self.roles, strict=True)
+        ]
+        whole = all(row[_BY_VALUE] % math.prod(found) == 0 for row in self.blocks) and all(
+            not any(number for level, number in enumerate(histogram) if level % unit)
+            for histogram, unit in zip(self._histograms, found, strict=True)
+        )
+        return found if whole else [1, 1]
+
+    def _operand(self, position: int, unit: int) -> Operand:
         facts, role = self.facts[position], self.roles[position]
         if role == "weight":
             return Operand(role="weight")
@@ -149,10 +186,10 @@ class OpCounter:
         encoder = encodes(facts) and self.compared
         return Operand(
             role="data",
-            quantum=float(facts.quantum or 1) if quantised else None,
-            levels=max(facts.levels, 1) if quantised else None,
-            signed=facts.signed or negative > 0,
-            histogram=_trimmed(self._histograms[position]) if self._kept_histogram[position] else [],
+            quantum=float(facts.quantum or 1) * unit if quantised else None,
+            levels=None if not quantised or facts.levels is None else max(facts.levels // unit, 1),
+            signed=(quantised and facts.signed) or negative > 0,
+            histogram=_trimmed(self._histograms[position])[::unit] if self._kept_histogram[position] else [],
             constant_over_time=differs == 0 if encoder else None,
             fed_by=sorted(facts.fed_by),
             residual=float(self._residuals[position]),
@@ -189,9 +226,11 @@ class NeuronCounter:
     def __init__(self, ledger: Ledger, layer: str, kind: str, found_by: Any, timesteps: int | None) -> None:
         self.layer, self.kind, self.found_by = layer, kind, found_by
         self.timesteps = timesteps
-        self.levels = 1
+        self.grid = Grid()
+        self.source: Any = None  # where it puts out several levels
         self.updates = 0
         self.runs = 0
+        self.all_calls = 0
         self.calls_in_batch = 0
         self.blocks: list[list[int]] = []
         self._ledger = ledger
@@ -216,6 +255,7 @@ class NeuronCounter:
         self.updates += elements
         self.runs += size
         self.calls_in_batch += 1
+        self.all_calls += 1
 
     def _by_step(self, cell: Cell, counts: Any, size: int) -> None:
         if size == self.timesteps and self.calls_in_batch == 0:
@@ -244,9 +284,15 @@ class NeuronCounter:
         self.blocks.append([spikes, level_sum, self.updates, driven, *per_step])
         self.updates = 0
 
-    def record(self, batches: int | None, samples: int | None) -> NeuronRecord:
+    def blocks_in(self, unit: int) -> list[list[int]]:
+        """The blocks' rows, with levels in a unit; as they are where they are no multiples of it."""
+        if any(row[_LEVELS] % unit for row in self.blocks):
+            return self.blocks
+        return [[n // unit if column == _LEVELS else n for column, n in enumerate(row)] for row in self.blocks]
+
+    def record(self, batches: int | None, unit: int) -> NeuronRecord:
         width = len(NEURON_COUNTS)
-        counts = [sum(column) for column in zip(*self.blocks, strict=True)] or [0] * width
+        counts = [sum(column) for column in zip(*self.blocks_in(unit), strict=True)] or [0] * width
         steps = self.runs // batches if batches and self.runs % batches == 0 else None
         per_step = counts[width:] if self._told else []
         if not self._told:
@@ -270,6 +316,19 @@ class NeuronCounter:
             return None, None
         fired, missed = self._fired.flatten().cpu(), self._missed.flatten().cpu()
         return pack_bits(fired.numpy()), pack_bits(~missed.numpy())
+
+
+class ConstantCounter:
+    """Sums the products of weights alone at one call site: they are no work of the data, and are listed."""
+
+    def __init__(self, layer: str, op: str) -> None:
+        self.layer, self.op = layer, op
+        self.dense_macs = 0
+        self.calls = 0
+
+    def count(self, macs: int) -> None:
+        self.dense_macs += macs
+        self.calls += 1
 
 
 class LineCounter:

@@ -51,7 +51,7 @@ class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if operator.retells:
                 operator.retells(args, result, frame)
         if facts is not None:
-            books.pass_on(name, operator.writes, args, kwargs, facts, result, counter, form)
+            books.pass_on(name, operator.writes, args, kwargs, facts, result, counter, form, frame)
         return result
 
     @classmethod

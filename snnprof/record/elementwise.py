@@ -93,4 +93,4 @@ def work(name: str, line: str, args: Sequence[Any], result: Any) -> int:
 
 
 def _single_level(facts: Facts) -> bool:
-    return facts.quantum is not None and facts.levels <= 1
+    return facts.single

@@ -5,6 +5,7 @@ Where values were read on the host, what would be small tensors are lists of num
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
@@ -16,6 +17,7 @@ from snnprof.record import rules
 from snnprof.record.provenance import Facts
 from snnprof.record.reduce import ByStep, Steps, by_step, folded, remembered, tracing
 from snnprof.record.rules import Contraction, Convolution, Product
+from snnprof.record.sweep import HISTOGRAM_LEVELS
 from snnprof.record.tally import REAL, SPIKES, Grid, Tally, tally
 from snnprof.record.tally import spikes as counted_spikes
 
@@ -57,9 +59,11 @@ def encodes(facts: Facts) -> bool:
 
 
 def grid_of(facts: Facts) -> Grid:
+    """What values of such facts are held to; where no bound is known, as many levels as are told apart."""
     if facts.quantum is None:
         return Grid()
-    return Grid(float(facts.quantum) or 1.0, max(facts.levels, 1), facts.signed)
+    levels = HISTOGRAM_LEVELS if facts.levels is None else max(facts.levels, 1)
+    return Grid(float(facts.quantum) or 1.0, levels, facts.signed and bool(facts.quantum), facts.rough)
 
 
 class Seen(NamedTuple):
@@ -108,6 +112,8 @@ def contraction(form: Contraction, plan: Plan) -> Measured:
 
 
 def _convolution(form: Convolution, plan: Plan) -> Measured:
+    if plan.roles[1] == "data":
+        return _made_kernel(form, plan)
     space = tuple(range(2, form.x.dim()))
     keep = (1, *space) if plan.sparse_weights else space
     seen = tally(form.x, plan.grids[0], plan.steps[0], keep)
@@ -119,9 +125,6 @@ def _convolution(form: Convolution, plan: Plan) -> Measured:
     fan = rules.fanout(form, seen.on_host)
     events = rules.convolved(nonzero, fan)
     by_value = events if levels is nonzero else rules.convolved(levels, fan)
-    if plan.roles[1] == "data":  # no cheap event count where the weight is data too: err towards MAC
-        real = torch.full_like(seen.kind, REAL) if isinstance(seen.kind, Tensor) else ByStep([REAL] * plan.size)
-        seen = seen._replace(kind=real, histogram=None, residual=None)
     rows = _rows(seen, plan.size, form.macs, form.geometry.valid, events, by_value, effective)
     return Measured(rows, seen.kind, (_seen(seen), None))
 
@@ -157,6 +160,30 @@ def _pairs(form: Product, plan: Plan) -> Measured:
     kind = _smaller(seen_left.kind, seen_right.kind)
     rows = _rows(seen_left, plan.size, form.macs, form.macs, events, by_value, None, (left_sided, right_sided))
     return Measured(rows, kind, (_seen(seen_left), _seen(seen_right)))
+
+
+def _made_kernel(form: Convolution, plan: Plan) -> Measured:
+    """A convolution whose kernel the network makes: pairs, as in a product of two data operands, by the operation itself.
+
+    One call is one step, since all steps share the kernel.
+    """
+    whole = replace(plan, steps=(None, None))
+    seen = [tally(operand, grid, None, ()).as_tensors() for operand, grid in zip(form.operands, plan.grids, strict=True)]
+    flags = [(operand.detach() != 0).double() for operand in form.operands]
+    levels = [_levels_of(*each) for each in zip(form.operands, flags, plan.grids, seen, strict=True)]
+    ones = [torch.ones_like(flag) for flag in flags]
+    events, by_value = rules.convolution_sum(form, *flags), rules.convolution_sum(form, *levels)
+    one_sided = rules.convolution_sum(form, flags[0], ones[1]), rules.convolution_sum(form, ones[0], flags[1])
+    kind = _smaller(seen[0].kind, seen[1].kind)
+    rows = _rows(seen[0], whole.size, form.macs, form.geometry.valid, events, by_value, None, one_sided)
+    return Measured(rows, kind, (_seen(seen[0]), _seen(seen[1])))
+
+
+def _levels_of(operand: Tensor, flags: Tensor, grid: Grid, seen: Tally) -> Tensor:
+    """|level| of each element; one for each non-zero element where the values are real."""
+    if grid.quantum is None:
+        return flags
+    return torch.where(seen.kind == REAL, flags, (operand.detach().double() / grid.quantum).round().abs())
 
 
 def _over_channels(counts: Any) -> Any:
@@ -215,19 +242,23 @@ def differs_over_time(values: Tensor, steps: Steps) -> Tensor:
     return (stepped[1:] != stepped[:1]).any()
 
 
-def fired(spikes: Tensor, steps: Steps | None, batch: int | None, levels: int) -> Fired:
+def fired(spikes: Tensor, steps: Steps | None, batch: int | None, grid: Grid) -> Fired:
     """Counts what a neuron layer put out. Without `steps`, one call is one step and the first axis is the batch.
 
     Args:
-        levels: the most that a neuron is expected to put out at once; values decide.
+        grid: the values that are expected; values decide.
     """
     apart = _steps_apart(spikes, steps, batch)
     if apart and tracing():  # as the next layer reads it: a compiled graph may then lay it out as that layer likes it
         spikes, apart = spikes.flatten(0, 1), False
     first = 2 if apart else 1 if steps is None else steps.dim + 1
-    in_steps, by_neuron, level_sum = counted_spikes(spikes, levels, steps, tuple(range(first, spikes.dim())))
+    quantum = grid.quantum or 1.0
+    largest = math.ceil(max(grid.levels, 1) * max(quantum, 1.0))
+    in_steps, by_neuron, level_sum = counted_spikes(spikes, largest, steps, tuple(range(first, spikes.dim())))
+    if quantum != 1.0:
+        level_sum = torch.round(torch.as_tensor(level_sum) / quantum)
     if isinstance(in_steps, Tensor):
-        in_steps, level_sum = in_steps.long(), level_sum.long()
+        in_steps, level_sum = in_steps.long(), torch.as_tensor(level_sum).long()
     return Fired(in_steps, level_sum, by_neuron.to(torch.int32))
 
 

@@ -10,13 +10,15 @@ Third parties add rows by an entry point in the group `snnprof.neurons`, named a
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from torch.utils._pytree import tree_leaves
 
@@ -127,11 +129,11 @@ _RESET_NAMES = ("reset", "reset_state", "reset_states", "reset_mem", "n_reset")
 
 @dataclass(frozen=True)
 class Watched:
-    """One neuron layer of the model at hand; `initial` is the state in which it was found."""
+    """One neuron layer of the model at hand; `stateful` where it is known to keep state from step to step."""
 
     kind: NeuronClass
     found_by: FoundBy
-    initial: dict[str, Any] = field(default_factory=dict)
+    stateful: bool = True
 
 
 def known_class(module: nn.Module) -> NeuronClass | None:
@@ -168,49 +170,91 @@ def _bases(module: nn.Module) -> list[tuple[str, str]]:
     return [(base.__module__.partition(".")[0], base.__name__) for base in type(module).__mro__]
 
 
-def watched(model: nn.Module, named: Sequence[str] = ()) -> dict[nn.Module, Watched]:
-    """The model's neuron layers: outermost modules of a known or named class.
+def watched(model: nn.Module, named: Sequence[str] = ()) -> tuple[dict[nn.Module, Watched], dict[int, str]]:
+    """The model's neuron layers, outermost modules of a known or named class; and named functions, by code object.
 
     Raises:
-        SnnprofError: a class named with `--neuron` occurs nowhere in the model.
+        SnnprofError: what was named with `--neuron` occurs nowhere in the model.
     """
     found: dict[nn.Module, Watched] = {}
     seen: set[str] = set()
-    for module in model.modules():
+    for _, module in named_modules(model):
         labels = {type(module).__name__, f"{type(module).__module__}.{type(module).__qualname__}"}
         if labels & set(named):
             seen |= labels
-            found[module] = Watched(known_class(module) or HAND_WRITTEN, "named", snapshot(module))
+            found[module] = Watched(known_class(module) or HAND_WRITTEN, "named")
         elif entry := known_class(module):
             found[module] = Watched(entry, "class")
+    functions: dict[int, str] = {}
     for name in named:
         if name not in seen:
-            raise unknown("neuron class", name, {type(m).__name__ for m in model.modules()})
-    return _without_inner(found)
+            functions |= _functions_named(model, name)
+    return _without_inner(found), functions
+
+
+def named_modules(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """All modules by their paths, whatever a class makes of `modules()`."""
+    return list(nn.Module.named_modules(model))
+
+
+def _functions_named(model: nn.Module, name: str) -> dict[int, str]:
+    """The code objects of a function or autograd.Function that the model's code knows by a name.
+
+    Raises:
+        SnnprofError: it knows none.
+    """
+    found = {id(code): name for known, value in _known_to(model) if known == name for code in _code_of(value)}
+    if not found:
+        choices = {type(module).__name__ for _, module in named_modules(model)}
+        raise unknown("neuron class or function", name, choices)
+    return found
+
+
+def _known_to(model: nn.Module) -> Iterator[tuple[str, Any]]:
+    """Names in the reach of the model's code: globals, closures, attributes of modules and classes."""
+    for _, module in named_modules(model):
+        forward: Any = getattr(type(module), "forward", None)
+        yield from vars(sys.modules.get(type(module).__module__, sys)).items()
+        yield from vars(type(module)).items()
+        yield from module.__dict__.items()
+        code, cells = getattr(forward, "__code__", None), getattr(forward, "__closure__", None) or ()
+        for known, cell in zip(getattr(code, "co_freevars", ()), cells, strict=False):
+            yield known, _content(cell)
+
+
+def _content(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not filled yet
+        return None
+
+
+def _code_of(value: Any) -> list[Any]:
+    """The code objects of a function, a method, or the forward of an autograd.Function."""
+    if isinstance(value, type) and issubclass(value, torch.autograd.Function):
+        value = value.forward
+    value = getattr(value, "__wrapped__", value)
+    code = getattr(getattr(value, "__func__", value), "__code__", None)
+    return [] if code is None or isinstance(value, nn.Module) else [code]
 
 
 def _without_inner(found: dict[nn.Module, Watched]) -> dict[nn.Module, Watched]:
     """A neuron inside a neuron (a wrapper around a node) is part of it."""
-    inner = {child for module in found for child in module.modules() if child is not module}
+    inner = {child for module in found for _, child in named_modules(module) if child is not module}
     return {module: entry for module, entry in found.items() if module not in inner}
 
 
 def reset(model: nn.Module, neurons: dict[nn.Module, Watched]) -> None:
-    """Puts every stateful module of a known framework, and every neuron layer, back to the start of a sequence.
-
-    What may be a hand-written neuron is reset as well; one without a method for it is put back to the state in which
-    it was found.
-    """
-    for module in model.modules():
+    """Calls what puts stateful modules of a framework, and neurons that have a method for it, to the start of a sequence."""
+    for _, module in named_modules(model):
         bases = _bases(module)
         method = next((method for package, name, method in RESETS if (package, name) in bases), None)
         if module in neurons:
             method = neurons[module].kind.reset or method
-        by_hand = neurons[module].kind is HAND_WRITTEN if module in neurons else could_be_neuron(module)
         if method:
             _call(module, method)
-        elif by_hand and not any(_call(module, name) for name in _RESET_NAMES) and module in neurons:
-            restore_state({module: {key: _copied(value) for key, value in neurons[module].initial.items()}})
+        elif module in neurons and not neurons[module].kind.package:
+            any(_call(module, name) for name in _RESET_NAMES)
 
 
 def _call(module: nn.Module, method: str) -> bool:
@@ -223,45 +267,52 @@ def _call(module: nn.Module, method: str) -> bool:
 
 def recurrent(module: nn.Module) -> bool:
     """Whether a neuron layer has weights inside, which reach every neuron whatever comes in: all are driven."""
-    return any(parameter.dim() > 1 for parameter in module.parameters())
+    parameters = (p for _, inner in named_modules(module) for p in inner._parameters.values() if p is not None)
+    return any(p.dim() > 1 for p in parameters if not is_lazy(p))
 
 
 def within(layer: str, name: str) -> bool:
     """Whether a module path is `name` itself or stands inside it."""
-    return layer == name or (name != "" and layer.startswith(f"{name}."))
+    return layer == name or name == "" or layer.startswith(f"{name}.")
 
 
-def could_be_neuron(module: nn.Module) -> bool:
-    """An innermost module without weights: a hand-written neuron, if it turns real input into spikes."""
-    return not any(True for _ in module.children()) and all(p.dim() < 2 for p in module.parameters(recurse=False))
+def picking(position: int) -> NeuronClass:
+    """A hand-written neuron whose spikes are one of the tensors that `forward` returns."""
+    if position == 0:
+        return HAND_WRITTEN
+    return replace(HAND_WRITTEN, spikes=lambda result: _leaf(result, position))
 
 
-def saved_state(modules: Iterable[nn.Module]) -> dict[nn.Module, dict[str, Any]]:
-    """What modules, and those inside them, remember: tensors and numbers among their attributes, and their buffers."""
-    inner = {inner for module in modules for inner in module.modules()}
-    return {module: snapshot(module) for module in inner}
+def _leaf(result: Any, position: int) -> Tensor | None:
+    tensors = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+    return tensors[position] if position < len(tensors) else None
 
 
-def snapshot(module: nn.Module) -> dict[str, Any]:
-    return {key: _copied(module.__dict__[key]) for key in _state_keys(module)}
+def own_state(module: nn.Module) -> dict[str, Any]:
+    """What a module's own attributes and buffers hold, such that `holds_other` can tell whether a call changed it."""
+    held = {**module._buffers, **{k: v for k, v in module.__dict__.items() if k not in _MACHINERY}}
+    return {key: (value, _version(value)) for key, value in held.items()}
 
 
-def restore_state(saved: dict[nn.Module, dict[str, Any]]) -> None:
-    for module, state in saved.items():
-        module.__dict__.update(state)
+def wrote_state(before: dict[str, Any], module: nn.Module) -> bool:
+    """Whether a call left other tensors or numbers in a module's attributes than were there before it."""
+    now = own_state(module)
+    changed = (key for key in now if key not in before or not _same(before[key], now[key]))
+    return any(_is_state(now[key][0]) for key in changed)
 
 
-def _state_keys(module: nn.Module) -> list[str]:
-    kept = ("_memories", "_buffers")
-    plain = [key for key, value in module.__dict__.items() if not key.startswith("_") and _is_state(value)]
-    return plain + [key for key in kept if key in module.__dict__]
+def _same(before: tuple[Any, Any], now: tuple[Any, Any]) -> bool:
+    return before[0] is now[0] and before[1] == now[1]
 
 
 def _is_state(value: Any) -> bool:
-    return value is None or isinstance(value, Tensor | bool | int | float)
+    return any(isinstance(leaf, Tensor | float) or type(leaf).__module__ == "numpy" for leaf in tree_leaves(value))
 
 
-def _copied(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _copied(inner) for key, inner in value.items()}
-    return value.detach().clone() if isinstance(value, Tensor) else value
+def _version(value: Any) -> Any:
+    """What changes with the content: of tensors, and of the tensors in lists, dicts and tuples."""
+    leaves = tree_leaves(value) if isinstance(value, list | dict | tuple) else [value]
+    return tuple((id(leaf), -1 if leaf.is_inference() else leaf._version) for leaf in leaves if isinstance(leaf, Tensor))
+
+
+_MACHINERY = frozenset(nn.Module().__dict__)

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torch._ops import OpOverload
 
-from snnprof.record import callsite, provenance, rules
+from snnprof.record import callsite, rules
 from snnprof.record.elementwise import FREE, LINES
+from snnprof.record.propagation import QUANTISERS, TRANSFER
 from snnprof.record.recall import RECALL
 from snnprof.record.tally import made_of_flags
 
@@ -33,6 +34,7 @@ class Operator(NamedTuple):
         hides: a composite that arrives whole (as under inference_mode), or a fused kernel that can be opened.
         writes: it changes an operand in place.
         free: it moves or names values, and computes none.
+        quantises: it may make spikes of real values.
         retells: what its arguments and result tell of values that were read, or are to be.
     """
 
@@ -43,6 +45,7 @@ class Operator(NamedTuple):
     hides: bool
     writes: bool
     free: bool
+    quantises: bool
     retells: Retelling | None
 
     @classmethod
@@ -51,7 +54,7 @@ class Operator(NamedTuple):
     ) -> Operator:
         """What runs the operator of that name."""
         retells = _forget if writes else _RETELLING.get(name)
-        return cls(func, name, run, contracts, hides, writes, name in FREE, retells)
+        return cls(func, name, run, contracts, hides, writes, name in FREE, name in QUANTISERS, retells)
 
     def counted(self, books: Books, frame: FrameType, args: Any, kwargs: Any, facts: list[Facts] | None) -> Any:
         """Runs it where it is no contraction, and has the books count it; what it writes to is read before.
@@ -67,6 +70,8 @@ class Operator(NamedTuple):
             return result
         if not (self.writes or self.free):
             books.other(frame, self.name, args, result, facts)
+        if self.quantises and facts is None:
+            books.fired(frame, self.name, result)
         if self.retells:
             self.retells(args, result, frame)
         return result
@@ -83,7 +88,7 @@ def operator_of(func: Any) -> Operator:
         return known
     name = func.overloadpacket.__name__
     hides = name in rules.REWRITES or (
-        name not in provenance.PASSING
+        name not in TRANSFER
         and torch._C._dispatch_has_kernel(func.name())  # it knows no operator that tells a tensor's properties
         and torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd")
     )

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_leaves
 
 from snnprof.activity import (
@@ -17,25 +20,46 @@ from snnprof.activity import (
     PART_COUNTS,
     Activity,
     Block,
+    ConstantOp,
     Finding,
     ModelFacts,
+    NeuronRecord,
+    OpRecord,
     Run,
     Uncounted,
     thinned,
 )
-from snnprof.record import findings, layers, measure, neurons, provenance
+from snnprof.record import findings, layers, measure, neurons, provenance, seen_time, timeaxis, values
 from snnprof.record.books import Books
 from snnprof.record.calls import Calls
 from snnprof.record.counters import NeuronCounter
 from snnprof.record.dispatch import Watcher, in_backward, plain_kernels
+from snnprof.record.firing import count_spikes
 from snnprof.record.layers import Sole
 from snnprof.record.ledger import Ledger
 from snnprof.record.neurons import Watched
-from snnprof.record.provenance import Facts, Folding
+from snnprof.record.provenance import Facts
 from snnprof.record.recall import RECALL
-from snnprof.record.reduce import SCRATCH, Steps, fitting
+from snnprof.record.reduce import SCRATCH, Steps
 from snnprof.record.tally import nonzero_total
+from snnprof.record.timeaxis import Folding
 from snnprof.record.unwatched import Undispatched, Unwatched
+
+
+@dataclass
+class _Candidate:
+    """A module that may turn out to be a neuron, as it was entered.
+
+    Attributes:
+        facts: of the first tensor that goes in.
+        state: of its own attributes.
+        decisions, calls: how many of the pass's decisions, and of its calls of neurons, came before.
+    """
+
+    facts: list[Facts]
+    state: dict[str, Any]
+    decisions: int
+    calls: int
 
 
 class Recorder:
@@ -66,34 +90,51 @@ class Recorder:
             layout: what the first axes of its input are: `batch`, `time-batch`, `batch-time` or `step`.
             timesteps: T, where it is known; without it spikes and kinds are not told apart by step.
             input: `auto`, `spikes` or `real`: what the model's input is.
-            neuron: class names to be taken for neuron layers besides those known.
+            neuron: names of classes and functions to be taken for neurons besides those known.
 
         Raises:
-            SnnprofError: a class in `neuron` occurs nowhere in the model.
+            SnnprofError: a name in `neuron` occurs nowhere in the model.
         """
         self.model = model
         self.layout = layout
         self.timesteps = timesteps
         self.input = input
+        self._named = tuple(neuron)
+        self._names: dict[nn.Module, str] = {module: name for name, module in neurons.named_modules(model)}
+        self._handles: list[Any] = []
+        self._stack: ExitStack | None = None
+        self._thread = 0
+        self._notes: list[Finding] = []
+        self._start()
+
+    def _start(self) -> None:
+        """Nothing is known and nothing is counted yet."""
         self.batch_size: int | None = None
         self.ledger = Ledger()
-        self.watched: dict[nn.Module, Watched] = neurons.watched(model, neuron)
-        self.books = Books(self)
-        self._names: dict[nn.Module, str] = {module: name for name, module in model.named_modules()}
+        self.watched, functions = neurons.watched(self.model, self._named)
+        self.books = Books(self, functions)
+        self.books.firing.timesteps = self.timesteps
+        self.state_names: set[tuple[nn.Module, str]] = set()  # attributes that the pass wrote data to
+        self.seen_time = seen_time.SeenTime()
         self._neurons: dict[nn.Module, NeuronCounter] = {}
         self._neuron_steps: dict[nn.Module, Steps | None] = {}
-        self._candidates: dict[nn.Module, tuple[list[Facts], dict[str, Any]]] = {}
+        self._candidates: dict[nn.Module, _Candidate] = {}
+        self._neuron_calls: list[nn.Module] = []
         self._entered: list[bool] = []
         self._calls, self._watcher = Calls(self.books), Watcher(self.books)
         self._unwatched: dict[nn.Module, Unwatched | Undispatched] = {}  # layers inside which nothing needs watching
-        self._notes: list[Finding] = []
-        self._handles: list[Any] = []
-        self._stack: ExitStack | None = None
         self._batches = 0
         self._passes = 0
         self._blocks: list[tuple[int, int | None]] = []
         self._ran: set[str] = set()
-        self._thread = 0
+
+    def restart(self, timesteps: int) -> None:
+        """Forgets what was learned and counted, and begins again with another number of time steps."""
+        self.step_aside()
+        self.timesteps = timesteps
+        self._notes.clear()
+        self._start()
+        self.step_in()
 
     # -- attach and detach ---------------------------------------------------------------------------------
 
@@ -118,7 +159,8 @@ class Recorder:
             self._stack.callback(self._detach)
             self._attach()
             self._stack.enter_context(plain_kernels())
-            self.books.know_parameters(self.model)
+            for module, name in self._names.items():
+                self.books.know_weights(module, name)
             self._stack.enter_context(self._watcher)
             self._stack.enter_context(self._calls)
         except BaseException:
@@ -189,13 +231,20 @@ class Recorder:
         """What goes into the outermost module, a neuron layer, or on the first batch into what may turn out one."""
         if not self.books.path:
             self._begin_pass(inputs)
+        if self.books.learning:
+            self.books.know_weights(module, name)
         if neuron:
             self.books.neurons.append(name)
             self._drive(module, name, inputs)
-        elif self.books.learning and layers.can_be_sole(module) and len(inputs) == 1:
+        if not self.books.learning:
+            return
+        if layers.can_be_sole(module) and len(inputs) == 1:
             self.books.given = inputs[0]
-        elif self.books.learning and not self.books.neurons and neurons.could_be_neuron(module):
-            self._candidates[module] = self._facts_of(inputs[:1]), neurons.snapshot(module)
+        elif neuron or not self.books.neurons:
+            self._candidates[module] = _Candidate(
+                [facts for facts in map(self.books.store.get, inputs[:1]) if facts],
+                neurons.own_state(module), len(self.books.decided), len(self._neuron_calls),
+            )  # fmt: skip
 
     def _leaving(self, name: str) -> Any:
         def leave(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
@@ -216,13 +265,17 @@ class Recorder:
         self.books.given = None
         if output is None:  # an exception passed through
             return
-        if module not in self._candidates and module not in self.watched:
+        if module not in self._candidates and module not in self.watched and self.books.path:
             return
         with Undispatched():
-            if module in self._candidates:
-                self._recognise(module, name, _tensors((args, kwargs)), output)
+            candidate = self._candidates.pop(module, None)
+            if candidate is not None and module not in self.watched:
+                self._recognise(module, name, _tensors((args, kwargs)), output, candidate)
             if module in self.watched:
+                self._see_steps(module, output, candidate)
                 self._fire(module, name, output)
+        if not self.books.path:
+            self._end_pass(output)
 
     def _watches(self, leaving: str | None = None) -> bool:
         """Whether a hook runs as part of a forward pass whose operators can be seen."""
@@ -240,7 +293,7 @@ class Recorder:
         """The outermost module is called: its inputs are data, unless they are state seen before."""
         self._passes += 1
         RECALL.clear()  # what is written between passes is not seen
-        self.books.store.forget_dead()
+        self.books.begin_pass()
         if not inputs:
             return
         first = inputs[0]
@@ -249,17 +302,39 @@ class Recorder:
             self.timesteps = self.timesteps or first.shape[axis]
         rows = 1 if axis == 0 else 0
         self.batch_size = first.shape[rows] if first.dim() > rows else 1
+        self.books.firing.begin_pass(self.batch_size)
         if not self.books.learning:
             return
         for tensor in inputs:
             if self.books.store.get(tensor) is None:
-                facts = provenance.of_input(tensor, self.input)
+                facts = values.of_input(tensor, self.input)
                 self._note_input(facts)
                 fold = None if axis is None else Folding(axis, 1, self.timesteps or 1)
-                self.books.store.set(tensor, facts, provenance.axis_of(tensor, fold))
+                self.books.store.set(tensor, facts, timeaxis.axis_of(tensor, fold))
+
+    def _end_pass(self, output: Any) -> None:
+        """The outermost module is left."""
+        if not self.books.learning:
+            return
+        self.books.know_outputs(_tensors(output))
+        self.seen_time.end_pass(self.books, self._neurons.values())
+        self.state_names |= self._written_state()
+
+    def _written_state(self) -> set[tuple[nn.Module, str]]:
+        """Attributes that hold what the pass made of its input."""
+        return {
+            (module, key)
+            for module in self._names
+            for key, value in [*module.__dict__.items(), *module._buffers.items()]
+            if any((facts := self.books.store.get(leaf)) and facts.fed_by for leaf in _tensors(value))
+        }
+
+    def is_state(self, module: nn.Module, name: str, value: Any) -> bool:
+        """Whether an attribute that was absent or None before is state, and no cache or lazily made weight."""
+        return (module, name) in self.state_names
 
     def _note_input(self, facts: Facts) -> None:
-        if self.input == "auto" and facts.quantum is not None and facts.levels > 1:
+        if self.input == "auto" and facts.levels is not None and facts.levels > 1:
             self.note(
                 "C08",
                 "",
@@ -276,20 +351,58 @@ class Recorder:
         if not neurons.recurrent(module):
             counter.drive(nonzero_total(neurons.values(name, inputs[0])), inputs[0].device)
         if self.books.learning:
+            self._neuron_calls.append(module)
             facts = self.books.store.get(inputs[0])
             for op in facts.ops if facts else ():
                 self.books.by_id[op].feeds.add(name)
 
-    def _recognise(self, module: nn.Module, name: str, inputs: list[Tensor], output: Any) -> None:
-        """An innermost module without weights that turned real input into spikes is a hand-written neuron."""
-        before, initial = self._candidates.pop(module)
-        result = neurons.first_tensor(output)
-        after = self.books.store.get(result) if result is not None else None
-        was_real = bool(before) and before[0].data and before[0].quantum is None
-        if after and was_real and after.data and after.quantum == 1 and after.levels == 1:
-            self.watched[module] = Watched(neurons.HAND_WRITTEN, "behaviour", initial)
-            self.books.forget_lines(name)
+    def _recognise(
+        self, module: nn.Module, name: str, inputs: list[Tensor], output: Any, candidate: _Candidate
+    ) -> None:
+        """Whether a module is a hand-written neuron: the smallest with state, or that turns real into spikes."""
+        position, decided = self._spikes_among(output), self.books.decided[candidate.decisions :]
+        if position is None or not decided or self.books.contracts_below(name):
+            return
+        inner = set(self._neuron_calls[candidate.calls :])
+        if any(self.watched[m].stateful for m in inner):
+            return
+        repeated = max(Counter(decided).values()) > 1
+        stateful = neurons.wrote_state(candidate.state, module) or repeated
+        was_real = bool(candidate.facts) and candidate.facts[0].data and candidate.facts[0].grid is None
+        if stateful or (was_real and not inner and not self.books.contracts_at(name)):
+            self._take_in(inner, name)
+            self.watched[module] = Watched(neurons.picking(position), "behaviour", stateful)
+            self._neuron_calls.append(module)
             self._drive(module, name, inputs)
+
+    def _spikes_among(self, output: Any) -> int | None:
+        """Which of the tensors that a module puts out holds spikes."""
+        for position, tensor in enumerate(_tensors(output)):
+            facts = self.books.store.get(tensor)
+            if facts and facts.data and facts.grid and facts.grid is not None:
+                return position
+        return None
+
+    def _take_in(self, inner: set[nn.Module], name: str) -> None:
+        """What was taken for neurons inside a module that turns out to be one is part of it."""
+        for module in inner:
+            del self.watched[module], self._neurons[module]
+            self.books.renamed[self._names[module]] = frozenset([name])
+        for line in self.books.firing.within(name):
+            self.books.renamed[line] = frozenset([name])
+        self.books.forget_lines(name)
+
+    def _see_steps(self, module: nn.Module, output: Any, candidate: _Candidate | None) -> None:
+        """How many steps a neuron layer made of one call, on the first batch."""
+        if not self.books.learning or candidate is None:
+            return
+        spikes = self.watched[module].kind.spikes(output)
+        if spikes is None or not spikes.dim():
+            return
+        decided = Counter(self.books.decided[candidate.decisions :])
+        steps = spikes.shape[0] if self.watched[module].kind.time_first(module) else max(decided.values(), default=1)
+        if steps in spikes.shape or steps == 1:
+            self.seen_time.of_call(self._names[module], steps, tuple(spikes.shape))
 
     def _fire(self, module: nn.Module, name: str, output: Any) -> None:
         spikes = self.watched[module].kind.spikes(output)
@@ -301,27 +414,29 @@ class Recorder:
             counter.drive(spikes.numel(), spikes.device)
         if self.books.learning:
             self._learn_spikes(module, name, spikes, counter)
-        steps = fitting(self._neuron_steps.get(module), spikes.shape)
-        fired = measure.fired(spikes, steps, self.batch_size, counter.levels)
-        counter.fire(fired, spikes.numel())
+        count_spikes(counter, spikes, self._neuron_steps.get(module), self.batch_size, counter.grid)
+        if counter.source is not None:
+            counter.source.observe(self.ledger, spikes, counter.grid)
 
     def _learn_spikes(self, module: nn.Module, name: str, spikes: Tensor, counter: NeuronCounter) -> None:
-        """What comes out of a neuron layer: its quantum is 1, and only its first values tell its levels."""
-        facts = provenance.of_input(spikes, "spikes", name)
-        if not provenance.whole_numbers(spikes.detach().float()):
+        """What comes out of a neuron layer: on the grid that its own operators make, or else that its values show."""
+        facts = values.of_neuron(spikes, self.books.store.get(spikes), name)
+        if facts.grid is None:
             self.note(
                 "C07", name, f"neuron layer {name!r} puts out graded values; what it feeds counts as real",
                 "if it is no spiking neuron, leave it out of --neuron",
             )  # fmt: skip
-            facts = provenance.real([name])
-        known = self.books.store.get(spikes)
-        if known and known.quantum == 1 and known.levels <= 15 and (known.levels > facts.levels or known.signed):
-            facts = provenance.spikes([name], known.levels, known.signed)
-        counter.levels = max(counter.levels, facts.levels + facts.signed)  # 1 stands for 0 and 1 alone
+        elif not facts.single:
+            counter.source = counter.source or self.books.firing.sources.new()
+            facts = provenance.from_source(facts, counter.source.index)
+        grid = measure.grid_of(facts)
+        counter.grid = grid if counter.grid.quantum is None else counter.grid._replace(
+            levels=max(counter.grid.levels, grid.levels), signed=counter.grid.signed or grid.signed
+        )  # fmt: skip
         fold = None
         if self.timesteps and self.watched[module].kind.time_first(module) and spikes.shape[0] == self.timesteps:
             fold = Folding(0, 1, self.timesteps)
-        axis = provenance.axis_of(spikes, fold) or self.books.store.time(spikes)
+        axis = timeaxis.axis_of(spikes, fold) or self.books.store.time(spikes)
         self.books.store.set(spikes, facts, axis)
         self._neuron_steps[module] = self.books.steps.of(spikes)
 
@@ -341,9 +456,6 @@ class Recorder:
             found_by = self.watched[module].found_by
             self._neurons[module] = NeuronCounter(self.ledger, name, type(module).__name__, found_by, self.timesteps)
         return self._neurons[module]
-
-    def _facts_of(self, tensors: list[Tensor]) -> list[Facts]:
-        return [facts for facts in (self.books.store.get(t) for t in tensors) if facts]
 
     # -- batches and blocks --------------------------------------------------------------------------------
 
@@ -376,19 +488,24 @@ class Recorder:
             self.books.settle()
             self.end_block(samples or 0)
         batches = self._batches or self._sequences(timesteps)
+        if (timesteps or self.timesteps) is None and self.seen_time.unknown:
+            batches = None
         total = sum(n for n, _ in self._blocks) if told else samples
-        ops = [counter.record(batches) for counter in self.books.ops.values()]
-        spiking = [counter.record(batches, total) for counter in self._neurons.values()]
+        units = self.books.firing.sources.units()
+        spiking = self._neuron_counters()
+        ops = self._op_records(batches, units, {counter.layer for counter in spiking})
+        neuron_records = [self._neuron_record(counter, batches, units) for counter in spiking]
         lines = [line for line in self.books.lines.values() if not (line.forgotten or self._inside_neuron(line.layer))]
         elementwise = [line.record() for line in lines]
-        blocks = self._assembled(lines) if total is not None else []
+        blocks = self._assembled(lines, spiking, units) if total is not None else []
         activity = Activity(
             run=Run(model=self._model_facts(), layout=self.layout, timesteps=timesteps or self.timesteps),
             samples=total,
             ops=ops,
-            neurons=spiking,
+            neurons=neuron_records,
             elementwise=elementwise,
             uncounted=self._uncounted(),
+            constant_ops=self._constant_ops(),
             blocks=blocks if told else _one(blocks, samples or 0),
         )
         return activity.model_copy(update={"findings": self.findings(activity)})
@@ -400,10 +517,55 @@ class Recorder:
             return self._passes if (timesteps or self.timesteps) else None
         return self._passes // timesteps if self._passes % timesteps == 0 else None
 
-    def _assembled(self, lines: list[Any]) -> list[Block]:
+    # -- rows ----------------------------------------------------------------------------------------------
+
+    def _neuron_counters(self) -> list[NeuronCounter]:
+        """Neuron layers, and the firing lines whose spikes something reads."""
+        lines = self.books.firing.by_name
+        read = set(self.books.read_names)
+        for op in self.books.ops.values():
+            for facts, role in zip(op.facts, op.roles, strict=True):
+                if role == "data" and facts.grid:
+                    read |= facts.fed_by
+        kept = [line.counter for name, line in lines.items() if name in read and name not in self.books.renamed]
+        return [*self._neurons.values(), *(counter for counter in kept if counter is not None)]
+
+    def _op_records(self, batches: int | None, units: Sequence[int], known: set[str]) -> list[OpRecord]:
+        lines = self.books.firing.by_name
+        feeds = {id(op): {self.books.now_called(name) for name in op.feeds} & known for op in self.books.ops.values()}
+        for name in known & lines.keys():
+            for number in lines[name].ops & feeds.keys():
+                feeds[number].add(name)
+        records = [op.record(batches, units) for op in self.books.ops.values()]
+        return [
+            record.model_copy(
+                update={
+                    "feeds": sorted(feeds[number]),
+                    "operands": [
+                        operand.model_copy(update={"fed_by": sorted(self.books.fed_by(operand.fed_by, known))})
+                        for operand in record.operands
+                    ],
+                }
+            )
+            for number, record in zip(feeds, records, strict=True)
+        ]
+
+    def _neuron_record(self, counter: NeuronCounter, batches: int | None, units: Sequence[int]) -> NeuronRecord:
+        record = counter.record(batches, _unit_of(counter, units))
+        hidden = self.seen_time.hides_size and self.timesteps is None
+        return record.model_copy(update={"size": 0, "fired_bitmap": None, "always_bitmap": None}) if hidden else record
+
+    def _constant_ops(self) -> list[ConstantOp]:
+        counters = [c for c in self.books.constants.values() if c.calls]
+        return [ConstantOp(layer=c.layer, op=c.op, dense_macs=c.dense_macs) for c in counters]
+
+    def _assembled(
+        self, lines: list[Any], spiking_counters: Sequence[NeuronCounter], units: Sequence[int]
+    ) -> list[Block]:
         count = len(self._blocks)
-        ops = [_padded(c.blocks, count, 2 + len(KINDS) * len(PART_COUNTS)) for c in self.books.ops.values()]
-        spiking = [_padded(c.blocks, count, 0) for c in self._neurons.values()]
+        width = 2 + len(KINDS) * len(PART_COUNTS)
+        ops = [_padded(c.blocks_in(units), count, width) for c in self.books.ops.values()]
+        spiking = [_padded(c.blocks_in(_unit_of(c, units)), count, 0) for c in spiking_counters]
         other = [_padded(line.blocks, count, 2) for line in lines]
         return [
             Block(
@@ -417,7 +579,9 @@ class Recorder:
         ]
 
     def _model_facts(self) -> ModelFacts:
-        sizes = {name: p.numel() for name, p in self.model.named_parameters()}
+        sizes = {
+            name: p.numel() for name, p in nn.Module.named_parameters(self.model) if not is_lazy(p)
+        }
         used = sum(size for name, size in sizes.items() if name in self.books.used_parameters)
         return ModelFacts(
             source=type(self.model).__name__, name=type(self.model).__name__, parameters=sum(sizes.values()),
@@ -454,15 +618,23 @@ class Recorder:
             for module, name in self._names.items()
             if name in self._ran
             and not self._inside_neuron(name)
-            and (matrices := _matrices(module, name))
+            and (matrices := self._matrices(module, name))
             and not matrices & counted
             and (matrices & self.books.read_parameters or not any(True for _ in module.children()))
         ]
 
+    def _matrices(self, module: nn.Module, name: str) -> set[str]:
+        """A module's own weight matrices, by the names that they are known by."""
+        own = [(key, p) for key, p in module._parameters.items() if p is not None and not is_lazy(p)]
+        return {
+            self.books.parameter_name(parameter) or f"{name}.{key}".lstrip(".")
+            for key, parameter in own
+            if parameter.dim() > 1
+        }
 
-def _matrices(module: nn.Module, name: str) -> set[str]:
-    own = module.named_parameters(recurse=False)
-    return {f"{name}.{key}".lstrip(".") for key, parameter in own if parameter.dim() > 1}
+
+def _unit_of(counter: NeuronCounter, units: Sequence[int]) -> int:
+    return 1 if counter.source is None else units[counter.source.index]
 
 
 def _one(blocks: list[Block], samples: int) -> list[Block]:

@@ -232,6 +232,18 @@ def effective_convolution(counts: Tensor | Array, conv: Convolution) -> Tensor:
     return torch.round(result.flatten(1).sum(1))
 
 
+def convolution_sum(conv: Convolution, x: Tensor, kernel: Tensor) -> Tensor:
+    """The sum of all results of the convolution on other operands, float64 `[1]`."""
+    how = conv.geometry
+    before = tuple(sides[0] for sides in how.padding)
+    extra = [width for a, b in reversed(how.padding) for width in (0, b - a)]
+    padded = torch.nn.functional.pad(x, extra) if any(extra) else x
+    result = torch.ops.aten.convolution(
+        padded, kernel, None, how.stride, before, how.dilation, how.transposed, how.output_padding, how.groups
+    )
+    return torch.round(result).sum().reshape(1)
+
+
 def effective_product(counts: Tensor | Array, weight: Tensor, data: int) -> Tensor:
     """Events whose weight is not zero: the counts `[steps, K]` times the non-zero weights of each of the K inputs.
 

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from snnprof.record import provenance, rules
+from snnprof.record import rules, timeaxis
 from snnprof.record.measure import Role
-from snnprof.record.provenance import Folding, Store, TimeAxis
 from snnprof.record.reduce import Steps
 from snnprof.record.rules import Contraction
+from snnprof.record.store import Store
+from snnprof.record.timeaxis import Folding, TimeAxis
 
 if TYPE_CHECKING:
     from snnprof.record.recorder import Recorder
@@ -32,6 +33,8 @@ class TimeSteps:
         """Where each data operand's steps lie; None for both where they disagree."""
         found = [self.of(t) if role == "data" else None for t, role in zip(form.operands, roles, strict=True)]
         if roles == ("data", "data"):
+            if isinstance(form, rules.Convolution):
+                return None, None
             left, right = found
             batched = form.operands[0].dim() - 2
             same = left == right and form.operands[0].dim() == form.operands[1].dim()
@@ -44,9 +47,10 @@ class TimeSteps:
     def of(self, tensor: Tensor) -> Steps | None:
         """Where the time steps lie in a tensor, from its provenance or, failing that, from its first axes."""
         axis = self.store.time(tensor)
-        if axis is None:
-            return self._leading(tensor)
-        fold = provenance.folding(tensor, axis)
+        return self._leading(tensor) if axis is None else self._of_axis(tensor, axis)
+
+    def _of_axis(self, tensor: Tensor, axis: TimeAxis) -> Steps | None:
+        fold = timeaxis.folding(tensor, axis)
         if fold is None:
             return None
         first = tensor.shape[fold.dim] == fold.size * fold.inner
@@ -59,11 +63,18 @@ class TimeSteps:
         sources = [(tensor, self.store.time(tensor)) for tensor in (form.operands if form else inputs)]
         if form:
             sources = [(t, _unsummed(form, i, t, axis)) for i, (t, axis) in enumerate(sources)]
-        axis = provenance.carried(name, output, sources, args)
+        axis = timeaxis.carried(name, output, sources, args)
         if _lives(axis) or not inputs or not self.inside:
             return axis
         made = _made_axis(name, output, inputs, args, self.recorder.timesteps or 1)
-        return provenance.axis_of(output, made) or axis
+        return timeaxis.axis_of(output, made) or axis
+
+    def of_made(self, name: str, output: Tensor, inputs: list[Tensor], args: Any) -> Steps | None:
+        """Where the time steps lie in what an operator has just made, whose axis is not known yet."""
+        axis = self.of_result(name, output, inputs, args, None)
+        if axis is None:
+            return self._leading(output)
+        return self._of_axis(output, axis)
 
     def of_expanded(self, output: Tensor) -> TimeAxis | None:
         steps = self.recorder.timesteps or 1
@@ -99,13 +110,13 @@ def _made_axis(name: str, output: Tensor, inputs: list[Tensor], args: Any, steps
 
 
 def _lives(axis: TimeAxis | None) -> bool:
-    return axis is not None and axis is not provenance.GONE
+    return axis is not None and axis is not timeaxis.GONE
 
 
 def _unsummed(form: Contraction, position: int, operand: Tensor, axis: TimeAxis | None) -> TimeAxis | None:
     """An operand's time axis, unless the contraction sums over it."""
-    fold = provenance.folding(operand, axis)
-    return axis if fold is None or _splits(form, position, fold.dim) else provenance.GONE
+    fold = timeaxis.folding(operand, axis)
+    return axis if fold is None or _splits(form, position, fold.dim) else timeaxis.GONE
 
 
 def _splits(form: Contraction, position: int, dim: int) -> bool:

@@ -35,11 +35,16 @@ _TOTAL = "non-zeros of all elements"
 
 
 class Grid(NamedTuple):
-    """The values an operand is expected to take: multiples of `quantum` up to `levels`; quantum None is real."""
+    """The values an operand is expected to take: multiples of `quantum` up to `levels`; quantum None is real.
+
+    Attributes:
+        rough: they are what is left of sums whose other terms cancel, which rounds more.
+    """
 
     quantum: float | None = None
     levels: int = 0
     signed: bool = False
+    rough: bool = False
 
 
 SINGLE = Grid(1.0, 1)
@@ -204,7 +209,7 @@ def _levelled(
     on_grid = wide(values) if grid.quantum == 1.0 else wide(values) / grid.quantum
     level = torch.round(on_grid)
     residual = extent(level - on_grid, steps)
-    kind = torch.where(fired == 0, SILENT, torch.where(residual <= tolerance(values.dtype, grid.levels), SPIKES, REAL))
+    kind = torch.where(fired == 0, SILENT, torch.where(residual <= tolerance(values.dtype, grid), SPIKES, REAL))
     stepped = folded(level, steps)
     negative = stepped.amin(list(range(1, stepped.dim()))) < 0
     level = level.abs_()
@@ -272,11 +277,15 @@ def _at_least(level: Tensor, n: int) -> Tensor:
     return reduced(flagged(torch.ge, level, n), None, (), 1).sum()
 
 
-def tolerance(dtype: torch.dtype, levels: int) -> float:
-    """How far from the grid rounding alone can leave a value: a few units in the last place of the largest one."""
-    if levels <= 1:
-        return 2 * torch.finfo(dtype).eps
-    return min(4 * torch.finfo(dtype).eps * max(levels, 1), 0.25)
+def tolerance(dtype: torch.dtype, grid: Grid) -> float:
+    """How far from the grid rounding alone can leave a value: a few units in the last place of the largest one.
+
+    What is left of terms that cancelled may be off by units in the last place of those, which nobody knows.
+    """
+    step = float(torch.finfo(dtype).eps)
+    if grid.rough:
+        return min(math.sqrt(step), 0.25)
+    return 2 * step if grid.levels <= 1 else min(4 * step * grid.levels, 0.25)
 
 
 def spikes(values: Tensor, levels: int, steps: Steps | None, keep: tuple[int, ...]) -> tuple[Any, Tensor, Any]:

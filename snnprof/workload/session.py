@@ -15,6 +15,7 @@ from snnprof.activity import Activity, Finding, LayerFlops
 from snnprof.errors import SnnprofError, first_line
 from snnprof.record import flops, neurons
 from snnprof.record.recorder import Recorder
+from snnprof.record.state import ModelState
 from snnprof.workload import flips, machine, parts
 from snnprof.workload.batches import Batch, Batches, Labels, batch_axis
 from snnprof.workload.compiling import Compiling
@@ -87,6 +88,7 @@ class Session:
         self._firsts: list[int] = []
         self._events: list[tuple[int, int]] = []
         self._open: _OpenBlock | None = None
+        self._fresh: ModelState | None = None  # the model at the start of a sequence
 
     # -- the loop ------------------------------------------------------------------------------------------
 
@@ -201,7 +203,7 @@ class Session:
     # -- the model -----------------------------------------------------------------------------------------
 
     def _reset(self) -> None:
-        """Every batch is a new sequence."""
+        """Every batch is a new sequence: methods that the neurons have for it run, and all state is put back in place."""
         try:
             neurons.reset(self.model, self.recorder.watched)
         except Exception as error:
@@ -209,6 +211,10 @@ class Session:
                 f"the state of the model's neurons cannot be reset: {type(error).__name__}: {error}",
                 hint="their own reset method is called before every batch, without arguments; --debug shows where",
             ) from error
+        if self._fresh is None:
+            self._fresh = ModelState.of(self.model)
+        else:
+            self._fresh.restore(self.recorder.is_state)
 
     def _forward(self, x: Tensor) -> Tensor | None:
         try:
@@ -332,8 +338,8 @@ def _spike_events(recorder: Recorder) -> int:
 @contextmanager
 def _as_found(model: nn.Module, recorder: Recorder) -> Iterator[None]:
     """Training mode, neuron state and RNG as they were, also after an exception or Ctrl-C."""
-    modes = {module: module.training for module in model.modules()}
-    state = neurons.saved_state([model])
+    modes = {module: module.training for _, module in neurons.named_modules(model)}
+    state = ModelState.of(model)
     with torch.random.fork_rng(devices=machine.cuda_devices(model)):
         try:
             model.eval()
@@ -341,4 +347,4 @@ def _as_found(model: nn.Module, recorder: Recorder) -> Iterator[None]:
         finally:
             for module, training in modes.items():
                 module.training = training
-            neurons.restore_state(state)
+            state.restore(lambda module, name, value: True)

@@ -390,8 +390,8 @@ def test_bitmaps(reference: Activity) -> None:
     assert fired.tolist() == (out.sum((0, 1)) > 0).tolist()
 
 
-def test_a_comparison_in_the_model_is_no_neuron_but_spikes() -> None:
-    """Spikes made in the model's own forward: no neuron layer, and contractions all the same."""
+def test_a_comparison_in_the_models_own_forward_is_a_firing_line() -> None:
+    """Spikes made in the model's own forward: a row named after its line, and contractions all the same."""
 
     class Functional(nn.Module):
         def __init__(self) -> None:
@@ -409,7 +409,12 @@ def test_a_comparison_in_the_model_is_no_neuron_but_spikes() -> None:
 
     activity = snnprof.profile(Functional(), FRAMES, "time-batch")
     expected = snnprof.profile(_chain(MultiIF), FRAMES, "time-batch", neuron=("MultiIF",))
-    assert activity.neurons == []
+    (line,) = activity.neurons
+    assert line.layer.startswith("test_neurons.py:")
+    assert (line.spikes, line.updates, line.size, line.steps) == (
+        expected.neurons[0].spikes, T * B * HIDDEN, HIDDEN, T,
+    )  # fmt: skip
+    assert activity.ops[1].fed_by == [line.layer]
     assert _numbers(activity)["ops"] == _numbers(expected)["ops"]
 
 

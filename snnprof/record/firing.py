@@ -1,0 +1,269 @@
+"""Lines of code that turn real values into spikes outside every neuron module, and the levels that spikes showed.
+
+A *source* is where spikes of several levels are made: a neuron layer, a quantiser, a constant added to spikes. The
+greatest common divisor of the levels that the whole run showed there is the unit in which they count: `sign + 1` puts
+out 0 and 2, which are no spike and one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from snnprof.record import callsite, measure, provenance
+from snnprof.record.counters import NeuronCounter
+from snnprof.record.ledger import Ledger
+from snnprof.record.neurons import within
+from snnprof.record.places import Place
+from snnprof.record.propagation import QUANTISERS
+from snnprof.record.provenance import Facts
+from snnprof.record.reduce import Steps, fitting
+from snnprof.record.sweep import HISTOGRAM_LEVELS
+from snnprof.record.tally import Grid, tally
+
+_SHIFTS = frozenset("add add_ sub sub_ rsub".split())
+Key = tuple[Any, ...]
+
+
+class Source:
+    """The levels that spikes showed where they were made, over the whole run."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self._histogram = [0] * (HISTOGRAM_LEVELS + 1)
+        self._kept = True
+        self._cells: dict[Any, Any] = {}
+
+    def observe(self, ledger: Ledger, values: Tensor, grid: Grid) -> None:
+        """Adds the levels of what was made."""
+        self.add(ledger, values.device, tally(values, grid, None, ()).histogram)
+
+    def add(self, ledger: Ledger, device: torch.device, histogram: Any) -> None:
+        """Adds elements by level; null where too many levels are possible."""
+        if histogram is None:
+            self._kept = False
+            return
+        if isinstance(histogram, Tensor):
+            histogram = histogram.long()
+        if device not in self._cells:
+            self._cells[device] = ledger.cell(HISTOGRAM_LEVELS + 1, device, self._add)
+        self._cells[device].add_each(0, histogram)
+
+    def _add(self, numbers: Sequence[int]) -> None:
+        self._histogram = [a + b for a, b in zip(self._histogram, numbers, strict=True)]
+
+    @property
+    def unit(self) -> int:
+        """Levels that make one spike; 1 where more levels are possible than were told apart."""
+        if not self._kept or self._histogram[HISTOGRAM_LEVELS]:
+            return 1
+        return math.gcd(*(level for level, number in enumerate(self._histogram) if number and level)) or 1
+
+
+class Sources:
+    """The sources of a recording, by number."""
+
+    def __init__(self) -> None:
+        self._all: list[Source] = []
+
+    def new(self) -> Source:
+        self._all.append(Source(len(self._all)))
+        return self._all[-1]
+
+    def units(self) -> list[int]:
+        return [source.unit for source in self._all]
+
+    def __bool__(self) -> bool:
+        return bool(self._all)
+
+
+@dataclass
+class FiringLine:
+    """A call site whose results are spikes.
+
+    Attributes:
+        layer: that runs it.
+        upstream: what feeds the line, to be named in its place where nothing reads its spikes.
+        ops: contractions whose result reaches it without passing a neuron.
+        counter: counts them where they are a network's; None where an input was merely quantised.
+        source: of spikes of several levels.
+        grid: that the results are expected to lie on.
+        steps: where the time steps lie in the results.
+    """
+
+    layer: str
+    upstream: frozenset[str] = frozenset()
+    ops: frozenset[int] = frozenset()
+    counter: NeuronCounter | None = None
+    source: Source | None = None
+    grid: Grid = Grid()
+    steps: Steps | None = None
+
+
+class _Site:
+    """The lines at one place in the code, by their callers; a loop over layers makes several of one."""
+
+    def __init__(self) -> None:
+        self.calls: dict[Key, list[FiringLine]] = {}
+        self.turns: dict[Key, int] = {}
+
+    def at(self, chain: Key, ops: frozenset[int]) -> FiringLine | None:
+        """The line with these callers that such contractions feed."""
+        return next((line for line in self.calls.get(chain, []) if line.ops & ops or line.ops == ops), None)
+
+    def only(self) -> FiringLine | None:
+        """The line, if there is no other."""
+        lines = {id(line): line for calls in self.calls.values() for line in calls}
+        return next(iter(lines.values())) if len(lines) == 1 else None
+
+    def next(self, chain: Key) -> FiringLine | None:
+        """The line whose turn it is: they come in the order of the first batch."""
+        calls, turn = self.calls.get(chain), self.turns.get(chain, 0)
+        self.turns[chain] = turn + 1
+        return calls[turn % len(calls)] if calls else None
+
+
+class FiringLines:
+    """The firing lines of a recording: learned on the first batch, looked up by call site after it."""
+
+    def __init__(self, ledger: Ledger, named: Mapping[int, str]) -> None:
+        self.ledger, self.named = ledger, named
+        self.timesteps: int | None = None
+        self.batch: int | None = None
+        self.sources = Sources()
+        self.by_name: dict[str, FiringLine] = {}
+        self.found_names: set[str] = set()
+        self._sites: dict[Key, _Site] = {}
+        self._at: dict[Key, FiringLine | None] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._sites)
+
+    def counters(self) -> list[NeuronCounter]:
+        return [line.counter for line in self.by_name.values() if line.counter is not None]
+
+    def within(self, layer: str) -> list[str]:
+        """The lines that a module runs, or one inside it."""
+        return [name for name, line in self.by_name.items() if within(line.layer, layer)]
+
+    def begin_pass(self, batch: int | None) -> None:
+        self.batch = batch
+        for site in self._sites.values():
+            site.turns.clear()
+
+    # -- learning ------------------------------------------------------------------------------------------
+
+    def learn(
+        self, place: Place, facts: Sequence[Facts], made: Facts, result: Tensor, steps: Steps | None
+    ) -> tuple[Facts, FiringLine | None]:
+        """Counts what an operator made, where that is spikes; the facts of its result, and the line that feeds it now.
+
+        Args:
+            facts: of the operator's operands.
+            made: of its result, by propagation.
+            steps: where the time steps lie in it.
+        """
+        before = self._fires(place, facts, made)
+        several = made.data and bool(made.grid) and not made.single
+        if before is None and not (several and _makes_levels(place.name, facts)):
+            return made, None
+        line = self._line(place, before, several)
+        line.grid = measure.grid_of(made) if line.grid.quantum is None else line.grid
+        line.steps = steps
+        self.count(line, result)
+        if line.source is not None:
+            made = provenance.from_source(made, line.source.index)
+        if line.counter is not None:
+            name = frozenset([line.counter.layer])
+            made = replace(made, fed_by=name, ops=frozenset(), result_of=None, product=False)
+        return made, line
+
+    def _fires(self, place: Place, facts: Sequence[Facts], made: Facts) -> FiringLine | None:
+        """A line, where real values of a network become spikes, or its spikes become others."""
+        if place.name not in QUANTISERS or not (made.data and made.grid):
+            return None
+        turned = [f for f in facts if f.data and f.grid is None and f.ops]
+        if not turned:
+            return self._taken_over(place, facts, made)
+        whole = provenance.merged(turned)
+        return FiringLine(place.layer, whole.fed_by, whole.ops)
+
+    def _taken_over(self, place: Place, facts: Sequence[Facts], made: Facts) -> FiringLine | None:
+        """A bound on whole numbers, or a constant added to signs: from here on these are the spikes."""
+        data = [f for f in facts if f.data]
+        if len(data) != 1 or len(data[0].fed_by) != 1:
+            return None
+        (feeder,) = data[0].fed_by
+        known = self.by_name.get(feeder)
+        bound = data[0].levels is None and made.levels is not None
+        shift = place.name in _SHIFTS and data[0].signed and not made.single
+        return FiringLine(place.layer, known.upstream, known.ops) if known and (bound or shift) else None
+
+    def _line(self, place: Place, before: FiringLine | None, several: bool) -> FiringLine:
+        """The line at a call site; made where this is its first call."""
+        site = self._sites.setdefault(place.expression, _Site())
+        chain = callsite.callers(place.frame)
+        new = before or FiringLine(place.layer)
+        line = site.at(chain, new.ops) or new
+        line.ops |= new.ops
+        site.calls.setdefault(chain, []).append(line)
+        if before is not None and line.counter is None:
+            line.counter = self._counter(place)
+            self.by_name[line.counter.layer] = line
+        if several and line.source is None:
+            line.source = self.sources.new()
+        return line
+
+    def _counter(self, place: Place) -> NeuronCounter:
+        """A row named after the line of the module's forward, or the function that the user named."""
+        where, function = callsite.line(place.frame)
+        named = next((self.named[c] for c in callsite.code_ids(place.frame) if c in self.named), None)
+        if named is not None:
+            self.found_names.add(named)
+        name = own = f"{place.layer} {named or where}".strip()
+        number = 1
+        while name in self.by_name:
+            number += 1
+            name = f"{own} ({number})"
+        return NeuronCounter(
+            self.ledger, name, named or function, "behaviour" if named is None else "named", self.timesteps
+        )
+
+    # -- counting ------------------------------------------------------------------------------------------
+
+    def find(self, place: Place) -> FiringLine | None:
+        """The line at a call site, after the first batch."""
+        if place.instruction in self._at:
+            return self._at[place.instruction]
+        site = self._sites.get(place.expression)
+        line = site.only() if site else None
+        if site is not None and line is None:
+            return site.next(callsite.callers(place.frame))
+        if callsite.place_of(place.frame):  # else the instruction is not what tells it from others
+            self._at[place.instruction] = line
+        return line
+
+    def count(self, line: FiringLine, result: Tensor) -> None:
+        """Adds what the line made in one call; all of its neurons count as driven, since its input is their state."""
+        if line.counter is not None:
+            count_spikes(line.counter, result, line.steps, self.batch, line.grid)
+            line.counter.drive(result.numel(), result.device)
+        if line.source is not None:
+            line.source.observe(self.ledger, result, line.grid)
+
+
+def count_spikes(counter: NeuronCounter, spikes: Tensor, steps: Steps | None, batch: int | None, grid: Grid) -> None:
+    """Adds what a neuron layer or a line put out in one call."""
+    counter.fire(measure.fired(spikes, fitting(steps, spikes.shape), batch, grid), spikes.numel())
+
+
+def _makes_levels(name: str, facts: Sequence[Facts]) -> bool:
+    """Whether an operator makes new levels: of real values, or by a constant added to spikes."""
+    if name in _SHIFTS:
+        return sum(f.data for f in facts) == 1 and any(f.data and f.grid for f in facts)
+    return name in QUANTISERS and any(f.data and f.grid is None for f in facts)

@@ -1,0 +1,217 @@
+"""Counts every contraction a second time, by the operation itself on {0, 1}: what the recorder is checked by.
+
+It shares nothing with the recorder's rules, so that an error in those shows as a difference.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch._ops import OpOverload
+from torch.utils._python_dispatch import TorchDispatchMode
+
+_COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
+
+
+class Recount(NamedTuple):
+    """One contraction as it ran.
+
+    Attributes:
+        layer: path of the innermost module that ran it; '' is the model itself.
+        operator: its name in aten, such as `addmm` or `convolution`.
+        pairs: pairs of two non-zero operands that met; what is added to their sum (bias) makes none.
+        dense: MACs of the same operation on dense operands, padding taps included.
+    """
+
+    layer: str
+    operator: str
+    pairs: int
+    dense: int
+
+
+class SecondCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the contractions of all passes that a model makes inside it; their results stay as they are.
+
+    Not counted: operands without values (meta) or without a plain array of them (sparse, opaque, quantised, nested),
+    kernels that fuse contractions, backward passes, and what runs in no module of the model or in another thread.
+
+    Example:
+        >>> layer = torch.nn.Linear(4, 3, bias=False)
+        >>> with SecondCounter(layer) as second:
+        ...     _ = layer(torch.tensor([[1.0, 0.0, 1.0, 0.0]]))
+        >>> second.calls
+        [Recount(layer='', operator='mm', pairs=6, dense=12)]
+
+    Attributes:
+        calls: one entry for each contraction, in the order in which they ran.
+    """
+
+    supports_higher_order_operators = True
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.calls: list[Recount] = []
+        self._model = model
+        self._path: list[str] = []
+        self._hooks: list[Any] = []
+        self._thread = threading.get_ident()
+        self._depth = 0
+
+    def __enter__(self) -> SecondCounter:
+        if self._depth == 0:  # else an operator is being opened
+            self._thread = threading.get_ident()
+            for name, module in self._model.named_modules():
+                # Scripted modules hide these methods behind ones that refuse; the hooks themselves work.
+                before = nn.Module.register_forward_pre_hook(module, partial(self._enter, name))
+                after = nn.Module.register_forward_hook(module, partial(self._leave, name), always_call=True)
+                self._hooks += [before, after]
+        self._depth += 1
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
+        self._depth -= 1
+        while self._hooks and self._depth == 0:
+            self._hooks.pop().remove()
+            self._path.clear()
+
+    def _enter(self, name: str, module: nn.Module, args: Any) -> None:
+        if threading.get_ident() == self._thread:
+            self._path.append(name)
+
+    def _leave(self, name: str, module: nn.Module, args: Any, output: Any) -> None:
+        if threading.get_ident() == self._thread:
+            while name in self._path and self._path.pop() != name:
+                pass  # a module inside was interrupted by what runs no hooks
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if not isinstance(func, OpOverload):  # of a higher order: it runs functions that it is given
+            return func(*map(self._watched, args), **kwargs)
+        if any(hasattr(kind, "__tensor_flatten__") for kind in types):  # it runs operators on the tensors inside
+            return NotImplemented
+        if not self._path or torch._C._current_graph_task_id() != -1 or func.namespace != "aten":
+            return func(*args, **kwargs)
+        name = func.overloadpacket.__name__
+        rule = _RULES.get(name.removesuffix("_"))
+        if rule is None:
+            return self._opened(func, args, kwargs)
+        with _unseen():
+            before = [_copied(each) for each in args] if func._schema.is_mutable else args
+        result = func(*args, **kwargs)
+        with _unseen():
+            counted = rule(func, before, kwargs) if _hold_values(before) else None
+        if counted:
+            self.calls.append(Recount(self._path[-1], name, *counted))
+        return result
+
+    def _opened(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Runs a composite operator by its parts, which inference mode else leaves whole.
+
+        `func.decompose` may know other parts, written in Python, which round otherwise.
+        """
+        known = torch._C._dispatch_has_kernel(func.name())  # what tells a tensor's properties is not
+        if not (known and torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), _COMPOSITE)):
+            return func(*args, **kwargs)
+        with self:
+            return func._op_dk(_COMPOSITE, *args, **kwargs)
+
+    def _watched(self, operand: Any) -> Any:
+        """A function such that its operators are seen; anything else as it is."""
+        if not callable(operand):
+            return operand
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            with self:
+                return operand(*args, **kwargs)
+
+        return run
+
+    @classmethod
+    def ignore_compile_internals(cls) -> bool:
+        return True
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # to keep the compiler out would load it
+
+
+@contextmanager
+def _unseen() -> Iterator[None]:
+    """For arithmetic that is none of the model's: no other mode sees it."""
+    with torch.no_grad(), torch._C.DisableTorchFunction(), torch._C._DisableTorchDispatch():
+        yield
+
+
+def _copied(operand: Any) -> Any:
+    return operand.clone() if isinstance(operand, Tensor) else operand
+
+
+def _hold_values(args: Any) -> bool:
+    tensors = [value for value in args if isinstance(value, Tensor)]
+    plain = (type(each).__torch_dispatch__ is Tensor.__torch_dispatch__ for each in tensors)
+    odd = (t.layout is not torch.strided or t.is_meta or t.is_nested or t.is_quantized for t in tensors)
+    return all(plain) and not any(odd)
+
+
+def _live(values: Tensor, terms: int) -> Tensor:
+    """1 where it is not zero, in the fastest format that holds a sum of so many ones exactly."""
+    return (values != 0).to(torch.float32 if terms < 2**24 else torch.float64)
+
+
+def _total(met: Tensor) -> int:
+    """The sum of whole numbers; some fast convolutions miss them by a rounding error."""
+    return int(met.round_().sum(dtype=torch.int64))
+
+
+def _product(left: Tensor, right: Tensor) -> tuple[int, int]:
+    """Pairs and dense MACs of left `[…, N, K]` @ right `[…, K, M]`, or of vectors `[K]`; stacks broadcast."""
+    terms = left.shape[-1]
+    met = _live(left, terms) @ _live(right, terms)
+    return _total(met), met.numel() * terms
+
+
+def _convolution(func: Any, args: Any, kwargs: Any) -> tuple[int, int]:
+    """x `[N, C, …]`, or without N, and weight `[Cout, C/g, …]`, or `[C, Cout/g, …]` where transposed."""
+    x, weight = args[:2]
+    name = func.overloadpacket.__name__
+    transposed = args[6] if "convolution" in name else "transpose" in name
+    ones = (_live(values, weight.numel()) for values in (x, weight))
+    met = func.overloadpacket(*ones, None, *args[3:], **{key: kwargs[key] for key in kwargs if key != "out"})
+    positions = x.numel() if transposed else met.numel()
+    return _total(met), positions * math.prod(weight.shape[1:])
+
+
+def _bag(
+    weight: Tensor, indices: Tensor, offsets: Tensor, scale: bool = False, mode: int = 0, sparse: bool = False,
+    factors: Tensor | None = None, last: bool = False, padding: int = -1,
+) -> tuple[int, int] | None:  # fmt: skip
+    """Sums or means of the rows of weight `[rows, width]` that `indices` select, each times a factor if there are."""
+    if mode == 2:  # the maximum of each column
+        return None
+    selected = indices != padding
+    met = weight[indices[selected]] != 0
+    if factors is not None:
+        met &= (factors[selected] != 0).unsqueeze(1)
+    return int(met.sum()), met.numel()
+
+
+_RULES: dict[str, Callable[[Any, Any, Any], tuple[int, int] | None]] = {
+    **dict.fromkeys("mm bmm mv dot vdot matmul".split(), lambda f, a, k: _product(*a[:2])),
+    **dict.fromkeys("addmm _addmm_activation baddbmm addbmm addmv".split(), lambda f, a, k: _product(*a[1:3])),
+    "linear": lambda f, a, k: _product(a[0], a[1].t()),
+    "addr": lambda f, a, k: _product(a[1].unsqueeze(1), a[2].unsqueeze(0)),
+    "_cdist_forward": lambda f, a, k: _product(a[0], a[1].mT) if a[2] == 2 else None,
+    **dict.fromkeys("_embedding_bag _embedding_bag_forward_only".split(), lambda f, a, k: _bag(*a)),
+    **dict.fromkeys("convolution _convolution convolution_overrideable".split(), _convolution),
+    **dict.fromkeys("conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d".split(), _convolution),
+}
+"""By an operator's name, less the underscore of its in-place form: pairs and dense MACs of a call."""

@@ -1,0 +1,89 @@
+"""Where the time steps lie in a storage, and what an operator makes of them: told for inputs and neurons, carried by
+shapes from then on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class TimeAxis:
+    """Where the time steps lie in a storage: element at offset o belongs to step (o // stride) % size.
+
+    A stride of 0 stands for an expanded axis, which shares its elements.
+    """
+
+    stride: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Folding:
+    """Where the time steps lie in a tensor: index i along `dim` belongs to step (i // inner) % size."""
+
+    dim: int
+    inner: int
+    size: int
+
+
+def folding(tensor: Tensor, axis: TimeAxis | None) -> Folding | None:
+    """Where a storage's time steps lie in this view of it."""
+    if axis is None or axis.size <= 1:
+        return None
+    for dim, (size, stride) in enumerate(zip(tensor.shape, tensor.stride(), strict=True)):
+        if axis.stride == 0:
+            if stride == 0 and size == axis.size:
+                return Folding(dim, 1, size)
+        elif stride and axis.stride % stride == 0:
+            inner = axis.stride // stride
+            if size % (inner * axis.size) == 0:
+                return Folding(dim, inner, axis.size)
+    return None
+
+
+def axis_of(tensor: Tensor, fold: Folding | None) -> TimeAxis | None:
+    """The inverse of `folding`."""
+    if fold is None or fold.dim >= tensor.dim():
+        return None
+    return TimeAxis(fold.inner * tensor.stride(fold.dim), fold.size)
+
+
+GONE = TimeAxis(0, 1)
+"""No time axis, known: a mean over time, or one step of many."""
+_REDUCTIONS = frozenset("mean sum amax amin max min any all prod std var argmax argmin logsumexp nansum norm".split())
+
+
+def carried(
+    name: str, output: Tensor, inputs: Sequence[tuple[Tensor, TimeAxis | None]], args: tuple[Any, ...]
+) -> TimeAxis | None:
+    """The output's time axis: the first input's whose folded dimension is still there, at its full size.
+
+    `GONE` where inputs had one and none is left; None where nothing is known.
+    """
+    for tensor, axis in inputs:
+        fold = folding(tensor, axis)
+        if fold is None:
+            continue
+        dim = _moved(name, fold.dim, tensor, output, args)
+        if dim is not None and 0 <= dim < output.dim() and output.shape[dim] == tensor.shape[fold.dim]:
+            return axis_of(output, replace(fold, dim=dim))
+    return GONE if any(axis for _, axis in inputs) else None
+
+
+def _moved(name: str, dim: int, tensor: Tensor, output: Tensor, args: tuple[Any, ...]) -> int | None:
+    """Where a dimension of an operand stands in the result; None where it was reduced away."""
+    more = output.dim() - tensor.dim()
+    if name == "stack":
+        new = (args[1] if len(args) > 1 else 0) % output.dim()
+        return dim + (dim >= new)
+    if name in _REDUCTIONS and len(args) > 1 and not isinstance(args[1], Tensor):
+        along = [args[1]] if isinstance(args[1], int) else list(args[1] or range(tensor.dim()))
+        reduced = {axis % tensor.dim() for axis in along}
+        if dim in reduced:
+            return None
+        return dim - sum(axis < dim for axis in reduced) if more else dim
+    return dim + max(more, 0)  # broadcasting adds dimensions in front, products drop them behind

@@ -1,0 +1,156 @@
+"""What the values of a tensor tell of it, where nobody made it inside the pass: input, unknowns, neurons of strangers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+
+import torch
+from torch import Tensor
+
+from snnprof.record.provenance import (
+    INPUT,
+    NOTHING,
+    ONE,
+    UNKNOWN,
+    ZERO,
+    Facts,
+    Origin,
+    number,
+    on_grid,
+    rational,
+    real,
+    spikes,
+)
+
+_PIECE = 1 << 18
+_COUNTS = 15
+_SIZES = 256
+_OFF_GRID = 1e-3
+
+
+def unknown(tensor: Tensor) -> Facts:
+    """Facts of a tensor that the pass did not make: a single number is its own grid, small whole numbers have theirs."""
+    return replace(constant(tensor), origin=Origin.UNKNOWN)
+
+
+def constant(tensor: Tensor) -> Facts:
+    """Facts of weights, by their values where those are cheap to read and simple: a number, a mask, zeros."""
+    if tensor.numel() == 0 or tensor.is_complex() or not _readable(tensor):
+        return replace(UNKNOWN, origin=Origin.WEIGHT)
+    values = tensor.detach()
+    if values.numel() == 1:
+        return number(float(values.item()))
+    if values.numel() > 1 << 20:
+        return replace(UNKNOWN, origin=Origin.WEIGHT)
+    low, high = (float(bound) for bound in torch.aminmax(values.double()))
+    if low == high == 0:
+        return NOTHING
+    if not max(-low, high) <= _COUNTS or not whole_numbers(values):
+        return replace(UNKNOWN, origin=Origin.WEIGHT)
+    return on_grid(ONE, Fraction(low), Fraction(high), Origin.WEIGHT)
+
+
+def of_input(tensor: Tensor, kind: str, fed_by: str = INPUT) -> Facts:
+    """Facts of a model input under `--input auto|spikes|real`.
+
+    `auto` takes {0,1}, {−1,0,1} and whole numbers up to 15 (event counts per bin) for spikes, all else for real;
+    `spikes` reads the grid off the values.
+    """
+    if kind == "real" or tensor.numel() == 0 or tensor.is_complex() or not _readable(tensor):
+        return real([fed_by])
+    values = tensor.detach().float() if tensor.dtype is torch.bool else tensor.detach()
+    low, high = (float(bound) for bound in torch.aminmax(values))
+    largest, signed = max(-low, high), low < 0
+    if not math.isfinite(largest):
+        return real([fed_by])
+    if kind == "spikes":
+        step = smallest_step(values) or ONE  # where some steps are spikes and some are not, the values decide
+        return spikes([fed_by], max(1, math.ceil(largest / step)), signed, step)
+    whole = largest <= (1 if signed else _COUNTS) and whole_numbers(values)
+    return spikes([fed_by], levels=max(1, int(largest)), signed=signed) if whole else real([fed_by])
+
+
+def of_neuron(tensor: Tensor, known: Facts | None, name: str) -> Facts:
+    """Facts of what a neuron layer puts out.
+
+    Args:
+        known: what its own operators made of it. Where they leave no grid, and one amplitude or small whole numbers
+            are all that the values show, those are its spikes; else its output is real.
+        name: of the layer.
+    """
+    values = tensor.detach() if tensor.is_floating_point() else tensor.detach().float()
+    if known is not None and known.data and known.grid and known.quantum:
+        levels = values.double() / float(known.quantum)
+        off = (levels - levels.round()).abs().max() if levels.numel() else 0.0
+        if float(off) <= (_OFF_GRID if known.rough else _OFF_GRID / _SIZES):
+            return replace(on_grid(known.quantum, known.low, known.high, fed_by=[name]), rough=known.rough)
+    step = smallest_step(values)
+    if step is None or not values.numel():
+        return real([name])
+    low, high = (float(bound) for bound in torch.aminmax(values))
+    most = round(max(-low, high) / float(step))
+    if most == 0:  # nothing is seen yet
+        return on_grid(ONE, ZERO, None, fed_by=[name])
+    if most > 1 and not (whole_numbers(values) and most * step <= _COUNTS):
+        return real([name])
+    return on_grid(step, -most * step if low < 0 else ZERO, most * step, fed_by=[name])
+
+
+def smallest_step(values: Tensor) -> Fraction | None:
+    """The number that all values are whole multiples of; one for zeros, None where there is none to see.
+
+    It is the smallest size there is, if that divides all, or else the greatest common divisor, if at least half of its
+    multiples occur. It is read off the first values of so many that they would take long; those that follow are
+    verified as any others.
+    """
+    sizes = torch.unique(values.detach().reshape(-1)[: _PIECE * 4].double().abs())
+    sizes = sizes[sizes > 0]
+    if not sizes.numel():
+        return ONE
+    if sizes.numel() > _SIZES or not math.isfinite(float(sizes[-1])):
+        return None
+    common = _greatest_common_divisor(sizes.tolist())
+    for step in (float(sizes[0]), common):
+        levels = round(float(sizes[-1]) / step) if step else 0
+        if not 0 < levels <= _SIZES or (step == common and sizes.numel() * 2 < levels):
+            continue
+        step = float(sizes[-1]) / levels  # the largest multiple tells it best
+        multiples = sizes / step
+        if bool(((multiples - multiples.round()).abs() <= _OFF_GRID).all()):
+            return rational(step)
+    return None
+
+
+def _greatest_common_divisor(sizes: list[float]) -> float:
+    """Euclid's algorithm on numbers that rounding moved a little."""
+    common, tolerance = 0.0, sizes[-1] * _OFF_GRID / _SIZES
+    for size in sizes:
+        while size > tolerance:
+            common, size = size, abs(math.remainder(common, size))
+    return common
+
+
+def whole_numbers(values: Tensor) -> bool:
+    """Whether values are nothing else."""
+    return all(bool((piece == torch.round(piece)).all()) for piece in _pieces(values))
+
+
+def _pieces(values: Tensor) -> Iterator[Tensor]:
+    """Parts that little memory is needed to look at, beside a model that needs much itself."""
+    if not values.dim() or values.numel() <= _PIECE:
+        yield values
+        return
+    rows = _PIECE * len(values) // values.numel()
+    for part in torch.split(values, rows) if rows else values:
+        yield from _pieces(part)
+
+
+def _readable(tensor: Tensor) -> bool:
+    """Whether a tensor holds values of its own, side by side."""
+    mapped = torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+    return tensor.layout is torch.strided and not (tensor.is_quantized or tensor.is_nested or tensor.is_meta or mapped)
+
+
