@@ -9,10 +9,12 @@ from __future__ import annotations
 import base64
 import functools
 import json
+import math
 import os
 import tempfile
 import zlib
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 SCHEMA = "snnprof.activity/0"
 MAX_BLOCKS = 64
+MAX_UNIT = 255
+"""Levels that are told apart, and so the largest number of them that can make one unit."""
 
 Kind = Literal["silent", "spikes", "real"]
 KINDS: tuple[Kind, ...] = ("silent", "spikes", "real")
@@ -474,7 +478,7 @@ class Activity(_Record):
                 "uncounted": _merge_uncounted(self.uncounted, other.uncounted),
                 "constant_ops": _merge_constants(self.constant_ops, other.constant_ops),
                 "findings": self.findings + [f for f in other.findings if f not in self.findings],
-                "blocks": thinned(self.blocks + other.blocks),
+                "blocks": thinned(_blocks_of([self, other])),
                 "run": self.run.model_copy(update={"complete": self.run.complete and other.run.complete}),
             }
         )
@@ -641,7 +645,78 @@ def _neuron_of_block(neuron: NeuronRecord, counts: list[int]) -> NeuronRecord:
     return neuron.model_copy(update={**named, "spikes_per_step": counts[width:]})
 
 
+def on_common_grid(ops: Sequence[OpRecord]) -> list[OpRecord]:
+    """Records of one operation by several runs, with levels counted in quanta that all of them share.
+
+    A run counts levels in the greatest common divisor of those it saw; another run may have seen finer ones.
+    """
+    factors = [_factors_to_common([op.operands[i].quantum for op in ops]) for i in range(len(ops[0].operands))]
+    return [
+        finer(op, [factor[number] for factor in factors]) if any(factor[number] != 1 for factor in factors) else op
+        for number, op in enumerate(ops)
+    ]
+
+
+def with_ops(activity: Activity, ops: Sequence[OpRecord]) -> Activity:
+    """The activity with records of the same operations on finer grids; its blocks follow."""
+    blocks = []
+    for block in activity.blocks:
+        rows = []
+        for row, was, now in zip(block.ops, activity.ops, ops, strict=True):
+            factors = [_divided(before, after) for before, after in zip(was.operands, now.operands, strict=True)]
+            rows.append(op_counts(finer(_op_of_block(was, row), factors)) if set(factors) != {1} else row)
+        blocks.append(block.model_copy(update={"ops": rows}))
+    return activity.model_copy(update={"ops": list(ops), "blocks": blocks})
+
+
+def _divided(before: Operand, after: Operand) -> int:
+    return 1 if before.quantum is None or after.quantum is None else round(before.quantum / after.quantum)
+
+
+def _blocks_of(runs: Sequence[Activity]) -> list[Block]:
+    """The blocks of several runs of one network, on the grids that all of them share."""
+    shared = list(zip(*(on_common_grid(ops) for ops in zip(*(run.ops for run in runs), strict=True)), strict=True))
+    aligned = [with_ops(run, ops) for run, ops in zip(runs, shared, strict=True)] if shared else runs
+    return [block for run in aligned for block in run.blocks]
+
+
+def finer(op: OpRecord, factors: Sequence[int]) -> OpRecord:
+    """The record with each operand's quantum divided by a factor."""
+    data = [factor for factor, operand in zip(factors, op.operands, strict=True) if operand.role == "data"]
+    parts = [
+        part.model_copy(update={"by_value": part.by_value * math.prod(data), "level_sum": part.level_sum * data[0]})
+        if part.kind == "spikes"
+        else part
+        for part in op.parts
+    ]
+    operands = [_finer_operand(operand, factor) for operand, factor in zip(op.operands, factors, strict=True)]
+    return op.model_copy(update={"parts": parts, "operands": operands})
+
+
+def _finer_operand(operand: Operand, factor: int) -> Operand:
+    if operand.quantum is None or factor == 1:
+        return operand
+    spread = [0] * max(0, (len(operand.histogram) - 1) * factor + 1)
+    spread[::factor] = operand.histogram
+    levels = None if operand.levels is None else operand.levels * factor
+    return operand.model_copy(update={"quantum": operand.quantum / factor, "levels": levels, "histogram": spread})
+
+
+def _factors_to_common(quanta: Sequence[float | None]) -> list[int]:
+    """By what each quantum is divided to become the largest one that all are multiples of; 1 for real operands."""
+    known = [quantum for quantum in quanta if quantum is not None]
+    if len(set(known)) < 2:
+        return [1] * len(quanta)
+    ratios = [Fraction(quantum / known[0]).limit_denominator(MAX_UNIT) for quantum in known]
+    shared = math.lcm(*(ratio.denominator for ratio in ratios))
+    whole = [int(ratio * shared) for ratio in ratios]
+    divisor = math.gcd(*whole)
+    found = iter([number // divisor for number in whole])
+    return [1 if quantum is None else next(found) for quantum in quanta]
+
+
 def _merge_ops(a: OpRecord, b: OpRecord) -> OpRecord:
+    a, b = on_common_grid([a, b])
     counts = [x + y for x, y in zip(op_counts(a), op_counts(b), strict=True)]
     operands = [_merge_operands(x, y) for x, y in zip(a.operands, b.operands, strict=True)]
     return _op_of_block(a, counts).model_copy(update={"operands": operands})

@@ -104,6 +104,10 @@ class EnergyReport:
         return self.totals.energy_pj
 
     @property
+    def samples(self) -> int | None:
+        return self.activity.samples
+
+    @property
     def operations(self) -> float:
         """SOPs and MACs."""
         return self.totals.sops + self.totals.macs
@@ -228,10 +232,14 @@ class Gain:
 
 
 def split_gain(a: EnergyReport | Twin, b: EnergyReport | Twin) -> Gain | None:
-    """The gain of b over a, split into operations and prices; None where either energy or count is unknown or 0."""
+    """The gain of b over a per inference, split into operations and prices.
+
+    None where either energy or count is unknown or 0. Runs whose samples nobody knows are compared as they are.
+    """
     if not (a.energy_pj and b.energy_pj and a.operations and b.operations):
         return None
-    total, operations = a.energy_pj / b.energy_pj, a.operations / b.operations
+    runs = b.samples / a.samples if a.samples and b.samples else 1.0
+    total, operations = runs * a.energy_pj / b.energy_pj, runs * a.operations / b.operations
     from snnprof.cautions import mismatches
 
     return Gain(total, operations, total / operations, tuple(mismatches(a.hardware, b.hardware)))

@@ -28,6 +28,7 @@ class Twin:
         hardware: the profile that priced it.
         bits: width of its activations, where that is the point of it.
         lower_bound: some memory accesses could not be told.
+        samples: that it ran; null where unknown.
     """
 
     operations: float | None
@@ -35,6 +36,7 @@ class Twin:
     hardware: HardwareProfile
     bits: int | None = None
     lower_bound: bool = False
+    samples: int | None = None
 
 
 def ann_twin(activity: Activity, hardware: HardwareProfile) -> Twin:
@@ -90,12 +92,13 @@ def _dense(op: OpRecord, steps: int = 1, factor: float = 1.0) -> OpRecord:
 
 def _priced(ops: list[OpRecord] | None, activity: Activity, hardware: HardwareProfile) -> Twin:
     if ops is None:
-        return Twin(None, None, hardware)
+        return Twin(None, None, hardware, samples=activity.samples)
     macs, mac = sum(op.dense_macs for op in ops), hardware.energy.mac
     if mac is None:
-        return Twin(macs, None, hardware)
+        return Twin(macs, None, hardware, samples=activity.samples)
     stored = [memory_work(op, Counts(macs=op.dense_macs), activity, hardware) for op in ops] if hardware.memory else []
-    return Twin(macs, macs * mac.value + sum(cost(work or []) for work in stored), hardware, lower_bound=None in stored)
+    energy = macs * mac.value + sum(cost(work or []) for work in stored)
+    return Twin(macs, energy, hardware, lower_bound=None in stored, samples=activity.samples)
 
 
 def _with_spikes(activity: Activity, firing: bool) -> Activity:

@@ -6,6 +6,7 @@ import functools
 import importlib.util
 import itertools
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -67,6 +68,37 @@ def script() -> Callable[[str], ModuleType]:
         return module
 
     return load
+
+
+@pytest.fixture(scope="session")
+def torchvision() -> ModuleType:
+    """torchvision, beside a torch that its compiled part was not made for as well: its import names two operators."""
+    import torch
+
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    try:
+        pytest.importorskip("torchvision")
+    except RuntimeError:
+        for name in [name for name in sys.modules if name.startswith("torchvision")]:
+            del sys.modules[name]
+        for operator in ("nms", "qnms"):
+            library.define(f"{operator}() -> ()")
+    return pytest.importorskip("torchvision")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Why tests were left out, a line for each reason, so that a run in which much was skipped shows it."""
+    reasons = Counter(_reason(report) for report in terminalreporter.stats.get("skipped", []))
+    if reasons:
+        terminalreporter.section("tests that were skipped")
+    for reason, count in sorted(reasons.items()):
+        terminalreporter.line(f"{count} × {reason}")
+
+
+def _reason(report: pytest.CollectReport | pytest.TestReport) -> str:
+    text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return text.removeprefix("Skipped: ")
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 FORMATS = ("table", "json", "csv", "markdown", "latex")
 INTERRUPTED = 130
-STRICT_FINDINGS = ("C04",)  # a weighted module ran without a contraction
+STRICT_FINDINGS = ("C04", "C16", "C17", "C22")
+"""A weighted module ran without a contraction, the self-check disagrees, fvcore saw more, spikes counted as real."""
 
 
 def profile(
@@ -62,8 +63,13 @@ def profile(
     compiled: Annotated[bool, typer.Option("--compile", help="Run under torch.compile.")] = False,
     neuron: Annotated[
         list[str] | None,
-        typer.Option("--neuron", help="A class to take for a spiking neuron; repeatable.", metavar="CLASS"),
+        typer.Option(
+            "--neuron", help="Treat this class or function as a spiking neuron; repeatable.", metavar="CLASS|FUNCTION"
+        ),
     ] = None,
+    no_self_check: Annotated[
+        bool, typer.Option("--no-self-check", help="Do not count one sample a second time after the run.")
+    ] = False,
     resume: Annotated[Path | None, typer.Option("--resume", help="Go on from this run.", metavar="RUN.json")] = None,
     hardware: options.Hardware = None,
     convention: options.Convention = "exact",
@@ -94,6 +100,7 @@ def profile(
         data=data, layout=_layout(layout), input=_input(input_kind),
         timesteps=timesteps, batch_size=batch_size, samples=samples, until_ci=_percent(until_ci), seed=seed,
         device=device, amp=_amp(amp), compile=compiled, neurons=tuple(neuron or ()),
+        self_check=not no_self_check,
         resume=_existing(resume, "--resume"), maps=maps, output=run_file, argv=tuple(context.obj),
     )  # fmt: skip
     maps_file = _maps(asked, force)

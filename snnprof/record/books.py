@@ -7,6 +7,7 @@ up, count and verify. A user-driven recorder stays in the first phase: correct, 
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from types import FrameType
@@ -24,12 +25,22 @@ from snnprof.record.layers import Sole
 from snnprof.record.measure import Plan, Role
 from snnprof.record.neurons import within
 from snnprof.record.places import NO_LINE, UNCOUNTED, LinePlan, Place, Places
-from snnprof.record.propagation import CONSTANTS, DECIDES, QUANTISERS, fill_value, propagate, tensors_of
+from snnprof.record.propagation import (
+    CONSTANTS,
+    DECIDES,
+    QUANTISERS,
+    RANDOM,
+    TRANSFER,
+    fill_value,
+    propagate,
+    tensors_of,
+)
 from snnprof.record.provenance import Facts, Origin
-from snnprof.record.rules import Contraction
+from snnprof.record.rules import Contraction, Rows
 from snnprof.record.steps import TimeSteps
 from snnprof.record.store import Store, Zeros, storage_key
 from snnprof.record.tally import nonzero_total
+from snnprof.record.unwatched import Undispatched
 
 if TYPE_CHECKING:
     from snnprof.record.recorder import Recorder
@@ -59,6 +70,11 @@ class Call(NamedTuple):
 _SOFTMAX = frozenset(["_softmax", "_safe_softmax"])
 Found = tuple[OpCounter, Plan] | ConstantCounter
 """How a contraction is counted at a call site; one of weights alone is listed."""
+
+
+ROWS = "rows"
+ROW_SUMS = frozenset("sum mean index_add index_add_ scatter_add scatter_add_".split())
+"""Operators that may add up rows of a weight that data selected, which is a contraction."""
 
 
 def firing_family(name: str) -> str:
@@ -93,10 +109,14 @@ class Books:
         self.lines: dict[tuple[str, str], LineCounter] = {}
         self.uncounted: dict[tuple[str, str], int] = {}
         self.constants: dict[SiteKey, ConstantCounter] = {}
-        self.trace: list[tuple[str, OpCounter | ConstantCounter]] | None = None  # of contractions, in order
+        self.trace: list[tuple[str, OpCounter | ConstantCounter, int]] | None = None  # contractions and MACs, in order
+        self.few_values: set[str] = set()  # layers that read real values, but only a few evenly spaced ones
         self.renamed: dict[str, frozenset[str]] = {}  # what turned out to be part of a neuron layer
         self.left = False  # values left PyTorch in this pass: constants made after it may depend on them
-        self.decided: list[SiteKey] = []  # where operators turned real values into whole numbers, in this pass
+        self.added: OpCounter | None = None  # of rows that the last operator added up
+        self.decided: list[int] = []  # call sites at which operators turned real values into whole numbers, in this pass
+        self.carrying: set[int] = set()  # those that read what they decided on before
+        self._sites: dict[SiteKey, int] = {}
         self.read_names: set[str] = set()  # neurons whose spikes the model puts out
         self.foreign: set[str] = set()  # layers whose contractions read what nobody knows
         self.disguised: set[str] = set()
@@ -170,6 +190,11 @@ class Books:
             self._contracting[layer] = any(not layer or within(op.layer, layer) for op in self.ops.values())
         return self._contracting[layer]
 
+    def steps_since(self, decisions: int) -> int:
+        """How often the same call site decided since then, each time on what it had decided on before."""
+        counts = Counter(site for site in self.decided[decisions:] if site in self.carrying)
+        return max(counts.values(), default=1)
+
     def contracts_below(self, layer: str) -> bool:
         """Whether a module inside a module ran a contraction."""
         return any(op.layer != layer and within(op.layer, layer) for op in self.ops.values())
@@ -179,9 +204,17 @@ class Books:
         return any(op.layer == layer for op in self.ops.values())
 
     def begin_pass(self) -> None:
-        self.store.forget_dead()
+        self.store.begin_pass()
         self.left = False
         self.decided.clear()
+
+    def leave(self, tensor: Any) -> None:
+        """Values of a tensor leave PyTorch: what comes back is unknown, and what lies in its memory may change unseen."""
+        facts = self.store.get(tensor) if isinstance(tensor, Tensor) else None
+        if facts is not None and facts.origin is not Origin.WEIGHT:
+            self.left = True
+            with Undispatched():
+                self.store.share(tensor)
 
     def know_outputs(self, outputs: Sequence[Tensor]) -> None:
         """What the model puts out, at the end of a pass."""
@@ -207,18 +240,27 @@ class Books:
             self._plan(key, form)
         found = self._plans[key]
         if isinstance(found, ConstantCounter):
-            if self.trace is not None:
-                self.trace.append((self.layer, found))
+            self._traced(found, form)
             if self.learning:
                 self._idle.append(_Idle(key, _kept(form)))
             else:
                 found.count(form.macs)
             return None
         counter, plan = found
-        if self.trace is not None:
-            self.trace.append((self.layer, counter))
+        self._traced(counter, form, plan)
         counter.count(self._unpadded(key, form), plan)
         return counter
+
+    def _traced(self, counter: OpCounter | ConstantCounter, form: Contraction, plan: Plan | None = None) -> None:
+        """For the check of a run by itself: what ran, and whether values that were taken for real look like spikes."""
+        summed = isinstance(form, rules.Product) and form.rows is not None and form.rows.table is None
+        if self.trace is None or summed:  # the second counter does not know sums of rows
+            return
+        self.trace.append((self.layer, counter, form.macs))
+        for position, facts in enumerate(plan.facts if plan else ()):
+            known = plan is None or plan.roles[position] == "weight" or facts.grid is not None
+            if not known and facts.fed_by != {provenance.INPUT} and values.look_like_spikes(form.operands[position]):
+                self.few_values.add(self.layer)
 
     def _plan(self, key: SiteKey, form: Contraction) -> None:
         """Decides how a call site is counted; one that is met after the first batch is counted with less knowledge."""
@@ -278,14 +320,15 @@ class Books:
             facts = (provenance.side_by_side([plan.facts[0], first]), provenance.side_by_side([plan.facts[1], second]))
             steps = steps if steps == plan.steps else (None, None)
         counter = self._counter(key, form, roles, facts)
-        sparse = roles.count("weight") == 1 and _has_zeros(form.operands[roles.index("weight")])
-        return counter, Plan(roles, facts, steps, sparse)
+        return counter, Plan(roles, facts, steps, _counts_weights(form, roles, facts))
 
     def _operands_facts(self, form: Contraction) -> tuple[Facts, Facts]:
         """The facts of both operands; an unknown one takes its role from its partner."""
         if not self.learning:
             first, second = (self._unlearned(operand) for operand in form.operands)
             return first, second
+        if isinstance(form, rules.Product) and form.rows is not None:
+            return self._rows_facts(form, form.rows)
         first, second = (_to_be(self.store.of(operand)) for operand in form.operands)
         origins = first.origin, second.origin
         if Origin.UNKNOWN not in origins:
@@ -299,6 +342,20 @@ class Books:
             for operand, facts in zip(form.operands, (first, second), strict=True)
         ]
         return resolved[0], resolved[1]
+
+    def _rows_facts(self, form: Contraction, rows: Rows) -> tuple[Facts, Facts]:
+        """The facts of rows that data selected, and of how often each is added: once, where nothing scales them."""
+        factors, selected = form.operands
+        if rows.table is None or rows.indices is None:
+            table = by = self.store.of(selected)
+        else:
+            table, by = self.store.of(rows.table), self.store.of(rows.indices)
+        scale = self.store.get(factors)
+        once = provenance.on_grid(provenance.ONE, provenance.ONE, provenance.ONE)
+        weight = replace(table, origin=Origin.WEIGHT, grid=None, fed_by=frozenset())
+        return replace(
+            scale or once, origin=by.origin, fed_by=by.fed_by | (scale.fed_by if scale else frozenset())
+        ), weight
 
     def _as_input(self, operand: Tensor, facts: Facts) -> Facts:
         """An unknown that meets a weight is data, its grid read off as for the input."""
@@ -359,7 +416,9 @@ class Books:
             return
         place = Place(self.path[-1], name, frame)
         plan = self._found(place, args) if facts is None else self._learned(place, args, result, facts)
-        if plan.counter is not None:
+        if plan.line == ROWS:
+            self.added = self.contraction_at((self.layer, name, *callsite.callers(frame)), _rows_added(args))
+        elif plan.counter is not None:
             self._add(plan, work(name, plan.line, args, result), _spikes(args, plan))
         elif plan is not NO_LINE:
             self._uncount(self.layer, name)
@@ -424,6 +483,8 @@ class Books:
         line = line_of(name, facts)
         if line is None:
             return NO_LINE
+        if name in ROW_SUMS and _adds_rows(name, args, facts):
+            return LinePlan(ROWS)
         if any(tensor.layout is not torch.strided for tensor in tensors_of(args)):
             line = "uncounted"
         if line == "uncounted":
@@ -481,11 +542,17 @@ class Books:
             passed: tuple[Facts, ...] = (self._of_contraction(form, counter),)
         else:
             passed = self._of_operator(name, facts, args, kwargs, result)
+            if self.added is not None:
+                op, self.added = id(self.added), None
+                passed = (replace(provenance.merged(facts), origin=Origin.DATA, ops=frozenset([op]), result_of=op),)
             passed = (self._fired(name, facts, args, passed[0], outputs[0], form, frame), *passed[1:])
         if passed[0].data and LINES.get(name) != "batch_norm":
             self._share({f.result_of for f in facts} - {passed[0].result_of})
+        if name == "set_":
+            self.store.forget(outputs[0])
+            return
         if in_place:
-            self._write(outputs[0], passed[0], inputs)
+            self._write(name, args, kwargs, outputs[0], passed[0])
             return
         known = {storage_key(t) for t in inputs}
         for position, output in enumerate(outputs):
@@ -495,13 +562,21 @@ class Books:
             else:
                 axis = self.steps.of_result(name, output, inputs, args, form)
                 made, sum_of = straight_through.simplified(self.store, name, args, kwargs, output, made)
-                self.store.set(output, made, axis, sum_of)
+                self.store.set(output, made, axis, sum_of, self._made_by(name, args, kwargs, position))
         if name == "constant_pad_nd" and not fill_value(args, kwargs):
             self.store.pad(outputs[0], Zeros.of(outputs[0], args[1]))
 
-    def _of_operator(
-        self, name: str, facts: list[Facts], args: Any, kwargs: Any, result: Any
-    ) -> tuple[Facts, ...]:
+    def _made_by(self, name: str, args: Any, kwargs: Any, position: int) -> SiteKey | None:
+        """Operator and operands; None where the same ones need not make the same values."""
+        if name not in TRANSFER or name in RANDOM or not args:
+            return None
+        parts = [name, position]
+        for value in [*args, *kwargs.items()]:
+            tensors = tensors_of([value])
+            parts += [frozenset(self.store.form(t).items()) for t in tensors] if tensors else [repr(value)]
+        return tuple(parts)
+
+    def _of_operator(self, name: str, facts: list[Facts], args: Any, kwargs: Any, result: Any) -> tuple[Facts, ...]:
         passed = propagate(name, facts, args, kwargs, result)
         if self.left and name in CONSTANTS and passed[0].origin is Origin.WEIGHT:
             passed = (replace(passed[0], origin=Origin.UNKNOWN),)
@@ -517,13 +592,23 @@ class Books:
             self._note_firing(name, None)
             return made
         if name in DECIDES:
-            self.decided.append((self.layer, name, *callsite.callers(frame)))
+            self._decides((self.layer, name, *callsite.callers(frame)), facts, args)
         if self.neurons:
             return replace(made, fed_by=frozenset(self.neurons[:1])) if name in DECIDES else made
         steps = self.steps.of_made(name, output, tensors_of(args), args)
         made, line = self.firing.learn(Place(self.layer, name, frame), facts, made, output, steps)
         self._note_firing(name, line)
         return made
+
+    def _decides(self, site: SiteKey, facts: list[Facts], args: Any) -> None:
+        """A call site turns real values into whole numbers; where they are made of what it did before, it keeps state."""
+        number = self._sites.setdefault(site, len(self._sites))
+        self.decided.append(number)
+        for operand, known in zip(tensors_of(args), facts, strict=False):
+            if known.data and number in known.decided:
+                self.carrying.add(number)
+            if known.data:
+                self.store.decide(operand, number)
 
     def _note_firing(self, name: str, line: FiringLine | None) -> None:
         """What a compiled graph will have to count of an operator that may make spikes."""
@@ -548,15 +633,16 @@ class Books:
         if name in ("expand", "expand_as"):
             self.store.set(output, passed, self.steps.of_expanded(output) or self.store.time(output))
 
-    def _write(self, target: Tensor, passed: Facts, inputs: list[Tensor]) -> None:
+    def _write(self, name: str, args: Any, kwargs: Any, target: Tensor, passed: Facts) -> None:
         """In place: the whole storage takes the new facts, a part of it stands beside the rest."""
-        whole = target.numel() * target.element_size() >= _bytes(target)
         time = self.store.time(target)
-        if whole:
-            time = time or timeaxis.carried("", target, [(t, self.store.time(t)) for t in inputs[1:]], ())
-            self.store.set(target, passed, time)
-        else:
+        if target.numel() * target.element_size() < _bytes(target):
             self.store.set(target, provenance.side_by_side([self.store.of(target), passed]), time)
+            return
+        others = tensors_of(args)[1:]
+        time = time or timeaxis.carried("", target, [(t, self.store.time(t)) for t in others], ())
+        made, sum_of = straight_through.simplified(self.store, name.removesuffix("_"), args, kwargs, target, passed)
+        self.store.set(target, made, time, sum_of)
 
     def _of_contraction(self, form: Contraction, counter: OpCounter | None) -> Facts:
         first, second = self._operands_facts(form)
@@ -623,6 +709,22 @@ def _kind(form: Contraction) -> str:
     return "conv" if isinstance(form, rules.Convolution) else "matmul"
 
 
+def _adds_rows(name: str, args: Sequence[Any], facts: Sequence[Facts]) -> bool:
+    """Whether an operator adds up rows of a weight that data selected, each as a whole."""
+    position = next((i for i, f in enumerate(facts) if f.rows), None)
+    if position is None or position > 0:
+        return position is not None
+    dims = args[1] if len(args) > 1 else None
+    kept = [dims] if isinstance(dims, int) else dims
+    return bool(kept) and all(dim % args[0].dim() != args[0].dim() - 1 for dim in kept or ())
+
+
+def _rows_added(args: Sequence[Any]) -> Contraction:
+    """The rows: what is summed, or the last tensor where they are added to places that indices name."""
+    tensors = tensors_of(args)
+    return rules.added_rows(tensors[0] if len(tensors) == 1 else tensors[-1])
+
+
 def _readable(values: Tensor) -> bool:
     return layers.is_plain(values) and values.layout is torch.strided and not values.is_complex()
 
@@ -645,5 +747,9 @@ def _of_parameter(parameter: Tensor) -> Facts:
     return values.constant(parameter) if parameter.numel() == 1 else Facts()
 
 
-def _has_zeros(weight: Tensor) -> bool:
-    return bool((weight.detach() == 0).any())
+def _counts_weights(form: Contraction, roles: tuple[Role, Role], facts: tuple[Facts, Facts]) -> bool:
+    """Whether to look which weights are zero: where some are, or may be in another call."""
+    if roles.count("weight") != 1:
+        return False
+    position = roles.index("weight")
+    return not facts[position].params or bool((form.operands[position].detach() == 0).any())

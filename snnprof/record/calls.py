@@ -41,6 +41,11 @@ def _functions() -> dict[Any, Operator]:
 
 
 FUNCTIONS = _functions()
+LEAVES = frozenset(
+    getattr(Tensor, name)
+    for name in "numpy __array__ tolist item __bool__ __float__ __int__ __index__ __dlpack__ data_ptr".split()
+)
+"""Functions by which values leave PyTorch."""
 
 
 class Calls(TorchFunctionMode):
@@ -51,6 +56,8 @@ class Calls(TorchFunctionMode):
         self.books = books
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in LEAVES and self.books.learning:
+            self.books.leave(args[0])
         operator = FUNCTIONS.get(func)
         if operator is None or kwargs or not self._tells_all(args):
             return func(*args, **kwargs) if kwargs else func(*args)

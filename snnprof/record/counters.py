@@ -157,6 +157,12 @@ class OpCounter:
             operands=[self._operand(position, unit) for position, unit in enumerate(self._units(units))],
         )
 
+    def pairs_of_last_block(self) -> int:
+        """Events whose weight is not zero; of two data operands, pairs that meet."""
+        column = "effective" if "weight" in self.roles else "events"
+        first = 2 + PART_COUNTS.index(column)
+        return sum(self.blocks[-1][first::_WIDTH]) if self.blocks else 0
+
     def blocks_in(self, units: Sequence[int]) -> list[list[int]]:
         """The blocks' rows, with levels in the units that their sources showed."""
         ours = self._units(units)
@@ -238,6 +244,9 @@ class NeuronCounter:
         self._fired: Tensor | None = None
         self._missed: Tensor | None = None  # in some step; None after calls of different shapes
         self._told = timesteps is not None
+        self._steps_cell: Cell | None = None
+        # What each call so far put out, until it is known whether each was a step.
+        self._early: list[tuple[Any, torch.device]] | None = [] if timesteps is None else None
 
     def drive(self, nonzero: int | Tensor, device: torch.device) -> None:
         """Adds the non-zero inputs: the neuron-steps an event-driven machine would update."""
@@ -249,19 +258,35 @@ class NeuronCounter:
         size = len(by_step)
         cell.add(0, by_step.sum() if isinstance(by_step, Tensor) else sum(by_step))
         cell.add(1, fired.level_sum)
-        if self.timesteps:
-            self._by_step(cell, by_step, size)
+        self._by_step(by_step, size, fired.by_neuron.device)
         self._by_neuron(fired.by_neuron, elements)
         self.updates += elements
         self.runs += size
         self.calls_in_batch += 1
         self.all_calls += 1
 
-    def _by_step(self, cell: Cell, counts: Any, size: int) -> None:
+    def end_batch(self) -> None:
+        self.calls_in_batch, self._early = 0, None
+
+    def tell_steps(self, timesteps: int) -> None:
+        """Goes on step by step, each call so far having been one."""
+        early, self._early, self.timesteps, self._told = self._early, None, timesteps, True
+        for number, (counts, device) in enumerate(early or []):
+            self.calls_in_batch = number
+            self._by_step(counts, len(counts), device)
+        self.calls_in_batch = len(early or [])
+
+    def _by_step(self, counts: Any, size: int, device: torch.device) -> None:
+        if self._early is not None:
+            self._early.append((counts, device))
+        if not self.timesteps:
+            return
+        if self._steps_cell is None:
+            self._steps_cell = self._ledger.cell(self.timesteps, device, self._close_steps)
         if size == self.timesteps and self.calls_in_batch == 0:
-            cell.add_each(3, counts)
-        elif size == 1 and self.calls_in_batch < (self.timesteps or 0):
-            cell.add(3 + self.calls_in_batch, counts[0])
+            self._steps_cell.add_each(0, counts)
+        elif size == 1 and self.calls_in_batch < self.timesteps:
+            self._steps_cell.add(self.calls_in_batch, counts[0])
         else:
             self._told = False
 
@@ -276,13 +301,16 @@ class NeuronCounter:
 
     def _cells(self, device: torch.device) -> Cell:
         if self._cell is None:
-            self._cell = self._ledger.cell(3 + (self.timesteps or 0), device, self._close_block)
+            self._cell = self._ledger.cell(3, device, self._close_block)
         return self._cell
 
     def _close_block(self, values: Sequence[int]) -> None:
-        spikes, level_sum, driven, *per_step = values
-        self.blocks.append([spikes, level_sum, self.updates, driven, *per_step])
+        spikes, level_sum, driven = values
+        self.blocks.append([spikes, level_sum, self.updates, driven, *[0] * (self.timesteps or 0)])
         self.updates = 0
+
+    def _close_steps(self, values: Sequence[int]) -> None:
+        self.blocks[-1][len(NEURON_COUNTS) :] = values
 
     def blocks_in(self, unit: int) -> list[list[int]]:
         """The blocks' rows, with levels in a unit; as they are where they are no multiples of it."""

@@ -24,7 +24,8 @@ _LINES = {
     "mul": "mul mul_ div div_",
     "mask": "masked_fill masked_fill_ where logical_and logical_or logical_not logical_xor logical_and_ logical_or_ "
     "logical_not_ bitwise_and bitwise_or bitwise_not bitwise_xor",
-    "reduce": "sum mean cumsum cumsum_ _embedding_bag _embedding_bag_forward_only",
+    "reduce": "sum mean cumsum cumsum_ _embedding_bag _embedding_bag_forward_only index_add index_add_ scatter_add "
+    "scatter_add_ scatter_reduce scatter_reduce_ index_reduce index_reduce_",
     "compare": "gt ge lt le eq ne gt_ ge_ lt_ le_ eq_ ne_ heaviside sign sgn sign_ sgn_ relu relu_ clamp clamp_ "
     "clamp_min clamp_max clamp_min_ clamp_max_ sort topk argmax argmin "
     "hardtanh hardtanh_ maximum minimum fmax fmin amax amin max min threshold threshold_ any all",
@@ -55,6 +56,10 @@ _OF_RESULT = frozenset(["add", "bias", "mul", "mask"])
 """Lines of operators that have as many elements as their result."""
 _READ_OUT = frozenset(["pool", "reduce", "batch_norm"])
 
+SCATTERED = frozenset(
+    "index_add index_add_ scatter_add scatter_add_ scatter_reduce scatter_reduce_ index_reduce index_reduce_".split()
+)
+"""Additions to places that indices name: one for each value."""
 LOOKUPS = frozenset(["embedding", "_embedding_bag", "_embedding_bag_forward_only"])
 
 
@@ -87,6 +92,8 @@ def work(name: str, line: str, args: Sequence[Any], result: Any) -> int:
         return int(result.numel())
     if name in LOOKUPS:
         return int(args[1].numel() * args[0].shape[1])
+    if name in SCATTERED:
+        return int(max(value.numel() for value in args[1:] if isinstance(value, Tensor)))
     if line in _READ_OUT or not isinstance(result, Tensor):
         return int(args[0].numel())
     return int(max(args[0].numel(), result.numel()))  # compares, and largest values: the larger is what was read

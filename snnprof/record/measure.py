@@ -133,15 +133,32 @@ def _weighted(form: Product, plan: Plan, data: int) -> Measured:
     """Linear layers: Σ nnz(x) · outputs each element reaches."""
     operand, weight = form.operands[data], form.operands[1 - data]
     reach = form.macs // max(operand.numel(), 1)
-    inner = operand.dim() - 1 if data == 0 else operand.dim() - 2
-    live = plan.sparse_weights and weight.dim() == 2
-    seen = tally(operand, plan.grids[data], plan.steps[data], (inner,) if live else ())
-    effective = rules.effective_product(seen.nonzero, weight, data) if live else None
+    keep: tuple[int, ...] = ()
+    if plan.sparse_weights:
+        inner = operand.dim() - 1 if data == 0 else operand.dim() - 2
+        keep = (inner,) if weight.dim() == 2 else _all_but(operand, data - 2)
+    seen = tally(operand, plan.grids[data], plan.steps[data], keep)
+    effective = _effective(seen, operand, weight, plan.steps[data], data) if plan.sparse_weights else None
     events = seen.by_step * reach
     by_value = events if seen.levels is seen.nonzero else by_step(seen.levels) * reach
     rows = _rows(seen, plan.size, form.macs, form.macs, events, by_value, effective)
     shown = _seen(seen)
     return Measured(rows, seen.kind, (shown, None) if data == 0 else (None, shown))
+
+
+def _effective(seen: Tally, operand: Tensor, weight: Tensor, steps: Steps | None, data: int) -> Tensor:
+    """Events whose weight is not zero, float64 `[steps]`; a stack of weights `[..., K, M]` may broadcast."""
+    if weight.dim() == 2:
+        return rules.effective_product(seen.nonzero, weight, data)
+    live = (weight.detach() != 0).double().sum(-1 if data == 0 else -2)
+    kept = [size for dim, size in enumerate(operand.shape) if dim != operand.dim() - 2 + data]
+    live = live.expand(kept)
+    if steps is not None and steps.dim < operand.dim() - 2:
+        live = folded(live, steps)
+    else:
+        live = live.unsqueeze(0)
+    counts = torch.as_tensor(seen.nonzero).double().reshape(-1, *live.shape[1:])
+    return (counts * live).flatten(1).sum(1)
 
 
 def _pairs(form: Product, plan: Plan) -> Measured:
@@ -168,7 +185,9 @@ def _made_kernel(form: Convolution, plan: Plan) -> Measured:
     One call is one step, since all steps share the kernel.
     """
     whole = replace(plan, steps=(None, None))
-    seen = [tally(operand, grid, None, ()).as_tensors() for operand, grid in zip(form.operands, plan.grids, strict=True)]
+    seen = [
+        tally(operand, grid, None, ()).as_tensors() for operand, grid in zip(form.operands, plan.grids, strict=True)
+    ]
     flags = [(operand.detach() != 0).double() for operand in form.operands]
     levels = [_levels_of(*each) for each in zip(form.operands, flags, plan.grids, seen, strict=True)]
     ones = [torch.ones_like(flag) for flag in flags]

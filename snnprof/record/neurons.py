@@ -312,7 +312,9 @@ def _is_state(value: Any) -> bool:
 def _version(value: Any) -> Any:
     """What changes with the content: of tensors, and of the tensors in lists, dicts and tuples."""
     leaves = tree_leaves(value) if isinstance(value, list | dict | tuple) else [value]
-    return tuple((id(leaf), -1 if leaf.is_inference() else leaf._version) for leaf in leaves if isinstance(leaf, Tensor))
+    return tuple(
+        (id(leaf), -1 if leaf.is_inference() else leaf._version) for leaf in leaves if isinstance(leaf, Tensor)
+    )
 
 
 _MACHINERY = frozenset(nn.Module().__dict__)

@@ -94,20 +94,39 @@ def _keep(call: Call) -> Facts:
     """Some of the values, or all of them elsewhere; what says which (indices) makes them data as well."""
     kept = call.first
     chosen_by = merged(call.facts)
-    rows = kept.rows or (bool(kept.params) and kept.origin is not Origin.DATA and chosen_by.data)
-    return replace(
-        kept, origin=chosen_by.origin, fed_by=chosen_by.fed_by, ops=chosen_by.ops, result_of=None, rows=rows
-    )
+    rows = kept.rows or (kept.origin is not Origin.DATA and chosen_by.data)
+    return replace(kept, origin=chosen_by.origin, fed_by=chosen_by.fed_by, ops=chosen_by.ops, result_of=None, rows=rows)
 
 
 def _keep_with_places(call: Call) -> tuple[Facts, ...]:
     """The largest values, in order or of a window, and where they were."""
-    return replace(_keep(call), rows=False), _places(call)
+    return replace(_keep(call), rows=False), _last_places(call)
 
 
 def _places(call: Call) -> Facts:
     """Indices: whole numbers below the size of what they point into."""
-    size = int(call.args[0].numel()) if call.args and isinstance(call.args[0], Tensor) else 0
+    source = call.args[0]
+    dim = call.argument(1, "dim")
+    size = source.shape[dim] if isinstance(dim, int) and source.dim() else source.numel()
+    return _index_below(call, int(size))
+
+
+def _last_places(call: Call) -> Facts:
+    """Of operators that look along the last axis, if they are told no other; (x, k, dim) and (x, dim)."""
+    source = call.args[0]
+    dims = [value for value in call.args[1:] if isinstance(value, int) and not isinstance(value, bool)]
+    return _index_below(
+        call, int(source.shape[dims[-1]] if dims and -source.dim() <= dims[-1] < source.dim() else source.numel())
+    )
+
+
+def _buckets(call: Call) -> Facts:
+    """How many boundaries lie below a value."""
+    boundaries = max((t for t in tensors_of(call.args)), key=lambda t: t.dim() == 1)
+    return _index_below(call, int(boundaries.shape[-1] if boundaries.dim() else 1) + 1)
+
+
+def _index_below(call: Call, size: int) -> Facts:
     return derived(merged(call.facts), ONE, ZERO, Fraction(max(size - 1, 0)))
 
 
@@ -386,7 +405,9 @@ def _clamp(call: Call) -> Facts:
 
 
 def _hardtanh(call: Call) -> Facts:
-    return _between(call, constant_number(call.argument(1, "min_val", -1)), constant_number(call.argument(2, "max_val", 1)))
+    return _between(
+        call, constant_number(call.argument(1, "min_val", -1)), constant_number(call.argument(2, "max_val", 1))
+    )
 
 
 def _clamp_min(call: Call) -> Facts:
@@ -533,7 +554,11 @@ def _arange(call: Call) -> Facts:
     numbers = [value for value in call.args if isinstance(value, int | float)]
     whole = all(float(value).is_integer() for value in numbers)
     last = Fraction(max((abs(value) for value in numbers), default=0))
-    return provenance.on_grid(ONE, -last if any(v < 0 for v in numbers) else ZERO, last, Origin.WEIGHT) if whole else REAL_WEIGHT
+    return (
+        provenance.on_grid(ONE, -last if any(v < 0 for v in numbers) else ZERO, last, Origin.WEIGHT)
+        if whole
+        else REAL_WEIGHT
+    )
 
 
 def _noise(low: Bound = None, high: Bound = None) -> Rule:
@@ -579,7 +604,8 @@ _RULES: list[tuple[Rule, str]] = [
     (_same, "alias view _unsafe_view _reshape_alias reshape permute transpose t clone contiguous detach detach_ "
      "unsqueeze squeeze squeeze_ unsqueeze_ transpose_ t_ flatten unflatten movedim as_strided lift_fresh "
      "lift_fresh_copy positive expand numpy_T swapaxes mT adjoint expand_as view_as alpha_dropout feature_dropout "
-     "nan_to_num nan_to_num_ real"),
+     "nan_to_num nan_to_num_ real to_sparse _to_sparse to_dense _to_dense _to_sparse_csr _to_sparse_csc coalesce "
+     "_coalesce set_data"),
     (_cast, "_to_copy to"),
     (_keep, "select slice narrow split split_with_sizes chunk unsafe_split unsafe_split_with_sizes unsafe_chunk unbind "
      "index index_select gather take take_along_dim embedding "
@@ -589,7 +615,9 @@ _RULES: list[tuple[Rule, str]] = [
      "channel_shuffle masked_select atleast_1d atleast_2d atleast_3d max_pool1d max_pool2d max_pool3d"),
     (_keep_with_places, "max_pool1d_with_indices max_pool2d_with_indices max_pool3d_with_indices adaptive_max_pool1d "
      "adaptive_max_pool2d adaptive_max_pool3d sort topk kthvalue median nanmedian mode cummax cummin"),
-    (_places, "argmax argmin argsort nonzero searchsorted bucketize multinomial"),
+    (_places, "argmax argmin nonzero"),
+    (_last_places, "argsort multinomial"),
+    (_buckets, "searchsorted bucketize"),
     (_join, "cat stack concat hstack vstack select_scatter slice_scatter"),
     (_maximum, "maximum fmax max"),
     (_minimum, "minimum fmin min"),
@@ -663,6 +691,12 @@ _NEED_NO_OPERAND = frozenset(
     "zeros ones empty empty_strided empty_permuted full eye tril_indices triu_indices scalar_tensor arange rand randn "
     "randperm randint normal".split()
 )
+RANDOM = frozenset(
+    "rand rand_like randn randn_like randint randint_like randperm normal normal_ uniform_ exponential_ cauchy_ "
+    "log_normal_ rrelu_with_noise bernoulli bernoulli_ poisson geometric_ random_ binomial multinomial native_dropout "
+    "empty empty_like new_empty empty_strided new_empty_strided empty_permuted".split()
+)
+"""Operators that make other values each time."""
 CONSTANTS = frozenset("ones ones_like new_ones full full_like new_full fill fill_ scalar_tensor eye".split())
 """Operators that make constants of the numbers they are called with."""
 QUANTISERS = frozenset(
@@ -670,7 +704,7 @@ QUANTISERS = frozenset(
     "ceil_ trunc trunc_ fix fix_ floor_divide floor_divide_ div div_ _to_copy to where masked_fill masked_fill_ scatter "
     "scatter_ index_put index_put_ _index_put_impl_ index_fill index_fill_ index_copy index_copy_ bernoulli bernoulli_ "
     "poisson clamp clamp_ clamp_min clamp_max clamp_min_ clamp_max_ hardtanh hardtanh_ relu relu_ minimum maximum "
-    "copysign fake_quantize_per_tensor_affine fake_quantize_per_tensor_affine_cachemask copy_ logical_and logical_or "
+    "copysign view bucketize searchsorted argsort bitwise_right_shift __rshift__ fake_quantize_per_tensor_affine fake_quantize_per_tensor_affine_cachemask copy_ logical_and logical_or "
     "logical_not bitwise_and bitwise_not isin eq any all signbit scatter_add scatter_add_ index_add index_add_ "
     "_fake_quantize_per_tensor_affine_cachemask_tensor_qparams add add_ sub sub_ rsub argmax topk".split()
 )
@@ -694,6 +728,14 @@ def propagate(
     """
     rule = TRANSFER.get(name)
     if rule is None or (not facts and name not in _NEED_NO_OPERAND):
-        return (merged(facts),)
+        return (_of_dtype(merged(facts), out),)
     found = rule(Call(facts, args, kwargs, out))
-    return found if isinstance(found, tuple) else (found,)
+    return found if isinstance(found, tuple) else (_of_dtype(found, out),)
+
+
+def _of_dtype(facts: Facts, out: Any) -> Facts:
+    """Whatever makes them, whole numbers are what an integer type holds, and flags are zero or one."""
+    if facts.grid is not None or not isinstance(out, Tensor) or out.is_floating_point() or out.is_complex():
+        return facts
+    flags = out.dtype is torch.bool
+    return derived(facts, ONE, ZERO if flags else facts.low, ONE if flags else facts.high)

@@ -52,6 +52,8 @@ class Facts:
         result_of: the one contraction whose unchanged result it is.
         product: it is an element-wise product with a real operand: summed, it is a contraction in disguise.
         rows: it holds rows of a weight that data selected: summed, they are a contraction.
+        decided: call sites at which it, or what it is made of, was already compared or rounded: a later step reads it.
+        proposed: spikes that it is a sum of with real values, which may cancel in a later sum.
         rough: its grid is left after terms that cancel, which rounding may have moved it off a little.
     """
 
@@ -66,6 +68,8 @@ class Facts:
     product: bool = False
     rows: bool = False
     rough: bool = False
+    decided: frozenset[int] = frozenset()
+    proposed: Facts | None = None
 
     @property
     def data(self) -> bool:
@@ -152,6 +156,7 @@ def merged(parts: Sequence[Facts]) -> Facts:
         params=frozenset[str]().union(*(p.params for p in parts)),
         ops=frozenset[int]().union(*(p.ops for p in parts)),
         rough=any(p.rough for p in parts),
+        decided=frozenset[int]().union(*(p.decided for p in parts)),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -105,6 +104,7 @@ class Recorder:
         self._stack: ExitStack | None = None
         self._thread = 0
         self._notes: list[Finding] = []
+        self.state_names: set[tuple[nn.Module, str]] = set()  # attributes that the pass wrote data to
         self._start()
 
     def _start(self) -> None:
@@ -114,7 +114,6 @@ class Recorder:
         self.watched, functions = neurons.watched(self.model, self._named)
         self.books = Books(self, functions)
         self.books.firing.timesteps = self.timesteps
-        self.state_names: set[tuple[nn.Module, str]] = set()  # attributes that the pass wrote data to
         self.seen_time = seen_time.SeenTime()
         self._neurons: dict[nn.Module, NeuronCounter] = {}
         self._neuron_steps: dict[nn.Module, Steps | None] = {}
@@ -127,6 +126,12 @@ class Recorder:
         self._passes = 0
         self._blocks: list[tuple[int, int | None]] = []
         self._ran: set[str] = set()
+
+    def tell_steps(self, timesteps: int) -> None:
+        """Goes on with the number of time steps that the first pass ran in calls of their own."""
+        self.timesteps = self.books.firing.timesteps = timesteps
+        for counter in [*self._neurons.values(), *self.books.firing.counters()]:
+            counter.tell_steps(timesteps)
 
     def restart(self, timesteps: int) -> None:
         """Forgets what was learned and counted, and begins again with another number of time steps."""
@@ -308,7 +313,7 @@ class Recorder:
         for tensor in inputs:
             if self.books.store.get(tensor) is None:
                 facts = values.of_input(tensor, self.input)
-                self._note_input(facts)
+                self._note_input(tensor, facts)
                 fold = None if axis is None else Folding(axis, 1, self.timesteps or 1)
                 self.books.store.set(tensor, facts, timeaxis.axis_of(tensor, fold))
 
@@ -333,14 +338,17 @@ class Recorder:
         """Whether an attribute that was absent or None before is state, and no cache or lazily made weight."""
         return (module, name) in self.state_names
 
-    def _note_input(self, facts: Facts) -> None:
+    def _note_input(self, tensor: Tensor, facts: Facts) -> None:
         if self.input == "auto" and facts.levels is not None and facts.levels > 1:
             self.note(
-                "C08",
-                "",
-                f"the model's input holds whole numbers up to {facts.levels} and was taken for event counts",
+                "C08", "", f"the model's input holds whole numbers up to {facts.levels} and was taken for event counts",
                 "pass --input real if they are pixel values, or --input spikes to silence this",
-            )
+            )  # fmt: skip
+        elif self.input != "spikes" and facts.grid is None and values.raw_bytes(tensor):
+            self.note(
+                "C20", "", "the model's input holds whole numbers up to 255, as images do before they are normalised",
+                "divide by 255 and normalise as in training; rates and accuracy are those of raw bytes otherwise",
+            )  # fmt: skip
 
     # -- neurons -------------------------------------------------------------------------------------------
 
@@ -360,14 +368,13 @@ class Recorder:
         self, module: nn.Module, name: str, inputs: list[Tensor], output: Any, candidate: _Candidate
     ) -> None:
         """Whether a module is a hand-written neuron: the smallest with state, or that turns real into spikes."""
-        position, decided = self._spikes_among(output), self.books.decided[candidate.decisions :]
-        if position is None or not decided or self.books.contracts_below(name):
+        position, decisions = self._spikes_among(output), len(self.books.decided) - candidate.decisions
+        if position is None or not decisions or self.books.contracts_below(name):
             return
         inner = set(self._neuron_calls[candidate.calls :])
         if any(self.watched[m].stateful for m in inner):
             return
-        repeated = max(Counter(decided).values()) > 1
-        stateful = neurons.wrote_state(candidate.state, module) or repeated
+        stateful = neurons.wrote_state(candidate.state, module) or self.books.steps_since(candidate.decisions) > 1
         was_real = bool(candidate.facts) and candidate.facts[0].data and candidate.facts[0].grid is None
         if stateful or (was_real and not inner and not self.books.contracts_at(name)):
             self._take_in(inner, name)
@@ -399,8 +406,8 @@ class Recorder:
         spikes = self.watched[module].kind.spikes(output)
         if spikes is None or not spikes.dim():
             return
-        decided = Counter(self.books.decided[candidate.decisions :])
-        steps = spikes.shape[0] if self.watched[module].kind.time_first(module) else max(decided.values(), default=1)
+        along = self.watched[module].kind.time_first(module)
+        steps = spikes.shape[0] if along else self.books.steps_since(candidate.decisions)
         if steps in spikes.shape or steps == 1:
             self.seen_time.of_call(self._names[module], steps, tuple(spikes.shape))
 
@@ -463,8 +470,8 @@ class Recorder:
         """Says that the next pass starts a new batch of fresh sequences; what was learned is used from here on."""
         self._batches += 1
         self.books.end_batch()
-        for counter in self._neurons.values():
-            counter.calls_in_batch = 0
+        for counter in [*self._neurons.values(), *self.books.firing.counters()]:
+            counter.end_batch()
 
     def end_block(self, samples: int, correct: int | None = None) -> None:
         """Reads the device's sums back: the one synchronisation of a block of whole batches."""
@@ -556,8 +563,13 @@ class Recorder:
         return record.model_copy(update={"size": 0, "fired_bitmap": None, "always_bitmap": None}) if hidden else record
 
     def _constant_ops(self) -> list[ConstantOp]:
-        counters = [c for c in self.books.constants.values() if c.calls]
-        return [ConstantOp(layer=c.layer, op=c.op, dense_macs=c.dense_macs) for c in counters]
+        """Products of weights alone, by layer and kind."""
+        sums: dict[tuple[str, str], int] = {}
+        for counter in self.books.constants.values():
+            if counter.calls:
+                key = (counter.layer, counter.op)
+                sums[key] = sums.get(key, 0) + counter.dense_macs
+        return [ConstantOp(layer=layer, op=op, dense_macs=macs) for (layer, op), macs in sums.items()]
 
     def _assembled(
         self, lines: list[Any], spiking_counters: Sequence[NeuronCounter], units: Sequence[int]
@@ -579,9 +591,7 @@ class Recorder:
         ]
 
     def _model_facts(self) -> ModelFacts:
-        sizes = {
-            name: p.numel() for name, p in nn.Module.named_parameters(self.model) if not is_lazy(p)
-        }
+        sizes = {name: p.numel() for name, p in nn.Module.named_parameters(self.model) if not is_lazy(p)}
         used = sum(size for name, size in sizes.items() if name in self.books.used_parameters)
         return ModelFacts(
             source=type(self.model).__name__, name=type(self.model).__name__, parameters=sum(sizes.values()),

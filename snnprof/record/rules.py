@@ -55,6 +55,18 @@ class Convolution:
         return replace(self, x=x, geometry=now)
 
 
+class Rows(NamedTuple):
+    """Rows of a table that indices selected, to be added up: each index is a spike, its row the synapses.
+
+    Attributes:
+        table: the weight; None where the rows come from an operator before.
+        indices: what selected them, likewise.
+    """
+
+    table: Tensor | None = None
+    indices: Tensor | None = None
+
+
 @dataclass(eq=False, slots=True)
 class Product:
     """left `[*b, N, K]` @ right `[*b, K, M]`; the stacks broadcast, and `summed` adds them up.
@@ -62,6 +74,7 @@ class Product:
     A bias is one addition per result.
 
     Attributes:
+        rows: where the right operand is rows of a table that were selected, and the left how often each is added.
         outputs: results.
         macs: dense MACs: b · N · K · M.
     """
@@ -70,6 +83,7 @@ class Product:
     right: Tensor
     bias: bool = False
     summed: bool = False
+    rows: Rows | None = None
     outputs: int = field(init=False)
     macs: int = field(init=False)
 
@@ -349,6 +363,27 @@ def _matmul(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Contraction:
     return Product(left.unsqueeze(0) if left.dim() == 1 else left, right.unsqueeze(-1) if right.dim() == 1 else right)
 
 
+def _bag(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Contraction | None:
+    """A sum or mean of the rows that indices select: the row vector of their factors, times those rows."""
+    values = _named(
+        args, kwargs, weight=None, indices=None, offsets=None, scale_grad_by_freq=False, mode=0, sparse=False,
+        per_sample_weights=None, include_last_offset=False, padding_idx=-1,
+    )  # fmt: skip
+    weight, indices, factors = values["weight"], values["indices"], values["per_sample_weights"]
+    if values["mode"] == 2 or weight.layout is not torch.strided:  # the largest of each column
+        return None
+    chosen = indices != values["padding_idx"]
+    indices = indices[chosen]
+    factors = weight.new_ones(len(indices)) if factors is None else factors[chosen]
+    return Product(factors.reshape(1, -1), weight[indices], rows=Rows(weight, values["indices"]))
+
+
+def added_rows(rows: Tensor) -> Product:
+    """Rows `[..., width]` of a weight that data selected, added up."""
+    flat = rows.reshape(-1, rows.shape[-1])
+    return Product(flat.new_ones(1, len(flat)), flat, rows=Rows())
+
+
 def _number(value: Any) -> float:
     return float(value)
 
@@ -377,6 +412,8 @@ READINGS: dict[str, Reading] = {
     "vdot": _dot,
     "linear": _linear,
     "matmul": _matmul,
+    "_embedding_bag": _bag,
+    "_embedding_bag_forward_only": _bag,
 }
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from torch import Tensor
+
 if TYPE_CHECKING:
     from snnprof.record.books import Books
     from snnprof.record.counters import NeuronCounter
@@ -61,6 +63,11 @@ class SeenTime:
             return 1
         common = self.repeats & self.spiking
         return next(iter(common)) if len(self.repeats) == 1 and common else None
+
+    def along_first_axis(self, x: Tensor) -> bool:
+        """Whether neuron layers carry state along the first axis of the input, which was taken for the batch."""
+        shapes = (self.shapes[layer] for layer, steps in self.lengths.items() if steps == x.shape[0])
+        return x.dim() > 1 and x.shape[0] != x.shape[1] and any(shape[:2] == x.shape[:2] for shape in shapes)
 
     @property
     def unknown(self) -> bool:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import math
+import weakref
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import Any
 
+import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from snnprof.record.provenance import ONE, Facts, real
 from snnprof.record.timeaxis import TimeAxis
 from snnprof.record.values import unknown
-
 
 Geometry = tuple[tuple[int, ...], tuple[int, ...], int]
 """Shape, strides and offset."""
@@ -52,17 +55,24 @@ class _Entry:
     """What is known of one storage.
 
     Attributes:
-        value: numbers what was written to it last.
+        value: numbers what was written to it last; the same operator on the same values makes the same value.
         form: what that is a sum of, in this geometry; None where it is a value of its own.
+        shared: what it held when others than PyTorch got hold of its memory.
     """
 
-    reference: StorageWeakRef
+    reference: StorageWeakRef | weakref.ref[Tensor]
     facts: Facts
     time: TimeAxis | None
     value: int
     geometry: Geometry
     form: Form | None = None
     zeros: Zeros | None = None
+    shared: Tensor | None = None
+
+    def gone(self) -> bool:
+        if isinstance(self.reference, StorageWeakRef):
+            return bool(self.reference.expired())  # type: ignore[no-untyped-call]
+        return self.reference() is None
 
 
 class Store:
@@ -72,6 +82,8 @@ class Store:
         # A weak reference pins the storage's header, so its address names it for as long as the entry lives.
         self._entries: dict[int, _Entry] = {}
         self._values: dict[int, Facts] = {}
+        self._numbers: dict[Hashable, int] = {}
+        self._next = 0
         self._enough = 0
 
     def get(self, tensor: Tensor) -> Facts | None:
@@ -79,28 +91,59 @@ class Store:
         return entry.facts if entry else None
 
     def of(self, tensor: Tensor) -> Facts:
-        """The facts of a tensor; one never seen before is unknown, of a class without storage real data."""
-        if storage_key(tensor) is None:
-            return real(())
-        facts = self.get(tensor)
-        if facts is None:
-            facts = unknown(tensor)
-            self.set(tensor, facts)
+        """The facts of a tensor; one that nobody made inside the pass is unknown."""
+        entry = self._entry(tensor)
+        if entry is not None and not (entry.shared is not None and _was_written(tensor, entry)):
+            return entry.facts
+        facts = unknown(tensor) if storage_key(tensor) is not None else real(())
+        self.set(tensor, facts)
         return facts
+
+    def decide(self, tensor: Tensor, site: int) -> None:
+        """A call site compares or rounds a tensor: it, and the values that it is a sum of, are known to have been.
+
+        A part of a storage says nothing of the others.
+        """
+        values = {atom[0] for atom in self.form(tensor)}
+        for entry in self._entries.values():
+            own = entry.value in values or entry is self._entry(tensor)
+            if own and not entry.gone() and tensor.numel() >= math.prod(entry.geometry[0]):
+                entry.facts = replace(entry.facts, decided=entry.facts.decided | {site})
+
+    def share(self, tensor: Tensor) -> None:
+        """Others than PyTorch get hold of a tensor's memory, as `numpy()` lets them: they may write to it unseen."""
+        entry = self._entry(tensor)
+        if entry is not None and entry.shared is None:
+            entry.shared = tensor.detach().clone()
+
+    def forget(self, tensor: Tensor) -> None:
+        """What a tensor holds from now on was made elsewhere."""
+        self._entries.pop(_key(tensor), None)
 
     def time(self, tensor: Tensor) -> TimeAxis | None:
         entry = self._entry(tensor)
         return entry.time if entry else None
 
-    def set(self, tensor: Tensor, facts: Facts, time: TimeAxis | None = None, form: Form | None = None) -> None:
-        """Says what a tensor holds from now on, and with it all of its storage."""
-        key = storage_key(tensor)
-        if key is None:
-            return
-        value = len(self._values)
-        self._values[value] = facts
-        reference = StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
-        self._entries[key] = _Entry(reference, facts, time, value, _geometry(tensor), form)
+    def set(
+        self,
+        tensor: Tensor,
+        facts: Facts,
+        time: TimeAxis | None = None,
+        form: Form | None = None,
+        made: Hashable = None,
+    ) -> None:
+        """Says what a tensor holds from now on, and with it all of its storage.
+
+        Args:
+            made: operator and operands, where the same ones always make the same values.
+        """
+        fresh = self._next
+        self._next += 1
+        value = fresh if made is None else self._numbers.setdefault(made, fresh)
+        self._values[value] = self._values[fresh] = facts
+        stored = storage_key(tensor) is not None
+        reference: Any = StorageWeakRef(tensor.untyped_storage()) if stored else weakref.ref(tensor)  # type: ignore[no-untyped-call]
+        self._entries[_key(tensor)] = _Entry(reference, facts, time, value, _geometry(tensor), form)
         if len(self._entries) > self._enough:
             self.forget_dead()
             self._enough = len(self._entries) * 9 // 8 + 8
@@ -115,6 +158,13 @@ class Store:
             return entry.form
         return {(entry.value, *geometry): ONE}
 
+    def new_value(self, facts: Facts, geometry: Tensor) -> Atom:
+        """A value that no tensor holds, such as the whole part of one, as long as another."""
+        value = self._next
+        self._next += 1
+        self._values[value] = facts
+        return (value, *_geometry(geometry))
+
     def facts_of_value(self, atom: Atom) -> Facts:
         return self._values[atom[0]]
 
@@ -123,9 +173,17 @@ class Store:
 
         Each pins its storage's header on the heap, right behind the memory that the next tensors should get.
         """
-        dead = [key for key, entry in self._entries.items() if entry.reference.expired()]  # type: ignore[no-untyped-call]
+        dead = [key for key, entry in self._entries.items() if entry.gone()]
         for key in dead:
             del self._entries[key]
+
+    def begin_pass(self) -> None:
+        """Forgets all but what the tensors that are left hold."""
+        self.forget_dead()
+        self._numbers.clear()
+        entries = self._entries.values()
+        used = {entry.value for entry in entries} | {atom[0] for entry in entries for atom in entry.form or ()}
+        self._values = {value: facts for value, facts in self._values.items() if value in used}
 
     def pad(self, padded: Tensor, zeros: Zeros) -> None:
         """Remembers, until the next write, which of a tensor's elements are padding."""
@@ -138,11 +196,19 @@ class Store:
         return entry.zeros.around(tensor, axes) if entry and entry.zeros else None
 
     def _entry(self, tensor: Tensor) -> _Entry | None:
-        key = storage_key(tensor)
-        return None if key is None else self._entries.get(key)
+        return self._entries.get(_key(tensor))
+
+
+def _was_written(tensor: Tensor, entry: _Entry) -> bool:
+    """Whether what others may write to holds something else than it did; of another view of it nobody knows."""
+    before = entry.shared
+    return before is None or before.shape != tensor.shape or not torch.equal(before, tensor.detach())
 
 
 def _geometry(tensor: Tensor) -> Geometry:
+    strided = tensor.layout is torch.strided and not tensor.is_nested and storage_key(tensor) is not None
+    if not strided:
+        return (), (), 0
     return tuple(tensor.shape), tuple(tensor.stride()), int(tensor.storage_offset())
 
 
@@ -150,5 +216,11 @@ def storage_key(tensor: Tensor) -> int | None:
     """Names a tensor's storage; None for sparse and opaque tensors, which have none."""
     try:
         return int(tensor.untyped_storage()._cdata)
-    except NotImplementedError:
+    except (NotImplementedError, RuntimeError):
         return None
+
+
+def _key(tensor: Tensor) -> int:
+    """Names a storage or, where there is none, the tensor; addresses of both are apart, and held by references."""
+    key = storage_key(tensor)
+    return id(tensor) if key is None else key

@@ -16,8 +16,10 @@ import torch
 from torch import Tensor
 
 from snnprof.record import provenance
+from snnprof.record.propagation import propagate
 from snnprof.record.provenance import ONE, Facts, rational
 from snnprof.record.store import Atom, Form, Store
+from snnprof.record.values import values_of_its_own
 
 _LONGEST = 8
 _ONE_ITSELF: Atom = (-1, (), (), 0)
@@ -59,19 +61,25 @@ def _of_rest(store: Store, total: Form, facts: Facts) -> Facts:
 
 
 def _proposed(store: Store, args: tuple[Any, ...], result: Tensor, facts: Facts) -> Facts:
-    """Spikes plus what the values show to be nothing."""
+    """Spikes plus what the values show to be nothing; if it is not yet, it may be after the next sum."""
     first = store.get(args[0]) if isinstance(args[0], Tensor) else None
-    if facts.grid is not None or first is None or not first.data or not first.grid or not first.quantum:
+    proposal = first and (first if first.grid and first.data else first.proposed)
+    if facts.grid is not None or not proposal or not proposal.quantum:
         return facts
-    values = result.detach()
-    if not values.is_floating_point() or not values.numel() or values.layout is not torch.strided:
-        return facts
-    levels = values.double() / float(first.quantum)
-    on_grid = bool(((levels - levels.round()).abs() <= torch.finfo(values.dtype).eps ** 0.5).all())
-    within = first.bound is None or bool((levels.abs() * float(first.quantum) <= float(first.bound) + 1e-3).all())
-    if not (on_grid and within and bool(levels.round().any())):
-        return facts
-    return replace(facts, grid=first.grid, low=first.low, high=first.high, rough=True)
+    if not _lies_on(result.detach(), proposal):
+        return replace(facts, proposed=proposal)
+    return replace(facts, grid=proposal.grid, low=proposal.low, high=proposal.high, rough=True)
+
+
+def _lies_on(values: Tensor, grid: Facts) -> bool:
+    """Whether values are spikes of a grid, and not all zero."""
+    assert grid.quantum is not None
+    if not values.is_floating_point() or not values.numel() or not values_of_its_own(values):
+        return False
+    levels = values.double() / float(grid.quantum)
+    near = (levels - levels.round()).abs() <= math.sqrt(torch.finfo(values.dtype).eps)
+    within = grid.bound is None or bool(levels.abs().max() <= float(grid.bound / grid.quantum) + 0.5)
+    return bool(near.all()) and within and bool(levels.round().any())
 
 
 def _added(parts: list[tuple[Form, Fraction]]) -> tuple[dict[Atom, Fraction], bool]:
@@ -130,6 +138,29 @@ def _factor(store: Store, value: Any) -> Fraction | None:
     return facts.low if facts and not facts.data and facts.low is not None and facts.low == facts.high else None
 
 
+def _interpolated(store: Store, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[Form, Fraction]] | None:
+    """a + w · (b − a)."""
+    weight = _number(args[2]) if len(args) > 2 else None
+    if weight is None or not all(isinstance(each, Tensor) for each in args[:2]):
+        return None
+    start, end = store.form(args[0]), store.form(args[1])
+    return [(start, ONE), (start, -weight), (end, weight)]
+
+
+def _fraction(divisor: bool) -> Combine:
+    """x less its whole part: what is subtracted from x leaves whole numbers, or multiples of a divisor."""
+
+    def combine(store: Store, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[Form, Fraction]] | None:
+        step = _factor(store, args[1]) if divisor else ONE
+        if not isinstance(args[0], Tensor) or not step:
+            return None
+        facts = store.of(args[0])
+        parts = propagate("floor_divide" if divisor else "trunc", [facts], (args[0], float(step)), {}, args[0])
+        return [(store.form(args[0]), ONE), ({store.new_value(parts[0], args[0]): ONE}, -step)]
+
+    return combine
+
+
 def _negated(store: Store, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[Form, Fraction]]:
     return [(store.form(args[0]), -ONE)]
 
@@ -141,4 +172,7 @@ _SUMS: dict[str, Combine] = {
     "mul": _scaled(divide=False),
     "div": _scaled(divide=True),
     "neg": _negated,
+    "lerp": _interpolated,
+    "remainder": _fraction(divisor=True),
+    "frac": _fraction(divisor=False),
 }

@@ -28,6 +28,7 @@ from snnprof.record.provenance import (
 _PIECE = 1 << 18
 _COUNTS = 15
 _SIZES = 256
+_FEW = 8
 _OFF_GRID = 1e-3
 
 
@@ -38,7 +39,7 @@ def unknown(tensor: Tensor) -> Facts:
 
 def constant(tensor: Tensor) -> Facts:
     """Facts of weights, by their values where those are cheap to read and simple: a number, a mask, zeros."""
-    if tensor.numel() == 0 or tensor.is_complex() or not _readable(tensor):
+    if tensor.numel() == 0 or tensor.is_complex() or not values_of_its_own(tensor):
         return replace(UNKNOWN, origin=Origin.WEIGHT)
     values = tensor.detach()
     if values.numel() == 1:
@@ -59,7 +60,7 @@ def of_input(tensor: Tensor, kind: str, fed_by: str = INPUT) -> Facts:
     `auto` takes {0,1}, {−1,0,1} and whole numbers up to 15 (event counts per bin) for spikes, all else for real;
     `spikes` reads the grid off the values.
     """
-    if kind == "real" or tensor.numel() == 0 or tensor.is_complex() or not _readable(tensor):
+    if kind == "real" or tensor.numel() == 0 or tensor.is_complex() or not values_of_its_own(tensor):
         return real([fed_by])
     values = tensor.detach().float() if tensor.dtype is torch.bool else tensor.detach()
     low, high = (float(bound) for bound in torch.aminmax(values))
@@ -133,8 +134,29 @@ def _greatest_common_divisor(sizes: list[float]) -> float:
     return common
 
 
+def raw_bytes(tensor: Tensor) -> bool:
+    """Whether values are whole numbers from 0 to 255, and some of them large."""
+    if not values_of_its_own(tensor) or tensor.is_complex() or tensor.dim() < 3 or not tensor.numel():
+        return False
+    low, high = (float(bound) for bound in torch.aminmax(tensor.detach().float()))
+    return low >= 0 and 63 < high <= 255 and whole_numbers(tensor.detach().float())
+
+
+def look_like_spikes(tensor: Tensor) -> bool:
+    """Whether values are zeros and at most eight evenly spaced sizes."""
+    if not tensor.is_floating_point() or not values_of_its_own(tensor) or not tensor.numel():
+        return False
+    sizes = torch.unique(tensor.detach().reshape(-1)[: _PIECE * 4].double().abs())
+    if not 1 < sizes.numel() <= _FEW or float(sizes[0]) != 0.0:
+        return False
+    step = smallest_step(tensor)
+    return step is not None and float(sizes[-1]) / float(step) <= _FEW + _OFF_GRID
+
+
 def whole_numbers(values: Tensor) -> bool:
     """Whether values are nothing else."""
+    if not values.is_floating_point():
+        return True
     return all(bool((piece == torch.round(piece)).all()) for piece in _pieces(values))
 
 
@@ -148,9 +170,7 @@ def _pieces(values: Tensor) -> Iterator[Tensor]:
         yield from _pieces(part)
 
 
-def _readable(tensor: Tensor) -> bool:
+def values_of_its_own(tensor: Tensor) -> bool:
     """Whether a tensor holds values of its own, side by side."""
     mapped = torch._C._functorch.is_functorch_wrapped_tensor(tensor)
     return tensor.layout is torch.strided and not (tensor.is_quantized or tensor.is_nested or tensor.is_meta or mapped)
-
-

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from snnprof import estimates
-from snnprof.activity import Activity, Finding
+from snnprof.activity import Activity, Finding, SelfCheck
 from snnprof.cautions import spread
 from snnprof.grouping import energy_of
 from snnprof.pricing import EnergyReport, split_gain
@@ -59,6 +59,8 @@ def facts(reports: Sequence[EnergyReport]) -> Iterator[tuple[str, str]]:
     for each in reports:
         yield from _gain(each)
     yield "coverage", _coverage(activity)
+    if activity.self_check is not None:
+        yield "self-check", _self_check(activity.self_check)
     yield "counted by", f"{report.convention.id}: {report.convention.title} ({report.convention.source})"
     for each in reports:
         sources = "; ".join(source_text(source) for source in each.hardware.sources)
@@ -75,6 +77,8 @@ def data(reports: Sequence[EnergyReport]) -> dict[str, Any]:
         "samples": activity.samples,
         "accuracy": activity.accuracy.model_dump() if activity.accuracy else None,
         "coverage": activity.coverage,
+        "self_check": activity.self_check.model_dump() if activity.self_check else None,
+        "constant_ops": [entry.model_dump() for entry in activity.constant_ops],
         "attention_rates": {"fr_attn": estimates.attention_rate(products),
                             "fr_out": estimates.output_rate(activity, products)},
         "convention": {"id": convention.id, "title": convention.title, "source": convention.source,
@@ -172,6 +176,11 @@ def _coverage(activity: Activity) -> str:
     if activity.coverage is None:
         return f"{UNKNOWN} (fvcore could not trace the model)"
     return f"{percent_text(activity.coverage)} of what fvcore sees"
+
+
+def _self_check(check: SelfCheck) -> str:
+    samples = "one sample" if check.samples == 1 else f"{check.samples} samples"
+    return f"{check.equal} of {check.rows} operations re-counted with equal results ({samples})"
 
 
 def _findings(reports: Sequence[EnergyReport]) -> list[Finding]:

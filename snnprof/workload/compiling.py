@@ -42,6 +42,10 @@ class Compiling:
         self.recorder.step_in()
         return self.model(x)
 
+    def forget(self) -> None:
+        """What was learned on the first batch is forgotten: it runs once more."""
+        self._shape = self._compiled = None
+
     def _give_up(self, reason: str) -> None:
         self._compiled = None
         self.recorder.note(

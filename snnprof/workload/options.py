@@ -27,7 +27,8 @@ class ProfileOptions:
         until_ci: stop when the 95 % interval of the SOPs is within ± this many percent.
         device: a torch device; null picks an accelerator if there is one.
         amp: number format of autocast.
-        neurons: classes to treat as spiking neurons.
+        neurons: classes and functions to treat as spiking neurons.
+        self_check: count one sample twice after the run.
         resume: a run file to continue.
         maps: write attention maps of this many samples beside the run file.
         output: the run file, so that a long run can save what it has.
@@ -49,6 +50,7 @@ class ProfileOptions:
     amp: Amp | None = None
     compile: bool = False
     neurons: tuple[str, ...] = ()
+    self_check: bool = True
     resume: Path | None = None
     maps: int = 0
     output: Path | None = None

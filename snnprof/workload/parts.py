@@ -7,6 +7,7 @@ all, cannot change.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import reduce
 from itertools import zip_longest
@@ -20,12 +21,15 @@ from snnprof.activity import (
     Accuracy,
     Activity,
     Block,
+    ConstantOp,
     ElementwiseRecord,
     Finding,
     NeuronRecord,
     OpRecord,
     Uncounted,
+    on_common_grid,
     thinned,
+    with_ops,
 )
 from snnprof.errors import SnnprofError
 
@@ -64,6 +68,7 @@ def without_first(activity: Activity, first: Activity) -> Activity:
         update={
             "ops": [_less_histograms(op, known.get(op.key)) for op in after.ops],
             "uncounted": _less_calls(after.uncounted, first.uncounted),
+            "constant_ops": _less_macs(after.constant_ops, first.constant_ops),
             "blocks": activity.blocks[1:],
         }
     )
@@ -75,6 +80,7 @@ def united(parts: Sequence[Activity]) -> Activity:
     Raises:
         SnnprofError: the parts ran different operations.
     """
+    parts = _on_shared_grids(parts)
     common = _common(parts)
     whole = reduce(_added, [_aligned(part, common) for part in parts])
     correct = [block.correct for block in whole.blocks]
@@ -117,6 +123,7 @@ def _nothing(activity: Activity) -> Block:
 def _less_histograms(op: OpRecord, first: OpRecord | None) -> OpRecord:
     if first is None:
         return op
+    op, first = on_common_grid([op, first])
     pairs = zip(op.operands, first.operands, strict=True)
     operands = [now.model_copy(update={"histogram": _less(now.histogram, before.histogram)}) for now, before in pairs]
     return op.model_copy(update={"operands": operands})
@@ -126,10 +133,32 @@ def _less(now: list[int], before: list[int]) -> list[int]:
     return [n - b for n, b in zip_longest(now, before, fillvalue=0)]
 
 
+def _less_macs(now: list[ConstantOp], before: list[ConstantOp]) -> list[ConstantOp]:
+    earlier = Counter[tuple[str, str]]()
+    for entry in before:
+        earlier[entry.layer, entry.op] += entry.dense_macs
+    left = [entry.model_copy(update={"dense_macs": entry.dense_macs - earlier[entry.layer, entry.op]}) for entry in now]
+    return [entry for entry in left if entry.dense_macs > 0]
+
+
 def _less_calls(now: list[Uncounted], before: list[Uncounted]) -> list[Uncounted]:
     earlier = {(entry.layer, entry.op): entry.calls for entry in before}
     left = [entry.model_copy(update={"calls": entry.calls - earlier.get((entry.layer, entry.op), 0)}) for entry in now]
     return [entry for entry in left if entry.calls]
+
+
+def _on_shared_grids(parts: Sequence[Activity]) -> list[Activity]:
+    """The parts with the levels of each operation in quanta that all of them share."""
+    records: dict[Any, list[tuple[int, OpRecord]]] = {}
+    for number, part in enumerate(parts):
+        for op in part.ops:
+            records.setdefault(op.key, []).append((number, op))
+    shared = {
+        (number, op.key): op
+        for found in records.values()
+        for (number, _), op in zip(found, on_common_grid([op for _, op in found]), strict=True)
+    }
+    return [with_ops(part, [shared[number, op.key] for op in part.ops]) for number, part in enumerate(parts)]
 
 
 # -- parts that saw operations the others did not ----------------------------------------------------------------

@@ -8,9 +8,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from snnprof.activity import Activity, Run
-from snnprof.record import flops
+from snnprof.record import findings, flops
 from snnprof.record.recorder import Recorder
-from snnprof.workload import machine
+from snnprof.workload import checking, machine
 from snnprof.workload.asked import DEFAULT_BATCH, Asked
 from snnprof.workload.batches import Order
 from snnprof.workload.ctrl_c import CtrlC
@@ -32,6 +32,7 @@ def profile(
     input: str = "auto",
     neuron: tuple[str, ...] = (),
     seed: int = 0,
+    self_check: bool = True,
 ) -> Activity:
     """Runs a model over data and counts what happens.
 
@@ -44,7 +45,8 @@ def profile(
         device: where to run; null leaves the model where it is.
         samples: stop after this many samples.
         input: `auto`, `spikes` or `real`.
-        neuron: class names to be taken for neuron layers besides those known.
+        neuron: names of classes and functions to be taken for neurons besides those known.
+        self_check: count one sample twice after the run, by two counters, and say where they disagree.
         seed: torch is seeded with it and the batch's number before each batch.
 
     Returns:
@@ -65,7 +67,7 @@ def profile(
 
         journal = Journal(session, Team(), ctrl_c, run)
         session.run(source.batches(Order(DEFAULT_BATCH, samples), session.share.needs), journal.ends_before)
-        return _checked(journal.result(), session)
+        return _checked(journal.result(), session, self_check)
 
 
 def profile_run(options: ProfileOptions, progress: Progress = ignore_progress) -> Activity:
@@ -95,12 +97,16 @@ def _counted(asked: Asked, team: Team, ctrl_c: CtrlC, progress: Progress) -> Act
     )  # fmt: skip
     session.run(asked.source.batches(asked.order, session.share.needs), journal.ends_before)
     activity = journal.result()
-    return _checked(activity, session) if team.leads else activity
+    return _checked(activity, session, asked.options.self_check) if team.leads else activity
 
 
-def _checked(activity: Activity, session: Session) -> Activity:
-    """With what is seen of one sample after the run: fvcore's operations, and spikes in float32."""
+def _checked(activity: Activity, session: Session, self_check: bool) -> Activity:
+    """With what is seen of one sample after the run: fvcore's operations, spikes in float32, a second count."""
     layers, turned = session.flops(), session.turned_spikes()
-    found = activity.findings + ([turned] if turned else [])
-    activity = activity.model_copy(update={"layers": layers, "findings": found})
-    return activity.model_copy(update={"coverage": flops.coverage(activity) if layers else None})
+    found = activity.findings + ([turned] if turned else []) + findings.of_accuracy(activity, session.classes)
+    check = session.checked() if self_check else None
+    if check is not None:
+        found += checking.findings(check) + findings.of_look(session.recorder.books)
+    activity = activity.model_copy(update={"layers": layers, "self_check": check})
+    activity = activity.model_copy(update={"coverage": flops.coverage(activity) if layers else None})
+    return activity.model_copy(update={"findings": found + findings.of_coverage(activity)})

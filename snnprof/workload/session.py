@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from snnprof.activity import Activity, Finding, LayerFlops
+from snnprof.activity import Activity, Finding, LayerFlops, SelfCheck
 from snnprof.errors import SnnprofError, first_line
 from snnprof.record import flops, neurons
 from snnprof.record.recorder import Recorder
 from snnprof.record.state import ModelState
-from snnprof.workload import flips, machine, parts
+from snnprof.workload import checking, flips, machine, parts
 from snnprof.workload.batches import Batch, Batches, Labels, batch_axis
 from snnprof.workload.compiling import Compiling
 from snnprof.workload.flips import Fired
@@ -84,6 +84,8 @@ class Session:
                 "profile without --compile; the counts are the same",
             )  # fmt: skip
         self._sample: Tensor | None = None
+        self._first: Tensor | None = None
+        self.classes: int | None = None
         self._learned: Activity | None = None
         self._firsts: list[int] = []
         self._events: list[tuple[int, int]] = []
@@ -148,12 +150,65 @@ class Session:
     def _correct(self, number: int, x: Tensor, y: Labels, count: int) -> Tensor | None:
         """One batch through the model; its correct predictions, still on the device."""
         if self._sample is None:
+            self._first = x
             self._sample = x.narrow(batch_axis(x, self.recorder.layout, self.recorder.timesteps), 0, 1).clone()
+        _check_labels(x, y, count, self.recorder.layout)
+        logits = self._sequence(number, x)
+        if number == 0 and self._other_time(x, logits):
+            logits = self._sequence(number, x)
+        self.recorder.end_batch()
+        self._know_classes(logits, y, count)
+        return _correct(logits, y, count)
+
+    def _sequence(self, number: int, x: Tensor) -> Tensor | None:
+        """One batch from the start of a sequence."""
         self._reset()
         torch.manual_seed(self.seed * SEEDS_PER_RUN + number)
-        logits = self._forward(x)
-        self.recorder.end_batch()
-        return _correct(logits, y, count)
+        return self._forward(x)
+
+    def _other_time(self, x: Tensor, logits: Tensor | None) -> bool:
+        """Whether the first batch showed time steps within its calls that nobody told: it must be counted anew by them.
+
+        Raises:
+            SnnprofError: what was told is on no axis, while state is carried along another.
+        """
+        recorder, seen = self.recorder, self.recorder.seen_time
+        if recorder.layout != "batch":
+            return False
+        other = recorder.timesteps and seen.disagrees_with(recorder.timesteps)
+        if other:
+            raise SnnprofError(
+                f"the model runs {other} time steps, not the {recorder.timesteps} that --timesteps says",
+                hint=f"pass --timesteps {other}, or leave it out: it is seen",
+            )
+        if seen.along_first_axis(x) or _rows_are_second_axis(x, logits):
+            recorder.note(
+                "C14", "", "the first axis of a batch may be time: the model "
+                f"{'carries state along it' if seen.along_first_axis(x) else 'puts out a row for each of the second'}",
+                "pass --layout time-batch if time comes first; samples and everything per inference are wrong otherwise",
+            )  # fmt: skip
+        if recorder.timesteps is not None or seen.timesteps is None:
+            return False
+        if not seen.lengths:
+            recorder.tell_steps(seen.timesteps)
+            return False
+        if isinstance(self._call, Compiling):
+            self._call.forget()
+        recorder.restart(seen.timesteps)
+        return True
+
+    def _know_classes(self, logits: Tensor | None, y: Labels, count: int) -> None:
+        """How many classes there are, and whether all labels are among them."""
+        if logits is None or logits.dim() != 2 or len(logits) != count:
+            return
+        self.classes = logits.shape[1]
+        if y is not None and y.shape == (count,) and not y.is_floating_point() and y.numel():
+            low, high = (int(bound) for bound in torch.aminmax(y))
+            if low < 0 or high >= self.classes:
+                self.recorder.note(
+                    "C21", "", f"labels reach from {low} to {high}, but the model puts out {self.classes} classes",
+                    "check that model and data belong together; the accuracy counts such labels as wrong",
+                )  # fmt: skip
 
     def _learn(self) -> None:
         """The first batch was somebody else's to count: what it left in the counters is taken out of every part."""
@@ -264,6 +319,21 @@ class Session:
             self._reset()
             return flops.layer_flops(self.model, (sample,), repeats) or []
 
+    def checked(self) -> SelfCheck:
+        """One sample counted twice, after the run."""
+        assert self._sample is not None and self._first is not None
+        self.progress("checking the counts", self.seen, self.total)
+
+        def run(x: Tensor) -> None:
+            self._reset()
+            torch.manual_seed(self.seed * SEEDS_PER_RUN)
+            self._call = self.model
+            self._forward(x)
+
+        with _as_found(self.model, self.recorder), torch.no_grad():
+            samples = self._first.shape[batch_axis(self._first, self.recorder.layout, self.recorder.timesteps)]
+            return checking.self_check(self.recorder, run, [self._sample, self._first], samples)
+
     def turned_spikes(self) -> Finding | None:
         """Of one sample, after the run: the share of spikes that the number format or the device turned."""
         if (self.amp is None and self._device.type == "cpu") or self._sample is None:
@@ -282,6 +352,7 @@ class Session:
         return flips.finding(run, reference)
 
     def _fired(self, sample: Tensor, amp: Amp | None) -> Fired:
+        self._fresh = None  # what is kept of the model lies on the device where it was
         self._reset()
         torch.manual_seed(self.seed * SEEDS_PER_RUN)
         with flips.fired(self.recorder) as found, machine.autocast(amp, sample.device):
@@ -329,6 +400,28 @@ def _correct(logits: Tensor | None, y: Labels, count: int) -> Tensor | None:
     if logits is None or y is None or logits.dim() != 2 or len(logits) != count or y.shape != (count,):
         return None
     return (logits.argmax(1) == y.to(logits.device, non_blocking=True)).sum()
+
+
+def _check_labels(x: Tensor, y: Labels, count: int, layout: str) -> None:
+    """A first axis that fits the labels only as time is no batch.
+
+    Raises:
+        SnnprofError: it does.
+    """
+    if y is None or layout != "batch" or not y.dim() or len(y) == count:
+        return
+    if x.dim() > 1 and x.shape[1] == len(y):
+        raise SnnprofError(
+            f"a batch of shape {list(x.shape)} has {len(y)} labels, as many as its second axis is long: time comes first",
+            hint="pass --layout time-batch",
+        )
+
+
+def _rows_are_second_axis(x: Tensor, logits: Tensor | None) -> bool:
+    """Whether the model makes a row of each element of a batch's second axis, and not of its first."""
+    if logits is None or logits.dim() != 2 or x.dim() < 3:
+        return False
+    return bool(logits.shape[0] == x.shape[1] != x.shape[0])
 
 
 def _spike_events(recorder: Recorder) -> int:

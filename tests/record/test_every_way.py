@@ -193,10 +193,19 @@ def test_embeddings_are_look_ups(record: Any) -> None:
     indices = torch.randint(0, 20, (3, 4))
     table = record(nn.Embedding(20, 5), indices, input_kind="real")
     assert (table.ops, table.uncounted, table.findings) == ([], [], [])
-    bag = record(nn.EmbeddingBag(20, 5, mode="sum"), indices, input_kind="real")
-    assert [(e.op, e.elements) for e in bag.elementwise] == [("reduce", 3 * 4 * 5)]
-    assert (bag.uncounted, bag.findings) == ([], [])
-    assert bag.run.model.parameters_used == 100
+
+
+@pytest.mark.parametrize("mode", ["sum", "mean"])
+def test_rows_that_are_selected_and_added_up_are_a_contraction(only: Any, mode: str) -> None:
+    """Each index is a spike, and its row the synapses: 12 rows of 5 weights, of which some are zero."""
+    bag, indices = nn.EmbeddingBag(20, 5, mode=mode, padding_idx=3), torch.arange(12).view(3, 4)
+    bag.weight.data = torch.arange(100).reshape(20, 5).remainder(7).float()
+    op = only(bag, indices, input_kind="real")
+    kept = bag.weight[indices[indices != 3]]
+    assert (op.op, op.dense_macs, op.events) == ("linear", 11 * 5, 11 * 5)
+    assert op.part("spikes").effective == int((kept != 0).sum())
+    summed = only(lambda i: bag.weight[i].sum(1), indices, input_kind="real")
+    assert (summed.dense_macs, summed.events) == (12 * 5, 12 * 5)
 
 
 def test_outer_products(only: Any, spikes: Any) -> None:

@@ -1,0 +1,86 @@
+"""A run checks itself: one sample once more, counted by the recorder and by a second counter at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from snnprof.activity import Difference, Finding, SelfCheck
+from snnprof.errors import SnnprofError
+from snnprof.record.counters import ConstantCounter, OpCounter
+from snnprof.record.recorder import Recorder
+from snnprof.record.self_check import Recount, SecondCounter
+
+Counter = OpCounter | ConstantCounter
+
+
+def self_check(recorder: Recorder, run: Callable[[Tensor], Any], batches: Sequence[Tensor], samples: int) -> SelfCheck:
+    """Counts a batch twice and compares row by row.
+
+    Args:
+        recorder: that has counted the run; what it adds here must go into no activity.
+        run: the model on a batch, from the start of a sequence.
+        batches: to try in this order: one sample, and a whole batch for a model that takes no single one.
+        samples: in the whole batch.
+
+    Returns:
+        How many operations both saw alike, and the others.
+    """
+    for last, batch in enumerate(batches, 1):
+        trace: list[tuple[str, Counter, int]] = []
+        recorder.books.trace = trace
+        with SecondCounter(recorder.model) as second, recorder:
+            try:
+                run(batch)
+            except SnnprofError:
+                if last == len(batches):
+                    raise
+                continue
+        recorder.end_block(0)
+        return _compared(trace, second.calls, 1 if last < len(batches) or samples == 1 else samples)
+    raise SnnprofError("there is no sample to check the run by")
+
+
+def _compared(trace: Sequence[tuple[str, Counter, int]], calls: Sequence[Recount], samples: int) -> SelfCheck:
+    layers = dict.fromkeys([*(layer for layer, _, _ in trace), *(call.layer for call in calls)])
+    rows, differences = 0, []
+    for layer in layers:
+        counted = [(counter, macs) for where, counter, macs in trace if where == layer]
+        recounted = [call for call in calls if call.layer == layer]
+        found = _of_layer(layer, counted, recounted)
+        rows += max(len(found), 1)
+        differences += [row for row in found if row.counted != row.recounted]
+    return SelfCheck(samples=samples, rows=rows, equal=rows - len(differences), differences=differences)
+
+
+def _of_layer(layer: str, counted: Sequence[tuple[Counter, int]], recounted: Sequence[Recount]) -> list[Difference]:
+    """A layer's operations; their calls meet in the order in which they ran, so both must have equally many."""
+    if len(counted) != len(recounted):
+        ours = len(counted) or None
+        return [Difference(layer=layer, op="number of contractions", counted=ours, recounted=len(recounted) or None)]
+    sums: dict[int, tuple[Counter, int, int]] = {}
+    for (counter, macs), call in zip(counted, recounted, strict=True):
+        _, ours, theirs = sums.get(id(counter), (counter, 0, 0))
+        constant = isinstance(counter, ConstantCounter)
+        sums[id(counter)] = counter, ours + macs, theirs + (call.dense if constant else call.pairs)
+    return [
+        Difference(layer=layer, op=counter.op, counted=macs if isinstance(counter, ConstantCounter) else
+                   counter.pairs_of_last_block(), recounted=theirs)
+        for counter, macs, theirs in sums.values()
+    ]  # fmt: skip
+
+
+def findings(check: SelfCheck) -> list[Finding]:
+    """One for each disagreement."""
+    return [
+        Finding(
+            code="C16",
+            layer=row.layer,
+            text=f"{row.layer or 'the model'}: the self-check counted {row.recounted} where the recorder counted "
+            f"{row.counted} ({row.op}, one sample)",
+            hint="report it with the model's code; do not publish figures of this layer",
+        )
+        for row in check.differences
+    ]
