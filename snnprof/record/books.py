@@ -83,7 +83,7 @@ def firing_family(name: str) -> str:
 
 
 class _Idle(NamedTuple):
-    """A contraction of weights alone, which the same call site may run on data in a later step (a state's first value)."""
+    """A contraction of weights alone, which its call site may run on data in a later step (a state's first value)."""
 
     key: SiteKey
     form: Contraction
@@ -114,7 +114,7 @@ class Books:
         self.renamed: dict[str, frozenset[str]] = {}  # what turned out to be part of a neuron layer
         self.left = False  # values left PyTorch in this pass: constants made after it may depend on them
         self.added: OpCounter | None = None  # of rows that the last operator added up
-        self.decided: list[int] = []  # call sites at which operators turned real values into whole numbers, in this pass
+        self.decided: list[int] = []  # call sites that turned real values into whole numbers, in this pass
         self.carrying: set[int] = set()  # those that read what they decided on before
         self._sites: dict[SiteKey, int] = {}
         self.read_names: set[str] = set()  # neurons whose spikes the model puts out
@@ -209,7 +209,7 @@ class Books:
         self.decided.clear()
 
     def leave(self, tensor: Any) -> None:
-        """Values of a tensor leave PyTorch: what comes back is unknown, and what lies in its memory may change unseen."""
+        """Values of a tensor leave PyTorch: what comes back is unknown, and its memory may be written to unseen."""
         facts = self.store.get(tensor) if isinstance(tensor, Tensor) else None
         if facts is not None and facts.origin is not Origin.WEIGHT:
             self.left = True
@@ -601,7 +601,7 @@ class Books:
         return made
 
     def _decides(self, site: SiteKey, facts: list[Facts], args: Any) -> None:
-        """A call site turns real values into whole numbers; where they are made of what it did before, it keeps state."""
+        """A call site makes whole numbers of real values; of values made of what it read before, it keeps state."""
         number = self._sites.setdefault(site, len(self._sites))
         self.decided.append(number)
         for operand, known in zip(tensors_of(args), facts, strict=False):

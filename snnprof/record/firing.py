@@ -24,7 +24,7 @@ from snnprof.record.propagation import QUANTISERS
 from snnprof.record.provenance import Facts
 from snnprof.record.reduce import Steps, fitting
 from snnprof.record.sweep import HISTOGRAM_LEVELS
-from snnprof.record.tally import Grid, tally
+from snnprof.record.tally import ANY, Grid, tally
 
 _SHIFTS = frozenset("add add_ sub sub_ rsub".split())
 Key = tuple[Any, ...]
@@ -101,7 +101,7 @@ class FiringLine:
     ops: frozenset[int] = frozenset()
     counter: NeuronCounter | None = None
     source: Source | None = None
-    grid: Grid = Grid()
+    grid: Grid = ANY
     steps: Steps | None = None
 
 

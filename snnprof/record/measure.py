@@ -153,10 +153,8 @@ def _effective(seen: Tally, operand: Tensor, weight: Tensor, steps: Steps | None
     live = (weight.detach() != 0).double().sum(-1 if data == 0 else -2)
     kept = [size for dim, size in enumerate(operand.shape) if dim != operand.dim() - 2 + data]
     live = live.expand(kept)
-    if steps is not None and steps.dim < operand.dim() - 2:
-        live = folded(live, steps)
-    else:
-        live = live.unsqueeze(0)
+    by_stack = steps if steps is not None and steps.dim < operand.dim() - 2 else None
+    live = folded(live, by_stack)
     counts = torch.as_tensor(seen.nonzero).double().reshape(-1, *live.shape[1:])
     return (counts * live).flatten(1).sum(1)
 
@@ -180,7 +178,7 @@ def _pairs(form: Product, plan: Plan) -> Measured:
 
 
 def _made_kernel(form: Convolution, plan: Plan) -> Measured:
-    """A convolution whose kernel the network makes: pairs, as in a product of two data operands, by the operation itself.
+    """A convolution whose kernel the network makes: pairs that meet, as in a product, by the operation itself.
 
     One call is one step, since all steps share the kernel.
     """

@@ -245,7 +245,7 @@ def _without_inner(found: dict[nn.Module, Watched]) -> dict[nn.Module, Watched]:
 
 
 def reset(model: nn.Module, neurons: dict[nn.Module, Watched]) -> None:
-    """Calls what puts stateful modules of a framework, and neurons that have a method for it, to the start of a sequence."""
+    """Calls the methods by which frameworks' stateful modules, and neurons that have one, start a new sequence."""
     for _, module in named_modules(model):
         bases = _bases(module)
         method = next((method for package, name, method in RESETS if (package, name) in bases), None)

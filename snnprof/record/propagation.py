@@ -115,9 +115,8 @@ def _last_places(call: Call) -> Facts:
     """Of operators that look along the last axis, if they are told no other; (x, k, dim) and (x, dim)."""
     source = call.args[0]
     dims = [value for value in call.args[1:] if isinstance(value, int) and not isinstance(value, bool)]
-    return _index_below(
-        call, int(source.shape[dims[-1]] if dims and -source.dim() <= dims[-1] < source.dim() else source.numel())
-    )
+    along = dims[-1] if dims and -source.dim() <= dims[-1] < source.dim() else None
+    return _index_below(call, int(source.numel() if along is None else source.shape[along]))
 
 
 def _buckets(call: Call) -> Facts:
@@ -600,93 +599,93 @@ def tensors_of(values: Sequence[Any]) -> list[Tensor]:
     return found
 
 
-_RULES: list[tuple[Rule, str]] = [
-    (_same, "alias view _unsafe_view _reshape_alias reshape permute transpose t clone contiguous detach detach_ "
-     "unsqueeze squeeze squeeze_ unsqueeze_ transpose_ t_ flatten unflatten movedim as_strided lift_fresh "
-     "lift_fresh_copy positive expand numpy_T swapaxes mT adjoint expand_as view_as alpha_dropout feature_dropout "
-     "nan_to_num nan_to_num_ real to_sparse _to_sparse to_dense _to_dense _to_sparse_csr _to_sparse_csc coalesce "
-     "_coalesce set_data"),
-    (_cast, "_to_copy to"),
-    (_keep, "select slice narrow split split_with_sizes chunk unsafe_split unsafe_split_with_sizes unsafe_chunk unbind "
-     "index index_select gather take take_along_dim embedding "
-     "repeat repeat_interleave tile unfold im2col flip roll rot90 diagonal diag diag_embed tril triu tril_ triu_ "
-     "amax amin sorted reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d "
-     "replication_pad3d upsample_nearest1d upsample_nearest2d upsample_nearest3d pixel_shuffle pixel_unshuffle "
-     "channel_shuffle masked_select atleast_1d atleast_2d atleast_3d max_pool1d max_pool2d max_pool3d"),
-    (_keep_with_places, "max_pool1d_with_indices max_pool2d_with_indices max_pool3d_with_indices adaptive_max_pool1d "
-     "adaptive_max_pool2d adaptive_max_pool3d sort topk kthvalue median nanmedian mode cummax cummin"),
-    (_places, "argmax argmin nonzero"),
-    (_last_places, "argsort multinomial"),
-    (_buckets, "searchsorted bucketize"),
-    (_join, "cat stack concat hstack vstack select_scatter slice_scatter"),
-    (_maximum, "maximum fmax max"),
-    (_minimum, "minimum fmin min"),
-    (_where, "where"),
-    (_masked_fill, "masked_fill masked_fill_"),
-    (_scatter, "scatter scatter_ index_fill index_fill_ index_copy index_copy_ scatter_reduce scatter_reduce_"),
-    (_masked_scatter, "masked_scatter masked_scatter_ put put_"),
-    (_index_put, "index_put index_put_ _index_put_impl_ _unsafe_index_put"),
-    (_scatter_add, "scatter_add scatter_add_ index_add index_add_ index_reduce index_reduce_"),
-    (_copied, "copy_ copy"),
-    (_pad, "constant_pad_nd"),
-    (_add, "add add_"),
-    (_sub, "sub sub_"),
-    (_rsub, "rsub"),
-    (_mul, "mul mul_"),
-    (_div, "div div_"),
-    (_floor_divide, "floor_divide floor_divide_"),
-    (_remainder, "remainder remainder_ fmod fmod_"),
-    (_neg, "neg neg_"),
-    (_pow, "pow pow_"),
-    (_square, "square square_"),
-    (_lerp, "lerp lerp_"),
-    (_addcmul, "addcmul addcmul_"),
-    (_compare, "gt ge lt le eq ne gt_ ge_ lt_ le_ eq_ ne_ isnan isinf isfinite signbit any all isin "
-     "logical_and logical_or logical_not logical_xor logical_and_ logical_or_ logical_not_ logical_xor_"),
-    (_heaviside, "heaviside heaviside_"),
-    (_bitwise, "bitwise_and bitwise_or bitwise_not bitwise_xor bitwise_and_ bitwise_or_ bitwise_not_ bitwise_xor_ "
-     "__and__ __or__ __xor__ bitwise_left_shift bitwise_right_shift count_nonzero bincount histc"),
-    (_sign, "sign sgn sign_ sgn_"),
-    (_round, "round round_"),
-    (_floor, "floor floor_"),
-    (_ceil, "ceil ceil_"),
-    (_trunc, "trunc trunc_ fix fix_"),
-    (_fake_quantised, "fake_quantize_per_tensor_affine fake_quantize_per_tensor_affine_cachemask "
-     "_fake_quantize_per_tensor_affine_cachemask_tensor_qparams"),
-    (_copysign, "copysign copysign_"),
-    (_clamp, "clamp clamp_ clip clip_"),
-    (_hardtanh, "hardtanh hardtanh_"),
-    (_clamp_min, "clamp_min clamp_min_"),
-    (_clamp_max, "clamp_max clamp_max_"),
-    (_relu, "relu relu_"),
-    (_threshold, "threshold threshold_"),
-    (_abs, "abs abs_"),
-    (_within(ZERO, ONE), "sigmoid sigmoid_ hardsigmoid hardsigmoid_ _softmax _safe_softmax softmax"),
-    (_within(-ONE, ONE), "tanh tanh_ sin sin_ cos cos_ erf erf_"),
-    (_within(ZERO, None), "exp exp_ softplus sqrt sqrt_ rsqrt rsqrt_"),
-    (_sum, "sum"),
-    (_mean, "mean"),
-    (_cumsum, "cumsum cumsum_"),
-    (_avg_pool, "avg_pool1d avg_pool2d avg_pool3d"),
-    (_adaptive_avg_pool, "_adaptive_avg_pool1d _adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_avg_pool1d"),
-    (_zeros, "zeros zeros_like new_zeros zero_ empty empty_like new_empty empty_strided new_empty_strided "
-     "empty_permuted"),
-    (_ones, "ones ones_like new_ones"),
-    (_unit_constant, "eye tril_indices triu_indices"),
-    (_filled(1, "fill_value"), "full full_like"),
-    (_filled(2, "fill_value"), "new_full"),
-    (_filled(1, "value"), "fill fill_"),
-    (_filled(0, "s"), "scalar_tensor"),
-    (_arange, "arange"),
-    (_noise(ZERO, ONE), "rand rand_like"),
-    (_noise(), "randn randn_like normal normal_ uniform_ exponential_ cauchy_ log_normal_ rrelu_with_noise"),
-    (_random_flags, "bernoulli bernoulli_"),
-    (_random_whole, "poisson geometric_ random_ randperm binomial"),
-    (_randint, "randint randint_like"),
-    (_dropout, "native_dropout"),
-]  # fmt: skip
+_RULES: dict[Rule, str] = {
+    _same: "alias view _unsafe_view _reshape_alias reshape permute transpose t clone contiguous detach detach_ "
+    "unsqueeze squeeze squeeze_ unsqueeze_ transpose_ t_ flatten unflatten movedim as_strided lift_fresh "
+    "lift_fresh_copy positive expand numpy_T swapaxes mT adjoint expand_as view_as alpha_dropout feature_dropout nan_to_num "
+    "nan_to_num_ real to_sparse _to_sparse to_dense _to_dense _to_sparse_csr _to_sparse_csc coalesce _coalesce "
+    "set_data",
+    _cast: "_to_copy to",
+    _keep: "select slice narrow split split_with_sizes chunk unsafe_split unsafe_split_with_sizes unsafe_chunk unbind "
+    "index index_select gather take take_along_dim embedding repeat repeat_interleave tile unfold im2col flip roll "
+    "rot90 diagonal diag diag_embed tril triu tril_ triu_ amax amin sorted reflection_pad1d reflection_pad2d "
+    "reflection_pad3d replication_pad1d replication_pad2d replication_pad3d upsample_nearest1d upsample_nearest2d "
+    "upsample_nearest3d pixel_shuffle pixel_unshuffle channel_shuffle masked_select atleast_1d atleast_2d "
+    "atleast_3d max_pool1d max_pool2d max_pool3d",
+    _keep_with_places: "max_pool1d_with_indices max_pool2d_with_indices max_pool3d_with_indices adaptive_max_pool1d "
+    "adaptive_max_pool2d adaptive_max_pool3d sort topk kthvalue median nanmedian mode cummax cummin",
+    _places: "argmax argmin nonzero",
+    _last_places: "argsort multinomial",
+    _buckets: "searchsorted bucketize",
+    _join: "cat stack concat hstack vstack select_scatter slice_scatter",
+    _maximum: "maximum fmax max",
+    _minimum: "minimum fmin min",
+    _where: "where",
+    _masked_fill: "masked_fill masked_fill_",
+    _scatter: "scatter scatter_ index_fill index_fill_ index_copy index_copy_ scatter_reduce scatter_reduce_",
+    _masked_scatter: "masked_scatter masked_scatter_ put put_",
+    _index_put: "index_put index_put_ _index_put_impl_ _unsafe_index_put",
+    _scatter_add: "scatter_add scatter_add_ index_add index_add_ index_reduce index_reduce_",
+    _copied: "copy_ copy",
+    _pad: "constant_pad_nd",
+    _add: "add add_",
+    _sub: "sub sub_",
+    _rsub: "rsub",
+    _mul: "mul mul_",
+    _div: "div div_",
+    _floor_divide: "floor_divide floor_divide_",
+    _remainder: "remainder remainder_ fmod fmod_",
+    _neg: "neg neg_",
+    _pow: "pow pow_",
+    _square: "square square_",
+    _lerp: "lerp lerp_",
+    _addcmul: "addcmul addcmul_",
+    _compare: "gt ge lt le eq ne gt_ ge_ lt_ le_ eq_ ne_ isnan isinf isfinite signbit any all isin "
+    "logical_and logical_or logical_not logical_xor logical_and_ logical_or_ logical_not_ logical_xor_",
+    _heaviside: "heaviside heaviside_",
+    _bitwise: "bitwise_and bitwise_or bitwise_not bitwise_xor bitwise_and_ bitwise_or_ bitwise_not_ bitwise_xor_ "
+    "__and__ __or__ __xor__ bitwise_left_shift bitwise_right_shift count_nonzero bincount histc",
+    _sign: "sign sgn sign_ sgn_",
+    _round: "round round_",
+    _floor: "floor floor_",
+    _ceil: "ceil ceil_",
+    _trunc: "trunc trunc_ fix fix_",
+    _fake_quantised: "fake_quantize_per_tensor_affine fake_quantize_per_tensor_affine_cachemask "
+    "_fake_quantize_per_tensor_affine_cachemask_tensor_qparams",
+    _copysign: "copysign copysign_",
+    _clamp: "clamp clamp_ clip clip_",
+    _hardtanh: "hardtanh hardtanh_",
+    _clamp_min: "clamp_min clamp_min_",
+    _clamp_max: "clamp_max clamp_max_",
+    _relu: "relu relu_",
+    _threshold: "threshold threshold_",
+    _abs: "abs abs_",
+    _within(ZERO, ONE): "sigmoid sigmoid_ hardsigmoid hardsigmoid_ _softmax _safe_softmax softmax",
+    _within(-ONE, ONE): "tanh tanh_ sin sin_ cos cos_ erf erf_",
+    _within(ZERO, None): "exp exp_ softplus sqrt sqrt_ rsqrt rsqrt_",
+    _sum: "sum",
+    _mean: "mean",
+    _cumsum: "cumsum cumsum_",
+    _avg_pool: "avg_pool1d avg_pool2d avg_pool3d",
+    _adaptive_avg_pool: "_adaptive_avg_pool1d _adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_avg_pool1d",
+    _zeros: "zeros zeros_like new_zeros zero_ empty empty_like new_empty empty_strided new_empty_strided "
+    "empty_permuted",
+    _ones: "ones ones_like new_ones",
+    _unit_constant: "eye tril_indices triu_indices",
+    _filled(1, 'fill_value'): "full full_like",
+    _filled(2, 'fill_value'): "new_full",
+    _filled(1, 'value'): "fill fill_",
+    _filled(0, 's'): "scalar_tensor",
+    _arange: "arange",
+    _noise(ZERO, ONE): "rand rand_like",
+    _noise(): "randn randn_like normal normal_ uniform_ exponential_ cauchy_ log_normal_ rrelu_with_noise",
+    _random_flags: "bernoulli bernoulli_",
+    _random_whole: "poisson geometric_ random_ randperm binomial",
+    _randint: "randint randint_like",
+    _dropout: "native_dropout",
+}  # fmt: skip
 
-TRANSFER: dict[str, Rule] = {name: rule for rule, names in _RULES for name in names.split()}
+TRANSFER: dict[str, Rule] = {name: rule for rule, names in _RULES.items() for name in names.split()}
 _NEED_NO_OPERAND = frozenset(
     "zeros ones empty empty_strided empty_permuted full eye tril_indices triu_indices scalar_tensor arange rand randn "
     "randperm randint normal".split()
@@ -699,21 +698,16 @@ RANDOM = frozenset(
 """Operators that make other values each time."""
 CONSTANTS = frozenset("ones ones_like new_ones full full_like new_full fill fill_ scalar_tensor eye".split())
 """Operators that make constants of the numbers they are called with."""
-QUANTISERS = frozenset(
-    "gt ge lt le eq ne gt_ ge_ lt_ le_ eq_ ne_ heaviside heaviside_ sign sgn sign_ sgn_ round round_ floor floor_ ceil "
-    "ceil_ trunc trunc_ fix fix_ floor_divide floor_divide_ div div_ _to_copy to where masked_fill masked_fill_ scatter "
-    "scatter_ index_put index_put_ _index_put_impl_ index_fill index_fill_ index_copy index_copy_ bernoulli bernoulli_ "
-    "poisson clamp clamp_ clamp_min clamp_max clamp_min_ clamp_max_ hardtanh hardtanh_ relu relu_ minimum maximum "
-    "copysign view bucketize searchsorted argsort bitwise_right_shift __rshift__ fake_quantize_per_tensor_affine fake_quantize_per_tensor_affine_cachemask copy_ logical_and logical_or "
-    "logical_not bitwise_and bitwise_not isin eq any all signbit scatter_add scatter_add_ index_add index_add_ "
-    "_fake_quantize_per_tensor_affine_cachemask_tensor_qparams add add_ sub sub_ rsub argmax topk".split()
-)
-"""Operators that can turn real values into spikes, bound whole numbers, or shift spikes by a constant."""
-
-
 _DECIDING = (_compare, _sign, _heaviside, _round, _floor, _ceil, _trunc, _floor_divide, _fake_quantised, _random_flags)
 DECIDES = frozenset(name for name, rule in TRANSFER.items() if rule in _DECIDING)
 """Operators that turn real values into whole numbers: inside a neuron, they are what fires."""
+_MAKING_SPIKES = (
+    *_DECIDING, _bitwise, _div, _cast, _copied, _where, _masked_fill, _scatter, _index_put, _scatter_add, _random_whole,
+    _clamp, _hardtanh, _clamp_min, _clamp_max, _relu, _minimum, _maximum, _copysign, _places, _last_places, _buckets,
+    _add, _sub, _rsub,
+)  # fmt: skip
+QUANTISERS = frozenset(name for name, rule in TRANSFER.items() if rule in _MAKING_SPIKES)
+"""Operators that can turn real values into spikes, bound whole numbers, or shift spikes by a constant."""
 
 
 def propagate(

@@ -1,4 +1,4 @@
-"""The number of time steps, seen on the first batch: how many steps neuron layers make of a call, or how often they run."""
+"""The number of time steps, seen on the first batch: steps that neuron layers make of a call, or calls in a pass."""
 
 from __future__ import annotations
 

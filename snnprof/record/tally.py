@@ -47,6 +47,8 @@ class Grid(NamedTuple):
     rough: bool = False
 
 
+ANY = Grid()
+"""Values that may be anything."""
 SINGLE = Grid(1.0, 1)
 """Zeros and ones."""
 

@@ -1,4 +1,4 @@
-"""What the values of a tensor tell of it, where nobody made it inside the pass: input, unknowns, neurons of strangers."""
+"""What the values of a tensor tell of it, where the pass did not make it: input, unknowns, other people's neurons."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from snnprof.record.provenance import (
     INPUT,
@@ -33,8 +33,9 @@ _OFF_GRID = 1e-3
 
 
 def unknown(tensor: Tensor) -> Facts:
-    """Facts of a tensor that the pass did not make: a single number is its own grid, small whole numbers have theirs."""
-    return replace(constant(tensor), origin=Origin.UNKNOWN)
+    """Facts of a tensor that the pass did not make, whose values tell its grid; a parameter is weight, whoever has it."""
+    origin = Origin.WEIGHT if isinstance(tensor, nn.Parameter) else Origin.UNKNOWN
+    return replace(constant(tensor), origin=origin)
 
 
 def constant(tensor: Tensor) -> Facts:

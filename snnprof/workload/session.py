@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,6 +17,7 @@ from snnprof.activity import Activity, Finding, LayerFlops, SelfCheck
 from snnprof.errors import SnnprofError, first_line
 from snnprof.record import flops, neurons
 from snnprof.record.recorder import Recorder
+from snnprof.record.seen_time import SeenTime
 from snnprof.record.state import ModelState
 from snnprof.workload import checking, flips, machine, parts
 from snnprof.workload.batches import Batch, Batches, Labels, batch_axis
@@ -96,13 +99,14 @@ class Session:
 
     def run(self, batches: Batches, ends_before: Callable[[int], bool] = lambda number: False) -> None:
         """Runs all batches; `ends_before` is asked before each is drawn, by its number, and may end the run."""
-        with _as_found(self.model, self.recorder), torch.no_grad(), self.recorder, closing(batches):
+        with _as_found(self.model, self.recorder) as found, torch.no_grad(), self.recorder, closing(batches):
             try:
                 self._run(batches, ends_before)
             except KeyboardInterrupt:
                 if not self._firsts or self.share.ranks > 1:
                     raise
                 self._tear()
+        _note_what_stays(found, self.recorder)
         if not self.seen:
             raise SnnprofError("the data source gave no batch", hint="check --data and --samples")
 
@@ -181,20 +185,26 @@ class Session:
                 f"the model runs {other} time steps, not the {recorder.timesteps} that --timesteps says",
                 hint=f"pass --timesteps {other}, or leave it out: it is seen",
             )
-        if seen.along_first_axis(x) or _rows_are_second_axis(x, logits):
+        carries, rows = seen.along_first_axis(x), _rows_are_second_axis(x, logits)
+        anew = recorder.timesteps is None and self._tell_steps(seen)
+        if carries or rows:
             recorder.note(
                 "C14", "", "the first axis of a batch may be time: the model "
-                f"{'carries state along it' if seen.along_first_axis(x) else 'puts out a row for each of the second'}",
-                "pass --layout time-batch if time comes first; samples and everything per inference are wrong otherwise",
+                f"{'carries state along it' if carries else 'puts out a row for each element of the second'}",
+                "pass --layout time-batch if time comes first; all figures per inference are wrong otherwise",
             )  # fmt: skip
-        if recorder.timesteps is not None or seen.timesteps is None:
+        return anew
+
+    def _tell_steps(self, seen: SeenTime) -> bool:
+        """Goes on with the T that was seen; whether the batch must be counted anew, since it lies within calls."""
+        if seen.timesteps is None:
             return False
         if not seen.lengths:
-            recorder.tell_steps(seen.timesteps)
+            self.recorder.tell_steps(seen.timesteps)
             return False
         if isinstance(self._call, Compiling):
             self._call.forget()
-        recorder.restart(seen.timesteps)
+        self.recorder.restart(seen.timesteps)
         return True
 
     def _know_classes(self, logits: Tensor | None, y: Labels, count: int) -> None:
@@ -258,7 +268,7 @@ class Session:
     # -- the model -----------------------------------------------------------------------------------------
 
     def _reset(self) -> None:
-        """Every batch is a new sequence: methods that the neurons have for it run, and all state is put back in place."""
+        """Every batch is a new sequence: reset methods run, and all other state is put back in place."""
         try:
             neurons.reset(self.model, self.recorder.watched)
         except Exception as error:
@@ -321,7 +331,8 @@ class Session:
 
     def checked(self) -> SelfCheck:
         """One sample counted twice, after the run."""
-        assert self._sample is not None and self._first is not None
+        assert self._sample is not None
+        assert self._first is not None
         self.progress("checking the counts", self.seen, self.total)
 
         def run(x: Tensor) -> None:
@@ -412,8 +423,8 @@ def _check_labels(x: Tensor, y: Labels, count: int, layout: str) -> None:
         return
     if x.dim() > 1 and x.shape[1] == len(y):
         raise SnnprofError(
-            f"a batch of shape {list(x.shape)} has {len(y)} labels, as many as its second axis is long: time comes first",
-            hint="pass --layout time-batch",
+            f"a batch of shape {list(x.shape)} has {len(y)} labels, as many as its second axis has rows",
+            hint="pass --layout time-batch, if time comes first",
         )
 
 
@@ -429,15 +440,32 @@ def _spike_events(recorder: Recorder) -> int:
 
 
 @contextmanager
-def _as_found(model: nn.Module, recorder: Recorder) -> Iterator[None]:
-    """Training mode, neuron state and RNG as they were, also after an exception or Ctrl-C."""
+def _as_found(model: nn.Module, recorder: Recorder) -> Iterator[ModelState]:
+    """Training mode, state and random generators as they were, also after an exception or Ctrl-C."""
     modes = {module: module.training for _, module in neurons.named_modules(model)}
     state = ModelState.of(model)
+    others = np.random.get_state(), random.getstate()
     with torch.random.fork_rng(devices=machine.cuda_devices(model)):
         try:
             model.eval()
-            yield
+            yield state
         finally:
             for module, training in modes.items():
                 module.training = training
             state.restore(lambda module, name, value: True)
+            np.random.set_state(others[0])
+            random.setstate(others[1])
+
+
+def _note_what_stays(state: ModelState, recorder: Recorder) -> None:
+    """What a pass wrote to and nobody may write to, or could not be put back."""
+    for name in state.changed_parameters():
+        recorder.note(
+            "C23", name.rpartition(".")[0], f"a pass writes to parameter {name!r}: it is state, or the model learns",
+            "make it a buffer if it is state, or turn the learning off; large parameters are not put back",
+        )  # fmt: skip
+    for path in state.unrestorable:
+        recorder.note(
+            "C24", path.rpartition(".")[0], f"{path!r} could not be put back to what it was before a batch",
+            "make a copy of the model for other work; batches may not start from the same state",
+        )  # fmt: skip

@@ -15,7 +15,6 @@ import snnprof
 from snnprof.errors import SnnprofError
 from snnprof.record.recorder import Recorder
 
-
 BAD = 2  # samples in the batch on which the network fails, if it fails
 
 
