@@ -61,6 +61,41 @@ class _Candidate:
     calls: int
 
 
+class _Hook:
+    """A hook of a recorder on one module. A copy of the module has one that does nothing, since nobody records it."""
+
+    __slots__ = ("name", "recorder")
+
+    def __init__(self, recorder: Recorder, name: str) -> None:
+        self.recorder, self.name = recorder, name
+
+    def __reduce__(self) -> Any:
+        return _no_hook, ()
+
+
+class _Entering(_Hook):
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if self.recorder._watches():
+            with torch._C.DisableTorchFunction():  # what is asked of tensors here is none of the model's calls
+                self.recorder._enter(module, self.name, args, kwargs)
+
+
+class _Leaving(_Hook):
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        if self.recorder._watches(self.name):
+            with torch._C.DisableTorchFunction():
+                self.recorder._leave(module, self.name, args, kwargs, output)
+
+
+def _no_hook() -> Any:
+    """What a hook becomes in a copy of its module."""
+    return _does_nothing
+
+
+def _does_nothing(*args: Any, **kwargs: Any) -> None:
+    return None
+
+
 class Recorder:
     """Counts every contraction and spike of the forward passes that run inside it.
 
@@ -183,8 +218,8 @@ class Recorder:
     def _attach(self) -> None:
         for module, name in self._names.items():
             # Scripted modules hide these methods behind ones that refuse; the hooks themselves work.
-            before = nn.Module.register_forward_pre_hook(module, self._entering(name), with_kwargs=True)
-            after = nn.Module.register_forward_hook(module, self._leaving(name), with_kwargs=True, always_call=True)
+            before = nn.Module.register_forward_pre_hook(module, _Entering(self, name), with_kwargs=True)
+            after = nn.Module.register_forward_hook(module, _Leaving(self, name), with_kwargs=True, always_call=True)
             self._handles += [before, after]
 
     def _detach(self) -> None:
@@ -197,14 +232,6 @@ class Recorder:
         self._candidates.clear()
 
     # -- hooks ---------------------------------------------------------------------------------------------
-
-    def _entering(self, name: str) -> Any:
-        def enter(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            if self._watches():
-                with torch._C.DisableTorchFunction():  # what is asked of tensors here is none of the model's calls
-                    self._enter(module, name, args, kwargs)
-
-        return enter
 
     def _enter(self, module: nn.Module, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         books, neuron = self.books, module in self.watched
@@ -250,14 +277,6 @@ class Recorder:
                 [facts for facts in map(self.books.store.get, inputs[:1]) if facts],
                 neurons.own_state(module), len(self.books.decided), len(self._neuron_calls),
             )  # fmt: skip
-
-    def _leaving(self, name: str) -> Any:
-        def leave(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-            if self._watches(name):
-                with torch._C.DisableTorchFunction():
-                    self._leave(module, name, args, kwargs, output)
-
-        return leave
 
     def _leave(self, module: nn.Module, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         if unwatched := self._unwatched.pop(module, None):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import gc
+import io
+import pickle
 import weakref
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -231,3 +235,69 @@ def test_a_model_without_parameters(record: Callable[..., Any]) -> None:
 def test_an_unknown_neuron_class_is_refused() -> None:
     with pytest.raises(SnnprofError, match="Cel"):
         Recorder(Net(), neuron=("Cel",))
+
+
+class Holder(nn.Module):
+    """Holds tensors in every way that people do, some of them twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.fc, self.norm = nn.Linear(4, 4), nn.BatchNorm1d(4)
+        self.again = nn.BatchNorm1d(4)
+        self.again.running_mean = self.norm.running_mean  # shared
+        self.v = torch.zeros(4)
+        self.trained = torch.ones(4, requires_grad=True)
+        self.kept, self.table = [self.v, 3], {"v": self.v, "n": {"deep": torch.zeros(2)}}
+        self.counts = np.zeros(3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.v.add_(1)
+        self.kept.append(x)
+        self.table["n"]["deep"] += 1
+        self.counts += 1
+        self.trained = self.trained * 2
+        return self.again(self.norm(self.fc(x))) * self.trained
+
+
+def _objects(net: Holder) -> list[int]:
+    table = net.table
+    held = [net.v, net.trained, net.kept, net.kept[0], table, table["v"], table["n"], table["n"]["deep"], net.counts]
+    return [id(each) for each in (*held, *net.parameters(), *net.buffers(), net.again.running_mean)]
+
+
+@pytest.mark.parametrize("failure", [None, "labels"])
+def test_the_model_is_the_same_objects_afterwards(failure: str | None) -> None:
+    net = Holder()
+    before, values = _objects(net), copy.deepcopy(net)
+    if failure is None:
+        snnprof.profile(net, [torch.rand(3, 4), torch.rand(2, 4)])
+    else:
+        with pytest.raises(SnnprofError):
+            snnprof.profile(net, [torch.rand(3, 4), torch.rand(2, 5)])
+    assert _objects(net) == before
+    assert net.again.running_mean is net.norm.running_mean
+    assert net.trained.requires_grad
+    assert torch.equal(net.v, values.v)
+    assert (len(net.kept), net.counts.tolist()) == (2, [0, 0, 0])
+    assert torch.equal(net.table["n"]["deep"], values.table["n"]["deep"])
+    (net.trained * 1.0).sum().backward()  # it can still be trained
+    assert net.trained.grad is not None
+
+
+@pytest.mark.parametrize("way", ["pickle", "deepcopy", "torch.save"])
+def test_a_model_can_be_copied_while_it_is_recorded(way: str) -> None:
+    net, buffer = nn.Sequential(nn.Linear(4, 3), nn.ReLU()), io.BytesIO()
+    with Recorder(net) as recorder:
+        net(torch.ones(2, 4))
+        if way == "pickle":
+            other = pickle.loads(pickle.dumps(net))
+        elif way == "deepcopy":
+            other = copy.deepcopy(net)
+        else:
+            torch.save(net, buffer)
+            buffer.seek(0)
+            other = torch.load(buffer, weights_only=False)
+        other(torch.ones(2, 4))
+    assert torch.equal(other(torch.ones(2, 4)), net(torch.ones(2, 4)))
+    assert [op.calls for op in recorder.activity(samples=2).ops] == [1]

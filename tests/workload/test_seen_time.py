@@ -1,4 +1,4 @@
-"""T is seen, not guessed: told and untold runs agree, a wrong T is an error, and what leaves several answers is left out."""
+"""T is seen, not guessed: told and untold runs agree, a wrong T is an error, and several answers are none."""
 
 from __future__ import annotations
 
