@@ -3,8 +3,8 @@
     python benchmarks/accuracy.py                                  # table on stdout
     python benchmarks/accuracy.py --markdown docs/accuracy.md      # the page
 
-The answer to each case is a brute-force count: the operation itself in float64, on operands that hold 1 where they are
-not zero and 0 elsewhere, with ones for weights. Tools that are not installed are left out.
+The answer to each case is a brute-force count: the operation itself in float64, with ones for weights, on operands that
+hold 1 for each spike, n for an integer spike n, and 0 elsewhere. Tools that are not installed are left out.
 """
 
 from __future__ import annotations
@@ -13,23 +13,33 @@ import argparse
 import contextlib
 import copy
 import importlib
+import importlib.util
 import io
 import logging
+import sys
+import textwrap
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 import snnprof
 
+ROOT = Path(__file__).parents[1]
 SEED = 0
 B = 2
+T = 4
+PROGRAMS = """seed 721: rows of the self-check 3, right 6
+1963 programs, 1 failed"""
+"""What `python benchmarks/programs.py --count 2000 --seed 0` printed: a run of minutes, so its result is kept here."""
 
 
 # -- the cases ---------------------------------------------------------------------------------------------------
@@ -68,15 +78,25 @@ class Case:
         dense: multiply-accumulates of a dense machine, padding taps included.
         conventions: counts that are right under a definition of their own, by its name.
         inference: run under inference_mode.
+        batches: how often the input is run, each time as a new sequence.
+        samples: rows of the input, where its first axis does not say.
+        options: snnprof's, beyond its defaults.
     """
 
     name: str
     model: nn.Module
-    inputs: tuple[Tensor, ...]
+    inputs: tuple[Any, ...]
     exact: Count
     dense: int
     conventions: dict[str, Count] = field(default_factory=dict)
     inference: bool = False
+    batches: int = 1
+    samples: int | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        return self.samples or self.inputs[0].shape[0]
 
 
 def spikes(*shape: int, rate: float = 0.3, levels: int = 1, seed: int = 0) -> Tensor:
@@ -97,23 +117,52 @@ def layer_case(
     name: str, layer: nn.Module, x: Tensor, *, quantum: float = 1.0, kind: str = "spikes", graded: bool = False
 ) -> Case:
     """A case of one weighted layer inside a container, for some tools see children alone."""
-    fired = (x != 0).float()
-    valid = total(layer, torch.ones_like(x))
     dense = _dense(layer, x)
     if kind == "real":
-        conventions = {"padding taps as MAC": Count(macs=dense), "zeros skipped": Count(macs=total(layer, fired))}
-        return Case(name, nn.Sequential(layer), (x,), Count(macs=valid), dense, conventions)
-    events = total(layer, fired)
-    by_value = total(layer, (x / quantum).round().abs())
-    effective = total(layer, fired, lambda weight: (weight != 0).double())
-    conventions = {
-        "by value": Count(sops=by_value), "zero weights skipped": Count(sops=effective),
-        "graded spikes as dense MAC": Count(macs=dense), "graded spikes as valid MAC": Count(macs=valid),
-        "graded spikes as sparse MAC": Count(macs=events), "graded spikes as effective MAC": Count(macs=effective),
-    }  # fmt: skip
-    graded |= quantum != 1.0 or float(x.max()) > 1 or float(x.min()) < 0
-    kept = conventions if graded else {"zero weights skipped": conventions["zero weights skipped"]}
-    return Case(name, nn.Sequential(layer), (x,), Count(sops=events), dense, kept)
+        skipped = Count(macs=total(layer, (x != 0).float()))
+        conventions = {"padding taps as MAC": Count(macs=dense), "zeros skipped": skipped}
+        return Case(name, nn.Sequential(layer), (x,), Count(macs=total(layer, torch.ones_like(x))), dense, conventions)
+    exact, conventions = spike_counts([(layer, x)], quantum, graded)
+    return Case(name, nn.Sequential(layer), (x,), exact, dense, conventions)
+
+
+def spike_counts(
+    calls: list[tuple[nn.Module, Tensor]], quantum: float = 1.0, graded: bool = False
+) -> tuple[Count, dict[str, Count]]:
+    """The true count of layers that read spikes, and what it is under other conventions.
+
+    Args:
+        quantum: an integer spike n · quantum counts n; where all are 0 or 1 it is 1.
+        graded: whether even spikes that are all 0 or 1 are booked as graded ones.
+    """
+    plain = [(layer, x) for layer, x in calls if binary(x) and not graded]
+    levels = [(layer, x) for layer, x in calls if not binary(x) or graded]
+    sops, by_event = (sum(total(layer, fired(x)) for layer, x in part) for part in (plain, levels))
+    by_value = sum(total(layer, x if binary(x) else (x / quantum).round().abs()) for layer, x in levels)
+    live, live_events = (sum(total(layer, fired(x), not_zero) for layer, x in part) for part in (plain, levels))
+    conventions = {"zero weights skipped": Count(live + live_events)} if by_value == by_event else {}
+    if levels:
+        valid = sum(total(layer, torch.ones_like(x)) for layer, x in levels)
+        conventions |= {
+            "by event": Count(sops + by_event),
+            "graded spikes as dense MAC": Count(sops, sum(_dense(layer, x) for layer, x in levels)),
+            "graded spikes as valid MAC": Count(sops, valid),
+            "graded spikes as sparse MAC": Count(sops, by_event),
+            "graded spikes as effective MAC": Count(live, live_events),
+        }
+    return Count(sops + by_value), conventions
+
+
+def fired(x: Tensor) -> Tensor:
+    return (x != 0).float()
+
+
+def binary(x: Tensor) -> bool:
+    return torch.equal(x, fired(x).to(x.dtype))
+
+
+def not_zero(weight: Tensor) -> Tensor:
+    return (weight != 0).double()
 
 
 def _dense(layer: nn.Module, x: Tensor) -> int:
@@ -127,7 +176,7 @@ def _dense(layer: nn.Module, x: Tensor) -> int:
 
 def product_case(name: str, function: Callable[..., Tensor], a: Tensor, b: Tensor) -> Case:
     """A case of spikes × spikes: pairs, with the one-sided counts as conventions."""
-    fired_a, fired_b = (a != 0).double(), (b != 0).double()
+    fired_a, fired_b = fired(a).double(), fired(b).double()
     ones_a, ones_b = torch.ones_like(fired_a), torch.ones_like(fired_b)
     conventions = {
         "left operand's spikes alone": Count(sops=int(function(fired_a, ones_b).sum())),
@@ -204,6 +253,7 @@ def cases() -> list[Case]:
         replaced(layer_case("Conv2d under inference_mode", conv, image), inference=True),
         replaced(layer_case("Linear under inference_mode", linear, x64), inference=True),
         functional_case("Linear in double precision", copy.deepcopy(linear).double(), linear, x64),
+        *code_cases(),
     ]  # fmt: skip
 
 
@@ -236,8 +286,9 @@ def mixed_case(linear: nn.Linear) -> Case:
     x[0] = torch.randn(B, 64) + 9
     exact = Count(sops=10 * int((x[1:] != 0).sum()), macs=B * 640)
     conventions = {"one real value makes the call MAC": Count(macs=4 * B * 640)}
-    name = "Linear, step 0 real, steps 1–3 spikes"
-    return Case(name, nn.Sequential(linear), (x,), exact, 4 * B * 640, conventions)
+    options = {"layout": "time-batch", "input": "spikes"}
+    name = 'Linear, step 0 real, steps 1–3 spikes (`layout="time-batch", input="spikes"`)'
+    return Case(name, nn.Sequential(linear), (x,), exact, 4 * B * 640, conventions, options=options)
 
 
 def sdpa_case() -> Case:
@@ -268,10 +319,12 @@ def encoder_case() -> Case:
 
 
 def lstm_case() -> Case:
-    """Spikes meet the input weights; the hidden state is zero at first and real from then on."""
+    """Spikes meet the input weights; the hidden state is real, and zero at first."""
     layer, x = nn.LSTM(16, 8), spikes(5, B, 16)
-    exact = Count(sops=32 * int(x.sum()), macs=32 * 4 * B * 8)
-    return Case("nn.LSTM on spikes", Forward(lambda layer, x: layer(x)[0], layer), (x,), exact, 5 * B * 32 * (16 + 8))
+    sops, step = 32 * int(x.sum()), B * 32 * 8
+    conventions = {"zeros skipped": Count(sops, 4 * step)}
+    model = Forward(lambda layer, x: layer(x)[0], layer)
+    return Case("nn.LSTM on spikes", model, (x,), Count(sops, 5 * step), 5 * (B * 32 * 16 + step), conventions)
 
 
 def functional_case(name: str, model: nn.Module, layer: nn.Module, x: Tensor) -> Case:
@@ -309,6 +362,244 @@ def sub_class(linear: nn.Linear) -> nn.Module:
     return nn.Sequential(same)
 
 
+# -- code as people write it ---------------------------------------------------------------------------------------
+
+
+class MaskedSpike(torch.autograd.Function):
+    """SpyTorch, stork."""
+
+    @staticmethod
+    def forward(ctx: Any, v: Tensor) -> Tensor:
+        out = torch.zeros_like(v)
+        out[v > 0] = 1.0
+        return out
+
+
+class Levels(nn.Module):
+    """An integer neuron that divides by the number of its levels."""
+
+    def forward(self, v: Tensor) -> Tensor:
+        return torch.round(torch.clamp(v, 0, 4)) / 4
+
+
+class Fires(nn.Module):
+    def forward(self, v: Tensor) -> Tensor:
+        return (v > 0).float() * 8.0
+
+
+class Keeps(nn.Module):
+    """An integrate-and-fire neuron of no framework, called once for each step; nothing resets it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.v: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.v = x if self.v is None else self.v + x
+        out = (self.v > 8).float()
+        self.v = self.v * (1 - out)
+        return out
+
+
+class Unrolls(nn.Module):
+    """A leaky neuron that runs all time steps of `[T, B, N]` in one call."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        v, out = torch.zeros_like(x[0]), []
+        for step in x:
+            v = v / 2 + step
+            out.append((v > 2).float())
+            v = v * (1 - out[-1])
+        return torch.stack(out)
+
+
+class Rows(nn.Module):
+    """A graph network: features of all nodes are an attribute, the input says which nodes are read."""
+
+    def __init__(self, table: Tensor) -> None:
+        super().__init__()
+        self.table, self.layer = table, nn.Linear(table.shape[1], 10, bias=False)
+
+    def forward(self, nodes: Tensor) -> Tensor:
+        return self.layer(self.table[nodes])
+
+
+class Reservoir(nn.Module):
+    """Fixed random weights that are neither parameters nor buffers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inwards, self.recurrent = torch.randn(64, 32), torch.randn(32, 32)
+        self.head = nn.Linear(32, 10, bias=False)
+
+    def states(self, x: Tensor) -> list[Tensor]:
+        states = [torch.zeros(len(x), 32)]
+        for _ in range(T):
+            states.append(((x @ self.inwards + states[-1] @ self.recurrent) > 2).float())
+        return states
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.states(x)[-1])
+
+
+@dataclass
+class Sample:
+    x: Tensor
+
+
+def readings(model: nn.Module, *inputs: Any, batches: int = 1) -> list[tuple[nn.Module, Tensor]]:
+    """Each call of a weighted layer, with what it reads, as a copy of the model runs without any tool."""
+    alone, calls = copy.deepcopy(model), []
+    layers = [layer for layer in alone.modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
+    hooks = [layer.register_forward_pre_hook(lambda m, args: calls.append((m, args[0].clone()))) for layer in layers]
+    for _ in range(batches):
+        torch.manual_seed(SEED)
+        with torch.no_grad():
+            alone(*inputs)
+    for hook in hooks:
+        hook.remove()
+    return calls
+
+
+def code_case(
+    name: str, model: nn.Module, *inputs: Any, quantum: float = 1.0, samples: int | None = None, **options: Any
+) -> Case:
+    """A case of a network whose layers all read spikes; `options` are snnprof's."""
+    calls = readings(model, *inputs)
+    exact, conventions = spike_counts(calls, quantum)
+    dense = sum(_dense(layer, x) for layer, x in calls)
+    return Case(name, model, inputs, exact, dense, conventions, samples=samples, options=options)
+
+
+def fire_case(name: str, fire: Callable[[Tensor], Tensor], quantum: float = 1.0, **options: Any) -> Case:
+    """Linear 64→32 on spikes, new spikes made of its result in one way or another, Linear 32→10."""
+    a, b = two_layers()
+    module = isinstance(fire, nn.Module)
+    model = nn.Sequential(a, fire, b) if module else Forward(lambda a, b, x: b(fire(a(x))), a, b)
+    return code_case(name, model, spikes(B, 64), quantum=quantum, **options)
+
+
+def two_layers() -> tuple[nn.Linear, nn.Linear]:
+    a, b = nn.Linear(64, 32, bias=False), nn.Linear(32, 10, bias=False)
+    a.weight.data *= 8
+    return a, b
+
+
+def code_cases() -> list[Case]:
+    linear, conv, x = nn.Linear(64, 10, bias=False), nn.Conv2d(3, 8, 3, padding=1, bias=False), spikes(B, 64)
+    noisy = Forward(lambda layer, x: layer((torch.rand_like(x) < 0.4).float()), linear)
+    unpacks = Forward(lambda layer, sample: layer(sample.x), linear)
+    return [
+        fire_case("spikes by mask assignment in an autograd.Function", MaskedSpike.apply),
+        fire_case("spikes by where with two numbers", lambda v: torch.where(v > 0, 1.0, 0.0)),
+        fire_case("3 winners by scatter", lambda v: torch.zeros_like(v).scatter(1, v.topk(3, 1).indices, 1.0)),
+        fire_case("one-hot of argmax", lambda v: F.one_hot(v.argmax(-1), v.shape[-1]).float()),
+        code_case("noise made in the forward pass", noisy, x),
+        code_case("input inside an object", unpacks, Sample(x), samples=B),
+        code_case("rows of a feature table by index", Rows(spikes(8, 64)), torch.tensor([0, 2, 3, 7])),
+        events_case(),
+        fire_case("(sign + 1) / 2", lambda v: (torch.sign(v) + 1) / 2),
+        fire_case("integer neuron, round(clamp)", lambda v: torch.round(torch.clamp(v, 0, 4))),
+        fire_case("the same divided by 4, in a module", Levels(), 0.25),
+        fire_case("integer neuron, cast to int", lambda v: v.clamp(0, 4).int().float()),
+        fire_case("integer neuron, floor division", lambda v: v.clamp(0, 2) // 0.5),
+        fire_case('neuron of amplitude 8 (`neuron=("Fires",)`)', Fires(), 8.0, neuron=("Fires",)),
+        fire_case("straight-through with a factor", straight_through),
+        pooled_case("LPPool of norm 1, then conv", nn.LPPool2d(1, 2), conv, 1.0),
+        iand_case(),
+        state_case(),
+        reservoir_case(),
+        fire_case("spikes through NumPy", lambda v: torch.from_numpy((v.numpy() > 0).astype(np.float32))),
+        bag_case(),
+        kernel_case(conv),
+        time_case(),
+    ]
+
+
+def straight_through(v: Tensor) -> Tensor:
+    hard = (v > 0).float()
+    return hard.detach() + 2.5 * hard - 2.5 * hard.detach()
+
+
+def events_case() -> Case:
+    """Events `(polarity, y, x)`, several of them at one place, become a frame of counts."""
+    events = torch.randint(0, 6, (40, 3), generator=torch.Generator().manual_seed(SEED)) % torch.tensor([2, 6, 6])
+
+    def on_frame(conv: nn.Module, events: Tensor) -> Tensor:
+        frame = torch.zeros(1, 2, 6, 6)
+        frame[0].index_put_(tuple(events.t()), torch.ones(len(events)), accumulate=True)
+        return conv(frame)
+
+    conv = nn.Conv2d(2, 8, 3, padding=1, bias=False)
+    return code_case("events into a frame by index, then conv", Forward(on_frame, conv), events, samples=1)
+
+
+def iand_case() -> Case:
+    """Shortcuts that keep to 0 and 1 however many follow each other; then a mean of 4 tokens before the head."""
+
+    def residuals(*args: Any) -> Tensor:
+        *blocks, head, x = args
+        for block in blocks:
+            x = x * (1 - (block(x) > 0.5).float())
+        return head(x.mean(1))
+
+    blocks = [nn.Linear(64, 64, bias=False) for _ in range(6)]
+    model = Forward(residuals, *blocks, nn.Linear(64, 10, bias=False))
+    return code_case("6 IAND residuals, mean of 4 tokens, head", model, spikes(B, 4, 64), quantum=1 / 4)
+
+
+def state_case() -> Case:
+    """Each batch begins with no potential, as the first one does."""
+    a, b = two_layers()
+    model, x = Forward(lambda a, fire, b, x: sum(b(fire(a(x))) for _ in range(T)), a, Keeps(), b), spikes(B, 64)
+    once = code_case("state of an unknown class, two equal batches", model, x)
+    carried, _ = spike_counts(readings(model, x, batches=2))
+    conventions = {"the second batch goes on from the first one's state": carried}
+    exact = Count(2 * once.exact.sops)
+    return replaced(once, exact=exact, dense=2 * once.dense, conventions=conventions, batches=2)
+
+
+def reservoir_case() -> Case:
+    model, x = Reservoir(), spikes(B, 64)
+    states = [int(state.sum()) for state in model.states(x)]
+    sops = T * 32 * int(x.sum()) + 32 * sum(states[:-1]) + 10 * states[-1]
+    dense = B * (T * (64 + 32) * 32 + 32 * 10)
+    return Case("reservoir held as a plain attribute", model, (x,), Count(sops), dense)
+
+
+def bag_case() -> Case:
+    """Addresses of spikes; the rows that they select are added up."""
+    bag, addresses = nn.EmbeddingBag(64, 10, mode="sum"), torch.randint(0, 64, (B, 19))
+    sops = int(F.embedding_bag(addresses, torch.ones(64, 10), mode="sum").sum())
+    return Case("nn.EmbeddingBag of spike addresses", nn.Sequential(bag), (addresses,), Count(sops), sops)
+
+
+def kernel_case(conv: nn.Conv2d) -> Case:
+    """A real input becomes the kernel, another one is spikes: each of them adds the value that it meets."""
+    image, make, control = (
+        with_spikes(37, 1, 3, 8, 8),
+        nn.Linear(16, conv.weight.numel(), bias=False),
+        torch.randn(1, 16),
+    )
+    model = Forward(lambda make, x, control: F.conv2d(x, make(control).view(conv.weight.shape), padding=1), make)
+    exact = Count(total(conv, image), make.weight.numel())
+    dense = _dense(conv, image) + exact.macs
+    return Case("conv whose kernel the network makes", model, (image, control), exact, dense)
+
+
+def time_case() -> Case:
+    """Still spikes are shown T times; all steps go through the layers at once."""
+
+    def through_time(a: nn.Module, fire: nn.Module, b: nn.Module, x: Tensor) -> Tensor:
+        currents = a(x.repeat(T, 1, 1).flatten(0, 1)).view(T, -1, 32)
+        return b(fire(currents).flatten(0, 1)).view(T, -1, 10).mean(0)
+
+    a, b = two_layers()
+    return code_case(
+        "T made inside forward, `timesteps` not given", Forward(through_time, a, Unrolls(), b), spikes(B, 64)
+    )
+
+
 # -- the tools: a model and its input → (SOPs, MACs) or dense MACs -----------------------------------------------
 
 
@@ -321,21 +612,38 @@ class Answer:
     dense: float | None = None
 
 
-def _run(case: Case, model: nn.Module) -> Any:
-    inputs = [x.double() if next(model.parameters(), x).dtype is torch.float64 else x for x in case.inputs]
+def _run(case: Case) -> Any:
+    """One batch, seeded, so that all tools see the same noise."""
+    torch.manual_seed(SEED)
     with torch.inference_mode() if case.inference else torch.no_grad():
-        return model(*inputs)
+        return case.model(*_as_model(case))
+
+
+def _as_model(case: Case) -> tuple[Any, ...]:
+    """The input in the format of the weights."""
+    dtype = next((parameter.dtype for parameter in case.model.parameters()), torch.float32)
+    return tuple(x.to(dtype) if isinstance(x, Tensor) and x.is_floating_point() else x for x in case.inputs)
 
 
 def ask_snnprof(case: Case) -> Answer:
-    layout = "time-batch" if case.inputs[0].dim() == 3 and case.inputs[0].shape[0] == 4 else "batch"
-    kind = "spikes" if "step 0 real" in case.name else "auto"
-    with snnprof.Recorder(case.model, layout=layout, input=kind) as recorder:
-        _run(case, case.model)
-    activity = recorder.activity(samples=B)
-    sops = sum(op.part("spikes").events for op in activity.ops)
-    macs = sum(op.part("real").valid_macs for op in activity.ops)
-    return Answer(sops, macs, sum(op.dense_macs for op in activity.ops))
+    totals = snnprof.price(_profiled(case) if _is_batch(case) else _recorded(case)).totals
+    return Answer(totals.sops, totals.macs)
+
+
+def _is_batch(case: Case) -> bool:
+    """Whether `profile` takes the input as it is."""
+    return len(case.inputs) == 1 and isinstance(case.inputs[0], Tensor)
+
+
+def _profiled(case: Case) -> snnprof.Activity:
+    with torch.inference_mode(case.inference):
+        return snnprof.profile(case.model, [*_as_model(case)] * case.batches, **case.options)
+
+
+def _recorded(case: Case) -> snnprof.Activity:
+    with snnprof.Recorder(case.model, **case.options) as recorder:
+        _run(case)
+    return recorder.activity(samples=case.rows)
 
 
 def ask_spikingjelly(case: Case) -> Answer:
@@ -343,7 +651,8 @@ def ask_spikingjelly(case: Case) -> Answer:
 
     counters = op_counter.SynOpCounter(), op_counter.MACCounter()
     with op_counter.DispatchCounterMode(list(counters)):
-        _run(case, case.model)
+        for _ in range(case.batches):
+            _run(case)
     sops, macs = (counter.get_total() for counter in counters)
     return Answer(sops, macs)
 
@@ -353,46 +662,43 @@ def ask_neurobench(case: Case) -> Answer:
     from neurobench.metrics.workload import SynapticOperations
     from neurobench.models import TorchModel
 
-    model = TorchModel(copy.deepcopy(case.model))
-    WorkloadMetricManager([SynapticOperations]).register_hooks(model)
-    out = _run(case, model.net)
-    result = SynapticOperations()(model, out, (case.inputs[0], None))
-    samples = case.inputs[0].shape[0]
+    model, metric, manager = TorchModel(case.model), SynapticOperations(), WorkloadMetricManager([SynapticOperations])
+    manager.register_hooks(model)
+    for _ in range(case.batches):
+        result = metric(model, _run(case), (case.inputs[0], None))
+        manager.reset_hooks(model)
+    samples = case.inputs[0].shape[0] * case.batches
     return Answer(result["Effective_ACs"] * samples, result["Effective_MACs"] * samples)
 
 
 def ask_sinabs(case: Case) -> Answer:
     from sinabs import SNNAnalyzer
 
-    model = copy.deepcopy(case.model)
-    analyzer = SNNAnalyzer(model)
-    _run(case, model)
-    stats = analyzer.get_layer_statistics()["parameter"]
-    per_sample = sum(float(layer["synops"]) for layer in stats.values())
-    return Answer(sops=per_sample * case.inputs[0].shape[0])
+    analyzer, per_sample = SNNAnalyzer(case.model), 0.0
+    for _ in range(case.batches):
+        _run(case)
+        stats = analyzer.get_layer_statistics()["parameter"]
+        per_sample += sum(float(layer["synops"]) for layer in stats.values())
+    return Answer(sops=per_sample * case.rows)
 
 
 def ask_fvcore(case: Case) -> Answer:
     from fvcore.nn import FlopCountAnalysis
 
     with torch.no_grad():
-        analysis = FlopCountAnalysis(copy.deepcopy(case.model), _as_model(case)).unsupported_ops_warnings(False)
+        analysis = FlopCountAnalysis(case.model, _as_model(case)).unsupported_ops_warnings(False)
         flops = analysis.uncalled_modules_warnings(False).tracer_warnings("none").by_operator()
     ignored = ("batch_norm", "layer_norm", "adaptive_avg_pool2d", "upsample")
-    return Answer(dense=sum(count for name, count in flops.items() if name not in ignored))
+    return Answer(dense=case.batches * sum(count for name, count in flops.items() if name not in ignored))
 
 
 def ask_flop_counter(case: Case) -> Answer:
     from torch.utils.flop_counter import FlopCounterMode
 
     with FlopCounterMode(display=False) as counter:
-        _run(case, case.model)
+        for _ in range(case.batches):
+            _run(case)
     return Answer(dense=counter.get_total_flops() / 2)
-
-
-def _as_model(case: Case) -> tuple[Tensor, ...]:
-    dtype = next(case.model.parameters(), case.inputs[0]).dtype
-    return tuple(x.to(dtype) for x in case.inputs)
 
 
 TOOLS: dict[str, tuple[str, str, Callable[[Case], Answer]]] = {
@@ -466,7 +772,7 @@ def judged(tools: dict[str, Callable[[Case], Answer]]) -> list[tuple[Case, dict[
         for name, ask in tools.items():
             with quiet():
                 try:
-                    answer: Answer | Exception = ask(case)
+                    answer: Answer | Exception = ask(replaced(case, model=copy.deepcopy(case.model)))
                 except Exception as error:  # that a tool fails is a result
                     answer = error
             answers[name] = verdict(case, answer)
@@ -496,13 +802,18 @@ Small cases with a known answer, snnprof, and the tools that count the same thin
 
     python benchmarks/accuracy.py --markdown docs/accuracy.md
 
-*Exact* is a brute-force count: the operation itself in float64, on operands that hold 1 where they are not zero and 0
-elsewhere, with ones for weights. SOP: additions that spikes cause, one per (spike, weight) or pair of spikes; MAC:
-multiply-accumulates of real values, without taps on zero padding. *Dense* is what a dense machine does, padding
-included; fvcore and FlopCounterMode (÷ 2) are held to that, the others to *exact*.
+*Exact* is a brute-force count: the operation itself in float64, with ones for weights, on operands that hold 1 for a
+spike of any size, n for an integer spike n · quantum, and 0 elsewhere; they are what the layers read when the network
+runs without any tool. SOP: additions that spikes cause, one per (spike, weight) or pair of spikes, and n for an integer
+spike n; MAC: multiply-accumulates of real values, without taps on zero padding. *Dense* is what a dense machine does,
+padding included; fvcore and FlopCounterMode (÷ 2) are held to that, the others to *exact*.
+
+snnprof's column is what it says by default, `price(profile(model, batches))`; a case that gives it options names them.
+Models with several inputs, or with an object as input, run under its `Recorder`.
 
 **Bold: the count is wrong** (or the tool failed). In brackets: right under another convention, which is named. Plain:
-right. A tool without MACs (sinabs) is held to the SOPs. Totals over the batch.
+right. A tool without MACs (sinabs) is held to the SOPs. Totals over the batch. The cases up to *Linear in double
+precision* are operations; those that follow are small networks, written as people write them.
 
 """
 
@@ -514,7 +825,7 @@ def page(rows: list[tuple[Case, dict[str, Verdict]]], tools: list[str]) -> str:
     for case, answers in rows:
         cells = [case.name, str(case.exact), str(case.dense), *(answers[name].text for name in tools)]
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    lines += ["", summary(rows, tools), ""]
+    lines += ["", summary(rows, tools), "", random_programs(), "", corpus(), ""]
     return "\n".join(lines)
 
 
@@ -524,6 +835,56 @@ def summary(rows: list[tuple[Case, dict[str, Verdict]]], tools: list[str]) -> st
         counts = [sum(answers[name].kind == kind for _, answers in rows) for name in tools]
         lines.append(f"| {kind} | " + " | ".join(str(count) for count in counts) + " |")
     return "\n".join(lines)
+
+
+RANDOM = """## Random programs
+
+`python benchmarks/programs.py --count 2000 --seed 0` printed:
+
+{printed}
+
+A program is a small network put together at random from lines of PyTorch that people write: ways to make spikes,
+layers, attention, pooling, indexing, shortcuts, state over several steps, values that went through NumPy. snnprof
+profiles it on two or three batches of spikes, counts, pixels or real numbers, and its events and dense MACs are
+compared with those of a second counter, which shares no code with snnprof and runs each contraction that PyTorch
+dispatches once more on zeros and ones. A program fails if a figure differs, if `profile` raises an error, or if the
+run's self-check does not find every row equal; the few that do not run without snnprof either are left out."""
+
+CORPUS = """## Ways to make spikes
+
+`tests/record/idioms.py` holds {idioms} ways to make spikes or real values, written after public code, and says how many
+additions each value is worth. Each runs between two linear layers in three forms: as a module, as a function and as an
+`autograd.Function`. `tests/record/test_idioms.py` compares SOPs and MACs with the activations; all {networks} networks
+are counted right.
+
+| kind | idioms | × {forms} forms |
+|---|---|---|
+{rows}"""
+
+FORMS = 3
+
+
+def random_programs() -> str:
+    return RANDOM.format(printed=textwrap.indent(PROGRAMS, " " * 4))
+
+
+def corpus() -> str:
+    """How many idioms of each kind the corpus has."""
+    kinds = Counter(idiom.kind for idiom in _idioms())
+    kinds["all"] = number = kinds.total()
+    rows = "\n".join(f"| {kind} | {count} | {FORMS * count} |" for kind, count in kinds.items())
+    return CORPUS.format(idioms=number, networks=FORMS * number, forms=FORMS, rows=rows)
+
+
+def _idioms() -> list[Any]:
+    """The corpus, which is in no package; its dataclasses and scripted functions look their module up."""
+    spec = importlib.util.spec_from_file_location("idioms", ROOT / "tests" / "record" / "idioms.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    with quiet():
+        spec.loader.exec_module(module)
+    return module.IDIOMS
 
 
 def _version(name: str) -> str:

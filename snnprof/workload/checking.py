@@ -28,19 +28,27 @@ def self_check(recorder: Recorder, run: Callable[[Tensor], Any], batches: Sequen
     Returns:
         How many operations both saw alike, and the others.
     """
-    for last, batch in enumerate(batches, 1):
+    for number, batch in enumerate(batches, 1):
+        last = number == len(batches)
         trace: list[tuple[str, Counter, int]] = []
         recorder.books.trace = trace
         with SecondCounter(recorder.model) as second, recorder:
-            try:
-                run(batch)
-            except SnnprofError:
-                if last == len(batches):
-                    raise
-                continue
+            ran = _runs(run, batch, last)
         recorder.end_block(0)
-        return _compared(trace, second.calls, 1 if last < len(batches) or samples == 1 else samples)
+        if ran:
+            return _compared(trace, second.calls, samples if last else 1)
     raise SnnprofError("there is no sample to check the run by")
+
+
+def _runs(run: Callable[[Tensor], Any], batch: Tensor, must: bool) -> bool:
+    """Whether the model takes a batch."""
+    try:
+        run(batch)
+    except SnnprofError:
+        if must:
+            raise
+        return False
+    return True
 
 
 def _compared(trace: Sequence[tuple[str, Counter, int]], calls: Sequence[Recount], samples: int) -> SelfCheck:
