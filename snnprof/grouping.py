@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from snnprof import conventions
-from snnprof.activity import Activity
+from snnprof.activity import Activity, OpRecord
 from snnprof.pricing import EnergyReport, Row, Term
 from snnprof.workload import catalogue
 
@@ -26,6 +26,7 @@ class Group:
         block: the block it stands in; empty where the rows stand in several.
         role: what it does, where the catalogue knows.
         exact_sops: events by value, whatever convention the report counts by; null where nothing is spike-driven.
+        events: the same with each spike counted once, whatever its value.
         deviation: formula_sops / exact_sops − 1; null where either is missing.
         energies: picojoules by hardware id; null where nothing could be priced.
         terms: picojoules by hardware id and kind of work.
@@ -36,6 +37,7 @@ class Group:
     role: str
     rows: tuple[Row, ...]
     exact_sops: float | None
+    events: float | None
     energies: Mapping[str, float | None]
     terms: Mapping[str, Mapping[Term, float | None]]
 
@@ -162,7 +164,8 @@ def _group(activity: Activity, key: _Key, by: By, reports: list[EnergyReport], r
         block=blocks.pop() if len(blocks) == 1 else "",
         role=roles.pop() if len(roles) == 1 else "",
         rows=tuple(shown),
-        exact_sops=_exact_sops(activity, shown),
+        exact_sops=_exact(activity, shown, conventions.exact_sops),
+        events=_exact(activity, shown, conventions.spike_events),
         energies={id: energy_of(part) for id, part in zip(ids, rows, strict=True)},
         terms={id: _terms(part) for id, part in zip(ids, rows, strict=True)},
     )
@@ -173,8 +176,7 @@ def _terms(rows: list[Row]) -> dict[Term, float | None]:
     return {name: added(row.terms.get(name) for row in rows) for name in names}
 
 
-def _exact_sops(activity: Activity, rows: list[Row]) -> float | None:
+def _exact(activity: Activity, rows: list[Row], count: Callable[[OpRecord], float]) -> float | None:
     """Null where no row has a formula either: its data are real numbers."""
     driven = {(row.layer, row.op, row.index) for row in rows if row.formula_sops is not None}
-    counts = [conventions.exact_sops(op) for op in activity.ops if op.key in driven]
-    return added(counts)
+    return added(count(op) for op in activity.ops if op.key in driven)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from snnprof import conventions, memory, twins
 from snnprof.activity import Activity, Finding, NeuronRecord, OpRecord
 from snnprof.conventions import Convention, Counts, Line
+from snnprof.errors import SnnprofError
 from snnprof.hardware import DEFAULT, EVIDENCE, Evidence, HardwareProfile, Price, load_hardware
 from snnprof.twins import Twin
 from snnprof.units import PICOJOULES
@@ -173,12 +174,23 @@ class EnergyReport:
         """The same pricing of each block of the run: what intervals rest on."""
         return [self._again(self.activity.restricted(block)) for block in self.activity.blocks]
 
-    def to_dataframe(self) -> pd.DataFrame:
-        """One row per line, whole run; energies in picojoules, missing where unpriced."""
+    def to_dataframe(self, per: Literal["run", "inference"] = "run") -> pd.DataFrame:
+        """One row per line; energies in picojoules, missing where unpriced. `frame.attrs["per"]` says of what.
+
+        Args:
+            per: `run` for the whole run, `inference` for one sample, as CSV, JSON and tables have it.
+
+        Raises:
+            SnnprofError: the samples of the run are not known.
+        """
         import pandas as pd
 
-        records = [_as_record(row) for row in self.rows]
-        return pd.DataFrame(records)
+        samples = 1 if per == "run" else self.samples
+        if not samples:
+            raise SnnprofError("the samples of the run are not known", hint="recorder.activity(samples=...)")
+        frame = pd.DataFrame([_as_record(row, samples) for row in self.rows])
+        frame.attrs["per"] = per
+        return frame
 
     def _again(self, activity: Activity) -> EnergyReport:
         return price(activity, self.hardware, self.convention, self.latency_s, self.hops)
@@ -407,11 +419,14 @@ def _sum_known(values: Iterable[float | None]) -> float | None:
     return sum(known) if known else None
 
 
-def _as_record(row: Row) -> dict[str, Any]:
+def _as_record(row: Row, samples: int) -> dict[str, Any]:
+    def each(value: float | None) -> float | None:
+        return None if value is None else value / samples
+
     return {
         "layer": row.layer, "op": row.op, "index": row.index, "category": row.category, "label": row.label,
-        "rate": row.rate, "fed_by": " ".join(row.fed_by), "dense_macs": row.dense_macs,
-        "sops": row.sops, "acs": row.acs, "macs": row.macs,
-        "formula_sops": row.formula_sops, "deviation": row.deviation, "energy_pj": row.energy_pj,
-        **{f"{term}_pj": row.terms.get(term) for term in TERMS},
+        "rate": row.rate, "fed_by": " ".join(row.fed_by), "dense_macs": each(row.dense_macs),
+        "sops": each(row.sops), "acs": each(row.acs), "macs": each(row.macs),
+        "formula_sops": each(row.formula_sops), "deviation": row.deviation, "energy_pj": each(row.energy_pj),
+        **{f"{term}_pj": each(row.terms.get(term)) for term in TERMS},
     }  # fmt: skip

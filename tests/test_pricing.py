@@ -611,3 +611,14 @@ def test_options_and_objects_are_accepted(activity):
     assert by_object.totals.sops < price(activity).totals.sops
     with pytest.raises(SnnprofError, match="unknown convention"):
         price(activity, convention="exakt")
+
+
+def test_a_data_frame_says_what_its_figures_are_of(activity):
+    report = price(activity)
+    run, each = report.to_dataframe(), report.to_dataframe(per="inference")
+    assert (run.attrs["per"], each.attrs["per"]) == ("run", "inference")
+    for name in ("sops", "macs", "energy_pj", "sop_pj"):
+        assert (each[name].dropna() * activity.samples).tolist() == pytest.approx(run[name].dropna().tolist())
+    assert each["rate"].equals(run["rate"])
+    with pytest.raises(SnnprofError, match="samples"):
+        price(activity.model_copy(update={"samples": None})).to_dataframe(per="inference")

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from snnprof.activity import Activity
 from snnprof.conventions import exact, formula, neurobench, spikformer, spikingformer_script, ssa_bin
 from snnprof.conventions.counts import Category, Convention, Counts, Line, Options
-from snnprof.conventions.formula import deviation, exact_sops, formula_sops
+from snnprof.conventions.formula import deviation, exact_sops, formula_sops, spike_events
 from snnprof.conventions.kinds import label
 from snnprof.errors import unknown
 
@@ -24,6 +24,7 @@ __all__ = [
     "label",
     "left_out",
     "names",
+    "spike_events",
 ]
 
 _ALL: dict[str, Convention] = {

@@ -124,7 +124,7 @@ def _macs(part: Part, options: Options) -> float:
 
 CONVENTION = Convention(
     id="exact",
-    title="Exact events: each non-zero input element × each weight it meets",
+    title="one addition per spike and synapse; an input of value n counts n times",
     source="snnprof",
     suggested_hardware=None,
     settings=Options(),

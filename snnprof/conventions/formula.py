@@ -10,6 +10,7 @@ from snnprof.conventions.counts import Convention, Counts, Line, Options, Rate, 
 from snnprof.conventions.kinds import split
 
 _DEFAULT = Options()
+_ONCE = Options(levels="events")
 
 
 def lines(activity: Activity, options: Options) -> list[Line]:
@@ -72,6 +73,11 @@ def formula_sops(op: OpRecord, activity: Activity, rate: Rate = "input") -> floa
 def exact_sops(op: OpRecord) -> float:
     """The exact count, with the default options."""
     return exact.op_counts(op, _DEFAULT).sops
+
+
+def spike_events(op: OpRecord) -> float:
+    """The same, with each spike counted once, whatever its value."""
+    return exact.op_counts(op, _ONCE).sops
 
 
 def deviation(op: OpRecord, activity: Activity, rate: Rate = "input") -> float | None:

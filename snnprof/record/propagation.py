@@ -602,8 +602,8 @@ def tensors_of(values: Sequence[Any]) -> list[Tensor]:
 _RULES: dict[Rule, str] = {
     _same: "alias view _unsafe_view _reshape_alias reshape permute transpose t clone contiguous detach detach_ "
     "unsqueeze squeeze squeeze_ unsqueeze_ transpose_ t_ flatten unflatten movedim as_strided lift_fresh "
-    "lift_fresh_copy positive expand numpy_T swapaxes mT adjoint expand_as view_as alpha_dropout feature_dropout nan_to_num "
-    "nan_to_num_ real to_sparse _to_sparse to_dense _to_dense _to_sparse_csr _to_sparse_csc coalesce _coalesce "
+    "lift_fresh_copy positive expand numpy_T swapaxes mT adjoint expand_as view_as alpha_dropout feature_dropout "
+    "nan_to_num nan_to_num_ real to_sparse _to_sparse to_dense _to_dense _to_sparse_csr _to_sparse_csc coalesce _coalesce "
     "set_data",
     _cast: "_to_copy to",
     _keep: "select slice narrow split split_with_sizes chunk unsafe_split unsafe_split_with_sizes unsafe_chunk unbind "

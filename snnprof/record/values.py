@@ -33,7 +33,7 @@ _OFF_GRID = 1e-3
 
 
 def unknown(tensor: Tensor) -> Facts:
-    """Facts of a tensor that the pass did not make, whose values tell its grid; a parameter is weight, whoever has it."""
+    """Facts of a tensor that the pass did not make, on the grid of its values; a parameter is weight anywhere."""
     origin = Origin.WEIGHT if isinstance(tensor, nn.Parameter) else Origin.UNKNOWN
     return replace(constant(tensor), origin=origin)
 

@@ -119,7 +119,8 @@ def _values(group: Group, by: By, per: _Per) -> dict[str, Value]:
 
 def _counts(group: Group, per: _Per) -> dict[str, Value]:
     return {
-        "dense_macs": per(group.dense_macs), "exact_sops": per(group.exact_sops), "sops": per(group.sops),
+        "dense_macs": per(group.dense_macs), "exact_sops": per(group.exact_sops), "events": per(group.events),
+        "sops": per(group.sops),
         "acs": per(group.acs), "macs": per(group.macs), "formula_sops": per(group.formula_sops),
         "deviation": group.deviation,
     }  # fmt: skip
@@ -156,7 +157,7 @@ def _machine(reports: list[EnergyReport], by: By) -> Table:
     groups = grouped(reports, by)
     fine = by == "op"
     names = ("block", "role", "layer", "op", "index", "category") if fine else (by, "op")
-    numbers = ("rate", "dense_macs", "exact_sops", "sops", "acs", "macs", "formula_sops", "deviation")
+    numbers = ("rate", "dense_macs", "exact_sops", "events", "sops", "acs", "macs", "formula_sops", "deviation")
     columns = [Column(name) for name in (*names, "input", "fed_by")]
     columns += [Column(name, kind="count") for name in numbers]
     rows = [Row({**_values(group, by, per), **(_identity(group) if fine else {})}) for group in groups]
