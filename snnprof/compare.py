@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
-from snnprof import estimates
+from snnprof import estimates, statistics
 from snnprof.activity import Activity
 from snnprof.errors import CheckFailed, SnnprofError, unknown
 from snnprof.hardware import HardwareProfile
@@ -41,10 +41,16 @@ class Entry:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure per inference and the half-width of its interval (standard deviation where runs were grouped)."""
+    """A figure per inference.
+
+    Attributes:
+        half: what is printed after ±: half the interval; the standard deviation where runs were grouped.
+        interval: the 95 % confidence interval; about other training seeds where runs were grouped.
+    """
 
     value: float | None = None
     half: float | None = None
+    interval: Interval | None = None
 
 
 @dataclass(frozen=True)
@@ -73,15 +79,24 @@ class Side:
 
 
 PRINTED = "published"
+MARGIN = 1.0
+"""Points of accuracy."""
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """One side's energy over the baseline's on one hardware: operations × price per operation."""
+    """One side's energy over the baseline's on one hardware: operations × price per operation.
+
+    Attributes:
+        energy: the ratio of energies per inference.
+        accuracy: accuracy minus the baseline's; null where either is unknown.
+        claim: what may be said of both.
+    """
 
     name: str
     hardware: str
-    energy: float
+    energy: Interval
+    accuracy: Interval | None
     operations: float | None
     price: float | None
     claim: str
@@ -93,7 +108,8 @@ class Comparison:
 
     Attributes:
         differing: facts that differ between the sides, a sentence each.
-        best: for each figure (`accuracy`, `sops`, hardware ids) the names of the best sides.
+        best: for each figure (`accuracy`, `sops`, hardware ids) the names of the sides that are best on their data.
+        margin: how many points of accuracy a saving may cost and still be called one.
     """
 
     sides: tuple[Side, ...]
@@ -102,10 +118,14 @@ class Comparison:
     ratios: tuple[Ratio, ...]
     differing: tuple[str, ...]
     best: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    margin: float = MARGIN
 
 
-def compared(entries: Sequence[Entry], baseline: str | None = None) -> Comparison:
+def compared(entries: Sequence[Entry], baseline: str | None = None, margin: float = MARGIN) -> Comparison:
     """Compares entries with a baseline (the first, unless named).
+
+    Args:
+        margin: a saving is claimed if the 95 % interval of the accuracies' difference lies above −margin points.
 
     Raises:
         SnnprofError: nothing to compare, or there is no such baseline.
@@ -115,8 +135,8 @@ def compared(entries: Sequence[Entry], baseline: str | None = None) -> Compariso
     sides = tuple(map(side_of, entries))
     base = _baseline(sides, baseline)
     hardware = tuple(dict.fromkeys(id for side in sides for id in side.energies))
-    ratios = tuple(r for side in sides if side is not base for id in hardware for r in _ratio(side, base, id))
-    return Comparison(sides, base, hardware, ratios, tuple(_differing(sides)), _best(sides, hardware))
+    ratios = tuple(r for side in sides if side is not base for id in hardware for r in _ratio(side, base, id, margin))
+    return Comparison(sides, base, hardware, ratios, tuple(_differing(sides)), _best(sides, hardware), margin)
 
 
 def side_of(entry: Entry) -> Side:
@@ -135,22 +155,38 @@ def grouped_by_network(entries: Sequence[Entry]) -> list[Entry]:
     return [_joined(group) for group in groups.values()]
 
 
-def judged(comparison: Comparison, percent: float) -> None:
+def check_regression(comparison: Comparison, percent: float) -> None:
     """The regression gate: no side may need more operations or energy than the baseline, by more than `percent`.
 
     Raises:
-        CheckFailed: one does.
+        CheckFailed: some do; the message names each figure. Or a side has no figure in common with the baseline.
     """
-    base = comparison.baseline
+    base, over = comparison.baseline, list[str]()
     for side in comparison.sides:
-        figures: dict[str, tuple[Estimate | None, Estimate | None]] = {"SOPs": (side.sops, base.sops)}
-        figures |= {f"energy on {id}": (side.energies.get(id), base.energies.get(id)) for id in comparison.hardware}
-        for what, (mine, theirs) in figures.items():
-            excess = _excess(mine, theirs)
-            if excess is not None and excess > percent / 100:
-                raise CheckFailed(
-                    f"{what} of {side.name} exceeds {base.name} by {100 * excess:.1f} % (> {percent:g} %)"
-                )
+        excesses = {what: _excess(mine, theirs) for what, mine, theirs in _gated(side, base, comparison.hardware)}
+        if side is not base and not any(excess is not None for excess in excesses.values()):
+            raise CheckFailed(f"{side.name} and {base.name} have no operations or energy in common to compare")
+        over += [
+            f"{what} of {side.name} by {100 * excess:.1f} %"
+            for what, excess in excesses.items()
+            if excess is not None and excess > percent / 100
+        ]
+    if over:
+        raise CheckFailed(f"more than {percent:g} % above {base.name}: {'; '.join(over)}")
+
+
+def _gated(side: Side, base: Side, hardware: Sequence[str]) -> Iterable[tuple[str, Estimate, Estimate]]:
+    yield "SOPs", side.sops, base.sops
+    for id in hardware:
+        yield f"energy on {id}", side.energies.get(id, Estimate()), base.energies.get(id, Estimate())
+
+
+def _excess(mine: Estimate, theirs: Estimate) -> float | None:
+    if mine.value is None or theirs.value is None:
+        return None
+    if not theirs.value:
+        return math.inf if mine.value else 0.0
+    return mine.value / theirs.value - 1
 
 
 # -- sides -----------------------------------------------------------------------------------------------------
@@ -209,11 +245,12 @@ def _mean(estimates: Iterable[Estimate]) -> Estimate:
     known = [value for value in values if value is not None]
     if len(known) < len(values) or not known:
         return Estimate()
-    return Estimate(_statistics.fmean(known), _statistics.stdev(known) if len(known) > 1 else None)
+    spread = _statistics.stdev(known) if len(known) > 1 else None
+    return Estimate(_statistics.fmean(known), spread, statistics.mean_of_runs(known))
 
 
 def _estimate(interval: Interval | None) -> Estimate:
-    return Estimate() if interval is None else Estimate(interval.value, interval.half)
+    return Estimate() if interval is None else Estimate(interval.value, interval.half, interval)
 
 
 def _scaled(value: float | None, factor: float) -> float | None:
@@ -225,7 +262,8 @@ def _network(entry: Entry) -> object:
     if activity is None:
         return entry.name
     run = activity.run
-    return (run.model.name, run.model.preset, run.data.source, run.timesteps, tuple(op.key for op in activity.ops))
+    facts = (run.model.name, run.model.preset, run.data.source, run.data.fingerprint, run.timesteps)
+    return (*facts, tuple(op.key for op in activity.ops))
 
 
 def _joined(group: Sequence[Entry]) -> Entry:
@@ -260,22 +298,64 @@ def _names(side: Side) -> set[str]:
     return names - {""}
 
 
-def _ratio(side: Side, base: Side, id: str) -> list[Ratio]:
-    mine, theirs = side.energies.get(id), base.energies.get(id)
-    if not mine or not theirs or mine.value is None or not theirs.value:
+def _ratio(side: Side, base: Side, id: str, margin: float) -> list[Ratio]:
+    energy = _energy_ratio(side, base, id)
+    if energy is None:
         return []
+    operations, price = _split(side, base, id, energy.value)
+    accuracy = _accuracy_difference(side, base)
+    claim = _claim(side, base, energy, accuracy, margin)
+    return [Ratio(side.name, id, energy, accuracy, operations, price, claim)]
+
+
+def _energy_ratio(side: Side, base: Side, id: str) -> Interval | None:
+    """Energy per inference over the baseline's; null where either is unknown or 0."""
+    mine, theirs = side.energies.get(id, Estimate()), base.energies.get(id, Estimate())
+    if not mine.value or not theirs.value:
+        return None
     report, other = _report(side, id), _report(base, id)
-    gain = split_gain(report, other) if report and other else None
-    return [
-        Ratio(
-            name=side.name,
-            hardware=id,
-            energy=mine.value / theirs.value,
-            operations=gain.operations if gain else _quotient(side.sops.value, base.sops.value),
-            price=gain.price if gain else None,
-            claim=_claim(side, base, id),
-        )
-    ]
+    if report and other and _single(side, base):
+        return estimates.energy_ratio(report, other)
+    if _grouped(side, base) and mine.interval and theirs.interval:
+        return statistics.ratio_of(mine.interval, theirs.interval)
+    return Interval(mine.value / theirs.value)
+
+
+def _accuracy_difference(side: Side, base: Side) -> Interval | None:
+    """Accuracy minus the baseline's, as a share; null where either is unknown."""
+    mine, theirs = side.accuracy, base.accuracy
+    if mine.value is None or theirs.value is None:
+        return None
+    x, y = side.entry.activity, base.entry.activity
+    if x and y and _single(side, base):
+        return estimates.accuracy_difference(x, y)
+    if _grouped(side, base) and mine.interval and theirs.interval:
+        return statistics.difference_of(mine.interval, theirs.interval)
+    return Interval(mine.value - theirs.value)
+
+
+def _single(*sides: Side) -> bool:
+    return all(len(side.entry.runs) == 1 for side in sides)
+
+
+def _grouped(*sides: Side) -> bool:
+    """Several training runs each: only then is there a spread over seeds on both sides."""
+    return all(len(side.entry.runs) > 1 for side in sides)
+
+
+def _split(side: Side, base: Side, id: str, ratio: float) -> tuple[float | None, float | None]:
+    """The ratio of energies per inference as operations × price; no price where a paper printed the energy."""
+    report, other = _report(side, id), _report(base, id)
+    gain = split_gain(report, other) if report and other and _single(side, base) else None
+    if gain:
+        return gain.operations, gain.price
+    operations = _quotient(_operations(side), _operations(base))
+    return operations, ratio / operations if operations and report and other else None
+
+
+def _operations(side: Side) -> float | None:
+    """SOPs and MACs per inference."""
+    return None if side.sops.value is None else side.sops.value + (side.macs or 0.0)
 
 
 def _report(side: Side, id: str) -> EnergyReport | None:
@@ -286,91 +366,114 @@ def _quotient(a: float | None, b: float | None) -> float | None:
     return None if a is None or not b else a / b
 
 
-def _claim(side: Side, base: Side, id: str) -> str:
-    """`saves x %`, or why that may not be said."""
-    obstacle = _accuracy_obstacle(side, base)
-    if obstacle:
-        return obstacle
-    mine, theirs = side.energies[id], base.energies[id]
-    if mine.value is None or not theirs.value:
-        return "energy unknown"
-    share = 1 - mine.value / theirs.value
-    half = _difference_half(side, base, id)
-    if half is not None and abs(theirs.value - mine.value) <= half:
-        return "no difference beyond its interval"
-    margin = "" if half is None else f" ± {100 * half / theirs.value:.1f}"
-    return f"{'saves' if share >= 0 else 'costs'} {100 * abs(share):.1f}{margin} %{'' if share >= 0 else ' more'}"
+# -- what may be claimed ---------------------------------------------------------------------------------------
 
 
-def _accuracy_obstacle(side: Side, base: Side) -> str:
-    """Why a saving may not be claimed; empty where it may."""
-    mine, theirs = side.accuracy.value, base.accuracy.value
-    if mine is None or theirs is None:
-        return "accuracy unknown: no saving claimed"
-    half = _accuracy_half(side, base)
-    points = 100 * (mine - theirs)
-    if half is None and points:
-        return f"accuracies differ by {points:+.2f} points and have no interval: no saving claimed"
-    if half is not None and abs(mine - theirs) > half:
-        return f"accuracies differ by {points:+.2f} points, more than ± {100 * half:.2f}: no saving claimed"
-    return ""
+def _claim(side: Side, base: Side, energy: Interval, accuracy: Interval | None, margin: float) -> str:
+    """`saves x %` where there is evidence for it; else both differences."""
+    same = _same_predictions(side, base)
+    if _same_data(side, base) and _is_evident(energy, accuracy, same, margin):
+        kept = "same predictions" if same or accuracy is None else f"accuracy {_points(accuracy)}"
+        return f"{_saving(energy)}; {kept}"
+    known = "unknown" if accuracy is None else _points(accuracy)
+    elsewhere = "" if _same_data(side, base) else "on different data: "
+    return f"{elsewhere}energy {_change(energy)}, accuracy {known}: no saving claimed"
 
 
-def _accuracy_half(side: Side, base: Side) -> float | None:
-    half = _paired(side, base, _paired_accuracy)
-    return _in_quadrature(side.accuracy.half, base.accuracy.half) if half is None else half
+def _is_evident(energy: Interval, accuracy: Interval | None, same: bool, margin: float) -> bool:
+    """Whether one needs less energy, and is at most `margin` points less accurate, each by its interval."""
+    if energy.low is None or energy.high is None or energy.low <= 1 <= energy.high:
+        return False
+    if same:
+        return True
+    if accuracy is None or accuracy.low is None or accuracy.high is None:
+        return False
+    return 100 * accuracy.low > -margin if energy.value < 1 else 100 * accuracy.high < margin
 
 
-def _difference_half(side: Side, base: Side, id: str) -> float | None:
-    def paired(a: Side, b: Side) -> Interval | None:
-        x, y = _report(a, id), _report(b, id)
-        return estimates.energy_difference(x, y) if x and y else None
-
-    half = _paired(side, base, paired)
-    return _in_quadrature(side.energies[id].half, base.energies[id].half) if half is None else half
+def _same_predictions(side: Side, base: Side) -> bool:
+    x, y = side.entry.activity, base.entry.activity
+    return bool(x and y and _single(side, base) and estimates.same_predictions(x, y))
 
 
-def _paired_accuracy(a: Side, b: Side) -> Interval | None:
-    x, y = a.entry.activity, b.entry.activity
-    return estimates.accuracy_difference(x, y) if x and y else None
+def _saving(energy: Interval) -> str:
+    assert energy.low is not None
+    assert energy.high is not None
+    saved = sorted(abs(100 * (1 - ratio)) for ratio in (energy.low, energy.high))
+    bounds = "–".join(f"{share:.1f}" for share in saved)
+    size = f"{abs(100 * (1 - energy.value)):.1f} %"
+    return f"saves {size} (95 % CI {bounds})" if energy.value < 1 else f"costs {size} more (95 % CI {bounds})"
 
 
-def _paired(a: Side, b: Side, difference: Callable[[Side, Side], Interval | None]) -> float | None:
-    """Half-width of a paired difference; null where the two are single runs on different samples."""
-    if len(a.entry.runs) != 1 or len(b.entry.runs) != 1:
-        return None
-    try:
-        interval = difference(a, b)
-    except SnnprofError:
-        return None
-    return interval.half if interval else None
+def _change(energy: Interval) -> str:
+    value = f"{100 * (energy.value - 1):+.1f} %"
+    if energy.low is None or energy.high is None:
+        return _typeset(f"{value} (no interval)")
+    return _typeset(f"{value} (95 % CI {100 * (energy.low - 1):+.1f} to {100 * (energy.high - 1):+.1f})")
 
 
-def _in_quadrature(a: float | None, b: float | None) -> float | None:
-    return None if a is None or b is None else math.hypot(a, b)
+def _points(accuracy: Interval) -> str:
+    value = f"{100 * accuracy.value:+.2f} points"
+    if accuracy.low is None or accuracy.high is None:
+        return _typeset(f"{value} (no interval)")
+    return _typeset(f"{value} (95 % CI {100 * accuracy.low:+.2f} to {100 * accuracy.high:+.2f})")
 
 
-def _excess(mine: Estimate | None, theirs: Estimate | None) -> float | None:
-    if not mine or not theirs or mine.value is None or not theirs.value:
-        return None
-    return mine.value / theirs.value - 1
+def _typeset(text: str) -> str:
+    return text.replace("-", "−")
+
+
+# -- what is best ----------------------------------------------------------------------------------------------
+
+
+def _same_data(a: Side, b: Side) -> bool:
+    return _data_key(a) == _data_key(b) is not None
+
+
+def _data_key(side: Side) -> object:
+    """What two sides must share to be ranked; a published row shares it with rows on the same data set alone."""
+    if side.entry.published:
+        return ("published", side.entry.published.dataset)
+    activity = side.entry.activity
+    return (activity.run.data.source, activity.run.data.fingerprint) if activity else None
 
 
 def _best(sides: Sequence[Side], hardware: Sequence[str]) -> dict[str, frozenset[str]]:
-    figures: dict[str, list[float | None]] = {
-        "accuracy": [None if side.accuracy.value is None else -side.accuracy.value for side in sides],
-        "sops": [side.sops.value for side in sides],
-        **{id: [side.energies.get(id, Estimate()).value for side in sides] for id in hardware},
+    """Among the runs on each data set, those with the best figure beyond doubt. Published rows are not ranked."""
+    figures: dict[str, Callable[[Side], Estimate]] = {
+        "accuracy": lambda side: side.accuracy,
+        "sops": lambda side: side.sops,
+        **{id: _energy_on(id) for id in hardware},
     }
-    return {key: _least(sides, values) for key, values in figures.items()}
+    groups: dict[object, list[Side]] = {}
+    for side in sides:
+        if side.entry.runs:
+            groups.setdefault(_data_key(side), []).append(side)
+    return {
+        key: frozenset(name for group in groups.values() for name in _ranked_first(group, figure, key == "accuracy"))
+        for key, figure in figures.items()
+    }
 
 
-def _least(sides: Sequence[Side], values: Sequence[float | None]) -> frozenset[str]:
-    """Names of the sides with the least value; nobody is best alone."""
-    known = [value for value in values if value is not None]
-    if len(known) < 2:
-        return frozenset()
-    return frozenset(side.name for side, value in zip(sides, values, strict=True) if value == min(known))
+def _energy_on(id: str) -> Callable[[Side], Estimate]:
+    return lambda side: side.energies.get(id, Estimate())
+
+
+def _ranked_first(sides: Sequence[Side], figure: Callable[[Side], Estimate], most: bool) -> list[str]:
+    """The side whose whole interval lies on the better side of all others'; nobody is best alone."""
+    known = [(side.name, figure(side).interval) for side in sides if figure(side).value is not None]
+    bounds = [(name, _bounds(interval, most)) for name, interval in known]
+    if len(bounds) < 2:
+        return []
+    first, *others = sorted(bounds, key=lambda each: each[1])
+    return [first[0]] if all(first[1][1] < low for _, (low, _) in others) else []
+
+
+def _bounds(interval: Interval | None, most: bool) -> tuple[float, float]:
+    """Low and high, the less the better; without an interval anything is possible."""
+    if interval is None or interval.low is None or interval.high is None:
+        return -math.inf, math.inf
+    return (-interval.high, -interval.low) if most else (interval.low, interval.high)
 
 
 # -- what differs ----------------------------------------------------------------------------------------------
@@ -380,6 +483,7 @@ def _differing(sides: Sequence[Side]) -> Iterable[str]:
     facts: dict[str, Callable[[Side], object]] = {
         "time steps T": lambda side: side.timesteps,
         "data": _data,
+        "contents of the data": lambda side: _of_run(side, lambda a: a.run.data.fingerprint),
         "samples": lambda side: side.samples,
         "input shape": lambda side: _of_run(side, lambda a: "×".join(map(str, a.run.data.shape))),
         "order of samples": lambda side: _of_run(side, lambda a: a.run.data.order_seed),

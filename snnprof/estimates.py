@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from snnprof import statistics
 from snnprof.activity import Activity, OpRecord
+from snnprof.errors import SnnprofError
 from snnprof.grouping import energy_of, is_contraction, role_of
 from snnprof.pricing import EnergyReport
-from snnprof.statistics import Interval, mean_per_sample, paired_difference
+from snnprof.statistics import HEAVY, Interval, mean_per_sample
 
 
 def sops(report: EnergyReport) -> Interval | None:
@@ -22,36 +24,89 @@ def energy(report: EnergyReport) -> Interval | None:
     return mean_per_sample(report.activity, lambda part: _again(report, part).energy_pj or 0.0)
 
 
+def heavy_tail(report: EnergyReport) -> float | None:
+    """SOPs per sample of the largest block over the median one; None unless it is a heavy tail."""
+    figures = [block.totals.sops for block in report.by_block]
+    tail = statistics.tail(figures, [block.samples for block in report.activity.blocks])
+    return tail if tail is not None and tail > HEAVY else None
+
+
 def accuracy(activity: Activity) -> Interval | None:
     """Share of correct predictions; null where there are no labels."""
-    return mean_per_sample(activity, correct) if activity.accuracy else None
+    counted = activity.accuracy
+    if counted is None or not counted.total:
+        return None
+    return statistics.proportion(counted.correct, counted.total, activity.run.data.total)
 
 
 def accuracy_difference(a: Activity, b: Activity) -> Interval | None:
-    """Paired difference of accuracies; null where either has none.
+    """Difference a − b of two accuracies; null where either is unknown.
 
-    Raises:
-        SnnprofError: the two did not run on the same samples.
+    Paired by blocks if both ran on the same samples in the same blocks; from the two totals alone, and so as wide as
+    they allow, if only the blocks differ; for independent samples otherwise.
     """
-    return paired_difference(a, b, correct) if a.accuracy and b.accuracy else None
+    x, y = a.accuracy, b.accuracy
+    if x is None or y is None or not x.total or not y.total:
+        return None
+    mine, theirs, samples = _correct_by_block(a), _correct_by_block(b), [block.samples for block in a.blocks]
+    if mine and theirs and same_blocks(a, b):
+        return statistics.paired_proportions(mine, theirs, samples)
+    if _same_set(a, b) and x.total == y.total:
+        return statistics.paired_proportions([x.correct], [y.correct], [x.total])
+    return statistics.unpaired_proportions((x.correct, x.total), (y.correct, y.total))
 
 
-def energy_difference(a: EnergyReport, b: EnergyReport) -> Interval:
-    """Paired difference of energies per inference, a − b.
+def same_predictions(a: Activity, b: Activity) -> bool:
+    """Whether two runs are known to be right on the same samples.
 
-    Raises:
-        SnnprofError: the two did not run on the same samples.
+    They are if in each block both are right on all samples, or both on none; or if every neuron layer fires equally
+    often in each block, as it does where only the arithmetic between the neurons differs.
     """
-    return paired_difference(
-        a.activity,
-        b.activity,
-        lambda part: _again(a, part).energy_pj or 0.0,
-        lambda part: _again(b, part).energy_pj or 0.0,
-    )
+    mine, theirs, samples = _correct_by_block(a), _correct_by_block(b), [block.samples for block in a.blocks]
+    if not mine or mine != theirs or not same_blocks(a, b):
+        return False
+    same_spikes = [block.neurons for block in a.blocks] == [block.neurons for block in b.blocks]
+    fired = any(neuron.spikes for neuron in a.neurons)
+    return not statistics.Agreement.of(mine, theirs, samples).most or (same_spikes and fired)
 
 
-def correct(activity: Activity) -> float:
-    return float(activity.accuracy.correct) if activity.accuracy else 0.0
+def energy_ratio(a: EnergyReport, b: EnergyReport) -> Interval | None:
+    """Energy per inference of a over that of b; null where either is unknown or 0. Paired if both ran in one order."""
+    mine, theirs = energy(a), energy(b)
+    if mine is None or theirs is None or not mine.value or not theirs.value:
+        return None
+    if not same_blocks(a.activity, b.activity):
+        return statistics.ratio_of(mine, theirs)
+    return statistics.paired_ratio(_energies(a), _energies(b))
+
+
+def _energies(report: EnergyReport) -> list[float]:
+    blocks = zip(report.by_block, report.activity.blocks, strict=True)
+    return [priced.energy_pj or 0.0 for priced, block in blocks if block.samples]
+
+
+def same_blocks(a: Activity, b: Activity) -> bool:
+    """Whether two runs can be compared sample by sample, in blocks."""
+    try:
+        statistics.must_match(a, b)
+    except SnnprofError:
+        return False
+    return bool(a.blocks) and a.run.data.source == b.run.data.source
+
+
+def _same_set(a: Activity, b: Activity) -> bool:
+    """Whether two runs are on the same samples, in whatever order: on all of one set."""
+    x, y = a.run.data, b.run.data
+    whole = a.samples == x.total == b.samples == y.total
+    return whole and x.fingerprint is not None and (x.source, x.fingerprint) == (y.source, y.fingerprint)
+
+
+def _correct_by_block(activity: Activity) -> list[int]:
+    """Correct predictions in each block; empty unless they add up to the run's."""
+    each = [block.correct for block in activity.blocks]
+    known = [correct for correct in each if correct is not None]
+    whole = activity.accuracy is not None and sum(known) == activity.accuracy.correct
+    return known if whole and len(known) == len(each) else []
 
 
 def attention_products(activity: Activity) -> list[OpRecord]:

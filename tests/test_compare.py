@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from snnprof.activity import Activity, Block
-from snnprof.compare import PRINTED, Entry, compared, grouped_by_network, judged, side_of
+from snnprof.activity import Accuracy, Activity, Block
+from snnprof.compare import PRINTED, Entry, check_regression, compared, grouped_by_network, side_of
 from snnprof.errors import CheckFailed, SnnprofError
 from snnprof.pricing import price, split_gain
 from snnprof.workload import catalogue
@@ -25,12 +25,21 @@ def published(id: str) -> Entry:
     return Entry(row.title, published=row)
 
 
-def less_accurate(activity: Activity, wrong: int) -> Activity:
-    """The same run with `wrong` fewer correct predictions in each block."""
-    assert activity.accuracy
-    blocks = [Block(**{**b.model_dump(), "correct": (b.correct or 0) - wrong}) for b in activity.blocks]
-    accuracy = activity.accuracy.model_copy(update={"correct": activity.accuracy.correct - wrong * len(blocks)})
-    return activity.model_copy(update={"blocks": blocks, "accuracy": accuracy})
+def many(activity: Activity, right: list[int] | None = None, samples: int = 100) -> Activity:
+    """The run as if each block held `samples` samples, of which so many were right (all of them)."""
+    correct = right or [samples] * len(activity.blocks)
+    blocks = [
+        Block(**{**block.model_dump(), "correct": count, "samples": samples})
+        for block, count in zip(activity.blocks, correct, strict=True)
+    ]
+    total = samples * len(blocks)
+    accuracy = Accuracy(correct=sum(correct), total=total)
+    return activity.model_copy(update={"blocks": blocks, "accuracy": accuracy, "samples": total})
+
+
+def on_data(activity: Activity, **facts: object) -> Activity:
+    data = activity.run.data.model_copy(update=facts)
+    return activity.model_copy(update={"run": activity.run.model_copy(update={"data": data})})
 
 
 def test_the_figures_of_a_side_are_per_inference(activity: Activity) -> None:
@@ -47,30 +56,102 @@ def test_a_ratio_is_operations_times_prices(activity_maker: Maker) -> None:
     (ratio,) = compared([entry(a, "a"), entry(b, "b")]).ratios
     gain = split_gain(price(b), price(a))
     assert gain
-    assert ratio.energy == pytest.approx(gain.total)
+    assert ratio.energy.value == pytest.approx(gain.total)
     assert ratio.operations is not None
     assert ratio.price is not None
-    assert ratio.energy == pytest.approx(ratio.operations * ratio.price)
+    assert ratio.energy.value == pytest.approx(ratio.operations * ratio.price)
 
 
-def test_a_saving_is_claimed_where_accuracies_agree(activity_maker: Maker) -> None:
-    a, b = activity_maker("a", firing=4), activity_maker("b", firing=2)
-    (ratio,) = compared([entry(a, "a", "rolls-77fj"), entry(b, "b", "rolls-77fj")]).ratios
-    saved = 100 * (1 - ratio.energy)
-    assert ratio.claim == f"saves {saved:.1f} ± 0.0 %"
-
-
-def test_no_saving_is_claimed_where_accuracies_differ(activity_maker: Maker) -> None:
-    """By one of two samples in each block: the paired difference has no spread, whatever each side's own interval."""
-    a, b = activity_maker("a", firing=4), less_accurate(activity_maker("b", firing=2), wrong=1)
+def test_ratios_are_per_inference_whatever_the_sizes_of_the_runs(activity_maker: Maker) -> None:
+    a, b = activity_maker("a", blocks=10), activity_maker("a", blocks=40)
     (ratio,) = compared([entry(a, "a"), entry(b, "b")]).ratios
-    assert ratio.claim == "accuracies differ by -50.00 points, more than ± 0.00: no saving claimed"
+    assert ratio.operations == pytest.approx(1)
+    assert ratio.energy.value == pytest.approx(1)
+
+
+def test_groups_of_runs_split_their_mean_energy(activity_maker: Maker) -> None:
+    few = [entry(activity_maker("few", firing=firing), f"few {firing}") for firing in (1, 2, 4)]
+    much = [entry(activity_maker("much", firing=firing), f"much {firing}") for firing in (6, 7, 9)]
+    (ratio,) = compared(grouped_by_network([*few, *much])).ratios
+    assert ratio.operations is not None
+    assert ratio.price is not None
+    assert ratio.operations * ratio.price == pytest.approx(ratio.energy.value)
+    assert "costs" in ratio.claim or "no saving claimed" in ratio.claim
+
+
+# -- claims ----------------------------------------------------------------------------------------------------
+
+
+def claim(a: Activity, b: Activity, margin: float = 1.0) -> str:
+    (ratio,) = compared([entry(a, "a", "rolls-77fj"), entry(b, "b", "rolls-77fj")], margin=margin).ratios
+    return ratio.claim
+
+
+def test_a_saving_is_claimed_where_predictions_are_equal(activity_maker: Maker) -> None:
+    a, b = many(activity_maker("a", firing=4), samples=2), many(activity_maker("b", firing=2), samples=2)
+    (ratio,) = compared([entry(a, "a", "rolls-77fj"), entry(b, "b", "rolls-77fj")]).ratios
+    low, high = ratio.energy.low, ratio.energy.high
+    assert low is not None
+    assert high is not None
+    saved = 100 * (1 - ratio.energy.value)
+    bounds = f"{100 * (1 - high):.1f}–{100 * (1 - low):.1f}"
+    assert ratio.claim == f"saves {saved:.1f} % (95 % CI {bounds}); same predictions"
+
+
+def test_a_saving_needs_the_interval_of_the_difference_above_the_margin(activity_maker: Maker) -> None:
+    """One of 1000 samples is predicted by a alone: −0.1 points; Tango's interval by its formula for c = 0."""
+    a, b = many(activity_maker("a", firing=4)), many(activity_maker("b", firing=2), [99] + [100] * 9)
+    assert claim(a, b).startswith("saves")
+    assert claim(a, b).endswith("; accuracy −0.10 points (95 % CI −0.56 to +0.28)")
+    assert claim(a, b, margin=0.57).startswith("saves")
+    text = claim(a, b, margin=0.55)
+    assert text.startswith("energy −")
+    assert text.endswith("accuracy −0.10 points (95 % CI −0.56 to +0.28): no saving claimed")
+
+
+def test_a_loss_that_few_samples_cannot_exclude_is_no_saving(activity_maker: Maker) -> None:
+    """18 of 20 right, both: in two blocks the error may be on the other sample."""
+    text = claim(activity_maker("a", firing=4), activity_maker("b", firing=2))
+    assert text.endswith("no saving claimed")
+    assert "accuracy +0.00 points (95 % CI −" in text
+
+
+def test_a_cost_is_a_saving_of_the_baseline(activity_maker: Maker) -> None:
+    cheap, dear = activity_maker("b", firing=2), activity_maker("a", firing=4)
+    assert claim(many(cheap), many(dear)).startswith("costs")
+    worse = [90] * 10
+    assert claim(many(cheap), many(dear, worse)).startswith("costs"), "and is less accurate as well"
+    assert claim(many(cheap, worse), many(dear)).endswith("no saving claimed"), "it buys accuracy"
+
+
+def test_no_saving_within_the_interval_of_the_energies(activity_maker: Maker) -> None:
+    a = many(activity_maker("a", firing=4))
+    b = many(activity_maker("a", firing=4, seed=1))
+    assert claim(a, b).endswith("accuracy +0.00 points (95 % CI −0.38 to +0.38): no saving claimed")
+
+
+def test_no_saving_is_claimed_on_different_data(activity_maker: Maker) -> None:
+    a, b = many(activity_maker("a", firing=4)), many(activity_maker("b", firing=2))
+    for facts in ({"fingerprint": "0" * 16}, {"source": "other"}):
+        text = claim(a, on_data(b, **facts))
+        assert text.startswith("on different data: energy −")
+        assert text.endswith("no saving claimed")
 
 
 def test_no_saving_is_claimed_without_accuracies(activity: Activity) -> None:
     blind = activity.model_copy(update={"accuracy": None})
     (ratio,) = compared([entry(activity, "a"), entry(blind, "b")]).ratios
-    assert ratio.claim == "accuracy unknown: no saving claimed"
+    assert ratio.claim.endswith("accuracy unknown: no saving claimed")
+
+
+def test_no_saving_is_claimed_without_blocks_enough(activity_maker: Maker) -> None:
+    a, b = activity_maker("a", firing=4, blocks=7), activity_maker("b", firing=2, blocks=7)
+    text = claim(many(a), many(b))
+    assert "(no interval), accuracy" in text
+    assert text.endswith("no saving claimed")
+
+
+# -- what differs ----------------------------------------------------------------------------------------------
 
 
 def test_differing_facts_are_listed(activity: Activity) -> None:
@@ -93,16 +174,42 @@ def test_published_rows_stand_beside_runs(activity: Activity) -> None:
 
 def test_published_rows_compare_with_each_other() -> None:
     (ratio,) = compared([published("ssa_bin-ssa-cifar10"), published("ssa_bin-bin-cifar10")]).ratios
-    assert ratio.energy == pytest.approx(0.039 / 0.099334)
+    assert ratio.energy.value == pytest.approx(0.039 / 0.099334)
     assert ratio.operations == pytest.approx(0.51 / 1.29)
     assert "no saving claimed" in ratio.claim, "the accuracies differ and have no interval"
 
 
+def best(*activities: Activity) -> dict[str, frozenset[str]]:
+    return dict(compared([entry(activity, name) for name, activity in zip("abc", activities, strict=False)]).best)
+
+
 def test_the_best_are_marked(activity_maker: Maker) -> None:
-    entries = [entry(activity_maker("a", firing=4), "a"), entry(activity_maker("b", firing=2), "b")]
-    best = compared(entries).best
-    assert best["sops"] == best["cmos45-fp32"] == {"b"}
-    assert best["accuracy"] == {"a", "b"}
+    marks = best(activity_maker("a", firing=8), activity_maker("b", firing=2))
+    assert marks["sops"] == {"b"}
+    assert not marks["accuracy"], "the two are equally accurate"
+
+
+def test_nothing_is_best_where_intervals_overlap(activity_maker: Maker) -> None:
+    sides = [side_of(entry(activity_maker("a", firing=firing), "a")).sops.interval for firing in (30, 31)]
+    assert sides[0]
+    assert sides[1]
+    assert sides[0].value < sides[1].value
+    assert sides[1].low < sides[0].high
+    assert not best(activity_maker("a", firing=30), activity_maker("b", firing=31))["sops"]
+    assert not best(activity_maker("a", firing=8, blocks=7), activity_maker("b", firing=2, blocks=7))["sops"]
+
+
+def test_runs_on_other_data_and_published_rows_are_not_ranked(activity_maker: Maker) -> None:
+    a, b = activity_maker("a", firing=8), activity_maker("b", firing=2)
+    for facts in ({"fingerprint": "0" * 16}, {"source": "other"}):
+        assert not any(best(a, on_data(b, **facts)).values())
+        assert best(a, on_data(b, **facts), activity_maker("c", firing=1))["sops"] == {"c"}, "against a alone"
+    rows = compared([published("ssa_bin-ssa-cifar10"), published("ssa_bin-bin-cifar10"), entry(a, "a")])
+    assert not any(rows.best.values())
+
+
+def test_the_more_accurate_is_best_beyond_both_intervals(activity_maker: Maker) -> None:
+    assert best(many(activity_maker("a")), many(activity_maker("b"), [50] * 10))["accuracy"] == {"a"}
 
 
 def test_the_baseline_is_found_by_any_of_its_names(activity_maker: Maker) -> None:
@@ -134,9 +241,26 @@ def test_the_gate_opens_and_closes(activity_maker: Maker) -> None:
     a, b = activity_maker("a", firing=4), activity_maker("b", firing=5)
     comparison = compared([entry(a, "a"), entry(b, "b")])
     excess = 100 * (price(b).totals.sops / price(a).totals.sops - 1)
-    judged(comparison, excess + 0.1)
-    with pytest.raises(CheckFailed, match="SOPs of b exceeds a"):
-        judged(comparison, excess - 0.1)
+    check_regression(comparison, excess + 0.1)
+    with pytest.raises(CheckFailed, match="above a: SOPs of b by"):
+        check_regression(comparison, excess - 0.1)
+
+
+def test_the_gate_names_every_figure_over_the_limit(activity_maker: Maker) -> None:
+    names = ("cmos45-fp32", "rolls-77fj")
+    runs = {"a": activity_maker("a", firing=2), "b": activity_maker("b", firing=4), "c": activity_maker("c", firing=6)}
+    comparison = compared([entry(run, name, *names) for name, run in runs.items()])
+    with pytest.raises(CheckFailed) as failed:
+        check_regression(comparison, 1)
+    for what in ("SOPs", *(f"energy on {id}" for id in names)):
+        for name in "bc":
+            assert f"{what} of {name} by" in str(failed.value)
+
+
+def test_the_gate_does_not_open_where_nothing_can_be_compared(activity: Activity) -> None:
+    unknown = activity.model_copy(update={"samples": None})
+    with pytest.raises(CheckFailed, match="b and a have no operations or energy in common"):
+        check_regression(compared([entry(activity, "a"), entry(unknown, "b")]), 5)
 
 
 def test_nothing_to_compare() -> None:

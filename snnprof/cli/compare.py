@@ -35,24 +35,30 @@ def compare(
     ] = None,
     form: options.Format = None,
     siunitx: options.Siunitx = False,
+    raw_csv: options.RawCsv = False,
     out: options.Output = None,
     force: options.Force = False,
+    margin: Annotated[
+        float,
+        typer.Option("--margin", help="Accuracy that a saving may cost at most, in points.", metavar="POINTS"),
+    ] = 1.0,
     fail_over: Annotated[
         str | None,
         typer.Option("--fail-over", help="Exit with 1 if any needs over PCT % more than the baseline.", metavar="PCT"),
     ] = None,
 ) -> None:
     """Compare accuracy, operations and energy, and say what may be concluded."""
-    from snnprof.compare import compared, grouped_by_network, judged
+    from snnprof.compare import check_regression, compared, grouped_by_network
     from snnprof.render.comparison import PaperLayout, comparison_document, paper_document
 
-    destination = output.Destination.checked(form, out, force, siunitx)
+    destination = output.Destination.checked(form, out, force, siunitx, raw_csv=raw_csv)
     grouping = options.grouping(by) if by else None
     printed = cast(PaperLayout, output.chosen("layout", layout, get_args(PaperLayout))) if layout else None
     limit = _percent(fail_over)
+    _check_margin(margin)
     pricing = Pricing(hardware, convention)
     entries = pricing.entries(runs.loaded(names))
-    comparison = compared(grouped_by_network(entries) if group else entries, baseline)
+    comparison = compared(grouped_by_network(entries) if group else entries, baseline, margin)
     command = output.command_line(context)
     if printed:
         document = paper_document(comparison, printed, command)
@@ -60,7 +66,7 @@ def compare(
         document = comparison_document(comparison, grouping, command)
     destination.emit(document)
     if limit is not None:
-        judged(comparison, limit)
+        check_regression(comparison, limit)
 
 
 def _percent(text: str | None) -> float | None:
@@ -71,3 +77,8 @@ def _percent(text: str | None) -> float | None:
     if not 0 <= value < float("inf"):
         raise SnnprofError(f"--fail-over needs a percentage such as 5%, not {text!r}")
     return value
+
+
+def _check_margin(points: float) -> None:
+    if not 0 <= points <= 100:
+        raise SnnprofError(f"--margin needs points of accuracy from 0 to 100, not {points:g}")

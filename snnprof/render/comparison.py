@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from snnprof import estimates
-from snnprof.compare import PRINTED, Comparison, Entry, Estimate, Side
+from snnprof.compare import PRINTED, Comparison, Entry, Estimate, Ratio, Side
 from snnprof.grouping import By, Group, grouped
 from snnprof.pricing import EnergyReport
 from snnprof.render import notes
-from snnprof.render.table import Column, Document, Notes, Row, Table, Value
-from snnprof.render.tables import per_inference
+from snnprof.render.table import Column, Document, Kind, Notes, Row, Table, Value
+from snnprof.statistics import Interval
 
 SCHEMA = "snnprof.comparison/0"
 PaperLayout = Literal["main", "ablation"]
@@ -28,7 +28,11 @@ def comparison_document(comparison: Comparison, by: By | None = None, command: s
         title=f"{len(comparison.sides)} compared, baseline {comparison.baseline.name}",
         tables=tuple(tables),
         notes=_notes(comparison),
-        data={"baseline": comparison.baseline.name, "differing": list(comparison.differing)},
+        data={
+            "baseline": comparison.baseline.name,
+            "differing": list(comparison.differing),
+            "margin_points": comparison.margin,
+        },
         command=command,
         schema=SCHEMA,
     )
@@ -39,6 +43,9 @@ def _side_by_side(comparison: Comparison) -> Table:
     columns = (
         Column("name", "Model"),
         Column("accuracy", "Accuracy", "percent", interval="accuracy_spread", drop=1),
+        Column("accuracy_interval", "95 % CI of accuracy", drop=2),
+        Column("accuracy_low", kind="percent", machine_only=True),
+        Column("accuracy_high", kind="percent", machine_only=True),
         Column("parameters", "Parameters", "count", drop=5, unit="M"),
         Column("timesteps", "T", "integer", drop=4),
         Column("dense_macs", "Dense MACs", "count", drop=6),
@@ -48,7 +55,8 @@ def _side_by_side(comparison: Comparison) -> Table:
         Column("samples", "Samples", "integer", drop=7),
     )
     rows = tuple(Row(_side_values(side, ids), best=_marks(comparison, side)) for side in comparison.sides)
-    return Table("sides", "Per inference", columns, rows, tuple(_footnotes(comparison.sides)))
+    notes = (*_footnotes(comparison.sides), *_about_best(comparison))
+    return Table("sides", "Per inference", columns, rows, notes)
 
 
 def _energy_column(id: str, position: int) -> Column:
@@ -62,13 +70,33 @@ def _energy_key(id: str) -> str:
 
 def _side_values(side: Side, ids: Iterable[str]) -> dict[str, Value]:
     energies = {id: side.energies.get(id, Estimate()) for id in ids}
+    accuracy = side.accuracy.interval
+    grouped = len(side.entry.runs) > 1
     return {
-        "name": side.name, "accuracy": side.accuracy.value, "accuracy_spread": side.accuracy.half,
+        "name": side.name, "accuracy": side.accuracy.value,
+        "accuracy_spread": side.accuracy.half if grouped else None,
+        "accuracy_interval": None if grouped else _bounds_text(accuracy),
+        "accuracy_low": accuracy.low if accuracy else None, "accuracy_high": accuracy.high if accuracy else None,
         "parameters": side.parameters, "timesteps": side.timesteps, "dense_macs": side.dense_macs,
         "sops": side.sops.value, "sops_spread": side.sops.half, "macs": side.macs, "samples": side.samples,
         **{_energy_key(id): energy.value for id, energy in energies.items()},
         **{f"{_energy_key(id)}_spread": energy.half for id, energy in energies.items()},
     }  # fmt: skip
+
+
+def _bounds_text(interval: Interval | None) -> str | None:
+    """Bounds of an accuracy in percent, e.g. `97.6–99.7`."""
+    if interval is None or interval.low is None or interval.high is None:
+        return None
+    return f"{100 * interval.low:.1f}–{100 * interval.high:.1f}"
+
+
+def _about_best(comparison: Comparison) -> Iterable[str]:
+    if any(comparison.best.values()):
+        yield (
+            "Best marks rank runs on the same data whose 95 % intervals do not overlap; published rows and runs on "
+            "other data are not ranked against them."
+        )
 
 
 def _marks(comparison: Comparison, side: Side) -> frozenset[str]:
@@ -81,17 +109,35 @@ def _ratios(comparison: Comparison) -> Table:
         Column("name", "Model"),
         Column("hardware", "Hardware", drop=1),
         Column("energy_ratio", "Energy ×", "ratio"),
+        *(Column(key, kind=kind, machine_only=True) for key, kind in _RATIO_BOUNDS.items()),
         Column("operations_ratio", "Operations ×", "ratio", drop=2),
         Column("price_ratio", "Price per operation ×", "ratio", drop=3),
         Column("claim", "In words"),
     )
-    rows = tuple(
-        Row({"name": r.name, "hardware": "as published" if r.hardware == PRINTED else r.hardware,
-             "energy_ratio": r.energy, "operations_ratio": r.operations, "price_ratio": r.price, "claim": r.claim},
-            section=r.name)
-        for r in comparison.ratios
-    )  # fmt: skip
-    return Table("ratios", f"Relative to {comparison.baseline.name}", columns, rows)
+    rows = tuple(Row(_ratio_values(ratio), section=ratio.name) for ratio in comparison.ratios)
+    note = (
+        f"A saving is claimed if the 95 % interval of the energy ratio excludes 1 and the cheaper model is less than "
+        f"{comparison.margin:g} points less accurate, by the whole interval of the difference (--margin)."
+    )
+    return Table("ratios", f"Relative to {comparison.baseline.name}", columns, rows, (note,))
+
+
+_RATIO_BOUNDS: dict[str, Kind] = {
+    "energy_ratio_low": "ratio", "energy_ratio_high": "ratio", "accuracy_difference": "percent",
+    "accuracy_difference_low": "percent", "accuracy_difference_high": "percent",
+}  # fmt: skip
+
+
+def _ratio_values(ratio: Ratio) -> dict[str, Value]:
+    accuracy = ratio.accuracy
+    return {
+        "name": ratio.name, "hardware": "as published" if ratio.hardware == PRINTED else ratio.hardware,
+        "energy_ratio": ratio.energy.value, "energy_ratio_low": ratio.energy.low,
+        "energy_ratio_high": ratio.energy.high, "accuracy_difference": accuracy.value if accuracy else None,
+        "accuracy_difference_low": accuracy.low if accuracy else None,
+        "accuracy_difference_high": accuracy.high if accuracy else None,
+        "operations_ratio": ratio.operations, "price_ratio": ratio.price, "claim": ratio.claim,
+    }  # fmt: skip
 
 
 def _footnotes(sides: Sequence[Side]) -> Iterable[str]:
@@ -101,7 +147,8 @@ def _footnotes(sides: Sequence[Side]) -> Iterable[str]:
 
 
 def _has_spread(side: Side) -> bool:
-    return any(e.half is not None for e in (side.accuracy, side.sops, *side.energies.values()))
+    grouped = (side.accuracy,) if len(side.entry.runs) > 1 else ()
+    return any(e.half is not None for e in (*grouped, side.sops, *side.energies.values()))
 
 
 def _notes(comparison: Comparison) -> tuple[Notes, ...]:
@@ -145,7 +192,7 @@ def _detail(comparison: Comparison, by: By) -> Table:
 def _pairs(sides: Sequence[Side], groups: dict[str, dict[str, Group]], name: str) -> dict[str, Value]:
     values: dict[str, Value] = {}
     for position, side in enumerate(sides):
-        group, per = groups[side.name].get(name), per_inference(side.entry.reports[0].activity)
+        group, per = groups[side.name].get(name), side.entry.reports[0].per_inference
         if group:
             values[f"sops_{position + 1}"] = per(group.sops)
             values[f"energy_pj_{position + 1}"] = per(next(iter(group.energies.values())))
@@ -173,7 +220,7 @@ def _main(comparison: Comparison) -> Table:
         Column("accuracy", "Acc", "percent"),
     )
     rows = [row for side in comparison.sides for row in _main_rows(comparison, side)]
-    return Table("main", "", columns, tuple(rows), tuple(_main_notes(comparison.sides)))
+    return Table("main", "", columns, tuple(rows), (*_main_notes(comparison.sides), *_about_best(comparison)))
 
 
 def _main_rows(comparison: Comparison, side: Side) -> list[Row]:

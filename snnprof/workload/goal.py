@@ -1,4 +1,4 @@
-"""When to stop: `--until-ci`, asked at batch numbers that do not depend on how many processes there are."""
+"""When to stop: `--until-ci`, checked at batch numbers that do not depend on how many processes there are."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Counted = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Goal:
-    """The 95 % interval of the SOPs per sample is within ± `percent` of its middle."""
+    """The 95 % interval of the SOPs per sample is within ± `percent` of its middle, and no block is a heavy tail."""
 
     percent: float
 
@@ -25,14 +25,21 @@ class Goal:
         return batches % max(ASKED_EVERY, span) == 0 and batches // span >= MIN_BLOCKS
 
     def reached(self, counted: Iterable[Counted]) -> bool:
-        sums: dict[int, tuple[int, int]] = {}
-        for block, events, samples in counted:
-            before = sums.get(block, (0, 0))
-            sums[block] = before[0] + events, before[1] + samples
-        blocks = list(sums.values())
-        error = statistics.ratio_error([events for events, _ in blocks], [samples for _, samples in blocks])
-        if error is None:
+        """Whether the run may stop. A heavy tail delays it until more samples, in wider blocks, level it out."""
+        figures, weights = _by_block(counted)
+        if len(figures) < MIN_BLOCKS:
             return False
-        mean = sum(events for events, _ in blocks) / sum(samples for _, samples in blocks)
-        half = statistics.t_quantile((1 + statistics.CONFIDENCE) / 2, len(blocks) - 1) * error
-        return mean > 0 and half <= self.percent / 100 * mean
+        relative = statistics.ratio_interval(figures, weights).relative
+        tail = statistics.tail(figures, weights)
+        if relative is None or tail is None or tail > statistics.HEAVY:
+            return False
+        return relative <= self.percent / 100
+
+
+def _by_block(counted: Iterable[Counted]) -> tuple[list[int], list[int]]:
+    """Events and samples of each block, whichever process counted them."""
+    sums: dict[int, tuple[int, int]] = {}
+    for block, events, samples in counted:
+        before = sums.get(block, (0, 0))
+        sums[block] = before[0] + events, before[1] + samples
+    return [events for events, _ in sums.values()], [samples for _, samples in sums.values()]

@@ -168,8 +168,9 @@ def test_compare_prints_sides_ratios_and_what_differs(
         activity_maker(name, firing=firing).save(tmp_path / f"{name}.json")
     names = [tmp_path / "a.json", tmp_path / "b.json", "paper:ssa_bin-bin-cifar10"]
     text = ok(capsys, "compare", *names, "--by", "block")
-    for part in ("a:digits", "b:digits", "SSA_Bin (published)", "saves", "published rows count", "block.0"):
+    for part in ("a:digits", "b:digits", "SSA_Bin (published)", "no saving claimed", "published rows count", "block.0"):
         assert part in text
+    assert "saves" in ok(capsys, "compare", *names[:2], "--margin", "50")
     content = json.loads(ok(capsys, "compare", *names, "-f", "json"))
     assert content["schema"] == "snnprof.comparison/0"
     assert [side["name"] for side in content["sides"]] == ["a:digits", "b:digits", "SSA_Bin (published)"]
@@ -186,7 +187,8 @@ def test_the_regression_gate(activity_maker: Callable[..., Activity], tmp_path: 
     assert main(["compare", *files, "--fail-over", "5%"]) == 1
     out, err = capsys.readouterr()
     assert "Relative to" in out, "the comparison is printed all the same"
-    assert err.startswith("error: SOPs of")
+    assert err.startswith("error: more than 5 % above net:digits")
+    assert all(f"{what} of net:digits" in err for what in ("SOPs", "energy on rolls-77fj"))
 
 
 @pytest.mark.parametrize(
@@ -198,6 +200,7 @@ def test_the_regression_gate(activity_maker: Callable[..., Activity], tmp_path: 
         (["paper:nothing"], "unknown published row 'nothing'"),
         (["paper:ssa_bin-bin-cifar10", "--baseline", "x"], "unknown baseline 'x'"),
         (["paper:ssa_bin-bin-cifar10", "--fail-over", "much"], "--fail-over needs a percentage"),
+        (["paper:ssa_bin-bin-cifar10", "--margin", "-1"], "--margin needs points of accuracy from 0 to 100"),
         (["paper:ssa_bin-bin-cifar10", "--layout-of", "big"], "unknown layout 'big'"),
         ([], "missing argument"),
     ],
@@ -303,6 +306,9 @@ def test_version(capsys: Capture) -> None:
         (["--model", "spikformer", "--until-ci", "0"], "--until-ci must be a percentage"),
         (["--model", "spikformer", "--until-ci", "few"], "--until-ci must be a percentage"),
         (["--model", "spikformer", "--samples", "0"], "--samples"),
+        (["--model", "spikformer", "--timesteps", "-3"], "invalid value for '--timesteps'"),
+        (["--model", "spikformer", "--timesteps", "99999999999"], "invalid value for '--timesteps'"),
+        (["--model", "spikformer", "--seed", str(2**63)], "invalid value for '--seed'"),
         (["--model", "spikformer", "--output", "nowhere/run.json"], "the folder nowhere does not exist"),
         (["--model", "spikformer", "--output", "-"], "it cannot be stdout"),
         (["--model", "spikformer", "--maps", "2"], "--maps writes its file beside the run file"),
@@ -312,7 +318,7 @@ def test_version(capsys: Capture) -> None:
 def test_profile_refuses_before_it_runs(
     arguments: list[str], said: str, fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("snnprof.cli.profile._run", lambda asked: pytest.fail("it ran"))
+    monkeypatch.setattr("snnprof.cli.profile._run", lambda asked, target: pytest.fail("it ran"))
     assert said in fails("profile", *arguments)
 
 
@@ -321,7 +327,7 @@ def test_profile_writes_the_run_and_prints_the_report(
 ) -> None:
     seen = {}
 
-    def run(asked: object) -> Activity:
+    def run(asked: object, target: object) -> Activity:
         seen["asked"] = asked
         return activity
 
@@ -369,22 +375,22 @@ def test_an_interrupted_run_is_kept_and_says_so(
     activity: Activity, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     partial = activity.model_copy(update={"run": activity.run.model_copy(update={"complete": False})})
-    monkeypatch.setattr("snnprof.cli.profile._run", lambda asked: partial)
+    monkeypatch.setattr("snnprof.cli.profile._run", lambda asked, target: partial)
     path = tmp_path / "run.json"
     assert main(["profile", "--model", "spikformer", "-o", str(path)]) == 130
     out, err = capsys.readouterr()
     assert "The run was interrupted" in out
-    assert err == f"wrote {path}\ninterrupted\n"
+    assert err == f"wrote {path}\ngo on with: snnprof profile --resume {path}\ninterrupted\n"
     assert Activity.load(path) == partial
 
 
 def test_strict_judges_what_was_not_counted(
     activity: Activity, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("snnprof.cli.profile._run", lambda asked: activity)
+    monkeypatch.setattr("snnprof.cli.profile._run", lambda asked, target: activity)
     assert main(["profile", "--model", "spikformer", "--strict"]) == 0
     missed = activity.model_copy(update={"uncounted": [Uncounted(layer="fft", op="fft_c2c", calls=3)]})
-    monkeypatch.setattr("snnprof.cli.profile._run", lambda asked: missed)
+    monkeypatch.setattr("snnprof.cli.profile._run", lambda asked, target: missed)
     capsys.readouterr()
     assert main(["profile", "--model", "spikformer", "--strict"]) == 1
     out, err = capsys.readouterr()

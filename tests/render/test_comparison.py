@@ -6,17 +6,19 @@ import csv as csv_module
 import io
 import json
 from collections.abc import Callable
+from statistics import NormalDist
 from types import ModuleType
 
 import pytest
 
-from snnprof.activity import Activity
+from snnprof.activity import Accuracy, Activity
 from snnprof.compare import Comparison, Entry, compared
 from snnprof.pricing import price
-from snnprof.render import csv, html, latex, markdown, terminal
+from snnprof.render import csv, facts, html, latex, markdown, terminal
 from snnprof.render import json as json_format
 from snnprof.render.comparison import comparison_document, paper_document
 from snnprof.render.notes import FIRST
+from snnprof.statistics import wilson
 from snnprof.workload import catalogue
 
 
@@ -72,3 +74,46 @@ def test_what_must_be_read_first_comes_first(activity: Activity) -> None:
     assert [part.topic for part in notes[:2]] == [FIRST, "What differs"]
     assert notes[0].texts == ("b: A reconstruction.",)
     assert "time steps T differ: 2 (a); 9 (b)" in notes[1].texts
+
+
+def test_accuracies_have_bounds_within_0_and_100_percent(comparison: Comparison) -> None:
+    """18 of 20: Wilson's bounds, in print and for machines; the difference of the two as well."""
+    low, high = wilson(18, 20, NormalDist().inv_cdf(0.975))
+    document = comparison_document(comparison)
+    sides, ratios = document.tables[:2]
+    assert sides.records()[0]["accuracy_interval"] == f"{100 * low:.1f}–{100 * high:.1f}"
+    assert (sides.records()[0]["accuracy_low"], sides.records()[0]["accuracy_high"]) == pytest.approx((low, high))
+    record = ratios.records()[0]
+    assert record["energy_ratio_low"] <= record["energy_ratio"] <= record["energy_ratio_high"]
+    assert record["accuracy_difference_low"] < 0 < record["accuracy_difference_high"]
+    assert json.loads(json_format.render(document))["margin_points"] == 1.0
+
+
+def test_a_table_with_best_marks_says_what_they_rank(activity_maker: Callable[..., Activity]) -> None:
+    entries = [Entry(name, ((price(activity_maker("a", firing=n)),),)) for name, n in (("a", 8), ("b", 2))]
+    for documents in (comparison_document(compared(entries)), paper_document(compared(entries), "main")):
+        table = documents.tables[0]
+        assert any(row.best for row in table.rows)
+        assert any("not ranked" in note for note in table.notes)
+    alone = comparison_document(compared(entries[:1])).tables[0]
+    assert not any("not ranked" in note for note in alone.notes)
+
+
+def test_the_accuracy_of_a_report_is_a_proportion(activity: Activity) -> None:
+    def line(correct: int, total: int, of: int) -> str:
+        data = activity.run.data.model_copy(update={"total": of})
+        run = activity.run.model_copy(update={"data": data})
+        accuracy = Accuracy(correct=correct, total=total)
+        changed = activity.model_copy(update={"accuracy": accuracy, "run": run, "samples": total, "blocks": []})
+        return dict(facts.facts([price(changed)]))["accuracy"]
+
+    assert line(357, 360, 360) == "99.17 % (357/360, 95 % CI 97.6–99.7)"
+    assert line(359, 360, 360) == "99.72 % (359/360, 95 % CI 98.4–100.0, approximate with 1 wrong)"
+    assert line(90, 100, 200) == "90.00 % (90/100, 95 % CI 82.6–94.5; of all 200 samples 85.1–93.4)"
+
+
+def test_a_heavy_tail_is_a_line_of_the_report(activity: Activity, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = price(activity)
+    assert "heavy tail" not in dict(facts.facts([report]))
+    monkeypatch.setattr("snnprof.estimates.HEAVY", 1.0)
+    assert "times the median block" in dict(facts.facts([report]))["heavy tail"]

@@ -32,6 +32,22 @@ def test_silence_reaches_nothing():
     assert not Goal(50).reached([(0, 5, 4)])
 
 
+def test_never_before_sixteen_blocks():
+    assert not Goal(50).reached([(i, 100, 4) for i in range(15)])
+    assert Goal(50).reached([(i, 100, 4) for i in range(16)])
+
+
+@pytest.mark.parametrize(("largest", "stops"), [(400, True), (401, False)])
+def test_a_heavy_tail_delays_the_end(largest, stops):
+    """One of 64 blocks at four times the median, or above."""
+    counted = [(i, 100, 4) for i in range(63)] + [(63, largest, 4)]
+    assert Goal(50).reached(counted) is stops
+
+
+def test_blocks_of_which_most_are_silent_are_a_heavy_tail():
+    assert not Goal(1000).reached([(i, 100 if i < 7 else 0, 4) for i in range(16)])
+
+
 def test_asked_at_whole_blocks_from_the_sixteenth_on():
     asked = [(n, span) for n in range(1, 200) for span in (1, 2, 16) if Goal(1).is_asked(n, span)]
     assert [n for n, span in asked if span == 1] == list(range(16, 200, 8))
