@@ -10,6 +10,7 @@ import functools
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -36,6 +37,7 @@ from snnprof.record.propagation import (
     tensors_of,
 )
 from snnprof.record.provenance import Facts, Origin
+from snnprof.record.recall import RECALL
 from snnprof.record.rules import Contraction, Rows
 from snnprof.record.steps import TimeSteps
 from snnprof.record.store import Store, Zeros, storage_key
@@ -111,6 +113,8 @@ class Books:
         self.constants: dict[SiteKey, ConstantCounter] = {}
         self.trace: list[tuple[str, OpCounter | ConstantCounter, int]] | None = None  # contractions and MACs, in order
         self.few_values: set[str] = set()  # layers that read real values, but only a few evenly spaced ones
+        self.raw_input = False  # whole numbers up to 255, as images hold before they are normalised
+        self.input_facts: Facts | None = None  # of unsigned spikes or event counts in the input
         self.renamed: dict[str, frozenset[str]] = {}  # what turned out to be part of a neuron layer
         self.left = False  # values left PyTorch in this pass: constants made after it may depend on them
         self.added: OpCounter | None = None  # of rows that the last operator added up
@@ -208,11 +212,28 @@ class Books:
         self.left = False
         self.decided.clear()
 
+    def widen_input(self, levels: int) -> None:
+        """What the input alone feeds may be as many times larger as its event counts are."""
+        assert self.input_facts is not None
+        factor = Fraction(levels, self.input_facts.levels or 1)
+        self.input_facts = _widened(self.input_facts, factor)
+        for key, found in self._plans.items():
+            if isinstance(found, ConstantCounter):
+                continue
+            counter, plan = found
+            facts = tuple(_widened(f, factor) for f in plan.facts)
+            if facts != plan.facts:
+                counter.facts = [_widened(f, factor) for f in counter.facts]
+                self._plans[key] = counter, replace(plan, facts=(facts[0], facts[1]))
+
     def leave(self, tensor: Any) -> None:
         """Values of a tensor leave PyTorch: what comes back is unknown, and its memory may be written to unseen."""
-        facts = self.store.get(tensor) if isinstance(tensor, Tensor) else None
-        if facts is not None and facts.origin is not Origin.WEIGHT:
-            self.left = True
+        if not isinstance(tensor, Tensor) or storage_key(tensor) is None:
+            return
+        RECALL.expose(tensor)
+        facts = self.store.get(tensor) if self.learning else None
+        if facts is not None and (facts.origin is not Origin.WEIGHT or not facts.params):
+            self.left |= facts.origin is not Origin.WEIGHT
             with Undispatched():
                 self.store.share(tensor)
 
@@ -312,6 +333,8 @@ class Books:
             return earlier or self.constants.setdefault(key, ConstantCounter(self.layer, _kind(form)))
         if not self.learning:
             self.late_parameters |= first.params | second.params
+        elif self.raw_input:
+            self._note_raw_input(form.operands[0], first)
         roles: tuple[Role, Role] = ("data" if first.data else "weight", "data" if second.data else "weight")
         facts = (first, second)
         steps = self.steps.of_operands(form, roles)
@@ -322,6 +345,13 @@ class Books:
         counter = self._counter(key, form, roles, facts)
         return counter, Plan(roles, facts, steps, _counts_weights(form, roles, facts))
 
+    def _note_raw_input(self, operand: Tensor, facts: Facts) -> None:
+        if facts.fed_by == {provenance.INPUT} and facts.grid is None and values.raw_bytes(operand):
+            self.recorder.note(
+                "C20", self.layer, f"{self.layer or 'the model'} reads whole numbers up to 255, as images hold before "
+                "they are normalised", "divide by 255 and normalise as in training, unless the network was trained on bytes",
+            )  # fmt: skip
+
     def _operands_facts(self, form: Contraction) -> tuple[Facts, Facts]:
         """The facts of both operands; an unknown one takes its role from its partner."""
         if not self.learning:
@@ -329,7 +359,9 @@ class Books:
             return first, second
         if isinstance(form, rules.Product) and form.rows is not None:
             return self._rows_facts(form, form.rows)
-        first, second = (_to_be(self.store.of(operand)) for operand in form.operands)
+        first, second = (
+            facts if facts.origin is Origin.UNKNOWN else _to_be(facts) for facts in map(self.store.of, form.operands)
+        )
         origins = first.origin, second.origin
         if Origin.UNKNOWN not in origins:
             return first, second
@@ -359,9 +391,15 @@ class Books:
 
     def _as_input(self, operand: Tensor, facts: Facts) -> Facts:
         """An unknown that meets a weight is data, its grid read off as for the input."""
-        if facts.grid is not None and facts.origin is Origin.UNKNOWN and operand.numel() > 1:
-            return replace(facts, origin=Origin.DATA, fed_by=facts.fed_by | {provenance.INPUT})
-        return values.of_input(operand, self.recorder.input)
+        fed_by = facts.fed_by | {provenance.INPUT}
+        if facts.grid is None or operand.numel() == 1:
+            facts = values.of_input(operand, self.recorder.input)
+        if facts.grid is None:
+            return replace(facts, origin=Origin.DATA, fed_by=fed_by)
+        # What bounds it in other batches nobody knows.
+        grid = facts.grid or frozenset([((), provenance.ONE)])
+        low = None if facts.signed else provenance.ZERO
+        return replace(facts, origin=Origin.DATA, fed_by=fed_by, grid=grid, low=low, high=None)
 
     def _unlearned(self, operand: Tensor) -> Facts:
         """After the first batch only parameters are known; the rest errs towards real data."""
@@ -597,6 +635,8 @@ class Books:
             return replace(made, fed_by=frozenset(self.neurons[:1])) if name in DECIDES else made
         steps = self.steps.of_made(name, output, tensors_of(args), args)
         made, line = self.firing.learn(Place(self.layer, name, frame), facts, made, output, steps)
+        if line is not None and name in DECIDES:
+            line.sites.add(self.decided[-1])
         self._note_firing(name, line)
         return made
 
@@ -650,7 +690,7 @@ class Books:
         if counter is None:
             return provenance.merged([first, second])
         result = provenance.multiplied(first, second, terms)
-        if first.params or second.params or form.bias:
+        if form.bias or any(operand.params and not operand.data for operand in (first, second)):
             result = provenance.merged([result])
         name = id(counter)
         return replace(
@@ -723,6 +763,14 @@ def _rows_added(args: Sequence[Any]) -> Contraction:
     """The rows: what is summed, or the last tensor where they are added to places that indices name."""
     tensors = tensors_of(args)
     return rules.added_rows(tensors[0] if len(tensors) == 1 else tensors[-1])
+
+
+def _widened(facts: Facts, factor: Fraction) -> Facts:
+    """The bounds of what nothing but the input feeds, so many times as wide."""
+    if facts.fed_by != {provenance.INPUT} or not facts.grid:
+        return facts
+    low, high = (None if bound is None else bound * factor for bound in (facts.low, facts.high))
+    return replace(facts, low=low, high=high)
 
 
 def _readable(values: Tensor) -> bool:

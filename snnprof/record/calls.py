@@ -56,7 +56,7 @@ class Calls(TorchFunctionMode):
         self.books = books
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in LEAVES and self.books.learning:
+        if func in LEAVES:
             self.books.leave(args[0])
         operator = FUNCTIONS.get(func)
         if operator is None or kwargs or not self._tells_all(args):
@@ -83,4 +83,5 @@ class Calls(TorchFunctionMode):
             and forward_ad._current_level < 0  # runs it on tangents too
             and not torch.is_grad_enabled()  # autograd's hooks may run more
             and not in_backward()
+            and not torch._C._get_tracing_state()  # in which sizes are no numbers
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Iterator
 from types import CodeType, FrameType
@@ -17,6 +18,7 @@ _MODULE_CALLS = {id(f.__code__): f.__code__ for f in (nn.Module._call_impl, nn.M
 _PLACES: dict[tuple[int, int], tuple[Place, CodeType]] = {}
 _BETWEEN = ("/torch/_compile.py", "/torch/_ops.py", "/torch/_tensor.py", "/torch/overrides.py")
 _EXPRESSIONS: dict[tuple[Any, ...], Place] = {}
+_NUMBERS = itertools.count(1)  # in one step, whichever thread takes the next
 
 
 def callers(frame: FrameType | None = None) -> tuple[Place, ...]:
@@ -61,7 +63,7 @@ def _learned(code: CodeType, at: int) -> tuple[Place, CodeType]:
     if not _plumbing(code):
         positions = getattr(code, "co_positions", None)
         expression = (id(code), *(list(positions())[at // 2] if positions else (at,)))
-        place = _EXPRESSIONS.setdefault(expression, len(_EXPRESSIONS) + 1)
+        place = _EXPRESSIONS.get(expression) or _EXPRESSIONS.setdefault(expression, next(_NUMBERS))
     found = _PLACES[id(code), at] = place, code
     return found
 

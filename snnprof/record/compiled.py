@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from snnprof.record.recorder import Recorder
 
 _ROOT = re.compile(r"^L\['\w+'\]\.?")
+_NO_OPERATION = ("placeholder", "get_attr", "output")
 
 
 class NotCompiled(Exception):
@@ -68,9 +69,9 @@ class CompiledModel:
 
     def __init__(self, model: nn.Module, recorder: Recorder) -> None:
         self.recorder = recorder
-        self.rows: list[Row] = []
         self.mismatch: OtherOperations | None = None
-        self._counts: Sequence[Tensor] | None = None
+        self._counted: tuple[list[Row], Sequence[Tensor]] | None = None
+        self._nodes: tuple[tuple[str, ...], ...] | None = None
         self._model = model
 
     @functools.cached_property
@@ -85,38 +86,56 @@ class CompiledModel:
             NotCompiled: the model does not compile into one graph.
             OtherOperations: it does, but runs other operations than the eager batch did.
         """
-        self._counts = None
+        self._counted = None
         try:
             result = self._run(*inputs)
         except Exception as error:
             if self.mismatch is not None:
                 raise self.mismatch from error
             raise NotCompiled(_reason(error)) from error
-        if self._counts is None:
+        if self._counted is None:
             raise NotCompiled("the compiled graph returned no counts")
-        self._add(self._counts)
+        _add(*self._counted)
         return result
 
     def _backend(self, graph: fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
+        """Compiles one graph. There are several where the model's own attributes change: each keeps its own rows."""
+        self._must_be_the_first(graph)
         counting = _CountingGraph(graph, self)
         outputs = len(tree_leaves(_output(graph.graph).args[0]))
         compiled = _inductor(counting, inputs)
+        rows = counting.rows
 
         def run(*args: Any) -> Any:
             results = compiled(*args)
-            self._counts = results[outputs:]
+            self._counted = rows, results[outputs:]
             return results[:outputs]
 
         return run
 
-    def _add(self, counts: Sequence[Tensor]) -> None:
-        if len(counts) != sum(len(row.tensors) for row in self.rows):
-            raise NotCompiled("the compiled graph returned another number of counts than was traced")
-        start = 0
-        for row in self.rows:
-            end = start + len(row.tensors)
-            row.add(list(counts[start:end]))
-            start = end
+    def _must_be_the_first(self, graph: fx.GraphModule) -> None:
+        """A later graph is compiled of the same operations, or none is: the script tells those of the first batch."""
+        nodes = tuple(_signature(node) for node in graph.graph.nodes if node.op not in _NO_OPERATION)
+        if self._nodes is not None and self._nodes != nodes:
+            raise NotCompiled("it runs other operations than it did in batches before")
+        self._nodes = nodes
+
+
+def _add(rows: Sequence[Row], counts: Sequence[Tensor]) -> None:
+    """Adds what the graph of these rows returned."""
+    if len(counts) != sum(len(row.tensors) for row in rows):
+        raise NotCompiled("the compiled graph returned another number of counts than was traced")
+    start = 0
+    for row in rows:
+        end = start + len(row.tensors)
+        row.add(list(counts[start:end]))
+        start = end
+
+
+def _signature(node: fx.Node) -> tuple[str, ...]:
+    """What a node runs, in which layer, on what shape of result."""
+    shape = getattr(node.meta.get("example_value"), "shape", None)
+    return node.op, str(node.target), _layer(node), str(shape)
 
 
 def _reason(error: Exception) -> str:
@@ -131,6 +150,7 @@ class _CountingGraph(nn.Module):
         super().__init__()
         self.graph_module = graph
         self.owner = owner
+        self.rows: list[Row] = []
 
     def forward(self, *args: Any) -> tuple[Any, ...]:
         from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -146,7 +166,7 @@ class _CountingGraph(nn.Module):
             raise
         finally:
             RECALL.clear()
-        self.owner.rows = trace.rows  # AOTAutograd traces more than once: the last trace is the graph
+        self.rows[:] = trace.rows  # AOTAutograd traces more than once: the last trace is the graph
         return (*results, *(tensor for row in trace.rows for tensor in row.tensors))
 
 
@@ -158,7 +178,7 @@ class _Walk(fx.Interpreter):
         self.trace = trace
 
     def run_node(self, n: fx.Node) -> Any:
-        if n.op in ("placeholder", "get_attr", "output"):
+        if n.op in _NO_OPERATION:
             return super().run_node(n)
         trace = self.trace
         trace.layer = _layer(n)
@@ -411,7 +431,7 @@ def _inductor(counting: _CountingGraph, inputs: list[Tensor]) -> Callable[..., A
 
     def each_once(module: fx.GraphModule, example_inputs: Sequence[Any], **options: Any) -> Any:
         module.graph = fx_graph_cse(module.graph)
-        _counts_last(module.graph, [row.looped for row in counting.owner.rows for _ in row.tensors])
+        _counts_last(module.graph, [row.looped for row in counting.rows for _ in row.tensors])
         module.recompile()
         return compile_fx_inner(module, example_inputs, **options)
 
@@ -468,7 +488,7 @@ def _segments(graph: fx.GraphModule, names: set[str]) -> list[tuple[str, list[fx
     found: list[tuple[str, list[fx.Node]]] = []
     last = ""
     for node in graph.graph.nodes:
-        if node.op in ("placeholder", "get_attr", "output"):
+        if node.op in _NO_OPERATION:
             continue
         name = next((n for n in names if neurons.within(_layer(node), n)), "")
         if name and name == last:

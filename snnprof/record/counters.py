@@ -32,7 +32,6 @@ from snnprof.record.sweep import HISTOGRAM_LEVELS
 from snnprof.record.tally import Grid
 
 _WIDTH = len(PART_COUNTS)
-_LEVELS = NEURON_COUNTS.index("level_sum")
 _NEGATIVE, _DIFFERS = 0, 1  # an operand's flags
 _OF_SPIKES = 2 + KINDS.index("spikes") * _WIDTH
 _BY_VALUE, _LEVEL_SUM = (_OF_SPIKES + PART_COUNTS.index(name) for name in ("by_value", "level_sum"))
@@ -312,15 +311,9 @@ class NeuronCounter:
     def _close_steps(self, values: Sequence[int]) -> None:
         self.blocks[-1][len(NEURON_COUNTS) :] = values
 
-    def blocks_in(self, unit: int) -> list[list[int]]:
-        """The blocks' rows, with levels in a unit; as they are where they are no multiples of it."""
-        if any(row[_LEVELS] % unit for row in self.blocks):
-            return self.blocks
-        return [[n // unit if column == _LEVELS else n for column, n in enumerate(row)] for row in self.blocks]
-
-    def record(self, batches: int | None, unit: int) -> NeuronRecord:
+    def record(self, batches: int | None) -> NeuronRecord:
         width = len(NEURON_COUNTS)
-        counts = [sum(column) for column in zip(*self.blocks_in(unit), strict=True)] or [0] * width
+        counts = [sum(column) for column in zip(*self.blocks, strict=True)] or [0] * width
         steps = self.runs // batches if batches and self.runs % batches == 0 else None
         per_step = counts[width:] if self._told else []
         if not self._told:

@@ -28,7 +28,8 @@ _LINES = {
     "scatter_add_ scatter_reduce scatter_reduce_ index_reduce index_reduce_",
     "compare": "gt ge lt le eq ne gt_ ge_ lt_ le_ eq_ ne_ heaviside sign sgn sign_ sgn_ relu relu_ clamp clamp_ "
     "clamp_min clamp_max clamp_min_ clamp_max_ sort topk argmax argmin "
-    "hardtanh hardtanh_ maximum minimum fmax fmin amax amin max min threshold threshold_ any all",
+    "hardtanh hardtanh_ round round_ floor floor_ ceil ceil_ trunc trunc_ floor_divide floor_divide_ remainder "
+    "remainder_ frac frac_ signbit maximum minimum fmax fmin amax amin max min threshold threshold_ any all",
 }
 LINES = {name: line for line, names in _LINES.items() for name in names.split()}
 

@@ -216,7 +216,7 @@ def _unbounded(activity: Activity) -> list[Finding]:
         )
         for op in activity.ops
         for operand in op.data
-        if operand.quantum is not None and operand.levels is None
+        if operand.quantum is not None and operand.levels is None and (operand.max_level or 2) > 1
     ]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -94,6 +94,7 @@ class FiringLine:
         source: of spikes of several levels.
         grid: that the results are expected to lie on.
         steps: where the time steps lie in the results.
+        sites: numbers of the decisions that it makes.
     """
 
     layer: str
@@ -103,6 +104,7 @@ class FiringLine:
     source: Source | None = None
     grid: Grid = ANY
     steps: Steps | None = None
+    sites: set[int] = field(default_factory=set)
 
 
 class _Site:
@@ -180,7 +182,9 @@ class FiringLines:
             made = provenance.from_source(made, line.source.index)
         if line.counter is not None:
             name = frozenset([line.counter.layer])
-            made = replace(made, fed_by=name, ops=frozenset(), result_of=None, product=False)
+            made = replace(
+                made, fed_by=name, ops=frozenset(), params=frozenset(), result_of=None, product=False
+            )  # fmt: skip
         return made, line
 
     def _fires(self, place: Place, facts: Sequence[Facts], made: Facts) -> FiringLine | None:

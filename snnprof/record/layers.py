@@ -5,6 +5,7 @@ Nothing that runs inside them need be watched then. Whether a layer is one of th
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as everywhere
 
 from snnprof.record import rules
-from snnprof.record.rules import Contraction
+from snnprof.record.rules import Contraction, Product
 
 _CONVOLUTIONS = frozenset([nn.Conv1d, nn.Conv2d, nn.Conv3d])
 _METHODS = frozenset(["forward", "_conv_forward"])
@@ -54,12 +55,14 @@ def is_sole(module: nn.Module, sole: Sole, given: Any) -> bool:
         return False
     if module._backward_hooks or module._backward_pre_hooks or everywhere._global_forward_hooks:
         return False
-    if torch._C._is_any_autocast_enabled():
+    if torch._C._is_any_autocast_enabled() or torch._C._get_tracing_state():
         return False
     weight, bias = module._parameters.get("weight"), module._parameters.get("bias", _MISSING)
     if not (is_plain(given) and is_plain(weight) and (bias is None or is_plain(bias))):
         return False
-    return bool(given.dim() == sole.dims and weight is not None and weight.data_ptr() == sole.weight)
+    if given.dim() != sole.dims or weight is None or weight.data_ptr() != sole.weight:
+        return False
+    return bool(given.dtype is weight.dtype)
 
 
 def is_given(operand: Tensor, given: Tensor) -> bool:
@@ -73,16 +76,85 @@ def is_plain(values: Any) -> bool:
     return type(values) in PLAIN and not torch._C._functorch.is_functorch_wrapped_tensor(values)
 
 
+def modules_of(model: nn.Module) -> dict[str, nn.Module]:
+    """All modules in a model by their paths, each once; read directly, since classes override `modules()`."""
+    found: dict[int, tuple[str, nn.Module]] = {}
+    waiting = [("", model)]
+    while waiting:
+        path, module = waiting.pop()
+        if id(module) not in found:
+            found[id(module)] = path, module
+            prefix = f"{path}." if path else ""
+            inner = [(prefix + name, child) for name, child in module._modules.items() if child is not None]
+            waiting += reversed(inner)
+    return dict(found.values())
+
+
+def are_readable(operands: Iterable[Any]) -> bool:
+    """Whether the tensors among an operator's arguments hold numbers of their own that can be looked at."""
+    return all(
+        operand.layout is torch.strided and not (operand.is_nested or operand.is_quantized or operand.is_meta)
+        for operand in operands
+        if isinstance(operand, Tensor)
+    )
+
+
 def contraction(module: nn.Module, sole: Sole, x: Tensor) -> Contraction | None:
-    """What the layer is about to run; None where its operands hold no values that could be counted."""
+    """What the layer is about to run; None where its operands hold no values that could be counted, or do not fit."""
     weight, bias = module._parameters["weight"], module._parameters["bias"]
     assert weight is not None
     if sole.operator == "addmm":
-        return rules.reading("addmm", (bias, x, weight.t()), {})
-    if sole.operator == "mm":
-        return rules.reading("mm", (x, weight.t()), {})
-    if sole.operator == "linear":
-        return rules.reading("linear", (x, weight, bias), {})
-    conv: Any = module
-    called = x, weight, bias, conv.stride, conv.padding, conv.dilation, False, (0,), conv.groups
-    return rules.reading("convolution", called, {})
+        form = rules.reading("addmm", (bias, x, weight.t()), {})
+    elif sole.operator == "mm":
+        form = rules.reading("mm", (x, weight.t()), {})
+    elif sole.operator == "linear":
+        form = rules.reading("linear", (x, weight, bias), {})
+    else:
+        conv: Any = module
+        called = x, weight, bias, conv.stride, conv.padding, conv.dilation, False, (0,), conv.groups
+        form = rules.reading("convolution", called, {})
+    return form if form is not None and _fits(form) else None
+
+
+def _fits(form: Contraction) -> bool:
+    """Whether the operator will run at all: what raises an error does no work."""
+    if isinstance(form, Product):
+        return bool(form.left.shape[-1] == form.right.shape[-2])
+    channels = form.weight.shape[1] * form.geometry.groups
+    return form.x.shape[1] == channels and all(size > 0 for size in form.geometry.out_space)
+
+
+def is_own(tensor: Tensor) -> bool:
+    """Whether a tensor holds numbers of its own, and is no shell round others: to read a shell crashes Python."""
+    return are_readable([tensor]) and not _is_shell(tensor)
+
+
+def held(tensor: Tensor) -> Tensor | None:
+    """The plain tensor that holds a tensor's values, whatever is round them; None where there is none to be had.
+
+    Of all rows that a map runs it on; of what a class of its own keeps among its attributes, the first tensor.
+    """
+    while not is_own(tensor):
+        if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+            tensor = torch._C._functorch.get_unwrapped(tensor)
+        elif inner := parts_of(tensor):
+            tensor = inner[0]
+        elif tensor.is_nested or tensor.is_quantized or tensor.is_meta or _is_shell(tensor):
+            return None
+        else:
+            tensor = tensor.to_dense()
+    return tensor
+
+
+def parts_of(tensor: Tensor) -> list[Tensor]:
+    """The tensors within one of a class that runs its operators on others: a shard, ragged rows, a mask."""
+    kind: Any = type(tensor)
+    if kind.__torch_dispatch__ is Tensor.__torch_dispatch__:
+        return []
+    names = tensor.__tensor_flatten__()[0] if hasattr(kind, "__tensor_flatten__") else tensor.__dict__  # type: ignore[attr-defined]
+    return [part for part in (getattr(tensor, name) for name in names) if isinstance(part, Tensor)]
+
+
+def _is_shell(tensor: Tensor) -> bool:
+    mapped = torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+    return mapped or type(tensor).__torch_dispatch__ is not Tensor.__torch_dispatch__

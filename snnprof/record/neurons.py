@@ -182,7 +182,8 @@ def watched(model: nn.Module, named: Sequence[str] = ()) -> tuple[dict[nn.Module
         labels = {type(module).__name__, f"{type(module).__module__}.{type(module).__qualname__}"}
         if labels & set(named):
             seen |= labels
-            found[module] = Watched(known_class(module) or HAND_WRITTEN, "named")
+            known = known_class(module)
+            found[module] = Watched(known or HAND_WRITTEN, "named", stateful=known is not None)
         elif entry := known_class(module):
             found[module] = Watched(entry, "class")
     functions: dict[int, str] = {}

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 from torch._ops import OpOverload
+from torch.utils._pytree import tree_leaves
 
-from snnprof.record import callsite, rules
+from snnprof.errors import SnnprofError, first_line
+from snnprof.record import callsite, higher_order, rules
 from snnprof.record.elementwise import FREE, LINES
 from snnprof.record.propagation import QUANTISERS, TRANSFER
 from snnprof.record.recall import RECALL
 from snnprof.record.tally import made_of_flags
+from snnprof.record.unwatched import Undispatched
 
 if TYPE_CHECKING:
     from snnprof.record.books import Books
     from snnprof.record.provenance import Facts
 
+R = TypeVar("R")
 Retelling = Callable[[Any, Any, FrameType], None]
 """Takes an operator's arguments, its result, and the frame it was called from."""
+
+_PYTHON = torch._C.DispatchKey.Python
 
 
 class Operator(NamedTuple):
@@ -29,11 +36,14 @@ class Operator(NamedTuple):
 
     Attributes:
         func: the operator, or the function that runs it and nothing else; to hold it keeps its address its own.
+        name: in aten; of another library with its namespace, `quantized::linear`.
         run: runs it.
+        opens: its result, from its arguments, by operators one can see; of a composite that arrives whole (as under
+            inference_mode), a fused kernel, or an operator that runs functions. Its own result may be None: it cannot.
         contracts: it may be a contraction.
-        hides: a composite that arrives whole (as under inference_mode), or a fused kernel that can be opened.
         writes: it changes an operand in place.
         free: it moves or names values, and computes none.
+        strange: no rule can be known for it: it is of another library, of a higher order, or returns nothing.
         quantises: it may make spikes of real values.
         retells: what its arguments and result tell of values that were read, or are to be.
     """
@@ -41,20 +51,28 @@ class Operator(NamedTuple):
     func: Any
     name: str
     run: Callable[..., Any]
+    opens: Callable[[Any, Any], Any] | None
     contracts: bool
-    hides: bool
     writes: bool
     free: bool
+    strange: bool
     quantises: bool
     retells: Retelling | None
 
     @classmethod
     def of(
-        cls, func: Any, name: str, run: Callable[..., Any], writes: bool, contracts: bool = False, hides: bool = False
+        cls,
+        func: Any,
+        name: str,
+        run: Callable[..., Any],
+        writes: bool,
+        opens: Callable[[Any, Any], Any] | None = None,
+        contracts: bool = False,
+        strange: bool = False,
     ) -> Operator:
         """What runs the operator of that name."""
         retells = _forget if writes else _RETELLING.get(name)
-        return cls(func, name, run, contracts, hides, writes, name in FREE, name in QUANTISERS, retells)
+        return cls(func, name, run, opens, contracts, writes, name in FREE, strange, name in QUANTISERS, retells)
 
     def counted(self, books: Books, frame: FrameType, args: Any, kwargs: Any, facts: list[Facts] | None) -> Any:
         """Runs it where it is no contraction, and has the books count it; what it writes to is read before.
@@ -64,17 +82,52 @@ class Operator(NamedTuple):
             facts: of its operands, on the first batch.
         """
         if self.writes and not self.free:
-            books.other(frame, self.name, args, changed(self.name, args, kwargs), facts)
+            told(books, self.name, books.other, frame, self.name, args, changed(self.name, args, kwargs), facts)
         result = self.run(*args, **kwargs)
         if result is NotImplemented:  # Python asks the other operand next
             return result
         if not (self.writes or self.free):
-            books.other(frame, self.name, args, result, facts)
+            told(books, self.name, books.other, frame, self.name, args, result, facts)
         if self.quantises and facts is None:
-            books.fired(frame, self.name, result)
+            told(books, self.name, books.fired, frame, self.name, result)
         if self.retells:
-            self.retells(args, result, frame)
+            told(books, self.name, self.retells, args, result, frame)
         return result
+
+    def written(self, args: Any, kwargs: Any) -> list[Tensor]:
+        """What a strange operator writes to, as far as its schema says."""
+        if not self.writes:
+            return []
+        named = zip(self.func._schema.arguments, args, strict=False)
+        given = {argument.name: value for argument, value in named} | kwargs
+        marked = [a.name for a in self.func._schema.arguments if a.alias_info is not None and a.alias_info.is_write]
+        return tensors_in([given.get(name) for name in marked])
+
+
+def tensors_in(values: Any) -> list[Tensor]:
+    """The tensors among arguments or results, however nested."""
+    return [leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor)]
+
+
+def told(books: Books, name: str, tell: Callable[..., R], *facts: Any) -> R | None:
+    """Tells the books of an operator. What they cannot make anything of is listed, and the model runs on.
+
+    None of it is the model's own work, so that no mode but the recorder's sees it.
+    """
+    try:
+        if torch._C._len_torch_dispatch_stack() and not torch._C._dispatch_tls_is_dispatch_key_excluded(_PYTHON):
+            with Undispatched():
+                return tell(*facts)
+        return tell(*facts)
+    except SnnprofError:
+        raise
+    except Exception as error:
+        books.recorder.note(
+            "C25", books.layer, f"{name} was called with what could not be counted: {first_line(error)}",
+            "it is listed as uncounted; report it with the model's code",
+        )  # fmt: skip
+        books._uncount(books.layer, name)
+        return None
 
 
 # By address, since to hash an operator is to call Python.
@@ -82,42 +135,76 @@ _OPERATORS: dict[int, Operator] = {}
 
 
 def operator_of(func: Any) -> Operator:
-    """What is known of an aten operator."""
+    """What is known of an operator."""
     known = _OPERATORS.get(id(func))
-    if known:
-        return known
-    name = func.overloadpacket.__name__
+    if known is None:
+        known = _OPERATORS[id(func)] = _looked_up(func) if isinstance(func, OpOverload) else _of_higher_order(func)
+    return known
+
+
+def _looked_up(func: Any) -> Operator:
+    """By its name in aten. Another library may give its operators the same names, which say nothing then."""
+    name, own = func.overloadpacket.__name__, func.namespace == "aten"
+    name = name if own else f"{func.namespace}::{name}"
     hides = name in rules.REWRITES or (
         name not in TRANSFER
         and torch._C._dispatch_has_kernel(func.name())  # it knows no operator that tells a tensor's properties
         and torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd")
     )
-    run = func._op if type(func) is OpOverload else func  # a Python call less
-    found = Operator.of(func, name, run, func._schema.is_mutable, name in rules.READINGS, hides)
-    _OPERATORS[id(func)] = found
-    return found
+    return Operator.of(
+        func,
+        name,
+        func._op if type(func) is OpOverload else func,  # a Python call less
+        func._schema.is_mutable,
+        functools.partial(_opened, func) if hides else None,
+        name in rules.READINGS,
+        not own or not (func._schema.returns or name in FREE),
+    )
+
+
+def _of_higher_order(func: Any) -> Operator:
+    return Operator.of(
+        func, f"higher_order::{func.name()}", func, False, functools.partial(higher_order.opened, func), strange=True
+    )
+
+
+def _opened(func: Any, args: Any, kwargs: Any) -> Any:
+    """What is made of nested tensors is theirs alone: their kernels are no composites."""
+    nested = any(isinstance(value, Tensor) and value.is_nested for value in args)
+    return None if nested else rules.opened(func, args, kwargs)
+
+
+def forget(written: Any) -> None:
+    """What was read of a tensor holds no longer."""
+    if isinstance(written, Tensor) and _lies_in_memory(written):
+        RECALL.forget(written)
 
 
 def _forget(args: Any, result: Any, frame: FrameType) -> None:
-    if isinstance(args[0], Tensor) and args[0].layout is torch.strided:
-        RECALL.forget(args[0])
+    forget(args[0] if args else None)
 
 
 def _copied(args: Any, result: Any, frame: FrameType) -> None:
-    if args[0].layout is result.layout is torch.strided:
+    if _lies_in_memory(args[0]) and _lies_in_memory(result):
         RECALL.copied(args[0], result)
 
 
 def _reshaped(args: Any, result: Any, frame: FrameType) -> None:
     """What could not become a view is a view of a copy."""
     source = args[0]
+    if not (_lies_in_memory(source) and _lies_in_memory(result)):
+        return
     if source.untyped_storage().data_ptr() != result.untyped_storage().data_ptr():
         RECALL.copied(source, result.view(source.shape))
 
 
 def _cast(args: Any, result: Any, frame: FrameType) -> None:
-    if args[0].dtype is torch.bool and args[0].layout is torch.strided and result is not args[0]:
+    if args[0].dtype is torch.bool and _lies_in_memory(args[0]) and result is not args[0]:
         made_of_flags(args[0], result, callsite.caller(frame))
+
+
+def _lies_in_memory(tensor: Tensor) -> bool:
+    return tensor.layout is torch.strided and not tensor.is_nested
 
 
 _RETELLING = {
@@ -132,6 +219,6 @@ _RETELLING = {
 def changed(name: str, args: Any, kwargs: Any) -> Any:
     """What an operator is about to write to; for `out`, which may be empty yet, something of its shape to be."""
     if "out" not in kwargs or LINES.get(name) not in ("add", "mul", "mask", "compare"):
-        return args[0]
+        return args[0] if args else None
     operands = (operand for operand in args if isinstance(operand, Tensor))
     return torch.broadcast_tensors(*operands)[0]  # type: ignore[no-untyped-call]

@@ -471,6 +471,11 @@ def _threshold(call: Call) -> Facts:
     return _decided(side_by_side([kept, call.operand(2, "value")]), call.facts)
 
 
+def _hardshrink(call: Call) -> Facts:
+    """x, or 0 where it is small."""
+    return side_by_side([call.first, NOTHING])
+
+
 def _abs(call: Call) -> Facts:
     a = call.first
     low = a.low if a.low is not None and a.low > 0 else ZERO
@@ -522,12 +527,20 @@ def _avg_pool(call: Call) -> Facts:
 
 
 def _adaptive_avg_pool(call: Call) -> Facts:
-    source, result = call.args[0], call.result
-    ratios = [divmod(i, o) for i, o in zip(source.shape[2:], result.shape[2:], strict=True)]
-    if any(rest for _, rest in ratios):
-        return merged(call.facts)
-    area = math.prod(whole for whole, _ in ratios)
+    """Window i of o over n values reaches from ⌊i·n/o⌋ to ⌈(i+1)·n/o⌉; windows of several sizes share no step."""
+    axes = call.result.dim() - (call.result.dim() - len(call.args[1]))
+    area = 1
+    for length, results in zip(call.args[0].shape[-axes:], call.result.shape[-axes:], strict=True):
+        sizes = {-(-(i + 1) * length // results) - i * length // results for i in range(results)}
+        if len(sizes) != 1:
+            return merged(call.facts)
+        area *= sizes.pop()
     return scaled(summed(call.first, area), Fraction(1, area))
+
+
+def _folded(call: Call) -> Facts:
+    """Sums of the patches that overlap at a place, one for each position in the kernel at most."""
+    return joined([summed(call.first, math.prod(call.args[2])), NOTHING])
 
 
 # -- made from nothing -----------------------------------------------------------------------------------------------
@@ -578,6 +591,10 @@ def _randint(call: Call) -> Facts:
     return replace(derived(merged(call.facts), ONE, Fraction(low), Fraction(max(high - 1, low))), origin=Origin.DATA)
 
 
+def _drawn_places(call: Call) -> Facts:
+    return replace(_last_places(call), origin=Origin.DATA)
+
+
 def _dropout(call: Call) -> tuple[Facts, ...]:
     """Kept values are divided by the share that is kept."""
     share = _number(call.argument(1, "p"))
@@ -601,21 +618,21 @@ def tensors_of(values: Sequence[Any]) -> list[Tensor]:
 
 _RULES: dict[Rule, str] = {
     _same: "alias view _unsafe_view _reshape_alias reshape permute transpose t clone contiguous detach detach_ "
-    "unsqueeze squeeze squeeze_ unsqueeze_ transpose_ t_ flatten unflatten movedim as_strided lift_fresh "
+    "unsqueeze squeeze squeeze_ unsqueeze_ transpose_ t_ flatten unflatten movedim as_strided as_strided_ lift_fresh "
     "lift_fresh_copy positive expand numpy_T swapaxes mT adjoint expand_as view_as alpha_dropout feature_dropout "
-    "nan_to_num nan_to_num_ real to_sparse _to_sparse to_dense _to_dense _to_sparse_csr _to_sparse_csc coalesce _coalesce "
-    "set_data",
+    "nan_to_num nan_to_num_ real to_sparse _to_sparse to_dense _to_dense _to_sparse_csr _to_sparse_csc coalesce "
+    "_coalesce set_data",
     _cast: "_to_copy to",
-    _keep: "select slice narrow split split_with_sizes chunk unsafe_split unsafe_split_with_sizes unsafe_chunk unbind "
-    "index index_select gather take take_along_dim embedding repeat repeat_interleave tile unfold im2col flip roll "
-    "rot90 diagonal diag diag_embed tril triu tril_ triu_ amax amin sorted reflection_pad1d reflection_pad2d "
+    _keep: "select slice narrow split split_with_sizes chunk unsafe_split unsafe_split_with_sizes unsafe_chunk "
+    "unbind index index_select gather take take_along_dim embedding repeat repeat_interleave tile unfold im2col flip "
+    "roll rot90 diagonal diag diag_embed tril triu tril_ triu_ amax amin sorted reflection_pad1d reflection_pad2d "
     "reflection_pad3d replication_pad1d replication_pad2d replication_pad3d upsample_nearest1d upsample_nearest2d "
-    "upsample_nearest3d pixel_shuffle pixel_unshuffle channel_shuffle masked_select atleast_1d atleast_2d "
-    "atleast_3d max_pool1d max_pool2d max_pool3d",
+    "upsample_nearest3d _upsample_nearest_exact1d _upsample_nearest_exact2d _upsample_nearest_exact3d pixel_shuffle "
+    "pixel_unshuffle channel_shuffle masked_select atleast_1d atleast_2d atleast_3d max_pool1d max_pool2d max_pool3d",
     _keep_with_places: "max_pool1d_with_indices max_pool2d_with_indices max_pool3d_with_indices adaptive_max_pool1d "
     "adaptive_max_pool2d adaptive_max_pool3d sort topk kthvalue median nanmedian mode cummax cummin",
     _places: "argmax argmin nonzero",
-    _last_places: "argsort multinomial",
+    _last_places: "argsort",
     _buckets: "searchsorted bucketize",
     _join: "cat stack concat hstack vstack select_scatter slice_scatter",
     _maximum: "maximum fmax max",
@@ -640,8 +657,8 @@ _RULES: dict[Rule, str] = {
     _square: "square square_",
     _lerp: "lerp lerp_",
     _addcmul: "addcmul addcmul_",
-    _compare: "gt ge lt le eq ne gt_ ge_ lt_ le_ eq_ ne_ isnan isinf isfinite signbit any all isin "
-    "logical_and logical_or logical_not logical_xor logical_and_ logical_or_ logical_not_ logical_xor_",
+    _compare: "gt ge lt le eq ne gt_ ge_ lt_ le_ eq_ ne_ isnan isinf isfinite signbit any all isin logical_and "
+    "logical_or logical_not logical_xor logical_and_ logical_or_ logical_not_ logical_xor_",
     _heaviside: "heaviside heaviside_",
     _bitwise: "bitwise_and bitwise_or bitwise_not bitwise_xor bitwise_and_ bitwise_or_ bitwise_not_ bitwise_xor_ "
     "__and__ __or__ __xor__ bitwise_left_shift bitwise_right_shift count_nonzero bincount histc",
@@ -659,6 +676,8 @@ _RULES: dict[Rule, str] = {
     _clamp_max: "clamp_max clamp_max_",
     _relu: "relu relu_",
     _threshold: "threshold threshold_",
+    _hardshrink: "hardshrink",
+    _folded: "col2im",
     _abs: "abs abs_",
     _within(ZERO, ONE): "sigmoid sigmoid_ hardsigmoid hardsigmoid_ _softmax _safe_softmax softmax",
     _within(-ONE, ONE): "tanh tanh_ sin sin_ cos cos_ erf erf_",
@@ -682,6 +701,7 @@ _RULES: dict[Rule, str] = {
     _random_flags: "bernoulli bernoulli_",
     _random_whole: "poisson geometric_ random_ randperm binomial",
     _randint: "randint randint_like",
+    _drawn_places: "multinomial",
     _dropout: "native_dropout",
 }  # fmt: skip
 

@@ -7,6 +7,7 @@ watcher says which storages other operators wrote to. Inference tensors keep no 
 from __future__ import annotations
 
 import math
+import threading
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass, field
@@ -50,21 +51,25 @@ class Known:
     Attributes:
         answers: by question, which names the part of the storage it is about; copies made alike share them.
         content: what is known of all its values.
-        asked: questions that tensors made like it were asked; None where making one tells no answer.
+        asked: questions that tensors made like it were asked, with the geometry of the view that was asked where that
+            is another; None where making one tells no answer.
+        made: the geometry that it was made in, where `asked` is known.
     """
 
     answers: dict[Hashable, Any] = field(default_factory=dict)
     content: Content = field(default_factory=Content)
     asked: dict[Any, None] | None = None
+    made: Any = None
 
 
-class Recall:
-    """What is known of the storages read last; holds no tensor alive."""
+class Recall(threading.local):
+    """What is known of the storages read last, by each thread; holds no tensor alive."""
 
     def __init__(self) -> None:
         # A weak reference pins the storage's header, so its address names it for as long as the entry lives.
         self._known: OrderedDict[int, tuple[StorageWeakRef, int, Known]] = OrderedDict()
         self.asked: dict[Hashable, dict[Any, None]] = {}
+        self._exposed: dict[int, StorageWeakRef] = {}
 
     def about(self, values: Tensor) -> tuple[Known, Content | None]:
         """What is known of the storage behind these values as they are, and of the values if they are all of it.
@@ -72,7 +77,7 @@ class Recall:
         Nothing where nothing is remembered.
         """
         storage = values.untyped_storage()
-        if values.is_inference():
+        if values.is_inference() or storage._cdata in self._exposed:
             known = Known()
         else:
             entry = self._known.get(storage._cdata)
@@ -107,6 +112,12 @@ class Recall:
             known.content.copied(source, result)
         self._enter(result, result.untyped_storage(), known.answers[made])
 
+    def expose(self, values: Tensor) -> None:
+        """Others than PyTorch may write to its storage, which raises no version: it is read each time."""
+        storage = values.untyped_storage()
+        self._known.pop(storage._cdata, None)
+        self._exposed[storage._cdata] = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
+
     def forget(self, written: Tensor) -> None:
         """Its storage was written to."""
         if self._known:
@@ -115,6 +126,9 @@ class Recall:
     def clear(self) -> None:
         """Forgets all contents."""
         self._known.clear()
+        gone = [key for key, reference in self._exposed.items() if reference.expired()]  # type: ignore[no-untyped-call]
+        for key in gone:
+            del self._exposed[key]
 
     def end(self) -> None:
         """Forgets what was asked as well: a recording is over."""
@@ -123,4 +137,4 @@ class Recall:
 
 
 RECALL = Recall()
-"""Shared by all counts, as their working memory is; emptied when a recording ends."""
+"""Shared by all counts of a thread, as their working memory is; emptied when a recording ends."""

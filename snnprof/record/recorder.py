@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
@@ -326,6 +327,7 @@ class Recorder:
             self.timesteps = self.timesteps or first.shape[axis]
         rows = 1 if axis == 0 else 0
         self.batch_size = first.shape[rows] if first.dim() > rows else 1
+        self.books.firing.timesteps = self.timesteps
         self.books.firing.begin_pass(self.batch_size)
         if not self.books.learning:
             return
@@ -333,6 +335,7 @@ class Recorder:
             if self.books.store.get(tensor) is None:
                 facts = values.of_input(tensor, self.input)
                 self._note_input(tensor, facts)
+                self.books.input_facts = self.books.input_facts or (facts if facts.grid and not facts.signed else None)
                 fold = None if axis is None else Folding(axis, 1, self.timesteps or 1)
                 self.books.store.set(tensor, facts, timeaxis.axis_of(tensor, fold))
 
@@ -341,8 +344,14 @@ class Recorder:
         if not self.books.learning:
             return
         self.books.know_outputs(_tensors(output))
-        self.seen_time.end_pass(self.books, self._neurons.values())
+        self.seen_time.end_pass(self.books.ops.values(), self._stateful())
         self.state_names |= self._written_state()
+
+    def _stateful(self) -> list[NeuronCounter]:
+        """Neuron layers and firing lines that keep state from call to call."""
+        layers = [counter for module, counter in self._neurons.items() if self.watched[module].stateful]
+        lines = [line for line in self.books.firing.by_name.values() if line.sites & self.books.carrying]
+        return layers + [line.counter for line in lines if line.counter is not None]
 
     def _written_state(self) -> set[tuple[nn.Module, str]]:
         """Attributes that hold what the pass made of its input."""
@@ -350,12 +359,28 @@ class Recorder:
             (module, key)
             for module in self._names
             for key, value in [*module.__dict__.items(), *module._buffers.items()]
-            if any((facts := self.books.store.get(leaf)) and facts.fed_by for leaf in _tensors(value))
+            if any(map(self._is_made_of_input, _held(value)))
         }
+
+    def _is_made_of_input(self, value: Any) -> bool:
+        """By its facts or, for NumPy and numbers, if values of the pass left PyTorch."""
+        if not isinstance(value, Tensor):
+            return self.books.left and isinstance(value, np.ndarray | float)
+        facts = self.books.store.get(value)
+        return facts is not None and bool(facts.fed_by)
 
     def is_state(self, module: nn.Module, name: str, value: Any) -> bool:
         """Whether an attribute that was absent or None before is state, and no cache or lazily made weight."""
         return (module, name) in self.state_names
+
+    def widen_input(self, x: Tensor) -> None:
+        """A later batch may hold larger event counts than the first one: they are spikes all the same."""
+        known = self.books.input_facts
+        if known is None or known.levels is None or not known.quantum or not x.is_cpu or not x.numel():
+            return  # a device would have to be waited for
+        levels = float(x.max()) / float(known.quantum)
+        if known.levels < levels and levels.is_integer() and (self.input == "spikes" or levels <= values.COUNTS):
+            self.books.widen_input(int(levels))
 
     def _note_input(self, tensor: Tensor, facts: Facts) -> None:
         if self.input == "auto" and facts.levels is not None and facts.levels > 1:
@@ -363,11 +388,13 @@ class Recorder:
                 "C08", "", f"the model's input holds whole numbers up to {facts.levels} and was taken for event counts",
                 "pass --input real if they are pixel values, or --input spikes to silence this",
             )  # fmt: skip
-        elif self.input != "spikes" and facts.grid is None and values.raw_bytes(tensor):
+        elif self.input == "spikes" and values.smallest_step(tensor) is None:
             self.note(
-                "C20", "", "the model's input holds whole numbers up to 255, as images do before they are normalised",
-                "divide by 255 and normalise as in training; rates and accuracy are those of raw bytes otherwise",
+                "C08", "", "the model's input was told to be spikes, but its values are multiples of no common step: those "
+                "that are not whole count as real", "pass the input as it is before it is normalised",
             )  # fmt: skip
+        image = tensor.dim() > 2 and facts.grid is None and self.input != "spikes"
+        self.books.raw_input |= image and values.raw_bytes(tensor)
 
     # -- neurons -------------------------------------------------------------------------------------------
 
@@ -390,7 +417,7 @@ class Recorder:
         position, decisions = self._spikes_among(output), len(self.books.decided) - candidate.decisions
         if position is None or not decisions or self.books.contracts_below(name):
             return
-        inner = set(self._neuron_calls[candidate.calls :])
+        inner = {module for module in self._neuron_calls[candidate.calls :] if module in self.watched}
         if any(self.watched[m].stateful for m in inner):
             return
         stateful = neurons.wrote_state(candidate.state, module) or self.books.steps_since(candidate.decisions) > 1
@@ -422,10 +449,13 @@ class Recorder:
         """How many steps a neuron layer made of one call, on the first batch."""
         if not self.books.learning or candidate is None:
             return
-        spikes = self.watched[module].kind.spikes(output)
+        watched = self.watched[module]
+        if watched.found_by == "named" and not watched.stateful and neurons.wrote_state(candidate.state, module):
+            self.watched[module] = replace(watched, stateful=True)
+        spikes = watched.kind.spikes(output)
         if spikes is None or not spikes.dim():
             return
-        along = self.watched[module].kind.time_first(module)
+        along = watched.kind.time_first(module)
         steps = spikes.shape[0] if along else self.books.steps_since(candidate.decisions)
         if steps in spikes.shape or steps == 1:
             self.seen_time.of_call(self._names[module], steps, tuple(spikes.shape))
@@ -520,7 +550,7 @@ class Recorder:
         units = self.books.firing.sources.units()
         spiking = self._neuron_counters()
         ops = self._op_records(batches, units, {counter.layer for counter in spiking})
-        neuron_records = [self._neuron_record(counter, batches, units) for counter in spiking]
+        neuron_records = [self._neuron_record(counter, batches) for counter in spiking]
         lines = [line for line in self.books.lines.values() if not (line.forgotten or self._inside_neuron(line.layer))]
         elementwise = [line.record() for line in lines]
         blocks = self._assembled(lines, spiking, units) if total is not None else []
@@ -576,9 +606,9 @@ class Recorder:
             for number, record in zip(feeds, records, strict=True)
         ]
 
-    def _neuron_record(self, counter: NeuronCounter, batches: int | None, units: Sequence[int]) -> NeuronRecord:
-        record = counter.record(batches, _unit_of(counter, units))
-        hidden = self.seen_time.hides_size and self.timesteps is None
+    def _neuron_record(self, counter: NeuronCounter, batches: int | None) -> NeuronRecord:
+        record = counter.record(batches)
+        hidden = self.seen_time.within_calls and self.timesteps is None
         return record.model_copy(update={"size": 0, "fired_bitmap": None, "always_bitmap": None}) if hidden else record
 
     def _constant_ops(self) -> list[ConstantOp]:
@@ -596,7 +626,7 @@ class Recorder:
         count = len(self._blocks)
         width = 2 + len(KINDS) * len(PART_COUNTS)
         ops = [_padded(c.blocks_in(units), count, width) for c in self.books.ops.values()]
-        spiking = [_padded(c.blocks_in(_unit_of(c, units)), count, 0) for c in spiking_counters]
+        spiking = [_padded(c.blocks, count, 0) for c in spiking_counters]
         other = [_padded(line.blocks, count, 2) for line in lines]
         return [
             Block(
@@ -662,10 +692,6 @@ class Recorder:
         }
 
 
-def _unit_of(counter: NeuronCounter, units: Sequence[int]) -> int:
-    return 1 if counter.source is None else units[counter.source.index]
-
-
 def _one(blocks: list[Block], samples: int) -> list[Block]:
     """A user-driven recording is one block, however often it was read."""
     return [block.model_copy(update={"samples": samples}) for block in thinned(blocks, 1)]
@@ -675,6 +701,17 @@ def _padded(blocks: list[Any], count: int, width: int) -> list[Any]:
     """A counter that appeared late has nothing in the blocks before."""
     width = len(blocks[0]) if blocks else width
     return [[0] * width] * (count - len(blocks)) + blocks
+
+
+def _held(value: Any, depth: int = 3) -> Iterator[Any]:
+    """What lists, dictionaries and plain objects hold, and what those hold."""
+    for leaf in tree_leaves(value):
+        own = getattr(leaf, "__dict__", None)
+        if own and depth and not isinstance(leaf, Tensor | nn.Module | type):
+            for inner in own.values():
+                yield from _held(inner, depth - 1)
+        else:
+            yield leaf
 
 
 def _tensors(values: Any) -> list[Tensor]:

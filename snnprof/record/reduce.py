@@ -42,23 +42,29 @@ EXACT_INT = 1 << 31
 _SUMS_FLAGS = torch.torch_version.TorchVersion(torch.__version__) >= "2.13"
 """Whether the compiler adds flags up in int32: what torch 2.6 writes for that is no valid C++."""
 
-_TRACING = False
+
+class _Trace(threading.local):
+    """Whether a thread traces; others go on counting."""
+
+    on = False
+
+
+_TRACE = _Trace()
 
 
 def tracing() -> bool:
     """Whether counts become part of a compiled graph: no value can be asked for, and no memory be reused."""
-    return _TRACING
+    return _TRACE.on
 
 
 @contextmanager
 def traced() -> Iterator[None]:
     """Counts inside are traced, not run."""
-    global _TRACING
-    before, _TRACING = _TRACING, True
+    before, _TRACE.on = _TRACE.on, True
     try:
         yield
     finally:
-        _TRACING = before
+        _TRACE.on = before
 
 
 def remembered(function: Callable[P, R]) -> Callable[P, R]:
@@ -67,7 +73,7 @@ def remembered(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        return function(*args, **kwargs) if _TRACING else keeping(*args, **kwargs)  # type: ignore[arg-type]
+        return function(*args, **kwargs) if _TRACE.on else keeping(*args, **kwargs)  # type: ignore[arg-type]
 
     return call
 
@@ -218,9 +224,20 @@ def _exact(values: Tensor) -> torch.dtype:
 
 def extent(values: Tensor, steps: Steps | None) -> Tensor:
     """The largest magnitude in each step, as float64 `[steps]`."""
+    return torch.maximum(_extreme(torch.amax, values, steps), -lowest(values, steps)).double()
+
+
+def lowest(values: Tensor, steps: Steps | None) -> Tensor:
+    """The smallest value in each step, `[steps]`."""
+    return _extreme(torch.amin, values, steps)
+
+
+def _extreme(of: Callable[..., Tensor], values: Tensor, steps: Steps | None) -> Tensor:
+    """The largest or smallest value in each step; 0 where there are none."""
     stepped = folded(values, steps)
-    dims = list(range(1, stepped.dim()))
-    return torch.maximum(stepped.amax(dims), -stepped.amin(dims)).double()
+    if not tracing() and not values.numel():
+        return stepped.new_zeros(len(stepped))
+    return of(stepped, list(range(1, stepped.dim())))
 
 
 class _Pool(threading.local):
@@ -244,7 +261,7 @@ SCRATCH = _Pool()
 
 def scratch(values: Tensor) -> Tensor:
     """Working memory with the layout of `values`, so that a transposed operand is read in its own order."""
-    if _TRACING:
+    if _TRACE.on:
         return torch.empty_like(values)
     buffer = SCRATCH.take(values.numel(), values.device, values.dtype)
     strides = values.stride() if is_dense(values) else torch.empty(values.shape, device="meta").stride()

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from snnprof.record import sweep
 from snnprof.record.reduce import Array, broadcast, by_step, remembered
+from snnprof.record.unwatched import Undispatched
 
 
 @dataclass(eq=False, slots=True)
@@ -239,10 +240,11 @@ def effective_convolution(counts: Tensor | Array, conv: Convolution) -> Tensor:
         kernel = live.reshape(how.groups, how.reached, *live.shape[1:]).sum(1)
     before = tuple(sides[0] for sides in how.padding)
     extra = [width for a, b in reversed(how.padding) for width in (0, b - a)]
-    padded = torch.nn.functional.pad(counts, extra) if any(extra) else counts
-    result = torch.ops.aten.convolution(
-        padded, kernel, None, how.stride, before, how.dilation, how.transposed, how.output_padding, how.groups
-    )
+    with Undispatched():  # the network runs no such convolution
+        padded = torch.nn.functional.pad(counts, extra) if any(extra) else counts
+        result = torch.ops.aten.convolution(
+            padded, kernel, None, how.stride, before, how.dilation, how.transposed, how.output_padding, how.groups
+        )
     return torch.round(result.flatten(1).sum(1))
 
 
@@ -251,10 +253,11 @@ def convolution_sum(conv: Convolution, x: Tensor, kernel: Tensor) -> Tensor:
     how = conv.geometry
     before = tuple(sides[0] for sides in how.padding)
     extra = [width for a, b in reversed(how.padding) for width in (0, b - a)]
-    padded = torch.nn.functional.pad(x, extra) if any(extra) else x
-    result = torch.ops.aten.convolution(
-        padded, kernel, None, how.stride, before, how.dilation, how.transposed, how.output_padding, how.groups
-    )
+    with Undispatched():
+        padded = torch.nn.functional.pad(x, extra) if any(extra) else x
+        result = torch.ops.aten.convolution(
+            padded, kernel, None, how.stride, before, how.dilation, how.transposed, how.output_padding, how.groups
+        )
     return torch.round(result).sum().reshape(1)
 
 

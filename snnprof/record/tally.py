@@ -20,6 +20,8 @@ from snnprof.record.reduce import (
     flagged,
     folded,
     in_stretches,
+    is_whole,
+    lowest,
     over_steps,
     reduced,
     scratch,
@@ -116,7 +118,8 @@ def tally(values: Tensor, grid: Grid, steps: Steps | None, keep: tuple[int, ...]
             answers[question] = answer
             if known.asked is not None and grid in _OF_FLAGS:
                 known.asked.pop(_NUMBER, None)  # which any answer tells
-                known.asked[grid, steps, keep] = None
+                seen_as = () if _geometry(values) == known.made else _geometry(values)
+                known.asked[(grid, steps, keep, *seen_as)] = None
     return answer
 
 
@@ -129,13 +132,26 @@ def made_of_flags(flags: Tensor, values: Tensor, place: Hashable) -> None:
     if values.is_inference() or not (_may_ask(values) and _can_sweep(flags)):
         return
     known, content = RECALL.about(values)
+    known.made = _geometry(values)
     known.asked = RECALL.asked.setdefault((place, values.dtype, values.shape, values.stride()), {})
-    for grid, steps, keep in known.asked:
-        answers, question = _asked(known, content, values, grid, steps, keep)
-        found = _swept(flags, grid, steps, keep)
+    for grid, steps, keep, *seen_as in known.asked:
+        if seen_as and flags.stride() != values.stride():
+            continue
+        part, read = (_view(each, *seen_as) if seen_as else each for each in (values, flags))
+        answers, question = _asked(known, content if is_whole(part) else None, part, grid, steps, keep)
+        found = _swept(read, grid, steps, keep)
         if found is not None:
             answers[question] = found
-            _know_total(content, values, found.by_step)
+            _know_total(content if is_whole(part) else None, part, found.by_step)
+
+
+def _geometry(values: Tensor) -> tuple[Any, ...]:
+    return values.shape, values.stride(), values.storage_offset()
+
+
+def _view(made: Tensor, shape: Any, strides: Any, offset: int) -> Tensor:
+    """A tensor's memory as somebody looked at it, who asked."""
+    return made.as_strided(shape, strides, made.storage_offset() + offset)
 
 
 def _asked(
@@ -212,8 +228,7 @@ def _levelled(
     level = torch.round(on_grid)
     residual = extent(level - on_grid, steps)
     kind = torch.where(fired == 0, SILENT, torch.where(residual <= tolerance(values.dtype, grid), SPIKES, REAL))
-    stepped = folded(level, steps)
-    negative = stepped.amin(list(range(1, stepped.dim()))) < 0
+    negative = lowest(level, steps) < 0
     level = level.abs_()
     levels = reduced(level, steps, keep, grid.levels)
     real = (kind == REAL).reshape(-1, *[1] * (levels.dim() - 1))
@@ -350,5 +365,8 @@ def _nonzero_total(values: Tensor, steps: Steps | None) -> int | Tensor:
 
 
 def _floating(values: Tensor) -> Tensor:
+    """Complex numbers by their magnitude."""
     values = values.detach() if values.requires_grad else values
+    if values.is_complex():
+        return values.abs()
     return values if values.is_floating_point() else values.float()

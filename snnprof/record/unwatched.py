@@ -1,8 +1,13 @@
-"""Parts of a pass in which nothing need be watched: the recorder's modes step out of the way, everybody else's stay."""
+"""What the recorder has to step out of, or to keep out of, without touching what is everybody else's.
+
+Parts of a pass in which nothing need be watched, its own arithmetic, and switches that several recorders share.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -71,3 +76,39 @@ class Undispatched:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+@contextmanager
+def untraced() -> Iterator[None]:
+    """What runs inside is no part of a graph that `torch.jit.trace` is making, in which sizes are no numbers."""
+    tracer: Any = torch._C
+    state = tracer._get_tracing_state()
+    tracer._set_tracing_state(None)
+    try:
+        yield
+    finally:
+        tracer._set_tracing_state(state)
+
+
+class Shared:
+    """Switches of the whole process: turned by the first who needs them, in whatever thread, put back by the last."""
+
+    def __init__(self, turned: Callable[[], AbstractContextManager[None]]) -> None:
+        self._turned = turned
+        self._users = 0
+        self._lock = threading.Lock()
+        self._open = ExitStack()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        with self._lock:
+            if not self._users:
+                self._open.enter_context(self._turned())
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                if not self._users:
+                    self._open.close()

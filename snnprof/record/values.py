@@ -26,7 +26,8 @@ from snnprof.record.provenance import (
 )
 
 _PIECE = 1 << 18
-_COUNTS = 15
+COUNTS = 15
+"""Whole numbers up to here are event counts."""
 _SIZES = 256
 _FEW = 8
 _OFF_GRID = 1e-3
@@ -50,7 +51,7 @@ def constant(tensor: Tensor) -> Facts:
     low, high = (float(bound) for bound in torch.aminmax(values.double()))
     if low == high == 0:
         return NOTHING
-    if not max(-low, high) <= _COUNTS or not whole_numbers(values):
+    if not max(-low, high) <= COUNTS or not whole_numbers(values):
         return replace(UNKNOWN, origin=Origin.WEIGHT)
     return on_grid(ONE, Fraction(low), Fraction(high), Origin.WEIGHT)
 
@@ -71,7 +72,7 @@ def of_input(tensor: Tensor, kind: str, fed_by: str = INPUT) -> Facts:
     if kind == "spikes":
         step = smallest_step(values) or ONE  # where some steps are spikes and some are not, the values decide
         return spikes([fed_by], max(1, math.ceil(largest / step)), signed, step)
-    whole = largest <= (1 if signed else _COUNTS) and whole_numbers(values)
+    whole = largest <= (1 if signed else COUNTS) and whole_numbers(values)
     return spikes([fed_by], levels=max(1, int(largest)), signed=signed) if whole else real([fed_by])
 
 
@@ -96,7 +97,7 @@ def of_neuron(tensor: Tensor, known: Facts | None, name: str) -> Facts:
     most = round(max(-low, high) / float(step))
     if most == 0:  # nothing is seen yet
         return on_grid(ONE, ZERO, None, fed_by=[name])
-    if most > 1 and not (whole_numbers(values) and most * step <= _COUNTS):
+    if most > 1 and not (whole_numbers(values) and most * step <= COUNTS):
         return real([name])
     return on_grid(step, -most * step if low < 0 else ZERO, most * step, fed_by=[name])
 
@@ -137,7 +138,7 @@ def _greatest_common_divisor(sizes: list[float]) -> float:
 
 def raw_bytes(tensor: Tensor) -> bool:
     """Whether values are whole numbers from 0 to 255, and some of them large."""
-    if not values_of_its_own(tensor) or tensor.is_complex() or tensor.dim() < 3 or not tensor.numel():
+    if not values_of_its_own(tensor) or tensor.is_complex() or not tensor.numel():
         return False
     low, high = (float(bound) for bound in torch.aminmax(tensor.detach().float()))
     return low >= 0 and 63 < high <= 255 and whole_numbers(tensor.detach().float())
@@ -148,7 +149,8 @@ def look_like_spikes(tensor: Tensor) -> bool:
     if not tensor.is_floating_point() or not values_of_its_own(tensor) or not tensor.numel():
         return False
     sizes = torch.unique(tensor.detach().reshape(-1)[: _PIECE * 4].double().abs())
-    if not 1 < sizes.numel() <= _FEW or float(sizes[0]) != 0.0:
+    both_signs = sizes.numel() == 1 and bool((tensor.detach() < 0).any() and (tensor.detach() > 0).any())
+    if not both_signs and (not 1 < sizes.numel() <= _FEW or float(sizes[0]) != 0.0):
         return False
     step = smallest_step(tensor)
     return step is not None and float(sizes[-1]) / float(step) <= _FEW + _OFF_GRID

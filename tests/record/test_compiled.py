@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from snnprof.activity import Activity
 from snnprof.models import neuron
 from snnprof.record import compiled
-from snnprof.record.compiled import OtherOperations
+from snnprof.record.compiled import CompiledModel, OtherOperations
 from snnprof.record.recorder import Recorder
 from snnprof.workload.compiling import Compiling
 
@@ -191,7 +191,7 @@ def test_the_finding_tells_what_the_compiler_failed_at(monkeypatch: pytest.Monke
 
 
 @needs_compiler
-def test_a_graph_of_other_operations_is_refused() -> None:
+def test_a_graph_of_other_operations_is_not_run() -> None:
     model = Attention().eval()
     recorder = Recorder(model, timesteps=2)
     call = Compiling(model, recorder)
@@ -201,5 +201,134 @@ def test_a_graph_of_other_operations_is_refused() -> None:
         recorder.end_batch()
         assert recorder.books.script
         recorder.books.script = [c for c in recorder.books.script if c.layer != "head"]
+        call(x)
+    assert ["head" in finding.text for finding in recorder.activity().findings if finding.code == "C10"] == [True]
+
+
+@needs_compiler
+def test_a_compiled_model_refuses_a_graph_of_other_operations() -> None:
+    model = Attention().eval()
+    recorder = Recorder(model, timesteps=2)
+    x = _batches()[0]
+    with torch.no_grad(), recorder:
+        recorder.books.script = []
+        model(x)
+        recorder.end_batch()
+        recorder.books.script = [c for c in recorder.books.script if c.layer != "head"]
+        recorder.step_aside()
         with pytest.raises(OtherOperations, match="head"):
-            call(x)
+            CompiledModel(model, recorder)(x)
+
+
+# -- a model that changes between batches ------------------------------------------------------------------------
+
+
+class Alternating(Attention):
+    """Every other batch takes the other way, which an attribute of the model's own says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.other = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.other = not self.other
+        return super().forward(x) if self.other else self.another_way(x)
+
+    def another_way(self, x: Tensor) -> Tensor:
+        return self.fc(self.lif(self.conv(x).unsqueeze(0)).mean((3, 4))).mean((0, 2))
+
+
+class Scaling(Alternating):
+    """The other way differs in arithmetic alone, and in what the head reads."""
+
+    def another_way(self, x: Tensor) -> Tensor:
+        return super(Alternating, self).forward(x * 2.0 - 1.0)
+
+
+SWITCHES = [{"way": 0}]
+
+
+class Listening(Attention):
+    """What decides is no attribute of the model: the graph is compiled anew, and runs by turns."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + SWITCHES[0]["way"]
+
+
+class Counting(Attention):
+    """Nothing depends on the attribute, and it is another one in each batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return super().forward(x)
+
+
+class Remembering(Attention):
+    """Sets an attribute once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.size: int | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.size is None:
+            self.size = x.shape[1]
+        return super().forward(x)
+
+
+def _alike(number: int) -> list[Tensor]:
+    """So many batches of one shape and of different values."""
+    generator = torch.Generator().manual_seed(3)
+    return [torch.randint(0, 9, (3, 1, 4, 4), generator=generator) / 4 for _ in range(number)]
+
+
+def _same(inside: Activity, eager: Activity) -> None:
+    assert inside.ops == eager.ops
+    assert inside.neurons == eager.neurons
+    assert inside.elementwise == eager.elementwise
+    assert inside.blocks == eager.blocks
+
+
+@needs_compiler
+@pytest.mark.parametrize("network", [Alternating, Scaling, Counting])
+def test_a_model_that_an_attribute_changes_is_counted_as_it_ran(network: type[nn.Module]) -> None:
+    inside, eager = _counted(network().eval(), _alike(6)), _counted(model := network().eval(), _alike(6), run=model)
+    said = [finding.text for finding in inside.findings if finding.code == "C10"]
+    assert len(said) == 1
+    assert "ran eagerly" in said[0]
+    _same(inside, eager)
+
+
+@needs_compiler
+def test_an_attribute_that_is_set_once_leaves_it_compiled() -> None:
+    inside, eager = _counted(Remembering().eval(), _alike(4)), _counted(model := Remembering().eval(), _alike(4), model)
+    assert not [finding for finding in inside.findings if finding.code == "C10"]
+    _same(inside, eager)
+
+
+@needs_compiler
+def test_each_graph_adds_the_counts_of_its_own_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches take turns between two graphs of the same operations, the second compiled before the first runs again."""
+    graphs = []
+    compile_one = compiled._inductor
+    monkeypatch.setattr(compiled, "_inductor", lambda *args: graphs.append(args) or compile_one(*args))
+    monkeypatch.setattr(sys.modules[__name__], "SWITCHES", [{"way": 0}])
+
+    def counted(model: nn.Module, call: Any, recorder: Recorder) -> Activity:
+        with torch.no_grad(), recorder:
+            for number, x in enumerate(_alike(7)):
+                SWITCHES[0]["way"] = 2 + number % 2
+                call(x)
+                recorder.end_batch()
+                recorder.end_block(len(x))
+        return recorder.activity()
+
+    model = Listening().eval()
+    inside = counted(model, Compiling(model, recorder := Recorder(model, timesteps=2)), recorder)
+    assert len(graphs) == 2
+    assert not [finding for finding in inside.findings if finding.code == "C10"]
+    _same(inside, counted(model, model, Recorder(model, timesteps=2)))

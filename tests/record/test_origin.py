@@ -270,3 +270,69 @@ def test_tied_shared_and_swapped_weights_are_no_idle_layers() -> None:
     with Recorder(net) as recorder:
         torch.func.functional_call(net, other, (S,))
     assert "C04" not in _codes(recorder.activity(samples=4))
+
+
+# -- found by readers of the change --------------------------------------------------------------------------------
+
+
+def test_spikes_of_lines_keep_their_grid_in_products() -> None:
+    class Attends(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.q, self.k, self.out = _linear(8), _linear(8), nn.Linear(4, 3, bias=False)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.out(spike(self.q(x)) @ spike(self.k(x)).t())
+
+    net = Attends()
+    product, out = snnprof.profile(net, [X]).ops[2:]
+    scores = spike(net.q(X)) @ spike(net.k(X)).t()
+    assert product.events == int(scores.sum())
+    assert (out.operands[0].quantum, out.part("spikes").by_value) == (1.0, 3 * int(scores.sum()))
+
+
+def test_event_counts_that_grow_after_the_first_batch_are_spikes() -> None:
+    op = snnprof.profile(nn.Sequential(_linear()), [S, 3 * S]).ops[0]
+    assert op.part("spikes").by_value == 4 * int(S.sum()) * (1 + 3)
+    assert op.part("real").elements == 0
+
+
+def test_choices_at_random_are_data(record: Any) -> None:
+    layer, chosen = _linear(), []
+
+    def forward(x: Tensor) -> Tensor:
+        chosen.append(F.one_hot(torch.multinomial(torch.ones(4, 8), 1)[:, 0], 8).float())
+        return layer(chosen[0])
+
+    activity = record(forward, X)
+    assert (activity.ops[0].events, activity.constant_ops) == (4 * 4, [])
+
+
+def test_a_buffer_that_numpy_writes_is_read_each_time(record: Any) -> None:
+    held, layer = torch.zeros(4, 8), _linear()
+
+    def forward(x: Tensor) -> list[Tensor]:
+        results = []
+        for row in x:
+            held.numpy()[...] = row.numpy()
+            results.append(layer(held))
+        return results
+
+    frames = torch.stack([S, S.flip(0), torch.ones(4, 8)])
+    assert record(forward, frames).ops[0].events == 4 * int(frames.sum())
+
+
+POOLED: dict[str, Callable[[Tensor], Tensor]] = {
+    "adaptive, with equal windows that overlap": lambda s: F.adaptive_avg_pool1d(s[:, None, :3], 2)[:, 0],
+    "folded": lambda s: F.fold(F.unfold(s.view(1, 1, 4, 8), 2), (4, 8), 2)[0, 0],
+    "nearest-exact": lambda s: F.interpolate(s[None], scale_factor=2, mode="nearest-exact")[0],
+    "shrunk": lambda s: F.hardshrink(s, 0.5),
+}
+
+
+@pytest.mark.parametrize("name", POOLED)
+def test_more_ways_to_keep_spikes(record: Any, name: str) -> None:
+    x = POOLED[name](S)
+    op = record(lambda s: F.linear(POOLED[name](s), torch.randn(4, x.shape[-1])), S).ops[-1]
+    assert {part.kind for part in op.parts} == {"spikes"}
+    assert op.events == 4 * int((x != 0).sum())

@@ -255,23 +255,39 @@ def read(**changed: object) -> bool:
 
 @pytest.mark.skipif(sweep.compiled is None, reason="there was no C compiler")
 @pytest.mark.parametrize(
-    "changed",
+    ("changed", "why"),
     [
-        {"first": 1}, {"first": -1}, {"bytes": 31}, {"size": 8}, {"size": 2},
-        {"size": 1, "scale": 2.0}, {"shape": (2, 5)}, {"shape": (2,)}, {"shape": ()},
-        {"shape": [2, 4]}, {"shape": (0, 4)}, {"strides": (4, -1)}, {"strides": (2**62, 1)}, {"shape": (2**31, 4)},
-        {"nonzero": None, "levels": np.zeros((2, 1), np.int32)}, {"nonzero": np.zeros(2, np.int32)},
-        {"nonzero": np.zeros((2, 3), np.int32)},
-        {"levels": np.zeros((2, 4), np.int32)},
-        {"histogram": np.zeros(9, np.int64)}, {"histogram": np.zeros(256, np.int64), "most": 256.0},
-        {"scale": 0.0}, {"most": -1.0}, {"most": 2.0**18}, {"threads": 0},
+        ({"first": 1}, "outside their memory"), ({"first": -1}, "outside their memory"),
+        ({"bytes": 31}, "outside their memory"), ({"size": 8}, "outside their memory"),
+        ({"shape": (2, 5)}, "outside their memory"), ({"strides": (2**62, 1)}, "outside their memory"),
+        ({"storage": 0}, "holds no value"), ({"bytes": 3}, "holds no value"), ({"bytes": -1}, "holds no value"),
+        ({"size": 2}, "1, 4 or 8 bytes"), ({"size": 1, "scale": 2.0}, "scale of 1"),
+        ({"shape": (2,)}, "a stride for each"), ({"shape": (), "strides": ()}, "steps and 1 to 31"),
+        ({"shape": (2,), "strides": (1,)}, "steps and 1 to 31"), ({"shape": (0, 4)}, "positive"),
+        ({"strides": (4, -1)}, "not negative"), ({"shape": (2**31, 4)}, "too many values"),
+        ({"shape": (2**64, 4)}, "too large"), ({"storage": -1}, "negative"), ({"threads": 2**31}, "too large"),
+        ({"nonzero": None, "levels": np.zeros((2, 1), np.int32)}, "do not fit"),
+        ({"nonzero": np.zeros(2, np.int32)}, "do not fit"), ({"nonzero": np.zeros((2, 3), np.int32)}, "do not fit"),
+        ({"levels": np.zeros((2, 4), np.int32)}, "do not fit"), ({"nonzero": b"12345678"}, "read-only"),
+        ({"histogram": np.zeros(256, np.int64)}, "of levels"),
+        ({"scale": 0.0}, "positive and finite"), ({"scale": math.inf}, "positive and finite"),
+        ({"scale": math.nan}, "positive and finite"), ({"most": -1.0}, "whole number"), ({"most": 0.5}, "whole number"),
+        ({"most": 2.0**18}, "whole number"), ({"threads": 0}, "a thread"),
     ],
     ids=str,
 )  # fmt: skip
-def test_the_compiled_code_reads_nothing_outside_its_memory(changed: dict[str, object]) -> None:
+def test_the_compiled_code_reads_nothing_outside_its_memory(changed: dict[str, object], why: str) -> None:
     assert read()
-    with pytest.raises(ValueError, match="outside their memory"):
+    with pytest.raises(ValueError, match=why):
         read(**changed)
+
+
+@pytest.mark.skipif(sweep.compiled is None, reason="there was no C compiler")
+@pytest.mark.parametrize(("size", "most"), [(9, 2.0), (255, 2.0), (256, 256.0)])
+def test_a_histogram_has_a_place_for_every_level(size: int, most: float) -> None:
+    sums = {"levels": np.zeros((2, 1), np.int32), "histogram": np.zeros(size, np.int64), "most": most}
+    with pytest.raises(ValueError, match="levels below 256"):
+        read(**sums)
 
 
 @pytest.mark.skipif(sweep.compiled is None, reason="there was no C compiler")
@@ -280,6 +296,8 @@ def test_the_compiled_code_takes_whole_numbers_of_its_own_width() -> None:
         read(nonzero=np.zeros((2, 1)))
     with pytest.raises(TypeError, match="int64"):
         read(histogram=np.zeros(256, np.int32))
+    with pytest.raises(TypeError, match="tuples"):
+        read(shape=[2, 4])
 
 
 @pytest.mark.skipif(sweep.compiled is None, reason="there was no C compiler")
