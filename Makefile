@@ -1,11 +1,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SANITIZED := build/sanitize
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage robustness check format docs clean
+.PHONY: help demo test coverage robustness sanitize check format docs clean
 
 help:  ## say what each target does
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -21,6 +22,15 @@ coverage: $(VENV)/.dev  ## run the tests and list the lines they leave out
 
 robustness: $(VENV)/.dev  ## try 2,500 damaged and hostile inputs; writes docs/robustness.md
 	$(BIN)/python benchmarks/robustness.py --markdown docs/robustness.md
+
+# The sanitizers' library must be the first one loaded, and libstdc++ with it: PyTorch throws exceptions. Python itself
+# keeps memory until it exits, which is no leak.
+sanitize: $(VENV)/.dev  ## run the compiled reader's tests under the address and undefined-behaviour sanitizers
+	rm -rf $(SANITIZED)
+	SNNPROF_SANITIZE=1 $(BIN)/python setup.py --quiet build --build-base $(SANITIZED) --build-lib $(SANITIZED)/lib
+	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libstdc++.so)" \
+	ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 PYTHONPATH=$(SANITIZED)/lib SNNPROF_SANITIZE=1 \
+	$(BIN)/pytest --quiet -p no:cacheprovider tests/record/test_reading.py tests/record/test_hostile_reads.py
 
 check: $(VENV)/.dev  ## lint, formatting and types
 	$(BIN)/ruff check .

@@ -1,17 +1,27 @@
 """Builds the compiled reader of operands. Without a C compiler snnprof is installed without it, and PyTorch reads."""
 
+import os
+
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError, LinkError
 
 FAST = ["-O3", "-fno-trapping-math"]
 THREADS = ["-fopenmp"]
+SANITIZED = [
+    "-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=all",
+]  # fmt: skip
+"""What `make sanitize` builds with: a wrong access ends the program."""
 
 
 class Build(build_ext):
     """Builds with threads where the compiler knows OpenMP."""
 
     def build_extension(self, extension: Extension) -> None:
+        if os.environ.get("SNNPROF_SANITIZE"):
+            extension.extra_compile_args = FAST + THREADS + SANITIZED
+            extension.extra_link_args, extension.optional = THREADS + SANITIZED, False
+            return super().build_extension(extension)
         extension.extra_compile_args, extension.extra_link_args = FAST + THREADS, THREADS
         try:
             super().build_extension(extension)

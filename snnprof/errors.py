@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 
 LONGEST = 2000  # characters of one message
+_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+"""Letters, marks and symbols that print as nothing."""
 
 
 class SnnprofError(Exception):
@@ -53,7 +56,26 @@ def first_line(error: BaseException) -> str:
     return lines[0] if lines else type(error).__name__
 
 
+def visible(text: str) -> str:
+    r"""The text with nothing that steers a terminal or misleads a reader; lines stay lines.
+
+    Control characters, those that turn the direction of writing, and those that nobody sees are written as in Python.
+
+    >>> visible("a\x1b[2J\u202eb\tc")
+    'a\\x1b[2J\\u202eb c'
+    """
+    return text if text.isascii() and text.isprintable() else "".join(map(_visible, text))
+
+
+def _visible(character: str) -> str:
+    if character == "\n" or (character.isprintable() and character not in _BLANK):
+        return character
+    if character == "\t" or unicodedata.category(character) == "Zs":
+        return " "
+    return character.encode("unicode_escape").decode()
+
+
 def printable(text: str) -> str:
     """What a file or an argument brought in may steer the terminal, or never end."""
-    shown = "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+    shown = visible(text)
     return shown if len(shown) <= LONGEST else f"{shown[: LONGEST // 2]} … {shown[-LONGEST // 4 :]}"

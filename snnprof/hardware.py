@@ -390,7 +390,8 @@ def names() -> list[str]:
 
 def profiles() -> tuple[list[HardwareProfile], list[SnnprofError]]:
     """All profiles that have prices, default first, and what is wrong with the others: a bad file hides no good one."""
-    return plugins.in_order(names(), load_hardware)
+    good, broken = plugins.in_order(names(), load_hardware)
+    return good, [*_users()[1], *_broken_namesakes(), *broken]
 
 
 def stubs() -> dict[str, str]:
@@ -411,10 +412,55 @@ def _built_in() -> dict[str, Path]:
 
 
 def _users_own() -> dict[str, Path]:
-    given = os.environ.get("SNNPROF_HARDWARE")
-    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    folder = Path(given) if given else home / "snnprof" / "hardware"
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    return _users()[0]
+
+
+def _users() -> tuple[dict[str, Path], list[SnnprofError]]:
+    """The files in the user's folder, and what is wrong with the folder; that there is none is nothing wrong."""
+    folder = _users_folder()
+    if folder is None:
+        return {}, []
+    try:
+        files = sorted(path for path in folder.iterdir() if path.name.endswith(".yaml"))
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and not folder.is_symlink():
+            return {}, []
+        reason = (error.strerror or "unknown error").lower()
+        hint = "make it a folder that you can read, or name another one in SNNPROF_HARDWARE"
+        return {}, [SnnprofError(f"your hardware profiles in {folder}, which cannot be read: {reason}", hint)]
+    return {path.stem: path for path in files}, []
+
+
+def _users_folder() -> Path | None:
+    """Null for a user without a home."""
+    given, config = os.environ.get("SNNPROF_HARDWARE"), os.environ.get("XDG_CONFIG_HOME")
+    if given:
+        return Path(given)
+    try:
+        return (Path(config) if config else Path.home() / ".config") / "snnprof" / "hardware"
+    except RuntimeError:
+        return None
+
+
+def _namesake(id: str) -> Path | None:
+    """The user's file of that name, unless it cannot be read: that one takes no built-in profile's place."""
+    path = _users_own().get(id)
+    return path if path and not isinstance(_content(path), YamlProblem) else None
+
+
+def _broken_namesakes() -> list[SnnprofError]:
+    """What is wrong with the user's files that are named as built-in profiles and cannot be read."""
+    own = _users_own()
+    found = {own[id]: _content(own[id]) for id in own if id in _built_in()}
+    problems = {path: problem for path, problem in found.items() if isinstance(problem, YamlProblem)}
+    return [SnnprofError(str(Problem(str(path), each.line, "", each.text))) for path, each in problems.items()]
+
+
+def _content(path: Path) -> Document | YamlProblem:
+    try:
+        return read_yaml(path)
+    except YamlProblem as problem:
+        return problem
 
 
 def _files() -> dict[str, Path]:
@@ -427,9 +473,9 @@ def _entry_points() -> dict[str, EntryPoint]:
 
 def _locate(name: str) -> Path:
     if name in _built_in():
-        if name in _users_own():
+        if namesake := _namesake(name):
             raise SnnprofError(
-                f"two hardware profiles have the id {name!r}: a built-in one and {_users_own()[name]}",
+                f"two hardware profiles have the id {name!r}: a built-in one and {namesake}",
                 hint="give yours another id, and its file that name",
             )
         return _built_in()[name]

@@ -350,6 +350,92 @@ def test_broken_files_in_the_users_folder_hide_no_good_one(tmp_path, monkeypatch
     assert f"error: {tmp_path / 'odd.yaml'}:4: kind: should be 'digital'" in capsys.readouterr().err
 
 
+def _permission_denied(folder, monkeypatch):
+    folder.mkdir()
+    listed = Path.iterdir
+
+    def refuse(path):
+        if path == folder:
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+
+
+def _a_file(folder, _):
+    folder.write_text("id: mine\n")
+
+
+def _a_dangling_link(folder, _):
+    folder.symlink_to("nowhere")
+
+
+def _a_loop(folder, _):
+    folder.symlink_to(folder.name)
+
+
+UNREADABLE = {
+    _permission_denied: "permission denied", _a_file: "not a directory", _a_dangling_link: "no such file or directory",
+    _a_loop: "too many levels of symbolic links",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("breaks", "reason"), UNREADABLE.items(), ids=[each.__name__ for each in UNREADABLE])
+def test_an_unreadable_folder_hides_no_built_in_profile(breaks, reason, tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "own"
+    monkeypatch.setenv("SNNPROF_HARDWARE", str(folder))
+    breaks(folder, monkeypatch)
+    assert main(["hardware", "list", "--format", "csv"]) == 0
+    out, err = capsys.readouterr()
+    assert {line.partition(",")[0] for line in out.splitlines()[1:]} == set(PRICES)
+    said = f"warning: left out: your hardware profiles in {folder}, which cannot be read: {reason}"
+    assert err.splitlines() == [
+        said,
+        "hint: make it a folder that you can read, or name another one in SNNPROF_HARDWARE",
+    ]
+    assert load_hardware("cmos45-fp32").id == "cmos45-fp32"
+    assert set(names()) == set(PRICES)
+    with pytest.raises(SnnprofError, match="unknown hardware profile 'mine'"):
+        load_hardware("mine")
+
+
+def test_no_folder_and_no_home_are_nothing_wrong(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SNNPROF_HARDWARE", str(tmp_path / "none"))
+    assert main(["hardware", "list", "--format", "csv"]) == 0
+    assert capsys.readouterr().err == ""
+    monkeypatch.delenv("SNNPROF_HARDWARE")
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
+    assert set(names()) == set(PRICES)
+
+
+def _not_utf8(path):
+    path.write_bytes(b"id: \xff\xfe\n")
+
+
+def _no_yaml(path):
+    path.write_text("id: [")
+
+
+NAMESAKES = {Path.mkdir: "is a directory", _not_utf8: "is not UTF-8 text", _no_yaml: "not valid YAML"}
+
+
+@pytest.mark.parametrize(("makes", "reason"), NAMESAKES.items(), ids=[each.__name__ for each in NAMESAKES])
+def test_a_broken_file_takes_no_built_in_profiles_place(makes, reason, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SNNPROF_HARDWARE", str(tmp_path))
+    makes(tmp_path / "cmos45-fp32.yaml")
+    (tmp_path / "link.yaml").symlink_to("nowhere.yaml")
+    assert load_hardware("cmos45-fp32").id == "cmos45-fp32"
+    assert main(["hardware", "list", "--format", "csv"]) == 0
+    out, err = capsys.readouterr()
+    assert {line.partition(",")[0] for line in out.splitlines()[1:]} == set(PRICES)
+    warnings = [line for line in err.splitlines() if line.startswith("warning: left out: ")]
+    assert len(warnings) == 2
+    assert "cmos45-fp32.yaml" in warnings[0]
+    assert reason in warnings[0]
+    assert "link.yaml: cannot be read: no such file" in warnings[1]
+
+
 # -- generated files, start-up ----------------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from snnprof.cli import options, output
-from snnprof.errors import SnnprofError
+from snnprof.errors import SnnprofError, printable
 
 app = typer.Typer(help="List, show and check hardware profiles.", rich_markup_mode=None, no_args_is_help=True)
 
@@ -17,6 +17,7 @@ app = typer.Typer(help="List, show and check hardware profiles.", rich_markup_mo
 def list_profiles(
     form: options.Format = None,
     siunitx: options.Siunitx = False,
+    raw_csv: options.RawCsv = False,
     out: options.Output = None,
     force: options.Force = False,
 ) -> None:
@@ -24,7 +25,7 @@ def list_profiles(
     from snnprof.hardware import profiles, stubs
     from snnprof.render.catalogues import hardware_list
 
-    destination = output.Destination.checked(form, out, force, siunitx)
+    destination = output.Destination.checked(form, out, force, siunitx, raw_csv=raw_csv)
     good, broken = profiles()
     output.warn(broken)
     destination.emit(hardware_list(good, stubs()))
@@ -35,6 +36,7 @@ def show(
     id: Annotated[str, typer.Argument(metavar="ID", help="Id of a profile, or a YAML file.")],
     form: options.Format = None,
     siunitx: options.Siunitx = False,
+    raw_csv: options.RawCsv = False,
     out: options.Output = None,
     force: options.Force = False,
 ) -> None:
@@ -42,7 +44,7 @@ def show(
     from snnprof.hardware import load_hardware
     from snnprof.render.catalogues import hardware_profile
 
-    destination = output.Destination.checked(form, out, force, siunitx)
+    destination = output.Destination.checked(form, out, force, siunitx, raw_csv=raw_csv)
     destination.emit(hardware_profile(load_hardware(id)))
 
 
@@ -54,4 +56,4 @@ def check(file: Annotated[Path, typer.Argument(metavar="FILE", help="A hardware 
     problems = problems_of(file)
     if problems:
         raise SnnprofError("\n       ".join(map(str, problems)), hint="docs/hardware.md describes each field")
-    output.write(f"{file}: no problems\n", None)
+    output.write(f"{printable(str(file))}: no problems\n", None)

@@ -15,6 +15,7 @@ app = typer.Typer(help="List and show the models known by name.", rich_markup_mo
 def list_models(
     form: options.Format = None,
     siunitx: options.Siunitx = False,
+    raw_csv: options.RawCsv = False,
     out: options.Output = None,
     force: options.Force = False,
 ) -> None:
@@ -22,7 +23,7 @@ def list_models(
     from snnprof.render.catalogues import model_list
     from snnprof.workload import catalogue
 
-    destination = output.Destination.checked(form, out, force, siunitx)
+    destination = output.Destination.checked(form, out, force, siunitx, raw_csv=raw_csv)
     good, broken = catalogue.entries()
     output.warn(broken)
     destination.emit(model_list(good))
@@ -33,6 +34,7 @@ def show(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a model.", autocompletion=options.model_names)],
     form: options.Format = None,
     siunitx: options.Siunitx = False,
+    raw_csv: options.RawCsv = False,
     out: options.Output = None,
     force: options.Force = False,
 ) -> None:
@@ -40,6 +42,6 @@ def show(
     from snnprof.render.catalogues import model_entry
     from snnprof.workload import catalogue
 
-    destination = output.Destination.checked(form, out, force, siunitx)
+    destination = output.Destination.checked(form, out, force, siunitx, raw_csv=raw_csv)
     wanted, _ = catalogue.split(name)
     destination.emit(model_entry(catalogue.entry(wanted)))

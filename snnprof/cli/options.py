@@ -60,6 +60,9 @@ Format = Annotated[
     str | None, typer.Option("--format", "-f", help="table, json, csv, markdown, latex or html.", metavar="FORMAT")
 ]
 Siunitx = Annotated[bool, typer.Option("--siunitx", help="latex: numbers in siunitx columns, aligned at their points.")]
+RawCsv = Annotated[
+    bool, typer.Option("--raw-csv", help="csv: leave texts that a spreadsheet would run (=, +, -, @) as they are.")
+]
 By = Annotated[str, typer.Option("--by", help="One row per op, layer, block or role.", metavar="|".join(GROUPINGS))]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite the output file.")]
 Latency = Annotated[

@@ -20,6 +20,7 @@ def report(
     by: options.By = "op",
     form: options.Format = None,
     siunitx: options.Siunitx = False,
+    raw_csv: options.RawCsv = False,
     out: options.Output = None,
     force: options.Force = False,
 ) -> None:
@@ -27,7 +28,7 @@ def report(
     from snnprof.activity import Activity
     from snnprof.render.tables import report_document
 
-    destination = output.Destination.checked(form, out, force, siunitx)
+    destination = output.Destination.checked(form, out, force, siunitx, raw_csv=raw_csv)
     grouping = options.grouping(by)
     pricing = Pricing(hardware, convention, latency)
     reports = pricing.reports(Activity.load(run))

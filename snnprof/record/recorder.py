@@ -390,8 +390,8 @@ class Recorder:
             )  # fmt: skip
         elif self.input == "spikes" and values.smallest_step(tensor) is None:
             self.note(
-                "C08", "", "the model's input was told to be spikes, but its values are multiples of no common step: those "
-                "that are not whole count as real", "pass the input as it is before it is normalised",
+                "C08", "", "the model's input was told to be spikes, but its values are multiples of no common step: "
+                "those that are not whole count as real", "pass the input as it is before it is normalised",
             )  # fmt: skip
         image = tensor.dim() > 2 and facts.grid is None and self.input != "spikes"
         self.books.raw_input |= image and values.raw_bytes(tensor)

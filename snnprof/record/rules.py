@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from snnprof.record import sweep
-from snnprof.record.reduce import Array, broadcast, by_step, remembered
+from snnprof.record.reduce import Array, broadcast, by_step, remembered, tracing
 from snnprof.record.unwatched import Undispatched
 
 
@@ -240,7 +240,7 @@ def effective_convolution(counts: Tensor | Array, conv: Convolution) -> Tensor:
         kernel = live.reshape(how.groups, how.reached, *live.shape[1:]).sum(1)
     before = tuple(sides[0] for sides in how.padding)
     extra = [width for a, b in reversed(how.padding) for width in (0, b - a)]
-    with Undispatched():  # the network runs no such convolution
+    with _unseen():
         padded = torch.nn.functional.pad(counts, extra) if any(extra) else counts
         result = torch.ops.aten.convolution(
             padded, kernel, None, how.stride, before, how.dilation, how.transposed, how.output_padding, how.groups
@@ -253,12 +253,17 @@ def convolution_sum(conv: Convolution, x: Tensor, kernel: Tensor) -> Tensor:
     how = conv.geometry
     before = tuple(sides[0] for sides in how.padding)
     extra = [width for a, b in reversed(how.padding) for width in (0, b - a)]
-    with Undispatched():
+    with _unseen():
         padded = torch.nn.functional.pad(x, extra) if any(extra) else x
         result = torch.ops.aten.convolution(
             padded, kernel, None, how.stride, before, how.dilation, how.transposed, how.output_padding, how.groups
         )
     return torch.round(result).sum().reshape(1)
+
+
+def _unseen() -> AbstractContextManager[Any]:
+    """The network runs no such operator, so no mode is to see it; but for the one that traces it."""
+    return nullcontext() if tracing() else Undispatched()
 
 
 def effective_product(counts: Tensor | Array, weight: Tensor, data: int) -> Tensor:

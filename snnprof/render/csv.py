@@ -4,22 +4,40 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 
+from snnprof.render.cleaning import cleaned
 from snnprof.render.table import Document, Value
 
+_FORMULA = re.compile(r"[\s'\"“”‘’]*[=+\-@＝＋－＠]")
 
-def render(document: Document) -> str:
+
+def render(document: Document, raw: bool = False) -> str:
+    """The document's records.
+
+    Args:
+        raw: leave a text that a spreadsheet would run as a formula as it is, for programs that compare names.
+    """
+    document = cleaned(document)
     table = document.machine or document.tables[0]
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(table.keys())
+    keys = table.keys()
+    writer.writerow([_text(key, raw) for key in keys])
     for record in table.records():
-        writer.writerow([_field(value) for value in record.values()])
+        writer.writerow([_field(value, raw) for value in record.values()])
     return stream.getvalue()
 
 
-def _field(value: Value) -> str:
-    """Floats in full, so that they read back equal; a formula-like text is no concern of a data frame."""
+def _field(value: Value, raw: bool) -> str:
+    """Floats in full, so that they read back equal."""
     if value is None:
         return ""
-    return repr(value) if isinstance(value, (float, int)) and not isinstance(value, bool) else str(value)
+    if isinstance(value, (float, int)) and not isinstance(value, bool):
+        return repr(value)
+    return _text(str(value), raw)
+
+
+def _text(text: str, raw: bool) -> str:
+    """A spreadsheet shows what begins with an apostrophe; what begins with =, +, - or @ it runs."""
+    return text if raw or not _FORMULA.match(text) else f"'{text}"

@@ -23,6 +23,8 @@ WORK = {
     "memory access": "memory accesses", "static power, inferences": "inferences' static power",
 }  # fmt: skip
 """What a price list may leave out, as a reader calls it."""
+FEW = 3
+"""Of fewer right or wrong predictions, Wilson's interval holds 85 to 100 % (docs/statistics.md)."""
 
 
 def title(activity: Activity) -> str:
@@ -54,6 +56,8 @@ def facts(reports: Sequence[EnergyReport]) -> Iterator[tuple[str, str]]:
     if activity.accuracy:
         yield "accuracy", _accuracy(activity)
     yield "operations", _operations(report)
+    if tail := estimates.heavy_tail(report):
+        yield "heavy tail", _tail(tail)
     for each in reports:
         yield f"energy, {each.hardware.id}", _energy(each)
     for each in reports:
@@ -126,9 +130,29 @@ def _accuracy(activity: Activity) -> str:
     counted = activity.accuracy
     if counted is None or not counted.total:
         return UNKNOWN
-    interval = estimates.accuracy(activity)
-    spread = f" ± {100 * interval.half:.1f} points" if interval and interval.half is not None else ""
-    return f"{percent_text(counted.correct / counted.total, 2)}{spread} ({counted.correct} of {counted.total})"
+    share, interval = counted.correct / counted.total, estimates.accuracy(activity)
+    text = f"{percent_text(share, 2)} ({counted.correct}/{counted.total}"
+    if interval and interval.low is not None and interval.high is not None:
+        text += f", 95 % CI {100 * interval.low:.1f}–{100 * interval.high:.1f}"
+        if min(counted.correct, counted.total - counted.correct) < FEW:
+            text += f", approximate with {_few(counted.correct, counted.total)}"
+    if interval and interval.of_set and activity.run.data.total != counted.total:
+        low, high = interval.of_set
+        text += f"; of all {activity.run.data.total} samples {100 * low:.1f}–{100 * high:.1f}"
+    return f"{text})"
+
+
+def _few(correct: int, total: int) -> str:
+    wrong = total - correct
+    return f"{correct} right" if correct < wrong else f"{wrong} wrong"
+
+
+def _tail(ratio: float) -> str:
+    median = (
+        "more than half of the blocks need none" if ratio == float("inf") else f"{ratio:.3g} times the median block"
+    )
+    more = f"one block of samples needs far more SOPs than most ({median})"
+    return f"{more}: intervals of operations and energies may be too narrow; run more samples"
 
 
 def _with_interval(value: float | None, interval: Interval | None, text: Callable[[float | None], str]) -> str:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from snnprof.render.cleaning import line
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
@@ -256,7 +258,7 @@ def pictures(content: Pictures) -> Figure:
         axes = figure.subplots(rows, columns, squeeze=False)
         for row, image in enumerate(content.images):
             _image(axes[row][0], image, "gray", 1.0)
-            axes[row][0].set_ylabel(content.labels[row], rotation=0, ha="right", va="center")
+            axes[row][0].set_ylabel(line(content.labels[row]), rotation=0, ha="right", va="center")
         for position, (name, maps) in enumerate(zip(content.columns, content.maps, strict=True), start=1):
             largest = max(float(values.max()) for values in maps)
             for row, values in enumerate(maps):
@@ -353,4 +355,4 @@ def _of(values: Sequence[Any], position: int) -> Any:
 def _short(text: str, length: int = _LONGEST_LABEL) -> str:
     from snnprof.render.terminal import shortened
 
-    return shortened(text, length)
+    return shortened(line(text), length)

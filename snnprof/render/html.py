@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from snnprof.render.cleaning import cleaned
 from snnprof.render.table import Column, Document, Row, Table, Value, sections
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ def render(document: Document) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
+    document = cleaned(document)
     environment = Environment(
         loader=PackageLoader("snnprof.render", "."), undefined=StrictUndefined, autoescape=True,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from snnprof.errors import visible
 from snnprof.render.table import Document
 
 
@@ -16,4 +17,11 @@ def render(document: Document) -> str:
         **{table.name: table.records() for table in first},
         "notes": [{"topic": notes.topic, "text": text} for notes in document.notes for text in notes.texts],
     }
-    return json.dumps(content, allow_nan=False, ensure_ascii=False, indent=1) + "\n"
+    return _escaped(json.dumps(content, allow_nan=False, ensure_ascii=False, indent=1)) + "\n"
+
+
+def _escaped(text: str) -> str:
+    """The same JSON, in which what a terminal would obey, or nobody see, is escaped; it stands in strings alone."""
+    if text.isascii() and "\x7f" not in text:
+        return text
+    return "".join(c if c == "\n" or visible(c) == c else json.dumps(c)[1:-1].replace("\x7f", "\\u007f") for c in text)

@@ -10,6 +10,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING
 
+from snnprof.render.cleaning import cleaned, line
 from snnprof.render.table import Column, Document, Table, sections
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def render(document: Document, siunitx: bool = False) -> str:
     Args:
         siunitx: align numbers at their points, in S columns.
     """
+    document = cleaned(document)
     comments = [f"{label}: {text}" for label, text in document.facts]
     comments += [f"{notes.topic}: {text}" for notes in document.notes for text in notes.texts]
     return _environment().get_template("latex.j2").render(
@@ -120,7 +122,7 @@ def escaped(text: str) -> str:
     >>> escaped("a_b%c"), escaped("中")
     ('a\\\\_b\\\\%c', '{[}U+4E2D{]}')
     """
-    return "".join(_character(character) for character in " ".join(text.split()))
+    return "".join(_character(character) for character in " ".join(line(text).split()))
 
 
 def _character(character: str) -> str:

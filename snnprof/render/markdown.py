@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 
+from snnprof.render.cleaning import cleaned
 from snnprof.render.table import Document, Table
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|~#$&])")
 
 
 def render(document: Document) -> str:
+    document = cleaned(document)
     parts = [f"### {escaped(document.title)}", *(_table(table) for table in document.tables)]
     if document.facts:
         parts.append("\n".join(f"- **{escaped(label)}**: {escaped(text)}" for label, text in document.facts))

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from snnprof.render.cleaning import cleaned
 from snnprof.render.table import Column, Document, Table, sections
 
 UNLIMITED = 100_000
@@ -30,7 +31,7 @@ def render(document: Document, width: int | None = None, colour: bool = False) -
         file=stream, width=UNLIMITED, force_terminal=colour, color_system="standard" if colour else None,
         no_color=not colour, highlight=False, markup=False, emoji=False, legacy_windows=False,
     )  # fmt: skip
-    _print_document(console, document, width)
+    _print_document(console, cleaned(document), width)
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
 
 
@@ -42,7 +43,7 @@ def _print_document(console: Console, document: Document, width: int | None) -> 
             console.print(Text(table.title, style="italic"))
         console.print(_table(table, width))
         for note in table.notes:
-            console.print(Text(_one_line(note), style="dim"), width=width)
+            console.print(Text(note, style="dim"), width=width)
     if document.facts:
         console.print()
         console.print(_facts(document.facts), width=width)
@@ -72,7 +73,7 @@ def _table(table: Table, width: int | None) -> RichTable:
 def _styled(text: str, column: Column, best: frozenset[str], name_width: int | None) -> Text:
     if not column.numeric and name_width is not None:
         text = shortened(text, name_width)
-    return Text(_one_line(text), style="bold green" if column.key in best else "")
+    return Text(text, style="bold green" if column.key in best else "")
 
 
 def fitting(table: Table, width: int | None) -> tuple[Column, ...]:
@@ -129,21 +130,16 @@ def shortened(text: str, width: int) -> str:
     return text[:head] + "…" + text[len(text) - (width - 1 - head) :]
 
 
-def _one_line(text: str) -> str:
-    """Control characters of a hostile name must not reach the terminal."""
-    return "".join(character if character.isprintable() else "�" for character in text)
-
-
 def _facts(facts: Sequence[tuple[str, str]]) -> RichTable:
     grid = RichTable.grid(padding=(0, 2))
     grid.add_column(no_wrap=True, style="dim")
     grid.add_column(overflow="fold")
     for label, text in facts:
-        grid.add_row(Text(label), Text(_one_line(text)))
+        grid.add_row(Text(label), Text(text))
     return grid
 
 
 def _bullet(text: str) -> RichTable:
     grid = RichTable.grid(padding=(0, 1))
-    grid.add_row(Text("-", style="bold yellow"), Text(_one_line(text), overflow="fold"))
+    grid.add_row(Text("-", style="bold yellow"), Text(text, overflow="fold"))
     return grid

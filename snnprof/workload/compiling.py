@@ -7,38 +7,39 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from snnprof.record.compiled import CompiledModel, NotCompiled
+from snnprof.record.compiled import CompiledModel, NotCompiled, OtherOperations
 from snnprof.record.recorder import Recorder
+
+_PLAIN = (bool, int, float, complex, str, bytes, torch.dtype, torch.Size)
+_OF_MODULES = frozenset(vars(nn.Module())) - {"training"}
 
 
 class Compiling:
     """A model under a recorder that runs compiled where it can, and says where it could not.
 
     The first batch teaches the recorder what each operation is. A batch of another shape (the last one) runs as it
-    is: compiling again takes longer than that.
+    is: compiling again takes longer than that. So does one before which an attribute of the model has another value,
+    which may make it run other operations than the first batch taught.
     """
 
     def __init__(self, model: nn.Module, recorder: Recorder) -> None:
         self.model, self.recorder = model, recorder
         self._shape: torch.Size | None = None
         self._compiled: CompiledModel | None = None
+        self._attributes: dict[str, str] = {}
 
     def __call__(self, x: Tensor) -> Any:
-        """One batch.
-
-        Raises:
-            SnnprofError: the compiled graph ran other operations than the first batch did.
-        """
+        """One batch."""
         if self._shape is None:
-            self._shape = x.shape
+            self._shape, self._attributes = x.shape, _attributes(self.model)
             self.recorder.books.script = []
             self._compiled = CompiledModel(self.model, self.recorder)
-        elif self._compiled is not None and x.shape == self._shape:
+        elif self._compiled is not None and x.shape == self._shape and not self._changed():
             try:
                 self.recorder.step_aside()
                 return self._compiled(x)
-            except NotCompiled as reason:
-                self._give_up(str(reason))
+            except (NotCompiled, OtherOperations) as reason:
+                self._give_up(f"the model does not compile into one graph and ran eagerly: {reason}")
         self.recorder.step_in()
         return self.model(x)
 
@@ -46,11 +47,32 @@ class Compiling:
         """What was learned on the first batch is forgotten: it runs once more."""
         self._shape = self._compiled = None
 
+    def _changed(self) -> bool:
+        """Whether an attribute differs from what it was before the first batch, if it was anything then."""
+        found = _attributes(self.model)
+        different = [name for name, value in self._attributes.items() if found.get(name, value) != value]
+        self._attributes = {**found, **self._attributes}
+        if different:
+            self._say(f"batches before which {different[0]} is not what it was before the first one ran eagerly")
+        return bool(different)
+
     def _give_up(self, reason: str) -> None:
         self._compiled = None
-        self.recorder.note(
-            "C10",
-            "",
-            f"the model does not compile into one graph and ran eagerly: {reason}",
-            "profile without --compile; the counts are the same",
-        )
+        self._say(reason)
+
+    def _say(self, text: str) -> None:
+        self.recorder.note("C10", "", text, "profile without --compile; the counts are the same")
+
+
+def _attributes(model: nn.Module) -> dict[str, str]:
+    """The model's own numbers and words, which may decide what it runs; those that are not yet set are left out."""
+    return {
+        f"{place}.{name}" if place else name: repr(value)
+        for place, module in model.named_modules()
+        for name, value in vars(module).items()
+        if name not in _OF_MODULES and _is_plain(value)
+    }
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, _PLAIN) or (isinstance(value, tuple) and all(map(_is_plain, value)))

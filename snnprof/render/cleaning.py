@@ -1,0 +1,46 @@
+"""Where texts enter rendering: nothing that a file says steers a terminal, breaks a line or misleads a reader."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from snnprof.errors import visible
+from snnprof.render.table import Column, Document, Notes, Row, Table
+
+
+def line(text: str) -> str:
+    """The text on one line, with everything that nobody would see written out."""
+    return visible(text.replace("\r\n", "\n")).replace("\n", " ")
+
+
+def cleaned(document: Document) -> Document:
+    """The document as every format for people and spreadsheets prints it; numbers, keys and figures are ours."""
+    return replace(
+        document,
+        title=line(document.title),
+        tables=tuple(map(_table, document.tables)),
+        facts=tuple((line(label), line(text)) for label, text in document.facts),
+        notes=tuple(Notes(line(notes.topic), tuple(map(line, notes.texts))) for notes in document.notes),
+        command=line(document.command),
+        figures=tuple((line(title), svg) for title, svg in document.figures),
+        machine=_table(document.machine) if document.machine else None,
+    )
+
+
+def _table(table: Table) -> Table:
+    return replace(
+        table,
+        title=line(table.title),
+        columns=tuple(map(_column, table.columns)),
+        rows=tuple(map(_row, table.rows)),
+        notes=tuple(map(line, table.notes)),
+    )
+
+
+def _column(column: Column) -> Column:
+    return replace(column, header=line(column.header), unit=line(column.unit), group=line(column.group))
+
+
+def _row(row: Row) -> Row:
+    values = {key: line(value) if isinstance(value, str) else value for key, value in row.values.items()}
+    return replace(row, values=values)
