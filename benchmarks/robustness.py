@@ -680,9 +680,15 @@ def main() -> int:
     fresh = -(-len(outcomes) // arguments.fresh_every)
     text = page(outcomes, fresh)
     if arguments.markdown:
-        arguments.markdown.write_text(text, encoding="utf-8", newline="\n")
+        arguments.markdown.write_text(text + _written_by_faults(arguments.markdown), encoding="utf-8", newline="\n")
     print(text)
     return int(any(outcome.complaints for outcome in outcomes))
+
+
+def _written_by_faults(path: Path) -> str:
+    """The page's second half, which benchmarks/faults.py makes."""
+    _, section, rest = (path.read_text(encoding="utf-8") if path.exists() else "").partition("\n## Kills,")
+    return section + rest
 
 
 def _keep(outcome: Outcome, folder: Path) -> None:

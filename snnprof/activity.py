@@ -10,8 +10,6 @@ import base64
 import functools
 import json
 import math
-import os
-import tempfile
 import zlib
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
@@ -21,7 +19,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticSerializationError
 
+from snnprof import run_file
 from snnprof.errors import SnnprofError
+from snnprof.run_file import Target
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -307,12 +307,15 @@ class ModelFacts(_Record):
 
 
 class DataFacts(_Record):
+    """Which data ran. `fingerprint` is of its beginning, `read` of every batch that was counted: x, y and its place."""
+
     source: str = ""
     kind: str = ""
     shape: list[int] = Field(default_factory=list)
     total: int | None = None
     order_seed: int | None = None
     fingerprint: str | None = None
+    read: str | None = None
     note: str | None = None
 
 
@@ -321,6 +324,7 @@ class Run(_Record):
 
     Attributes:
         conditions: what else decides the counts (settings, weights, what the input is): a resumed run must share it.
+        checksum: of the file's content, by which `--resume` sees that nobody has changed it; null where none is kept.
     """
 
     versions: dict[str, str] = Field(default_factory=dict)
@@ -337,6 +341,7 @@ class Run(_Record):
     seed: int | None = None
     conditions: dict[str, str] = Field(default_factory=dict)
     complete: bool = True
+    checksum: str | None = None
 
 
 class Block(_Record):
@@ -386,13 +391,18 @@ class Activity(_Record):
         except PydanticSerializationError:  # a file name that is not UTF-8, which JSON can hold by escapes alone
             return json.dumps(self.model_dump(by_alias=True), separators=(",", ":"))
 
-    def save(self, path: str | Path) -> None:
-        """Writes the file in one step, so that a reader never sees half of it.
+    def save(self, path: str | Path | Target) -> None:
+        """Writes the file in one step, so that a reader never sees half of it, with a checksum of its content.
 
         Raises:
             SnnprofError: the file cannot be written.
         """
-        write_atomically(Path(path), self.to_json() + "\n")
+        target = path if isinstance(path, Target) else Target(Path(path), force=True)
+        target.write(self.sealed())
+
+    def sealed(self) -> str:
+        """What a run file holds."""
+        return run_file.sealed(self.to_json())
 
     @classmethod
     def load(cls, path: str | Path) -> Activity:
@@ -401,14 +411,7 @@ class Activity(_Record):
         Raises:
             SnnprofError: it is missing, is not JSON, or does not follow the schema.
         """
-        path = Path(path)
-        try:
-            text = path.read_text(encoding="utf-8")
-        except OSError as error:
-            raise SnnprofError(f"cannot read run file {path}: {error.strerror}") from error
-        except UnicodeDecodeError as error:
-            raise SnnprofError(f"{path} is not a run file: not UTF-8 text") from error
-        return cls.from_json(text, str(path))
+        return cls.from_json(run_file.read(Path(path)), str(path))
 
     @classmethod
     def from_json(cls, text: str, name: str = "run") -> Activity:
@@ -427,6 +430,7 @@ class Activity(_Record):
             raise SnnprofError(f"{name}: {where}: {first['msg'].lower()}") from error
         activity._check_operations(name)
         activity._check_sums(name)
+        activity.run.checksum = None  # it is the file's, and made anew when it is written
         return activity
 
     # -- parts and unions ----------------------------------------------------------------------------------
@@ -581,38 +585,6 @@ def unpack_bits(text: str, size: int) -> Any:
     if len(packed) != width:
         raise SnnprofError(f"the run file is damaged: a neuron layer's bitmap is not that of {size} neurons")
     return np.unpackbits(np.frombuffer(packed, dtype=np.uint8), count=size).astype(bool)
-
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Writes beside the target and renames, so that an interrupted write loses nothing.
-
-    A link is followed; a device or a pipe is written to, not replaced.
-
-    Raises:
-        SnnprofError: the folder is missing or not writable, or the disk is full.
-    """
-    raw = content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace")
-    try:
-        if path.exists() and not path.is_file():
-            path.write_bytes(raw)
-        else:
-            _replace(Path(os.path.realpath(path)), raw)
-    except OSError as error:
-        raise SnnprofError(f"cannot write {path}: {error.strerror}") from error
-
-
-def _replace(path: Path, content: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-    except OSError:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _check_schema(raw: Any, name: str) -> None:

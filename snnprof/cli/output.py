@@ -12,6 +12,7 @@ from pathlib import Path
 
 import typer
 
+from snnprof import run_file
 from snnprof.errors import SnnprofError, printable, unknown
 from snnprof.render.table import Document
 
@@ -32,12 +33,24 @@ def checked_output(path: Path | None, force: bool) -> Path | None:
     if path.is_dir():
         raise SnnprofError(f"cannot write {path}: it is a folder")
     if path.is_file() and not force:
-        raise SnnprofError(f"{path} exists", hint="overwrite it with --force, or choose another --output")
+        raise SnnprofError(f"{path} exists", hint=_overwriting(path))
+    must_be_writable(path)
+    return path
+
+
+def must_be_writable(path: Path) -> None:
+    """Raises SnnprofError where writing to the path would fail, or leave a link without its file."""
+    run_file.must_lead_somewhere(path)
     if not path.parent.is_dir():
         raise SnnprofError(f"cannot write {path}: the folder {path.parent} does not exist", hint="create it first")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise SnnprofError(f"cannot write {path}: permission denied")
-    return path
+
+
+def _overwriting(path: Path) -> str:
+    others = run_file.other_names(path)
+    warning = f"; it has {others} more name{'s' * (others > 1)} (hard links), and {run_file.PARTS_LINKS}"
+    return f"overwrite it with --force, or choose another --output{warning if others else ''}"
 
 
 def chosen_format(name: str | None, output: Path | None, allowed: tuple[str, ...] = FORMATS) -> str:
@@ -82,6 +95,8 @@ class Destination:
     form: str
     path: Path | None = None
     siunitx: bool = False
+    force: bool = False
+    raw_csv: bool = False
 
     @classmethod
     def checked(
@@ -91,8 +106,9 @@ class Destination:
         force: bool = False,
         siunitx: bool = False,
         allowed: tuple[str, ...] = FORMATS,
+        raw_csv: bool = False,
     ) -> Destination:
-        """What --format, --output, --force and --siunitx ask for. Fails now rather than after the work.
+        """What --format, --output, --force, --siunitx and --raw-csv ask for. Fails now rather than after the work.
 
         Raises:
             SnnprofError: the file cannot be written, or the options contradict each other.
@@ -101,27 +117,34 @@ class Destination:
         form = chosen_format(form, target, allowed)
         if siunitx and form != "latex":
             raise SnnprofError(f"--siunitx is for LaTeX, not for {form}", hint="add --format latex")
-        return cls(form, target, siunitx)
+        if raw_csv and form != "csv":
+            raise SnnprofError(f"--raw-csv is for CSV, not for {form}", hint="add --format csv")
+        return cls(form, target, siunitx, force, raw_csv)
 
     def emit(self, document: Document) -> None:
         """Renders a document and writes it."""
         if self.path is None and sys.stdout is None:
             raise SnnprofError("cannot write to stdout: it is closed")
         on_screen = self.form == "table" and self.path is None
-        write(_to_screen(document) if on_screen else _rendered(document, self.form, self.siunitx), self.path)
+        text = _to_screen(document) if on_screen else self._rendered(document)
+        write(text, self.path, self.force)
+
+    def _rendered(self, document: Document) -> str:
+        module = importlib.import_module(f"snnprof.render.{'terminal' if self.form == 'table' else self.form}")
+        asked = {"siunitx": self.siunitx, "raw": self.raw_csv}
+        return str(module.render(document, **{name: True for name, wanted in asked.items() if wanted}))
 
 
-def write(text: str, output: Path | None) -> None:
+def write(text: str, output: Path | None, force: bool = True) -> None:
     if output is None:
         _print(text)
     else:
-        write_file(text, output)
+        write_file(text, output, force)
 
 
-def write_file(content: str | bytes, output: Path) -> None:
-    from snnprof.activity import write_atomically
-
-    write_atomically(output, content)
+def write_file(content: str | bytes, output: Path, force: bool = True) -> None:
+    """Writes a file; without `force` only where none has appeared since its name was checked."""
+    run_file.Target(output, force).write(content)
     say(f"wrote {output}")
 
 
@@ -136,11 +159,6 @@ def warn(errors: Sequence[SnnprofError]) -> None:
         say(f"warning: left out: {error}")
         if error.hint:
             say(f"hint: {error.hint}")
-
-
-def _rendered(document: Document, form: str, siunitx: bool) -> str:
-    module = importlib.import_module(f"snnprof.render.{'terminal' if form == 'table' else form}")
-    return str(module.render(document, siunitx=True) if siunitx else module.render(document))
 
 
 def _to_screen(document: Document) -> str:

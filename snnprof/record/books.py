@@ -146,7 +146,8 @@ class Books:
         """The parameters and buffers that a module holds now are weight: they depend on no input."""
         for key, parameter in module._parameters.items():
             if parameter is not None and not is_lazy(parameter):
-                self._know_parameter(parameter, f"{path}.{key}".lstrip("."))
+                for part in layers.parts_of(parameter) or [parameter]:  # of a sharded one, what lies here
+                    self._know_parameter(part, f"{path}.{key}".lstrip("."))
         for buffer in module._buffers.values():
             if buffer is not None and not is_lazy(buffer) and self.store.get(buffer) is None:
                 self.store.set(buffer, values.constant(buffer))
@@ -524,7 +525,7 @@ class Books:
             return NO_LINE
         if name in ROW_SUMS and _adds_rows(name, args, facts):
             return LinePlan(ROWS)
-        if any(tensor.layout is not torch.strided for tensor in tensors_of(args)):
+        if not all(map(layers.is_own, tensors_of(args))):
             line = "uncounted"
         if line == "uncounted":
             return UNCOUNTED
@@ -625,7 +626,7 @@ class Books:
         self, name: str, facts: list[Facts], args: Any, made: Facts, output: Tensor, form: Any, frame: FrameType
     ) -> Facts:
         """Spikes that an operator makes, with what makes them: the neuron layer that runs, or else its line of code."""
-        if name not in QUANTISERS:
+        if name not in QUANTISERS or not layers.is_own(output):
             return made
         if not made.data:
             self._note_firing(name, None)

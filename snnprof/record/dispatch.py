@@ -80,7 +80,7 @@ class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return None
         if not operator.free and any(tensor.is_complex() for tensor in tensors_in((args, kwargs))):
             books.recorder.note(
-                "C26", books.layer, f"{operator.name} ran on complex numbers, each of which counts as one number",
+                "C32", books.layer, f"{operator.name} ran on complex numbers, each of which counts as one number",
                 "multiply its MACs by 4 for real arithmetic; a complex number counts as non-zero where a part of it is",
             )  # fmt: skip
         facts = told(books, operator.name, books.facts_of, args, kwargs)

@@ -50,7 +50,8 @@ FREE = frozenset(
     "_local_scalar_dense is_nonzero nonzero embedding sym_size sym_stride sym_numel "
     "size stride numel is_same_size random_ uniform_ normal_ randint randperm isnan isinf isfinite view_as_real "
     "_assert_async _has_compatible_shallow_copy_type record_stream set_data data prim_layout layout device dim "
-    "_nested_view_from_jagged _nested_get_values".split()
+    "_nested_view_from_jagged _nested_get_values _has_same_storage_numel _conj _neg_view real imag complex "
+    "is_coalesced _assert_tensor_metadata".split()
 )
 
 _OF_RESULT = frozenset(["add", "bias", "mul", "mask"])

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from snnprof.errors import SnnprofError
 from snnprof.maps import KINDS, LayerMaps
+from snnprof.record.layers import modules_of
 
 SHOWN_BY = "AttentionMap"
 Hook = Callable[[nn.Module, object, Tensor], None]
@@ -39,7 +40,7 @@ def tapped(model: nn.Module) -> Iterator[AttentionTap]:
     Raises:
         SnnprofError: the model does not show any.
     """
-    shown = {name: module for name, module in model.named_modules() if type(module).__name__ == SHOWN_BY}
+    shown = {name: module for name, module in modules_of(model).items() if type(module).__name__ == SHOWN_BY}
     if not shown:
         raise SnnprofError(
             "--maps: this model does not show its attention",

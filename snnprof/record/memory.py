@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import mmap
+import threading
 from collections.abc import Sequence
 
 import torch
@@ -37,16 +38,19 @@ class _Cells:
     def __init__(self) -> None:
         self._chunk = pages(0, torch.uint8)
         self._used = 0
+        self._lock = threading.Lock()  # recorders in several threads take from it at once
 
     def take(self, size: int, dtype: torch.dtype) -> Tensor:
         length = math.ceil(max(size, 1) * dtype.itemsize / _ALIGNED) * _ALIGNED
         if length > _CHUNK // 4:
             return pages(size, dtype)[:size]
-        if self._used + length > self._chunk.numel():
-            self._chunk, self._used = pages(_CHUNK, torch.uint8), 0
-        start, self._used = self._used, self._used + length
+        with self._lock:
+            if self._used + length > self._chunk.numel():
+                self._chunk, self._used = pages(_CHUNK, torch.uint8), 0
+            chunk, start = self._chunk, self._used
+            self._used += length
         with torch.inference_mode(False):
-            return self._chunk[start : start + length].view(dtype)[:size]
+            return chunk[start : start + length].view(dtype)[:size]
 
 
 _CELLS = _Cells()

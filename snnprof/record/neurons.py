@@ -12,17 +12,17 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from importlib.metadata import entry_points
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
-from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from torch.utils._pytree import tree_leaves
 
 from snnprof.errors import SnnprofError, unknown
+from snnprof.record import layers
 
 ENTRY_POINTS = "snnprof.neurons"
 FoundBy = Literal["class", "named", "behaviour"]
@@ -51,23 +51,28 @@ class NeuronClass:
 
 def first_tensor(result: Any) -> Tensor | None:
     """The usual way to pick the spikes out of what `forward` returns."""
-    return next((leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)), None)
+    return next(iter(tensors_of(result)), None)
+
+
+def tensors_of(values: Any) -> list[Tensor]:
+    """The tensors among what modules take or return, also in the fields of data classes."""
+    leaves = (vars(leaf) if is_dataclass(leaf) and hasattr(leaf, "__dict__") else leaf for leaf in tree_leaves(values))
+    return [leaf for leaf in tree_leaves(list(leaves)) if isinstance(leaf, Tensor)]
 
 
 def values(layer: str, tensor: Tensor) -> Tensor:
     """What goes into a neuron layer or comes out of it, as values that can be read: of all rows that a map runs it on.
 
     Raises:
-        SnnprofError: the tensor is one of a class that keeps its values elsewhere.
+        SnnprofError: the tensor has no values that could be read.
     """
-    while torch._C._functorch.is_functorch_wrapped_tensor(tensor):
-        tensor = torch._C._functorch.get_unwrapped(tensor)
-    if type(tensor) is not Tensor and is_traceable_wrapper_subclass(tensor):
+    found = layers.held(tensor)
+    if found is None:
         raise SnnprofError(
-            f"neuron layer {layer!r} works on a {type(tensor).__name__}, whose values lie in other tensors",
+            f"neuron layer {layer!r} works on a {type(tensor).__name__}, whose values cannot be read",
             "run the plain form of the model",
         )
-    return tensor if tensor.layout is torch.strided else tensor.to_dense()
+    return found
 
 
 def _always(module: nn.Module) -> bool:
@@ -195,7 +200,7 @@ def watched(model: nn.Module, named: Sequence[str] = ()) -> tuple[dict[nn.Module
 
 def named_modules(model: nn.Module) -> list[tuple[str, nn.Module]]:
     """All modules by their paths, whatever a class makes of `modules()`."""
-    return list(nn.Module.named_modules(model))
+    return list(layers.modules_of(model).items())
 
 
 def _functions_named(model: nn.Module, name: str) -> dict[int, str]:

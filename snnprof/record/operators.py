@@ -123,7 +123,7 @@ def told(books: Books, name: str, tell: Callable[..., R], *facts: Any) -> R | No
         raise
     except Exception as error:
         books.recorder.note(
-            "C25", books.layer, f"{name} was called with what could not be counted: {first_line(error)}",
+            "C31", books.layer, f"{name} was called with what could not be counted: {first_line(error)}",
             "it is listed as uncounted; report it with the model's code",
         )  # fmt: skip
         books._uncount(books.layer, name)

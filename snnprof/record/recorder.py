@@ -33,7 +33,7 @@ from snnprof.record import findings, layers, measure, neurons, provenance, seen_
 from snnprof.record.books import Books
 from snnprof.record.calls import Calls
 from snnprof.record.counters import NeuronCounter
-from snnprof.record.dispatch import Watcher, in_backward, plain_kernels
+from snnprof.record.dispatch import Watcher, in_backward, only_described, plain_kernels
 from snnprof.record.firing import count_spikes
 from snnprof.record.layers import Sole
 from snnprof.record.ledger import Ledger
@@ -43,7 +43,7 @@ from snnprof.record.recall import RECALL
 from snnprof.record.reduce import SCRATCH, Steps
 from snnprof.record.tally import nonzero_total
 from snnprof.record.timeaxis import Folding
-from snnprof.record.unwatched import Undispatched, Unwatched
+from snnprof.record.unwatched import Undispatched, Unwatched, untraced
 
 
 @dataclass
@@ -77,14 +77,14 @@ class _Hook:
 class _Entering(_Hook):
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self.recorder._watches():
-            with torch._C.DisableTorchFunction():  # what is asked of tensors here is none of the model's calls
+            with torch._C.DisableTorchFunction(), untraced():  # what is asked of tensors here is none of its calls
                 self.recorder._enter(module, self.name, args, kwargs)
 
 
 class _Leaving(_Hook):
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         if self.recorder._watches(self.name):
-            with torch._C.DisableTorchFunction():
+            with torch._C.DisableTorchFunction(), untraced():
                 self.recorder._leave(module, self.name, args, kwargs, output)
 
 
@@ -155,7 +155,7 @@ class Recorder:
         self._neuron_steps: dict[nn.Module, Steps | None] = {}
         self._candidates: dict[nn.Module, _Candidate] = {}
         self._neuron_calls: list[nn.Module] = []
-        self._entered: list[bool] = []
+        self._entered: list[tuple[nn.Module, bool]] = []
         self._calls, self._watcher = Calls(self.books), Watcher(self.books)
         self._unwatched: dict[nn.Module, Unwatched | Undispatched] = {}  # layers inside which nothing needs watching
         self._batches = 0
@@ -240,7 +240,7 @@ class Recorder:
             with Undispatched():
                 self._look_at(module, name, _tensors((args, kwargs)), neuron)
         books.path.append(name)
-        self._entered.append(neuron)
+        self._entered.append((module, neuron))
         if books.learning or module in self._unwatched:
             return
         if neuron:
@@ -280,12 +280,7 @@ class Recorder:
             )  # fmt: skip
 
     def _leave(self, module: nn.Module, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        if unwatched := self._unwatched.pop(module, None):
-            unwatched.close()
-        if self._entered and self._entered.pop():
-            self.books.neurons.pop()
-        if self.books.path:
-            self.books.path.pop()
+        self._unwind(module)
         self._ran.add(name)
         self.books.given = None
         if output is None:  # an exception passed through
@@ -302,10 +297,28 @@ class Recorder:
         if not self.books.path:
             self._end_pass(output)
 
+    def _unwind(self, module: nn.Module) -> None:
+        """Back to before a module was entered; modules inside it that ran no leaving hook are left too."""
+        while any(inside is module for inside, _ in self._entered):
+            left, neuron = self._entered.pop()
+            if unwatched := self._unwatched.pop(left, None):
+                unwatched.close()
+            if neuron:
+                self.books.neurons.pop()
+            name = self.books.path.pop()
+            if left is module:
+                return
+            self._candidates.pop(left, None)
+            self.note(
+                "C33", name, f"{name or 'the model'} was left by an exception that is no Exception, such as "
+                "KeyboardInterrupt, and the model went on: what ran until the next module was left may be missing",
+                "end a part of the model by a value, or by an exception derived from Exception",
+            )  # fmt: skip
+
     def _watches(self, leaving: str | None = None) -> bool:
         """Whether a hook runs as part of a forward pass whose operators can be seen."""
         if threading.get_ident() == self._thread:
-            return not in_backward()
+            return not (in_backward() or only_described())
         if leaving is not None:
             self._ran.add(leaving)
         self.note(

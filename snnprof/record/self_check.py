@@ -9,7 +9,6 @@ import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -34,6 +33,27 @@ class Recount(NamedTuple):
     operator: str
     pairs: int
     dense: int
+
+
+class _Hook:
+    """Calls a method with a module's path first; in a copy of the module it does nothing."""
+
+    def __init__(self, method: Callable[..., None], name: str) -> None:
+        self.method, self.name = method, name
+
+    def __call__(self, *args: Any) -> None:
+        self.method(self.name, *args)
+
+    def __reduce__(self) -> Any:
+        return _no_hook, ()
+
+
+def _no_hook() -> Callable[..., None]:
+    return _does_nothing
+
+
+def _does_nothing(*args: Any) -> None:
+    return None
 
 
 class SecondCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -69,8 +89,8 @@ class SecondCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._thread = threading.get_ident()
             for name, module in self._model.named_modules():
                 # Scripted modules hide these methods behind ones that refuse; the hooks themselves work.
-                before = nn.Module.register_forward_pre_hook(module, partial(self._enter, name))
-                after = nn.Module.register_forward_hook(module, partial(self._leave, name), always_call=True)
+                before = nn.Module.register_forward_pre_hook(module, _Hook(self._enter, name))
+                after = nn.Module.register_forward_hook(module, _Hook(self._leave, name), always_call=True)
                 self._hooks += [before, after]
         self._depth += 1
         super().__enter__()  # type: ignore[no-untyped-call]

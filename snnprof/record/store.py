@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
+from torch.nn.parameter import is_lazy
 
 from snnprof.record.provenance import ONE, Facts, Origin, real
 from snnprof.record.recall import RECALL
@@ -210,7 +211,12 @@ def _was_written(tensor: Tensor, entry: _Entry) -> bool:
 
 
 def _geometry(tensor: Tensor) -> Geometry:
-    strided = tensor.layout is torch.strided and not tensor.is_nested and storage_key(tensor) is not None
+    strided = (
+        not is_lazy(tensor)
+        and tensor.layout is torch.strided
+        and not tensor.is_nested
+        and storage_key(tensor) is not None
+    )
     if not strided:
         return (), (), 0
     return tuple(tensor.shape), tuple(tensor.stride()), int(tensor.storage_offset())

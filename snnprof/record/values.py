@@ -10,6 +10,7 @@ from fractions import Fraction
 import torch
 from torch import Tensor, nn
 
+from snnprof.record import layers
 from snnprof.record.provenance import (
     INPUT,
     NOTHING,
@@ -175,5 +176,4 @@ def _pieces(values: Tensor) -> Iterator[Tensor]:
 
 def values_of_its_own(tensor: Tensor) -> bool:
     """Whether a tensor holds values of its own, side by side."""
-    mapped = torch._C._functorch.is_functorch_wrapped_tensor(tensor)
-    return tensor.layout is torch.strided and not (tensor.is_quantized or tensor.is_nested or tensor.is_meta or mapped)
+    return layers.is_own(tensor)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 
+from snnprof import capacity
 from snnprof.activity import Activity, Run
 from snnprof.errors import SnnprofError
 from snnprof.record.recorder import Recorder
-from snnprof.workload import machine, models, parts, resume, sources
-from snnprof.workload.batches import Order, Source, Wanted
+from snnprof.workload import machine, models, parts, resume, source_code, sources
+from snnprof.workload.batches import Arrays, Batch, Batches, Order, Source, Wanted, reading
 from snnprof.workload.distributed import Team
 from snnprof.workload.goal import Goal
 from snnprof.workload.models import LoadedModel
-from snnprof.workload.options import ProfileOptions, Progress
+from snnprof.workload.options import MAX_TIMESTEPS, ProfileOptions, Progress
 from snnprof.workload.session import Session, Share
 
 DEFAULT_BATCH = 32
@@ -43,12 +46,16 @@ class Asked:
         Raises:
             SnnprofError: something of it is wrong.
         """
+        machine.now()
         settings = dict(options.settings)
         loaded = models.resolve(options.model, settings, options.checkpoint, options.seed, options.timesteps)
         wanted = _wanted(loaded, options)
+        _must_be_possible(wanted.timesteps)
         source = sources.open_source(_data_name(loaded, options), wanted, options.samples)
         earlier = resume.earlier_run(options.resume) if options.resume else None
-        return cls(options, loaded, wanted, source, _order(source, options), _conditions(loaded, options), earlier)
+        order = _order(source, options)
+        _must_fit(wanted, min(order.size, source.facts.total or order.size))
+        return cls(options, loaded, wanted, source, order, _conditions(loaded, options), earlier)
 
     @property
     def goal(self) -> Goal | None:
@@ -72,6 +79,7 @@ class Asked:
             self.loaded.module, recorder, self.options.seed, amp=self.options.amp,
             compile=self.options.compile,
             share=Share(team.rank, team.size, done), span=self._span(), progress=progress, total=self.samples,
+            remembers=True,
         )  # fmt: skip
 
     def _span(self) -> int:
@@ -79,6 +87,10 @@ class Asked:
         if self.goal or self.samples is None or not self.source.ordered:
             return 1
         return parts.span(-(-self.samples // self.order.size))
+
+    def batches(self, session: Session) -> Batches:
+        """What the session draws: of an iterable everything, since that is made anyway and so can be compared."""
+        return self.source.batches(self.order, session.share.reads if self.source.ordered else _everything)
 
     def run(self, recorded: Run) -> Run:
         """The facts of the run; a resumed one keeps the command that began it."""
@@ -100,12 +112,39 @@ class Asked:
     def must_agree(self, team: Team) -> None:
         """Raises SnnprofError where the first batch shows other data than the earlier run's or another process's."""
         self.must_go_on()
-        seen = team.gather((self.source.facts.fingerprint, self.conditions))
+        seen = team.gather((self.source.facts, _contents(self.source, team), self.order, self.conditions))
         if any(other != seen[0] for other in seen):
             raise SnnprofError(
                 "the processes of this run do not have the same data or weights",
                 hint="seed what the model's or the data's own code draws, or give weights by --checkpoint",
             )
+
+
+def _must_be_possible(timesteps: Any) -> None:
+    """T may come from --set, and so be anything."""
+    if timesteps is not None and not (isinstance(timesteps, int) and 1 <= timesteps <= MAX_TIMESTEPS):
+        raise SnnprofError(f"the number of time steps must be from 1 to {MAX_TIMESTEPS:,}, not {timesteps}")
+
+
+def _must_fit(wanted: Wanted, samples: int) -> None:
+    """What a model of known shape is shown at once; a caller's own loop over T shows it step by step."""
+    if wanted.shape is None or wanted.layout == "step":
+        return
+    steps = 1 if wanted.events else wanted.timesteps or 1
+    capacity.must_fit(
+        f"a batch of {samples} samples in {wanted.timesteps or 1} time steps",
+        4 * math.prod(wanted.shape) * steps * samples,
+        "pass a smaller --timesteps or --batch-size",
+    )
+
+
+def _everything(number: int, start: int) -> bool:
+    return True
+
+
+def _contents(source: Source, team: Team) -> int | None:
+    """Tells data in memory apart, all of it; no process of several reads the rest of what lies in files."""
+    return reading(Batch(0, len(source), source.x, source.y)) if isinstance(source, Arrays) and team.size > 1 else None
 
 
 def _order(source: Source, options: ProfileOptions) -> Order:
@@ -138,6 +177,7 @@ def _conditions(loaded: LoadedModel, options: ProfileOptions) -> dict[str, str]:
         "--amp": options.amp,
         "--compile": options.compile or None,
         "the weights": _digest(loaded.module),
+        "the code of the model": source_code.digest(loaded.module, options.model),
     }
     return {flag: str(value) for flag, value in flags.items() if value not in (None, "")}
 
@@ -161,6 +201,8 @@ def _wanted(loaded: LoadedModel, options: ProfileOptions) -> Wanted:
         timesteps=options.timesteps or loaded.timesteps,
         classes=loaded.classes,
         events=bool(preset and preset.events),
+        dtype=machine.only_format(loaded.module) or torch.float32,
+        tokens=models.tokens(loaded.module),
         mean=tuple(normalise.mean) if normalise else (),
         std=tuple(normalise.std) if normalise else (),
     )

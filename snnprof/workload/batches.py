@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from snnprof.activity import DataFacts
+from snnprof.workload.inputs import Input, mapped
 
 Labels = Tensor | None
 Needed = Callable[[int, int], bool]
 """Whether a batch is needed here, by its number and by how many samples come before it."""
 PRINTED_BYTES = 16 << 20
+READING_BITS = 128
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class Wanted:
         timesteps: T, where known.
         classes: outputs of the model, where known.
         events: the model reads event frames.
+        dtype: number format of the model's weights, in which real numbers of a file are given.
+        tokens: rows of the embedding that the model begins with; whole numbers below it stay whole numbers.
         mean, std: normalisation of images in [0, 1], per channel.
     """
 
@@ -36,6 +40,8 @@ class Wanted:
     timesteps: int | None = None
     classes: int | None = None
     events: bool = False
+    dtype: torch.dtype = torch.float32
+    tokens: int | None = None
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
 
@@ -74,7 +80,7 @@ class Batch:
 
     start: int
     stop: int
-    x: Tensor | None = None
+    x: Input | None = None
     y: Labels = None
 
 
@@ -107,7 +113,7 @@ class Indexed:
     def __len__(self) -> int:
         return self.facts.total or 0
 
-    def read(self, chosen: Iterable[list[int]]) -> Iterator[tuple[Tensor, Labels]]:
+    def read(self, chosen: Iterable[list[int]]) -> Iterator[tuple[Input, Labels]]:
         """Samples `[B, ...]` and labels `[B]` for each list of positions."""
         raise NotImplementedError
 
@@ -118,7 +124,10 @@ class Indexed:
         read = self.read(positions for positions, take in zip(dealt, taken, strict=True) if take)
         for start, positions, take in zip(starts, dealt, taken, strict=True):
             x, y = next(read) if take else (None, None)
-            yield Batch(start, start + len(positions), None if x is None else arranged(x, self.wanted), y)
+            yield Batch(start, start + len(positions), None if x is None else mapped(x, self._arranged), y)
+
+    def _arranged(self, x: Tensor) -> Tensor:
+        return arranged(x, self.wanted)
 
 
 @dataclass
@@ -129,7 +138,7 @@ class Arrays(Indexed):
     y: Labels = None
     prepare: Callable[[Tensor], Tensor] = torch.Tensor.float
 
-    def read(self, chosen: Iterable[list[int]]) -> Iterator[tuple[Tensor, Labels]]:
+    def read(self, chosen: Iterable[list[int]]) -> Iterator[tuple[Input, Labels]]:
         for positions in chosen:
             yield self.prepare(self.x[positions]), None if self.y is None else self.y[positions]
 
@@ -183,3 +192,25 @@ def fingerprint(x: Tensor, size: int = PRINTED_BYTES) -> str:
     rows = max(1, size // max(1, x[:1].numel() * x.element_size()))
     digest.update(x[:rows].detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def reading(batch: Batch) -> int:
+    """A digest of x, y and the place of a batch: those of several batches add up to one, whoever reads which."""
+    digest = hashlib.blake2b(str((batch.start, batch.stop)).encode(), digest_size=READING_BITS // 8)
+    for name, value in _named({"x": batch.x, "y": batch.y}):
+        digest.update(f"{name} {type(value).__name__}".encode())
+        if isinstance(value, Tensor):
+            plain = value.detach().cpu().resolve_neg().contiguous().reshape(-1)
+            digest.update(str((tuple(value.shape), value.dtype)).encode())
+            digest.update(plain.view(torch.uint8).numpy().data)
+    return int.from_bytes(digest.digest(), "big")
+
+
+def _named(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Every tensor of a batch, which may hold several, with the way to it."""
+    if isinstance(value, dict | list | tuple):
+        inner = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, part in inner:
+            yield from _named(part, f"{name}.{key}")
+    else:
+        yield name, value

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from torch import Tensor
-
 from snnprof.activity import Difference, Finding, SelfCheck
 from snnprof.errors import SnnprofError
 from snnprof.record.counters import ConstantCounter, OpCounter
 from snnprof.record.recorder import Recorder
 from snnprof.record.self_check import Recount, SecondCounter
+from snnprof.workload.inputs import Input
 
 Counter = OpCounter | ConstantCounter
 
 
-def self_check(recorder: Recorder, run: Callable[[Tensor], Any], batches: Sequence[Tensor], samples: int) -> SelfCheck:
+def self_check(recorder: Recorder, run: Callable[[Input], Any], batches: Sequence[Input], samples: int) -> SelfCheck:
     """Counts a batch twice and compares row by row.
 
     Args:
@@ -40,7 +39,7 @@ def self_check(recorder: Recorder, run: Callable[[Tensor], Any], batches: Sequen
     raise SnnprofError("there is no sample to check the run by")
 
 
-def _runs(run: Callable[[Tensor], Any], batch: Tensor, must: bool) -> bool:
+def _runs(run: Callable[[Input], Any], batch: Input, must: bool) -> bool:
     """Whether the model takes a batch."""
     try:
         run(batch)

@@ -1,11 +1,33 @@
-"""Ctrl-C between batches: the first one is kept until a batch has ended, the second one is not."""
+"""Ctrl-C between batches: the first one is kept until a batch has ended, the second until what is written is whole."""
 
 from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """An interrupt that comes meanwhile comes afterwards: what happens in here is whole or has not begun.
+
+    The handler is exchanged, not the signal blocked: another thread of the process would take it then.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+    came: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda number, frame: came.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if came:
+            before(*came[-1])
 
 
 class CtrlC:

@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 
 from snnprof.errors import SnnprofError
+from snnprof.workload import inputs
 from snnprof.workload.batches import Indexed, Labels, fingerprint
+from snnprof.workload.inputs import Input
 
 THREADS = 4
-Sample = tuple[Tensor, Any]
+Sample = tuple[Input, Any]
 
 
 def _nothing(position: int) -> Sample:
@@ -42,7 +44,7 @@ class Samples(Indexed):
     threads: int = THREADS
     _known: bool = field(default=False, repr=False)
 
-    def read(self, chosen: Iterable[list[int]]) -> Iterator[tuple[Tensor, Labels]]:
+    def read(self, chosen: Iterable[list[int]]) -> Iterator[tuple[Input, Labels]]:
         with ThreadPoolExecutor(self.threads) as pool:
             coming: list[Future[Sample]] | None = None
             for positions in chosen:
@@ -62,21 +64,21 @@ class Samples(Indexed):
                 f"sample {position} of {self.facts.source} cannot be read: {type(error).__name__}: {error}"
             ) from error
 
-    def _stacked(self, coming: list[Future[Sample]]) -> tuple[Tensor, Labels]:
+    def _stacked(self, coming: list[Future[Sample]]) -> tuple[Input, Labels]:
         samples = [future.result() for future in coming]
         try:
-            x = torch.stack([x for x, _ in samples])
+            x = inputs.joined([x for x, _ in samples])
             labels = [torch.as_tensor(y) for _, y in samples if y is not None]
             y = torch.stack(labels) if len(labels) == len(samples) else None
         except RuntimeError as error:
-            shapes = sorted({tuple(x.shape) for x, _ in samples})
+            shapes = sorted({inputs.shapes(x) for x, _ in samples})
             raise SnnprofError(
-                f"the samples of {self.facts.source} differ in shape: {', '.join(map(str, shapes[:3]))}"
+                f"the samples of {self.facts.source} differ in shape: {', '.join(shapes[:3])}"
             ) from error
-        self._know(x)
-        return self.prepare(x), y
+        self._know(inputs.first(x), "".join(map(fingerprint, inputs.tensors(x))))
+        return inputs.mapped(x, self.prepare), y
 
-    def _know(self, first: Tensor) -> None:
+    def _know(self, first: Tensor, fingerprints: str) -> None:
         """What only the first batch shows."""
         if self._known:
             return
@@ -84,5 +86,5 @@ class Samples(Indexed):
         facts = self.facts
         note = facts.note if self.describe is None else f"{facts.note}; {self.describe(first)}"
         shape = facts.shape or list(self.prepare(first).shape[1:])
-        known = {"shape": shape, "fingerprint": facts.fingerprint or fingerprint(first), "note": note}
+        known = {"shape": shape, "fingerprint": facts.fingerprint or fingerprints, "note": note}
         self.facts = facts.model_copy(update=known)

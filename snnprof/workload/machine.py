@@ -11,10 +11,11 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from snnprof._version import __version__
 from snnprof.errors import SnnprofError
+from snnprof.record.layers import modules_of
 from snnprof.workload.options import Amp
 
 _DTYPES: dict[Amp, torch.dtype] = {
@@ -48,8 +49,15 @@ def on_device(model: nn.Module, device: str | None) -> Iterator[None]:
 
 
 def device_of(model: nn.Module) -> torch.device:
-    tensor = next((t for t in (*model.parameters(), *model.buffers())), None)
+    tensor = next(iter(_held_by(model)), None)
     return tensor.device if tensor is not None else torch.device("cpu")
+
+
+def _held_by(model: nn.Module) -> list[Tensor]:
+    """Parameters first; read directly, since classes override `parameters()`."""
+    modules = modules_of(model).values()
+    held = [*(p for m in modules for p in m._parameters.values()), *(b for m in modules for b in m._buffers.values())]
+    return [tensor for tensor in held if tensor is not None]
 
 
 def default_device() -> str:
@@ -57,13 +65,23 @@ def default_device() -> str:
 
 
 def cuda_devices(model: nn.Module) -> list[int]:
-    return sorted({p.device.index or 0 for p in model.parameters() if p.device.type == "cuda"})
+    return sorted({t.device.index or 0 for t in _held_by(model) if t.device.type == "cuda"})
 
 
 def other_formats(model: nn.Module) -> list[str]:
     """The number formats of a model's weights besides float32."""
-    formats = {parameter.dtype for parameter in model.parameters() if parameter.is_floating_point()}
-    return sorted(str(dtype).removeprefix("torch.") for dtype in formats - {torch.float32})
+    return sorted(str(dtype).removeprefix("torch.") for dtype in _formats(model) - {torch.float32})
+
+
+def _formats(model: nn.Module) -> set[torch.dtype]:
+    parameters = (tensor for tensor in _held_by(model) if isinstance(tensor, nn.Parameter))
+    return {parameter.dtype for parameter in parameters if parameter.is_floating_point()}
+
+
+def only_format(model: nn.Module) -> torch.dtype | None:
+    """The number format of a model's weights, where they all have one."""
+    formats = _formats(model)
+    return next(iter(formats)) if len(formats) == 1 else None
 
 
 def autocast(dtype: Amp | None, device: torch.device) -> AbstractContextManager[Any]:
@@ -72,11 +90,9 @@ def autocast(dtype: Amp | None, device: torch.device) -> AbstractContextManager[
 
 
 def facts(model: nn.Module) -> dict[str, Any]:
-    """The facts of the machine and the moment; SOURCE_DATE_EPOCH stands in for the clock where set."""
+    """The facts of the machine and the moment."""
     device = device_of(model)
-    epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    now = datetime.fromtimestamp(int(epoch), timezone.utc) if epoch else datetime.now(timezone.utc)
-    parameter = next(model.parameters(), None)
+    parameter = next((tensor for tensor in _held_by(model) if isinstance(tensor, nn.Parameter)), None)
     return {
         "versions": {
             "snnprof": __version__,
@@ -87,8 +103,24 @@ def facts(model: nn.Module) -> dict[str, Any]:
         "platform": f"{platform.system()} {platform.machine()}",
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "dtype": str(parameter.dtype).removeprefix("torch.") if parameter is not None else "",
-        "created": now.isoformat(timespec="seconds"),
+        "created": now().isoformat(timespec="seconds"),
     }
+
+
+def now() -> datetime:
+    """The clock, or what SOURCE_DATE_EPOCH says in its place.
+
+    Raises:
+        SnnprofError: that is no time.
+    """
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    try:
+        return datetime.fromtimestamp(int(epoch), timezone.utc) if epoch else datetime.now(timezone.utc)
+    except (ValueError, OverflowError, OSError) as error:
+        raise SnnprofError(
+            f"SOURCE_DATE_EPOCH is {epoch!r}, not a number of seconds since 1970 of a year up to 9999",
+            hint="set it to a whole number, or unset it to use the clock",
+        ) from error
 
 
 def _version(package: str) -> str:

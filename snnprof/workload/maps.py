@@ -12,7 +12,7 @@ from torch import Tensor
 from snnprof.errors import SnnprofError
 from snnprof.maps import AttentionMaps
 from snnprof.record.maps import tapped
-from snnprof.workload import machine
+from snnprof.workload import inputs, machine
 from snnprof.workload.asked import Asked
 from snnprof.workload.batches import Batch, batch_axis
 from snnprof.workload.options import ProfileOptions
@@ -35,9 +35,10 @@ def attention_maps(options: ProfileOptions) -> AttentionMaps:
         assert batch.x is not None
         model.eval()
         with machine.autocast(options.amp, machine.device_of(model)):
-            model(batch.x.to(machine.device_of(model)))
+            inputs.call(model, inputs.mapped(batch.x, lambda x: x.to(machine.device_of(model))))
     facts, run = asked.loaded.facts, asked.source.facts
-    images = batch.x.movedim(batch_axis(batch.x, layout, asked.wanted.timesteps), 0)[: options.maps]
+    shown = inputs.first(batch.x)
+    images = shown.movedim(batch_axis(shown, layout, asked.wanted.timesteps), 0)[: options.maps]
     labels = None if batch.y is None else _array(batch.y[: options.maps])
     return AttentionMaps(facts.label, run.source, _array(images.float()), labels, tap.maps(options.maps))
 

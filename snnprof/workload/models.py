@@ -18,9 +18,9 @@ from torch import nn
 
 from snnprof.activity import ModelFacts
 from snnprof.errors import SnnprofError, unknown
-from snnprof.workload import catalogue, checkpoints
+from snnprof.workload import catalogue, checkpoints, recognition
 from snnprof.workload.catalogue import ModelEntry, Preset
-from snnprof.workload.checkpoints import Checkpoint
+from snnprof.workload.checkpoints import Checkpoint, WeightsFile
 from snnprof.workload.settings import must_suit
 
 WEIGHTLESS = {"timesteps"}  # settings that leave trained weights what they are
@@ -72,7 +72,7 @@ def resolve(
     Args:
         spec: `NAME[:PRESET]`, `FILE.py:FUNCTION` or `package.module:ATTR`.
         settings: keyword arguments of the builder; text is read as YAML reads a value.
-        checkpoint: a state dict to load.
+        checkpoint: `FILE` or `FILE:KEY`, a state dict to load.
         seed: for random weights.
         timesteps: T, for models known by name that have such a setting.
 
@@ -87,6 +87,12 @@ def resolve(
             given.setdefault("timesteps", timesteps)
         return _known(spec, name, rest or None, given, weights, seed)
     return _foreign(spec, given, weights, seed)
+
+
+def tokens(model: nn.Module) -> int | None:
+    """Rows of the embedding that a model begins with: its first module that has weights of its own; else None."""
+    first = next((module for module in model.modules() if any(True for _ in module.parameters(recurse=False))), None)
+    return first.num_embeddings if isinstance(first, nn.Embedding | nn.EmbeddingBag) else None
 
 
 def untrained(spec: str, settings: Mapping[str, Any] | None = None, seed: int = 0) -> nn.Module:
@@ -107,13 +113,14 @@ def yaml_value(value: Any) -> Any:
 
 
 def _known(
-    spec: str, name: str, wanted: str | None, given: dict[str, Any], weights: Checkpoint | None, seed: int
+    spec: str, name: str, wanted: str | None, given: dict[str, Any], file: WeightsFile | None, seed: int
 ) -> LoadedModel:
     entry = catalogue.entry(name)
+    weights = None if file is None else recognition.of_entry(file, entry, wanted)
     preset_name, read_off = _chosen_preset(entry, wanted, weights)
     preset = entry.presets[preset_name]
     settings = {**preset.settings, **read_off, **given}
-    contradiction = weights and checkpoints.contradiction(entry, settings, weights)
+    contradiction = weights and recognition.contradiction(entry, settings, weights)
     if weights and contradiction:
         raise SnnprofError(contradiction, hint=_preset_hint(entry, weights))
     builder = _builder(entry)
@@ -121,12 +128,12 @@ def _known(
     must_suit(builder, given, f"{name}:{preset_name}")  # what would only fail in the run
     shipped = entry.checkpoint_path(preset_name)
     if weights is None and shipped is not None and set(given) <= WEIGHTLESS:
-        weights = checkpoints.read(shipped)
+        weights = recognition.of_entry(checkpoints.read(shipped), entry, preset_name)
     if weights is not None:
         checkpoints.load_into(module, weights, f"{name}:{preset_name}", _preset_hint(entry, weights))
     steps = settings.get("timesteps")
     note = _read_off_note(preset_name, read_off) if weights else _random_note(seed, shipped is not None)
-    notes = [entry.note if entry.reconstruction else None, note]
+    notes = [entry.note if entry.reconstruction else None, note, _unused_note(module, weights)]
     facts = _facts(module, spec, weights, "; ".join(filter(None, notes)) or None, name, preset_name)
     return LoadedModel(
         module=module.eval(),
@@ -144,15 +151,15 @@ def _chosen_preset(entry: ModelEntry, wanted: str | None, weights: Checkpoint | 
     """The preset's own name, and the settings in which a checkpoint of an unnamed preset departs from it."""
     if wanted is not None or weights is None:
         return entry.preset_name(wanted), {}
-    return checkpoints.recognised(entry, weights)
+    return recognition.recognised(entry, weights)
 
 
 def _preset_hint(entry: ModelEntry, weights: Checkpoint) -> str:
-    fitting = checkpoints.fitting_presets(entry, weights.shapes)
+    fitting = recognition.fitting_presets(entry, weights.shapes)
     return f"it fits {' or '.join(f'{entry.name}:{name}' for name in fitting)}" if fitting else ""
 
 
-def _foreign(spec: str, given: dict[str, Any], weights: Checkpoint | None, seed: int) -> LoadedModel:
+def _foreign(spec: str, given: dict[str, Any], file: WeightsFile | None, seed: int) -> LoadedModel:
     found = find(spec)
     if isinstance(found, nn.Module):
         if given:
@@ -160,9 +167,8 @@ def _foreign(spec: str, given: dict[str, Any], weights: Checkpoint | None, seed:
         module = found
     else:
         module = _built(found, given, spec, seed)
-    if weights is not None:
-        checkpoints.load_into(module, weights, spec)
-    note = None if weights else "weights as the model's own code left them"
+    weights = None if file is None else checkpoints.load_into(module, file, spec)
+    note = _unused_note(module, weights) if weights else "weights as the model's own code left them"
     return LoadedModel(module.eval(), _facts(module, spec, weights, note, spec.rpartition(":")[2]))
 
 
@@ -287,6 +293,11 @@ def _random_note(seed: int, shipped: bool) -> str:
     return f"{why}weights are random (seed {seed}), not trained: rates and energies are not the trained network's"
 
 
+def _unused_note(module: nn.Module, weights: Checkpoint | None) -> str | None:
+    """What of the checkpoint was left in its file."""
+    return None if weights is None else checkpoints.notes(checkpoints.shapes_of(module), weights) or None
+
+
 def _facts(
     module: nn.Module,
     spec: str,
@@ -300,7 +311,12 @@ def _facts(
         name=name,
         preset=preset,
         parameters=sum(parameter.numel() for parameter in module.parameters()),
-        checkpoint=None if weights is None else weights.path.name,
+        checkpoint=None if weights is None else _checkpoint_name(weights),
         sha256=None if weights is None else weights.sha256,
         note=note,
     )
+
+
+def _checkpoint_name(weights: Checkpoint) -> str:
+    """The file, and the key that was taken of it where there was a choice."""
+    return weights.path.name + weights.name.removeprefix(str(weights.path))

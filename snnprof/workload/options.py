@@ -10,6 +10,9 @@ from typing import Literal
 Layout = Literal["batch", "time-batch", "batch-time", "step"]
 InputKind = Literal["auto", "spikes", "real"]
 Amp = Literal["float16", "bfloat16", "fp16", "bf16"]
+MAX_TIMESTEPS = 1_000_000
+"""No network is run for longer; a larger number is a slip of the hand."""
+MAX_SEED = 2**63 - 1
 Progress = Callable[[str, int, "int | None"], None]
 """Called with the phase's name, the samples done and the samples to do (null where unknown)."""
 
@@ -59,3 +62,18 @@ class ProfileOptions:
 
 def ignore_progress(phase: str, done: int, total: int | None) -> None:
     """The progress nobody watches."""
+
+
+def file_and_key(place: str) -> tuple[Path, str]:
+    """`FILE:KEY` taken apart; the longest beginning that is a file decides, since a file's name may hold a colon.
+
+    >>> file_and_key("missing.pt:ema"), file_and_key("C:\\\\missing.pt")[1]
+    ((PosixPath('missing.pt'), 'ema'), '')
+    """
+    colons = [at for at, sign in enumerate(place) if sign == ":"]
+    for end in [len(place), *reversed(colons)]:
+        if Path(place[:end]).is_file():
+            return Path(place[:end]), place[end + 1 :]
+    drive = len(place) > 2 and place[0].isalpha() and place[1] == ":" and place[2] in "\\/"
+    file, _, key = place[2:].partition(":") if drive else place.partition(":")
+    return Path(place[:2] + file if drive else file), key

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from snnprof import run_file
 from snnprof.activity import Activity, Run
 from snnprof.errors import SnnprofError
 
@@ -32,9 +33,15 @@ def earlier_run(path: Path) -> Activity:
     """The run in a file, as far as it came.
 
     Raises:
-        SnnprofError: it is no run file, or not one that `snnprof profile` wrote.
+        SnnprofError: it is no run file, not one that `snnprof profile` wrote, or was changed since.
     """
-    activity = Activity.load(path)
+    text = run_file.read(path)
+    activity = Activity.from_json(text, str(path))
+    if run_file.is_changed(text):
+        raise SnnprofError(
+            f"{path} cannot be gone on from: it was changed after snnprof wrote it (its checksum is another)",
+            hint="take the file as it was written, or profile again without --resume",
+        )
     if not activity.samples or not activity.blocks:
         raise SnnprofError(f"{path} cannot be gone on from: it does not say which samples ran")
     return activity
@@ -54,12 +61,27 @@ def must_be_same(earlier: Run, now: Run) -> None:
         _compare(name, earlier.conditions.get(name, ""), now.conditions.get(name, ""))
 
 
+def must_have_read(earlier: Run, now: str) -> None:
+    """The batches that the earlier run counted hold what they held then; `now` is their reading.
+
+    Raises:
+        SnnprofError: an input or a label of them is another.
+    """
+    read = earlier.data.read
+    if read is not None and read != now:
+        raise _another("the data that it has counted (an input, a label or their order)", read[:8], now[:8])
+
+
 def _compare(what: str, before: Any, after: Any) -> None:
     if after is not None and before != after:
-        raise SnnprofError(
-            f"cannot go on from this run: {what} differs ({_shown(before)} then, {_shown(after)} now)",
-            hint="repeat its command, or profile anew without --resume",
-        )
+        raise _another(what, before, after)
+
+
+def _another(what: str, before: Any, after: Any) -> SnnprofError:
+    return SnnprofError(
+        f"cannot go on from this run: {what} differs ({_shown(before)} then, {_shown(after)} now)",
+        hint="repeat its command, or profile anew without --resume",
+    )
 
 
 def _shown(value: Any) -> str:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from torch import Tensor, nn
 
 from snnprof.activity import Activity, Run
+from snnprof.errors import SnnprofError
 from snnprof.record import findings, flops
 from snnprof.record.recorder import Recorder
+from snnprof.run_file import Target
 from snnprof.workload import checking, machine
 from snnprof.workload.asked import DEFAULT_BATCH, Asked
 from snnprof.workload.batches import Order
 from snnprof.workload.ctrl_c import CtrlC
 from snnprof.workload.distributed import Team, team
 from snnprof.workload.journal import Journal
-from snnprof.workload.options import ProfileOptions, Progress, ignore_progress
+from snnprof.workload.options import MAX_TIMESTEPS, ProfileOptions, Progress, ignore_progress
 from snnprof.workload.session import Session
 from snnprof.workload.stream import Stream
 
@@ -56,6 +58,9 @@ def profile(
     Raises:
         SnnprofError: no data, a layout without T, or a batch the model does not take.
     """
+    machine.now()
+    if timesteps is not None and not 1 <= timesteps <= MAX_TIMESTEPS:
+        raise SnnprofError(f"timesteps must be from 1 to {MAX_TIMESTEPS:,}, not {timesteps}")
     items = [batches] if isinstance(batches, Tensor) else batches
     source = Stream(items, "python", layout, timesteps)
     with machine.on_device(model, device), CtrlC() as ctrl_c:
@@ -70,32 +75,52 @@ def profile(
         return _checked(journal.result(), session, self_check)
 
 
-def profile_run(options: ProfileOptions, progress: Progress = ignore_progress) -> Activity:
+def _quiet(text: str) -> None:
+    """What nobody reads."""
+
+
+def profile_run(
+    options: ProfileOptions,
+    progress: Progress = ignore_progress,
+    target: Target | None = None,
+    warn: Callable[[str], None] = _quiet,
+) -> Activity:
     """Does what `snnprof profile` was asked to do; of several processes, only rank 0 returns.
+
+    Args:
+        options: what to do.
+        progress: is told how far it is.
+        target: where a long run saves what it has; the caller saves the result. Null: where the options say, and a run
+            that goes on in its own file is saved in the end.
+        warn: is told what went wrong and was left for later.
 
     Raises:
         SnnprofError: anything about model, checkpoint, data, device or the run to go on from is wrong.
     """
+    place = options.output or options.resume
+    kept = target or (Target(place, force=True) if place else None)
     with team(options.device or machine.default_device()) as (own_team, device):
         asked = own_team.together(lambda: Asked.of(options))
         with machine.on_device(asked.loaded.module, device), CtrlC(own_team.size == 1) as ctrl_c:
             own_team.together(asked.must_go_on)
             activity = asked.earlier
             if activity is None or not activity.run.complete:
-                activity = _counted(asked, own_team, ctrl_c, progress)
+                activity = _counted(asked, own_team, ctrl_c, progress, kept, warn)
         own_team.dismiss()
-    if options.resume and not options.output:
+    if target is None and options.resume and not options.output:
         activity.save(options.resume)
     return activity
 
 
-def _counted(asked: Asked, team: Team, ctrl_c: CtrlC, progress: Progress) -> Activity:
+def _counted(
+    asked: Asked, team: Team, ctrl_c: CtrlC, progress: Progress, target: Target | None, warn: Callable[[str], None]
+) -> Activity:
     session = asked.session(team, progress if team.leads else ignore_progress)
     journal = Journal(
-        session, team, ctrl_c, asked.run, check=lambda: asked.must_agree(team),
-        path=asked.options.output or asked.options.resume, earlier=asked.earlier, goal=asked.goal,
+        session, team, ctrl_c, asked.run, check=lambda: asked.must_agree(team), target=target, warn=warn,
+        draws_all=not asked.source.ordered, earlier=asked.earlier, goal=asked.goal,
     )  # fmt: skip
-    session.run(asked.source.batches(asked.order, session.share.needs), journal.ends_before)
+    session.run(asked.batches(session), journal.ends_before)
     activity = journal.result()
     return _checked(activity, session, asked.options.self_check) if team.leads else activity
 

@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-import random
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from snnprof.activity import Activity, Finding, LayerFlops, SelfCheck
 from snnprof.errors import SnnprofError, first_line
-from snnprof.record import flops, neurons
+from snnprof.record import flops, generators, neurons
 from snnprof.record.recorder import Recorder
 from snnprof.record.seen_time import SeenTime
 from snnprof.record.state import ModelState
-from snnprof.workload import checking, flips, machine, parts
-from snnprof.workload.batches import Batch, Batches, Labels, batch_axis
+from snnprof.workload import checking, flips, inputs, machine, parts
+from snnprof.workload.batches import Batch, Batches, Labels, batch_axis, reading
 from snnprof.workload.compiling import Compiling
+from snnprof.workload.ctrl_c import undisturbed
 from snnprof.workload.flips import Fired
+from snnprof.workload.inputs import Input
+from snnprof.workload.labels import class_numbers
+from snnprof.workload.numbers_check import NotFinite
 from snnprof.workload.options import Amp, Progress, ignore_progress
 
 SEEDS_PER_RUN = 1_000_003
 DRAWS = 1 << 40  # apart from the seeds of the batches themselves
+SEEDS = range(-(1 << 63), 1 << 64)  # what torch takes
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,10 @@ class Share:
         """Everybody learns from the first batch, so that all count alike."""
         return number == 0 or self.counts(number, start)
 
+    def reads(self, number: int, start: int) -> bool:
+        """What an earlier run has counted is read again, to see that it is the same."""
+        return number == 0 or number % self.ranks == self.rank
+
 
 class Session:
     """Runs batches and counts those of its share, in blocks of `span` batches.
@@ -56,7 +63,11 @@ class Session:
     Attributes:
         seen: samples of all batches so far, whoever counts them.
         skipped: leading batches that an earlier run has counted.
-        torn: an interrupt came within a batch; blocks that had ended are whole, which neurons fired is not known.
+        stopped: an interrupt ended the run.
+        torn: it came within a batch; blocks that had ended are whole, which neurons fired is not known.
+        read: sum of the readings of all batches that were counted in blocks that have ended.
+        reread: the same of those that an earlier run has counted.
+        drawn: the same of every batch that came by, whoever counts it.
     """
 
     def __init__(
@@ -71,12 +82,16 @@ class Session:
         span: int = 1,
         progress: Progress = ignore_progress,
         total: int | None = None,
+        remembers: bool = False,
     ) -> None:
+        """Begins a run; `remembers` what it reads, for a later run that goes on from it."""
         self.model, self.recorder, self.seed, self.amp = model, recorder, seed, amp
         self.share, self.span = share, span
         self.progress, self.total = progress, total
         self.seen = self.skipped = self.batches = 0
-        self.torn = False
+        self.stopped = self.torn = self._within = self._ending = False
+        self.remembers = remembers
+        self.read = self.reread = self.drawn = 0
         self._device = machine.device_of(model)
         self._call: Callable[[Tensor], Any] = model
         if compile and recorder.layout != "step":
@@ -86,8 +101,12 @@ class Session:
                 "C10", "", "layout step calls the model once a step, which is not compiled; it ran eagerly",
                 "profile without --compile; the counts are the same",
             )  # fmt: skip
-        self._sample: Tensor | None = None
-        self._first: Tensor | None = None
+        self._sample: Input | None = None
+        self._first: Input | None = None
+        self._finite = NotFinite(recorder)
+        self._dtype = machine.only_format(model)
+        self._labelled: set[bool] = set()
+        self._unlabelled = self._outside = False  # and a finding says so
         self.classes: int | None = None
         self._learned: Activity | None = None
         self._firsts: list[int] = []
@@ -103,26 +122,28 @@ class Session:
             try:
                 self._run(batches, ends_before)
             except KeyboardInterrupt:
-                if not self._firsts or self.share.ranks > 1:
+                if not self._firsts or self.share.ranks > 1 or self._ending:
                     raise
-                self._tear()
+                self._stop()
         _note_what_stays(found, self.recorder)
         if not self.seen:
             raise SnnprofError("the data source gave no batch", hint="check --data and --samples")
 
     def _run(self, batches: Batches, ends_before: Callable[[int], bool]) -> None:
         while not ends_before(self.batches):
-            torch.manual_seed(self._seed(DRAWS))
+            torch.manual_seed(_seed(self.seed, self.batches + DRAWS))
             batch = next(batches, None)
             if batch is None:
                 break
+            self._within = True
             self._take(batch)
+            self._within = False
         self.close()
 
-    def _tear(self) -> None:
-        """Goes back to the last block that ended."""
-        self.torn = True
-        if self._open is not None:
+    def _stop(self) -> None:
+        """Goes back to the last block that ended, where a batch was under way."""
+        self.stopped, self.torn = True, self._within
+        if self.torn and self._open is not None:
             self.batches, self._open = self._open.first, None
 
     def _take(self, batch: Batch) -> None:
@@ -130,10 +151,18 @@ class Session:
         self._place(number, batch)
         if batch.x is None:
             return
-        x, count = batch.x.to(self._device, non_blocking=True), batch.stop - batch.start
-        if self.share.counts(number, batch.start):
+        counts, now = self.share.counts(number, batch.start), reading(batch) if self.remembers else 0
+        self.drawn += now
+        if not counts and number % self.share.ranks == self.share.rank and batch.stop <= self.share.done:
+            self.reread += now
+        if not counts and number:
+            return
+        if number:
+            self.recorder.widen_input(inputs.first(batch.x))
+        x, count = inputs.mapped(batch.x, self._arrived), batch.stop - batch.start
+        if counts:
             block = self._block(number)
-            block.add(count, self._correct(number, x, batch.y, count))
+            block.add(count, self._correct(number, x, batch.y, count), now)
         else:
             self._correct(number, x, batch.y, count)
             self._learn()
@@ -151,23 +180,55 @@ class Session:
                 hint="its data came in other batches; profile again",
             )
 
-    def _correct(self, number: int, x: Tensor, y: Labels, count: int) -> Tensor | None:
+    def _arrived(self, x: Tensor) -> Tensor:
+        """A tensor on the model's device; real numbers in the format of the model's weights, where they have one."""
+        dtype = self._dtype if x.is_floating_point() else None
+        return x.to(self._device, dtype or x.dtype, non_blocking=True)
+
+    def _correct(self, number: int, x: Input, y: Labels, count: int) -> Tensor | None:
         """One batch through the model; its correct predictions, still on the device."""
+        lead, axis = inputs.first(x), self._batch_axis(x)
         if self._sample is None:
             self._first = x
-            self._sample = x.narrow(batch_axis(x, self.recorder.layout, self.recorder.timesteps), 0, 1).clone()
-        _check_labels(x, y, count, self.recorder.layout)
+            self._sample = inputs.mapped(inputs.narrowed(x, axis, 1), torch.clone)
+        _check_labels(lead, y, count, self.recorder.layout)
+        self._finite.look("the data", number, lead, axis)
         logits = self._sequence(number, x)
-        if number == 0 and self._other_time(x, logits):
+        if number == 0 and self._other_time(lead, logits):
             logits = self._sequence(number, x)
         self.recorder.end_batch()
-        self._know_classes(logits, y, count)
-        return _correct(logits, y, count)
+        self._finite.look("the model's output", number, logits, infinite=False)
+        classes = self._classes_of(number, y, count)
+        self._know_classes(logits, classes, count)
+        return _correct(logits, classes, count)
 
-    def _sequence(self, number: int, x: Tensor) -> Tensor | None:
+    def _batch_axis(self, x: Input) -> int:
+        return batch_axis(inputs.first(x), self.recorder.layout, self.recorder.timesteps)
+
+    def _classes_of(self, number: int, y: Labels, count: int) -> Labels:
+        """Labels as class numbers; None where a batch has none, which is told if others have."""
+        self._labelled.add(y is not None)
+        if len(self._labelled) > 1:
+            self._no_accuracy("some batches of the data have labels and some have none")
+        if y is None:
+            return None
+        classes, why = class_numbers(y, count)
+        if classes is None:
+            self._no_accuracy(f"the labels {why}")
+        return classes
+
+    def _no_accuracy(self, why: str) -> None:
+        if not self._unlabelled:
+            self._unlabelled = True
+            self.recorder.note(
+                "C26", "", f"there is no accuracy: {why}",
+                "give one class number for each sample, [B], [B, 1] or one-hot, or no labels at all",
+            )  # fmt: skip
+
+    def _sequence(self, number: int, x: Input) -> Tensor | None:
         """One batch from the start of a sequence."""
         self._reset()
-        torch.manual_seed(self.seed * SEEDS_PER_RUN + number)
+        torch.manual_seed(_seed(self.seed, number))
         return self._forward(x)
 
     def _other_time(self, x: Tensor, logits: Tensor | None) -> bool:
@@ -185,7 +246,7 @@ class Session:
                 f"the model runs {other} time steps, not the {recorder.timesteps} that --timesteps says",
                 hint=f"pass --timesteps {other}, or leave it out: it is seen",
             )
-        carries, rows = seen.along_first_axis(x), _rows_are_second_axis(x, logits)
+        carries, rows = seen.along_first_axis(x, logits), _rows_are_second_axis(x, logits)
         anew = recorder.timesteps is None and self._tell_steps(seen)
         if carries or rows:
             recorder.note(
@@ -199,7 +260,7 @@ class Session:
         """Goes on with the T that was seen; whether the batch must be counted anew, since it lies within calls."""
         if seen.timesteps is None:
             return False
-        if not seen.lengths:
+        if not seen.within_calls:
             self.recorder.tell_steps(seen.timesteps)
             return False
         if isinstance(self._call, Compiling):
@@ -210,11 +271,15 @@ class Session:
     def _know_classes(self, logits: Tensor | None, y: Labels, count: int) -> None:
         """How many classes there are, and whether all labels are among them."""
         if logits is None or logits.dim() != 2 or len(logits) != count:
+            if y is not None:
+                shown = "no tensor" if logits is None else f"{list(logits.shape)}"
+                self._no_accuracy(f"the model puts out {shown}, not {count} rows of class scores")
             return
         self.classes = logits.shape[1]
         if y is not None and y.shape == (count,) and not y.is_floating_point() and y.numel():
             low, high = (int(bound) for bound in torch.aminmax(y))
-            if low < 0 or high >= self.classes:
+            if (low < 0 or high >= self.classes) and not self._outside:
+                self._outside = True
                 self.recorder.note(
                     "C21", "", f"labels reach from {low} to {high}, but the model puts out {self.classes} classes",
                     "check that model and data belong together; the accuracy counts such labels as wrong",
@@ -223,10 +288,8 @@ class Session:
     def _learn(self) -> None:
         """The first batch was somebody else's to count: what it left in the counters is taken out of every part."""
         self.recorder.end_block(0)
+        self._finite.tell()
         self._learned = self.recorder.activity()
-
-    def _seed(self, purpose: int) -> int:
-        return self.seed * SEEDS_PER_RUN + self.batches + purpose
 
     # -- blocks --------------------------------------------------------------------------------------------
 
@@ -238,14 +301,19 @@ class Session:
             self._open = _OpenBlock(number)
         return self._open
 
+    @undisturbed()
     def close(self) -> None:
         """Ends the open block: the one time that the device is waited for."""
         if self._open is None:
             return
+        self._ending = True  # until it is done, nothing that was counted adds up
         block, self._open = self._open, None
         self.recorder.end_block(block.samples, block.total_correct())
+        self._finite.tell()
         self._firsts.append(block.first)
         self._events.append((_spike_events(self.recorder), block.samples))
+        self.read += block.read
+        self._ending = False
 
     @property
     def events(self) -> list[tuple[int, int, int]]:
@@ -281,27 +349,56 @@ class Session:
         else:
             self._fresh.restore(self.recorder.is_state)
 
-    def _forward(self, x: Tensor) -> Tensor | None:
+    def _forward(self, x: Input) -> Tensor | None:
         try:
-            with machine.autocast(self.amp, x.device):
-                return self._steps(x) if self.recorder.layout == "step" else self._logits(self._call(x))
+            with machine.autocast(self.amp, inputs.first(x).device):
+                return self._steps(x) if self.recorder.layout == "step" else self._logits(self._called(x))
         except SnnprofError:
             raise
         except Exception as error:
             if _is_ours(error):
                 raise
+            if self._runs_alone(x):
+                raise SnnprofError(
+                    f"the model runs, but not while it is watched: {_reason(error)}",
+                    hint="this is a gap in snnprof: report it with the model's code; --debug shows where",
+                ) from error
             raise SnnprofError(
-                f"the model does not run on a batch of shape {list(x.shape)}: {_reason(error)}",
+                f"the model does not run on a batch of shape {inputs.shapes(x)}: {_reason(error)}",
                 hint="check --data, --layout and --timesteps against what its forward takes; --debug shows where",
             ) from error
 
-    def _steps(self, x: Tensor) -> Tensor | None:
+    def _runs_alone(self, x: Input) -> bool:
+        """Whether the model takes a batch where nobody watches."""
+        self.recorder.step_aside()
+        try:
+            self._reset()
+            with machine.autocast(self.amp, inputs.first(x).device):
+                self._steps(x) if self.recorder.layout == "step" else self._called(x)
+        except Exception:
+            return False
+        finally:
+            self.recorder.step_in()
+        return True
+
+    def _called(self, x: Input) -> Any:
+        """The model on a batch, which is compiled for one input only."""
+        if isinstance(x, Tensor):
+            return self._call(x)
+        if isinstance(self._call, Compiling):
+            self.recorder.note(
+                "C10", "", "the model takes several inputs, which is not compiled; it ran eagerly",
+                "profile without --compile; the counts are the same",
+            )  # fmt: skip
+        return inputs.call(self.model, x)
+
+    def _steps(self, x: Input) -> Tensor | None:
         """The caller's loop over T: frames of a sequence, or one still image shown T times."""
         steps = self.recorder.timesteps
         if not steps:
             raise SnnprofError("layout 'step' needs the number of time steps", hint="pass --timesteps T")
-        frames = x if batch_axis(x, "step", steps) == 1 else x.unsqueeze(0).expand(steps, *x.shape)
-        outputs = [neurons.first_tensor(self.model(frame)) for frame in frames]
+        frames = (inputs.at_step(x, step, steps) for step in range(steps))
+        outputs = [neurons.first_tensor(inputs.call(self.model, frame)) for frame in frames]
         if any(o is None for o in outputs):
             return None
         return torch.stack([o for o in outputs if o is not None]).float().mean(0)
@@ -323,11 +420,12 @@ class Session:
         layout, steps = self.recorder.layout, self.recorder.timesteps
         sample, repeats = self._sample, 1
         if layout == "step":
-            sample, repeats = (sample[0] if batch_axis(sample, layout, steps) == 1 else sample), steps or 1
+            sample, repeats = inputs.at_step(sample, 0, steps or 1), steps or 1
         self.progress("checking with fvcore", self.seen, self.total)
         with _as_found(self.model, self.recorder), torch.no_grad():
             self._reset()
-            return flops.layer_flops(self.model, (sample,), repeats) or []
+            arguments = inputs.positional(self.model, sample)
+            return (flops.layer_flops(self.model, arguments, repeats) if arguments else None) or []
 
     def checked(self) -> SelfCheck:
         """One sample counted twice, after the run."""
@@ -335,14 +433,14 @@ class Session:
         assert self._first is not None
         self.progress("checking the counts", self.seen, self.total)
 
-        def run(x: Tensor) -> None:
+        def run(x: Input) -> None:
             self._reset()
-            torch.manual_seed(self.seed * SEEDS_PER_RUN)
+            torch.manual_seed(_seed(self.seed))
             self._call = self.model
             self._forward(x)
 
         with _as_found(self.model, self.recorder), torch.no_grad():
-            samples = self._first.shape[batch_axis(self._first, self.recorder.layout, self.recorder.timesteps)]
+            samples = inputs.first(self._first).shape[self._batch_axis(self._first)]
             return checking.self_check(self.recorder, run, [self._sample, self._first], samples)
 
     def turned_spikes(self) -> Finding | None:
@@ -357,17 +455,17 @@ class Session:
             try:
                 run = self._fired(self._sample, self.amp)
                 with machine.on_device(self.model, "cpu"):
-                    reference = self._fired(self._sample.cpu(), None)
+                    reference = self._fired(inputs.mapped(self._sample, Tensor.cpu), None)
             except Exception as error:  # the counts are whole without it
                 return flips.unknown(first_line(error))
         return flips.finding(run, reference)
 
-    def _fired(self, sample: Tensor, amp: Amp | None) -> Fired:
+    def _fired(self, sample: Input, amp: Amp | None) -> Fired:
         self._fresh = None  # what is kept of the model lies on the device where it was
         self._reset()
-        torch.manual_seed(self.seed * SEEDS_PER_RUN)
-        with flips.fired(self.recorder) as found, machine.autocast(amp, sample.device):
-            self._steps(sample) if self.recorder.layout == "step" else self.model(sample)
+        torch.manual_seed(_seed(self.seed))
+        with flips.fired(self.recorder) as found, machine.autocast(amp, inputs.first(sample).device):
+            self._steps(sample) if self.recorder.layout == "step" else inputs.call(self.model, sample)
         return found
 
 
@@ -379,9 +477,11 @@ class _OpenBlock:
     samples: int = 0
     correct: Tensor | None = None
     labelled: bool = True
+    read: int = 0
 
-    def add(self, samples: int, correct: Tensor | None) -> None:
+    def add(self, samples: int, correct: Tensor | None, read: int) -> None:
         self.samples += samples
+        self.read += read
         if correct is None:
             self.labelled = False
         else:
@@ -389,6 +489,12 @@ class _OpenBlock:
 
     def total_correct(self) -> int | None:
         return int(self.correct) if self.labelled and self.correct is not None else None
+
+
+def _seed(run: int, number: int = 0) -> int:
+    """What torch is seeded with; seeds of a run that lead out of what torch takes begin anew from 0."""
+    seed = run * SEEDS_PER_RUN + number
+    return seed if seed in SEEDS else seed % SEEDS.stop
 
 
 MISFITS = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
@@ -442,19 +548,29 @@ def _spike_events(recorder: Recorder) -> int:
 @contextmanager
 def _as_found(model: nn.Module, recorder: Recorder) -> Iterator[ModelState]:
     """Training mode, state and random generators as they were, also after an exception or Ctrl-C."""
-    modes = {module: module.training for _, module in neurons.named_modules(model)}
+    modules = [module for _, module in neurons.named_modules(model)]
+    modes = {module: module.training for module in modules if hasattr(module, "training")}  # frozen ones have none
     state = ModelState.of(model)
-    others = np.random.get_state(), random.getstate()
+    others = generators.restorers(model)
     with torch.random.fork_rng(devices=machine.cuda_devices(model)):
         try:
-            model.eval()
+            _evaluate(model, modes)
             yield state
         finally:
             for module, training in modes.items():
                 module.training = training
             state.restore(lambda module, name, value: True)
-            np.random.set_state(others[0])
-            random.setstate(others[1])
+            for put_back in others:
+                put_back()
+
+
+def _evaluate(model: nn.Module, modules: Iterable[nn.Module]) -> None:
+    """Evaluation mode; exported programs refuse to be told, and stay as they were exported."""
+    try:
+        model.eval()
+    except NotImplementedError:
+        for module in modules:
+            module.training = False
 
 
 def _note_what_stays(state: ModelState, recorder: Recorder) -> None:

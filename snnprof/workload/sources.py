@@ -9,19 +9,21 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, IterableDataset
 
 from snnprof.activity import DataFacts
 from snnprof.errors import SnnprofError, unknown
 from snnprof.workload.batches import Arrays, Source, Wanted, array_facts
+from snnprof.workload.inputs import Input
 from snnprof.workload.lazily import Samples
-from snnprof.workload.stream import Stream, as_numbers
+from snnprof.workload.stream import Stream, as_input, as_numbers, parts
 
+FILES = (".npz", ".npy", ".pt", ".pth", ".h5", ".hdf5", ".csv", ".tsv")
 RANDOM_SAMPLES = 16
 RANDOM_EVENT_RATE = 0.05
 NAMES = (
     "digits", "cifar10:DIR", "cifar100:DIR", "cifar10-dvs:DIR", "dvs128-gesture:DIR", "n-caltech101:DIR",
-    "imagefolder:DIR", "FILE.npz", "FILE.pt", "FILE.py:FUNCTION", "random",
+    "imagefolder:DIR", "FILE.npz", "FILE.npy", "FILE.pt", "FILE.h5", "FILE.csv", "FILE.py:FUNCTION", "random",
 )  # fmt: skip
 
 
@@ -47,7 +49,7 @@ def open_source(spec: str, wanted: Wanted, samples: int | None = None) -> Source
         return _FOLDERS[name](name, Path(folder).expanduser(), wanted)
     if ".py:" in spec:
         return _function(spec, wanted)
-    if spec.endswith((".npz", ".pt", ".pth")):
+    if spec.lower().endswith(FILES):
         from snnprof.workload import stored
 
         return stored.open_file(Path(spec).expanduser(), wanted)
@@ -129,7 +131,7 @@ def _function(spec: str, wanted: Wanted) -> Source:
     made = find(spec)
     try:
         items = made() if callable(made) and not isinstance(made, Dataset) else made
-        by_position = isinstance(items, Dataset) and hasattr(items, "__getitem__") and hasattr(items, "__len__")
+        by_position = _is_map(items)
         count = len(items) if by_position else _length(items)
     except SnnprofError:
         raise
@@ -140,8 +142,18 @@ def _function(spec: str, wanted: Wanted) -> Source:
     if isinstance(items, Tensor):
         items = [items]
     if not isinstance(items, Iterable):
-        raise SnnprofError(f"{spec} returned {type(items).__name__}, not an iterable of x or (x, label)")
+        raise SnnprofError(
+            f"{spec} returned {type(items).__name__}, not an iterable of x or (x, label)",
+            hint="x is a batch: a tensor, a tuple of tensors or a dictionary of tensors by name",
+        )
     return Stream(items, spec, wanted.layout, wanted.timesteps, count)
+
+
+def _is_map(items: Any) -> bool:
+    """Whether samples are read by position; a data set that is iterated over inherits a method for that too."""
+    if isinstance(items, IterableDataset) or not isinstance(items, Dataset):
+        return False
+    return hasattr(items, "__getitem__") and hasattr(items, "__len__")
 
 
 def _data_set(spec: str, items: Any, count: int, wanted: Wanted) -> Source:
@@ -149,11 +161,11 @@ def _data_set(spec: str, items: Any, count: int, wanted: Wanted) -> Source:
     if not count:
         raise SnnprofError(f"{spec} returned an empty data set")
 
-    def sample(position: int) -> tuple[Tensor, Any]:
+    def sample(position: int) -> tuple[Input, Any]:
         item = items[position]
-        x, y = (item[0], item[1]) if isinstance(item, tuple | list) and len(item) > 1 else (item, None)
+        x, y = parts(item)
         label = None if y is None else as_numbers(y, f"the label of sample {position} of {spec}")
-        return as_numbers(x, f"sample {position} of {spec}"), label
+        return as_input(x, f"sample {position} of {spec}"), label
 
     facts = DataFacts(source=spec, kind="data set", total=count)
     return Samples(facts, wanted, sample, threads=1)

@@ -1,23 +1,23 @@
-"""`FILE.npz` and `FILE.pt`: arrays `x` (samples first) and, where there are labels, `y`."""
+"""`FILE.npz` and other files of arrays as a data source: samples first and, where there are labels, one for each."""
 
 from __future__ import annotations
 
-import warnings
+import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from snnprof import capacity
 from snnprof.errors import SnnprofError
+from snnprof.workload import arrays
+from snnprof.workload.array_files import PIECES_HINT, READERS, read
 from snnprof.workload.batches import Arrays, Wanted, array_facts, holds_frames, oddity
-from snnprof.workload.stream import as_batch
+from snnprof.workload.labels import class_numbers
 
-NUMPY_HINT = "save it with numpy.savez(FILE, x=..., y=...)"
-TORCH_HINT = "save it with torch.save({'x': ..., 'y': ...}, FILE)"
-PIECES_HINT = "read it piece by piece in a function of your own: --data FILE.py:FUNCTION"
+SUFFIXES = tuple(READERS)
 
 
 def open_file(path: Path, wanted: Wanted) -> Arrays:
@@ -27,48 +27,57 @@ def open_file(path: Path, wanted: Wanted) -> Arrays:
         SnnprofError: it is missing or damaged, would not fit in memory, or does not hold samples and labels of one
             length.
     """
-    if not path.is_file():
-        raise SnnprofError(f"there is no data file {path}")
-    capacity.must_unpack(path, ("x.npy", "y.npy") if path.suffix == ".npz" else (), PIECES_HINT)
-    x, y = _npz(path) if path.suffix == ".npz" else _pt(path)
-    samples, labels = _samples(path, x), _labels(path, y, wanted)
-    if labels is not None and len(labels) != len(samples):
-        raise SnnprofError(f"{path}: 'y' holds {len(labels)} labels for {len(samples)} samples")
-    return Arrays(array_facts(str(path), "array", samples, _note(samples, wanted)), wanted, samples, labels)
+    content = read(path)
+    samples = _samples(path, content.x)
+    labels = _labels(path, content.y, len(samples), wanted)
+    notes = [content.note, _swapped(content.x)]
+    if path.suffix.lower() in (".csv", ".tsv"):
+        samples, note = _shaped(path, samples, wanted)
+        notes.append(note)
+    whole = _are_tokens(samples, wanted)
+    if whole:
+        notes.append("whole numbers are given to the embedding as they are")
+    notes.append(_step_note(samples, wanted))
+    facts = array_facts(str(path), "array", samples, "; ".join(filter(None, notes)) or None)
+    return Arrays(facts, wanted, samples, labels, torch.Tensor.long if whole else partial(_real, dtype=wanted.dtype))
 
 
-def _note(samples: Tensor, wanted: Wanted) -> str | None:
+def _real(samples: Tensor, dtype: torch.dtype) -> Tensor:
+    return samples.to(dtype)
+
+
+def _are_tokens(samples: Tensor, wanted: Wanted) -> bool:
+    """Whether samples are rows of whole numbers that the embedding with which the model begins has rows for."""
+    if wanted.tokens is None or samples.is_floating_point() or samples.dtype is torch.bool or samples.dim() != 2:
+        return False
+    low, high = (int(bound) for bound in torch.aminmax(samples.long()))
+    return low >= 0 and high < wanted.tokens
+
+
+def _shaped(path: Path, samples: Tensor, wanted: Wanted) -> tuple[Tensor, str | None]:
+    """A table's rows in the shape that the model takes, where their length is that of one sample."""
+    shape = wanted.shape
+    if shape is None or len(shape) == 1:
+        return samples, None
+    if samples.shape[1] != math.prod(shape):
+        raise SnnprofError(
+            f"{path}: a sample has {samples.shape[1]} numbers, and this model takes {list(shape)}, which is "
+            f"{math.prod(shape)}"
+        )
+    return samples.reshape(-1, *shape), f"the {samples.shape[1]} columns are reshaped to {list(shape)}"
+
+
+def _swapped(x: Any) -> str | None:
+    return "big-endian numbers of the file are converted" if arrays.swapped(x) else None
+
+
+def _step_note(samples: Tensor, wanted: Wanted) -> str | None:
     """What layout `step` takes the samples for."""
     if wanted.layout != "step" or not wanted.timesteps:
         return None
     if holds_frames(samples.shape[1:], wanted.timesteps):
         return f"each sample is {wanted.timesteps} frames {list(samples.shape[2:])}, one for each time step"
     return f"each sample is shown {wanted.timesteps} times"
-
-
-def _npz(path: Path) -> tuple[Any, Any]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in ("x", "y") if name in archive.files}
-    except Exception as error:  # a damaged archive raises zipfile, zlib, memory and header errors of many kinds
-        raise SnnprofError(f"{path} is not a readable .npz file: {_first_line(error)}", hint=NUMPY_HINT) from error
-    if "x" not in arrays:
-        raise SnnprofError(f"{path} holds no array 'x'", hint=NUMPY_HINT)
-    return arrays["x"], arrays.get("y")
-
-
-def _pt(path: Path) -> tuple[Any, Any]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of old kinds of tensors, which are refused below
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise SnnprofError(f"{path} is not a readable file of tensors", hint=TORCH_HINT) from error
-    if not isinstance(content, dict):
-        return as_batch(content)
-    if "x" not in content:
-        raise SnnprofError(f"{path} holds no tensor 'x'", hint=TORCH_HINT)
-    return content["x"], content.get("y")
 
 
 def _samples(path: Path, x: Any) -> Tensor:
@@ -81,16 +90,18 @@ def _samples(path: Path, x: Any) -> Tensor:
     return samples
 
 
-def _labels(path: Path, y: Any, wanted: Wanted) -> Tensor | None:
+def _labels(path: Path, y: Any, samples: int, wanted: Wanted) -> Tensor | None:
     if y is None:
         return None
-    labels = _tensor(path, "y", y)
-    if labels.dim() != 1 or not len(labels) or labels.is_floating_point() or labels.dtype is torch.bool:
+    stored = _tensor(path, "y", y)
+    if stored.dim() and len(stored) != samples:
+        raise SnnprofError(f"{path}: 'y' holds {len(stored)} labels for {samples} samples")
+    labels, why = class_numbers(stored, samples)
+    if labels is None:
         raise SnnprofError(
-            f"{path}: 'y' must be one whole number for each sample, not {labels.dtype} {list(labels.shape)}",
+            f"{path}: 'y' must be one whole number for each sample, or one-hot, but its labels {why}",
             hint="leave 'y' out to profile without accuracy",
         )
-    labels = labels.long()
     lowest, highest = int(labels.min()), int(labels.max())
     if lowest < 0 or (wanted.classes and highest >= wanted.classes):
         raise SnnprofError(
@@ -102,7 +113,7 @@ def _labels(path: Path, y: Any, wanted: Wanted) -> Tensor | None:
 
 def _tensor(path: Path, name: str, value: Any) -> Tensor:
     try:
-        tensor = torch.as_tensor(value).detach()
+        tensor = arrays.as_tensor(value)
     except (TypeError, ValueError, RuntimeError) as error:
         kind = getattr(value, "dtype", type(value).__name__)
         raise SnnprofError(f"{path}: '{name}' must hold numbers, not {kind}") from error
@@ -110,9 +121,3 @@ def _tensor(path: Path, name: str, value: Any) -> Tensor:
         raise SnnprofError(f"{path}: '{name}' must be a plain dense array of real numbers, not {odd}")
     capacity.must_fit(f"{path}: '{name}'", tensor.numel() * tensor.element_size(), PIECES_HINT)
     return tensor
-
-
-def _first_line(error: Exception) -> str:
-    if "allow_pickle" in str(error):  # numpy's advice to load it unsafely is not ours
-        return "it holds Python objects, or no arrays at all"
-    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from snnprof.activity import DataFacts
 from snnprof.errors import SnnprofError
+from snnprof.workload import arrays, inputs
 from snnprof.workload.batches import Batch, Batches, Labels, Needed, Order, batch_axis, fingerprint, oddity, shown
+from snnprof.workload.inputs import Input
 
 BATCH_BYTES = 1 << 20  # of the first batch: what is read of it each time that a program calls `profile`
 OWN_ORDER = "in the order of the iterable itself: shuffle it there if it is sorted and only part of it runs"
+LABELS = ("label", "labels", "y", "target", "targets")
+"""What a dictionary without a label beside it calls its labels."""
 
 
 class Stream:
-    """An iterable of x or (x, label), where x is a batch in the model's layout."""
+    """An iterable of x or (x, label), where x is a batch in the model's layout: a tensor, several, or several by name.
+
+    The first tensor says how many samples there are.
+    """
 
     ordered = False
 
@@ -33,15 +39,20 @@ class Stream:
         start = 0
         for number, item in enumerate(self._drawn()):
             x, y = as_batch(item)
-            axis = self._batch_axis(x)
-            if not x.dim() or not x.shape[axis]:
+            lead = inputs.first(x)
+            axis = self._batch_axis(lead)
+            if not lead.dim() or not lead.shape[axis]:
                 raise SnnprofError(f"batch {number} of {self.facts.source} holds no sample")
-            if order.samples is not None and start + x.shape[axis] > order.samples:
-                x, y = x.narrow(axis, 0, order.samples - start), None if y is None else y[: order.samples - start]
+            if order.samples is not None and start + lead.shape[axis] > order.samples:
+                x, y = (
+                    inputs.narrowed(x, axis, order.samples - start),
+                    None if y is None else y[: order.samples - start],
+                )
             if number == 0:
-                self._know(x, axis, order)
-            stop = start + x.shape[axis]
-            yield Batch(start, stop, self._shown(x), y) if needed(number, start) else Batch(start, stop)
+                self._know(item, x, axis, order)
+            stop = start + inputs.first(x).shape[axis]
+            self._know_total(stop)
+            yield Batch(start, stop, inputs.mapped(x, self._shown), y) if needed(number, start) else Batch(start, stop)
             start = stop
             if order.samples is not None and start >= order.samples:
                 return
@@ -55,12 +66,21 @@ class Stream:
     def _shown(self, x: Tensor) -> Tensor:
         return shown(x, self.timesteps) if self.layout == "step" and self._still and self.timesteps else x
 
-    def _know(self, x: Tensor, axis: int, order: Order) -> None:
+    def _know(self, item: Any, x: Input, axis: int, order: Order) -> None:
         """The first batch tells the data apart from other data, and from itself in another order."""
-        shape = [size for dim, size in enumerate(x.shape) if dim != axis]
-        note = None if order.samples is None else OWN_ORDER
-        known = {"shape": shape, "fingerprint": fingerprint(x, BATCH_BYTES), "note": note}
+        shape = [size for dim, size in enumerate(inputs.first(x).shape) if dim != axis]
+        notes = [None if order.samples is None else OWN_ORDER, *_notes(item, x)]
+        prints = "".join(fingerprint(tensor, BATCH_BYTES) for tensor in inputs.tensors(x))
+        known = {"shape": shape, "fingerprint": prints, "note": "; ".join(filter(None, notes)) or None}
         self.facts = self.facts.model_copy(update=known)
+
+    def _know_total(self, seen: int) -> None:
+        """An iterable may give more than its length says: then nobody knows how many samples there are."""
+        said = self.facts.total
+        if said is not None and seen > said:
+            note = f"the iterable gave more samples than the {said} that its length says"
+            notes = "; ".join(filter(None, [self.facts.note, note]))
+            self.facts = self.facts.model_copy(update={"total": None, "note": notes})
 
     def _drawn(self) -> Iterator[Any]:
         items: Iterator[Any] | None = None
@@ -80,16 +100,39 @@ class Stream:
             yield item
 
 
-def as_batch(item: Any) -> tuple[Tensor, Labels]:
-    """`x` or `(x, label)`, as tensors.
+def as_batch(item: Any) -> tuple[Input, Labels]:
+    """`x`, `(x, label)`, or a dictionary with labels in it, as tensors.
 
     Raises:
-        SnnprofError: it is neither.
+        SnnprofError: it is none of them.
     """
-    x, y = (item[0], item[1]) if isinstance(item, tuple | list) and len(item) > 1 else (item, None)
+    x, y = parts(item)
+    return as_input(x, "a batch of the data"), None if y is None else as_numbers(y, "the labels of a batch")
+
+
+def parts(item: Any) -> tuple[Any, Any]:
+    """What goes into the model, and the labels or None."""
+    if isinstance(item, Mapping):
+        label = next((name for name in LABELS if name in item and len(item) > 1), None)
+        return {name: value for name, value in item.items() if name != label}, item.get(label)
+    if isinstance(item, tuple | list) and len(item) > 1:
+        return item[0], item[1]
+    return item, None
+
+
+def as_input(x: Any, what: str) -> Input:
+    """One tensor, several, or several by name.
+
+    Raises:
+        SnnprofError: something of it is no array of numbers.
+    """
     if isinstance(x, tuple | list) and len(x) == 1:
         x = x[0]
-    return as_numbers(x, "a batch of the data"), None if y is None else as_numbers(y, "the labels of a batch")
+    if not inputs.several(x):
+        return as_numbers(x, what)
+    if isinstance(x, Mapping):
+        return {str(name): as_numbers(value, f"{name!r} in {what}") for name, value in x.items()}
+    return tuple(as_numbers(value, f"input {number} of {what}") for number, value in enumerate(x))
 
 
 def as_numbers(value: Any, what: str) -> Tensor:
@@ -99,11 +142,26 @@ def as_numbers(value: Any, what: str) -> Tensor:
         SnnprofError: it is none.
     """
     try:
-        tensor = torch.as_tensor(value)
+        tensor = arrays.as_tensor(value)
     except (TypeError, ValueError, RuntimeError) as error:
         raise SnnprofError(
-            f"{what} is {type(value).__name__}, not a tensor or numbers", hint="yield x or (x, label)"
+            f"{what} is {type(value).__name__}, not a tensor or numbers",
+            hint="yield x, (x, label), ((x1, x2), label) or ({name: x}, label)",
         ) from error
     if odd := oddity(tensor):
         raise SnnprofError(f"{what} must be a plain dense tensor of real numbers, not {odd}")
     return tensor
+
+
+def _notes(item: Any, x: Input) -> list[str]:
+    """What a reader should know of how batches were read."""
+    found = []
+    if not isinstance(x, Tensor) and len(x) > 1:
+        found.append(f"the model takes {len(x)} inputs: {inputs.shapes(x)}")
+    if isinstance(item, tuple | list) and len(item) > 2:
+        found.append(f"a batch has {len(item)} entries: the first is x, the second the labels, others are left out")
+    given = parts(item)[0]
+    inside = given.values() if isinstance(given, Mapping) else given if isinstance(given, tuple | list) else [given]
+    if any(arrays.swapped(value) for value in inside):
+        found.append("big-endian numbers are converted")
+    return found

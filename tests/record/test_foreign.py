@@ -348,7 +348,7 @@ def test_complex_numbers_count_where_a_part_of_them_is_not_zero() -> None:
     weight = torch.randn(WIDTH, WIDTH, dtype=torch.complex64)
     activity = recorded(Net(lambda net, x: (x * 1j @ weight).real), X)
     assert rows(activity) == {"": (MACS, SPIKES * EACH)}
-    assert "C26" in codes(activity)
+    assert "C32" in codes(activity)
 
 
 def test_what_has_no_values_is_not_read() -> None:

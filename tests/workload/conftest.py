@@ -138,6 +138,7 @@ def facts() -> Callable[[Path], dict[str, Any]]:
         content: dict[str, Any] = json.loads(path.read_text())
         content["run"].pop("created")
         content["run"].pop("argv")
+        content["run"].pop("checksum")
         return content
 
     return read

@@ -1,16 +1,21 @@
 import argparse
+import datetime
 import hashlib
 import json
 import re
 import sys
-from pathlib import Path
+from collections import defaultdict, deque
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from snnprof.errors import SnnprofError
 from snnprof.workload import checkpoints, models
+from snnprof.workload.options import file_and_key
 
 LAYOUTS = Path(__file__).parents[1] / "data" / "layouts"
 SMALL = {"variant": "cifar", "depth": 3, "width": 64, "heads": 4, "in_channels": 1, "classes": 7}
@@ -50,15 +55,15 @@ def prefixed(prefix, state):
 )
 def test_training_scripts_wrappers_come_off(tmp_path, wrap):
     state = state_of()
-    read = checkpoints.read(saved(tmp_path, wrap(state)))
-    assert list(read.state) == list(state)
-    assert all(read.state[name].equal(state[name]) for name in state)
+    model = models.untrained("spikformer:digits", seed=6)
+    checkpoints.load_into(model, checkpoints.read(saved(tmp_path, wrap(state))), "spikformer")
+    assert all(tensor.equal(state[name]) for name, tensor in model.state_dict().items())
 
 
 def test_facts_and_digest(tmp_path):
     path = saved(tmp_path, {"state_dict": state_of(), "seed": 4, "accuracy": 0.5, "preset": "spikformer:digits"})
     read = checkpoints.read(path)
-    assert read.facts == {"seed": 4, "accuracy": 0.5, "preset": "spikformer:digits"}
+    assert read.facts == {"state_dict": {"seed": 4, "accuracy": 0.5, "preset": "spikformer:digits"}}
     assert read.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -106,11 +111,75 @@ class Evil:
         return (open, ("/nonexistent/evil", "w"))
 
 
-@pytest.mark.parametrize("content", [nn.Linear(2, 2), {"state_dict": {"w": torch.zeros(2)}, "hook": Evil()}])
-def test_code_in_a_pickle_is_not_run(tmp_path, content):
+def test_code_in_a_pickle_is_not_run(tmp_path):
+    content = {"state_dict": {"w": torch.zeros(2)}, "hook": Evil()}
     with pytest.raises(SnnprofError, match="pickled code besides weights, which is not run") as caught:
         checkpoints.read(saved(tmp_path, content))
     assert "state dict" in caught.value.hint
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("wrap", [lambda module: module, lambda module: {"model": module, "epoch": 3}])
+def test_a_whole_module_is_recognised(tmp_path, wrap, legacy):
+    torch.save(wrap(nn.Linear(2, 2)), tmp_path / "w.pt", _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(SnnprofError, match=r"is a whole pickled module.*, not a state dict") as caught:
+        checkpoints.read(tmp_path / "w.pt")
+    assert ".state_dict()" in caught.value.hint
+
+
+def test_torchscript_is_recognised(tmp_path):
+    torch.jit.trace(nn.Linear(2, 2), torch.zeros(1, 2)).save(tmp_path / "w.pt")
+    with pytest.raises(SnnprofError, match="is a TorchScript archive, not a state dict") as caught:
+        checkpoints.read(tmp_path / "w.pt")
+    assert "torch.jit.load(FILE).state_dict()" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1", "is a Git LFS pointer"),
+        (b"<!DOCTYPE html>", "is a web page"),
+        (b"\x1f\x8b\x08", "is a gzip archive"),
+    ],
+)
+def test_files_that_are_something_else(tmp_path, content, words):
+    (tmp_path / "w.pt").write_bytes(content)
+    with pytest.raises(SnnprofError, match=words):
+        checkpoints.read(tmp_path / "w.pt")
+
+
+def test_harmless_values_beside_the_weights_are_plain_facts(tmp_path):
+    content = {
+        "model": {"w": torch.zeros(2)}, "best": np.float32(0.5), "epoch": np.int64(3), "at": datetime.datetime.min,
+        "file": PurePosixPath("a/b"), "win": PureWindowsPath("C:/a"), "log": defaultdict(list, a=[1]),
+        "last": deque([1]), "options": argparse.Namespace(lr=0.1), "curve": np.arange(3.0), "flag": np.bool_(True),
+    }  # fmt: skip
+    read = checkpoints.read(saved(tmp_path, content))
+    assert list(read.states["model"]) == ["w"]
+    assert read.facts["model"] == {"best": 0.5, "epoch": 3, "file": "a/b", "win": "C:\\a", "flag": True}
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_objects_of_unknown_classes_are_not_imported(tmp_path, monkeypatch, legacy):
+    kind = type("Config", (), {"__module__": "gone_module", "__qualname__": "Config"})
+    module = ModuleType("gone_module")
+    module.Config = kind
+    monkeypatch.setitem(sys.modules, "gone_module", module)
+    config = kind()
+    config.lr = 0.1
+    state = {"w": torch.ones(2)}
+    torch.save({"model": state, "config": config}, tmp_path / "w.pt", _use_new_zipfile_serialization=not legacy)
+    monkeypatch.delitem(sys.modules, "gone_module")
+    assert checkpoints.read(tmp_path / "w.pt").states["model"]["w"].equal(state["w"])
+    assert "gone_module" not in sys.modules
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_numpy_weights_become_tensors(tmp_path, order):
+    array = np.asfortranarray(np.arange(6.0).reshape(2, 3)).astype(f"{order}f4")
+    read = checkpoints.read(saved(tmp_path, {"weight": array, "name": np.array(["a"])}))
+    assert read.states[""]["weight"].tolist() == array.tolist()
+    assert list(read.states[""]) == ["weight"]
 
 
 @pytest.mark.parametrize(
@@ -127,13 +196,13 @@ def test_differences_are_counted_and_the_first_are_named(tmp_path):
     for name in list(state):
         if "block.1" in name:
             del state[name]
-    state["extra"] = torch.zeros(1)
+    state["extra"] = torch.zeros(4)
     state["head.weight"] = torch.zeros(7, 64)
-    missing = sum("block.1" in name for name in state_of())
+    missing = sum("block.1" in name and "num_batches_tracked" not in name for name in state_of())
     with pytest.raises(SnnprofError) as caught:
         models.resolve("spikformer:digits", checkpoint=saved(tmp_path, state))
     message = str(caught.value)
-    assert f"{missing} missing (block.1.norm1.weight, block.1.norm1.bias, " in message
+    assert f"weights.pt does not fit spikformer:digits: {missing} keys missing (block.1.norm1.weight, " in message
     assert "1 unexpected (extra)" in message
     assert "1 of another shape (head.weight is [7, 64], not [10, 64])" in message
     assert "\n" not in message
@@ -241,5 +310,131 @@ def test_rows_without_buffers_cannot_be_told_apart(tmp_path):
 
 def test_another_network_s_weights(tmp_path):
     path = saved(tmp_path, nn.Linear(2, 2).state_dict())
-    with pytest.raises(SnnprofError, match="holds no Spikformer"):
+    with pytest.raises(SnnprofError, match=r"does not fit Spikformer: 107 keys missing .*, 2 unexpected"):
         models.resolve("spikformer", checkpoint=path)
+
+
+def test_another_model_of_the_catalogue_is_named(tmp_path):
+    path = saved(tmp_path, {"model": prefixed("module.", state_of(depth=3))})
+    with pytest.raises(SnnprofError, match=r"does not fit SAFormer: .* It looks like a Spikformer checkpoint\.$"):
+        models.resolve("saformer", checkpoint=path)
+
+
+class Inner(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem, self.block = nn.Linear(2, 3), nn.ModuleList([nn.Linear(3, 3), nn.BatchNorm1d(3)])
+
+
+class Outer(nn.Module):
+    """A model whose own attribute is called as a wrapper is."""
+
+    def __init__(self):
+        super().__init__()
+        self.model = Inner()
+
+
+def loaded(tmp_path, content, model=None, key=""):
+    model = model or Inner()
+    place = f"{saved(tmp_path, content)}{key and ':' + key}"
+    found = checkpoints.load_into(model, checkpoints.read(place), "net")
+    return model.state_dict(), found
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.module.", "net.", "backbone.", "module.model.", "a.b.c."])
+def test_any_prefix_comes_off(tmp_path, prefix):
+    state = Inner().state_dict()
+    now, _ = loaded(tmp_path, prefixed(prefix, state))
+    assert all(tensor.equal(state[name]) for name, tensor in now.items())
+
+
+@pytest.mark.parametrize("prefix", ["", "model.", "module.model.", "net.model."])
+def test_a_prefix_of_the_model_s_own_stays(tmp_path, prefix):
+    state = Inner().state_dict()
+    now, _ = loaded(tmp_path, prefixed(prefix, state), Outer())
+    assert all(tensor.equal(state[name.removeprefix("model.")]) for name, tensor in now.items())
+
+
+def test_wrappers_within_names(tmp_path):
+    state = Inner().state_dict()
+    inside = {name.replace("block.", "block._orig_mod."): tensor for name, tensor in state.items()}
+    now, _ = loaded(tmp_path, prefixed("module.", inside))
+    assert all(tensor.equal(state[name]) for name, tensor in now.items())
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda s: {"params": s}, lambda s: {"ema": s}, lambda s: {"model_state": s}, lambda s: {"run": {"weights": s}},
+        lambda s: (s, 3), lambda s: {"model": s, "best": s},
+        lambda s: {"stem": {n[5:]: t for n, t in s.items() if n[:4] == "stem"},
+                   "block": {n[6:]: t for n, t in s.items() if n[:5] == "block"}},
+    ],
+)  # fmt: skip
+def test_state_dicts_under_any_key(tmp_path, wrap):
+    state = Inner().state_dict()
+    now, _ = loaded(tmp_path, wrap(state))
+    assert all(tensor.equal(state[name]) for name, tensor in now.items())
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda a, b: {"student": prefixed("module.", a), "teacher": b},
+        lambda a, b: {**prefixed("student.", a), **prefixed("teacher.", b)},
+        lambda a, b: {"nets": {"student": a, "teacher": b}},
+    ],
+)
+def test_of_several_that_fit_one_is_chosen(tmp_path, wrap):
+    a, b = Inner().state_dict(), Inner().state_dict()
+    with pytest.raises(SnnprofError, match=r"holds several state dicts that fit: .*student.*, .*teacher") as caught:
+        loaded(tmp_path, wrap(a, b))
+    key = caught.value.hint.rpartition(":")[2]
+    assert "student" in key
+    for chosen, state in ((key, a), (key.replace("student", "teacher"), b)):
+        now, found = loaded(tmp_path, wrap(a, b), key=chosen)
+        assert all(tensor.equal(state[name]) for name, tensor in now.items())
+        assert found.name.endswith(f":{chosen}")
+
+
+def test_a_key_that_is_not_there(tmp_path):
+    path = saved(tmp_path, {"model": Inner().state_dict(), "ema": Inner().state_dict()})
+    with pytest.raises(SnnprofError, match=r"unknown state dict in .*weights\.pt 'emma'") as caught:
+        checkpoints.read(f"{path}:emma")
+    assert caught.value.hint == "did you mean 'ema'?"
+
+
+def test_colons_in_file_names(tmp_path):
+    path = saved(tmp_path, {"a": {"w": torch.zeros(2)}, "b": {"w": torch.ones(2)}}, "run:3.pt")
+    assert list(checkpoints.read(path).states)[:2] == ["a", "b"]
+    assert list(checkpoints.read(f"{path}:b").states) == ["b"]
+    assert file_and_key("C:\\none.pt") == (Path("C:\\none.pt"), "")
+    assert file_and_key("C:/none.pt:ema") == (Path("C:/none.pt"), "ema")
+    assert file_and_key("none.pt:ema") == (Path("none.pt"), "ema")
+
+
+@pytest.mark.parametrize(
+    "extra", ["criterion.weight", "total_ops", "stem.total_params", "teacher_head.0.bias", "n_averaged"]
+)
+def test_entries_of_no_weight_are_named_and_left(tmp_path, extra):
+    state = Inner().state_dict()
+    _, found = loaded(tmp_path, {**state, extra: torch.zeros(1)})
+    assert checkpoints.notes(state, found) == f"1 entry of the checkpoint not used: {extra}"
+
+
+@pytest.mark.parametrize("extra", ["block.2.weight", "stem.scale", "pos_embed"])
+def test_entries_of_another_network_are_not_left(tmp_path, extra):
+    state = Inner().state_dict()
+    with pytest.raises(SnnprofError, match=rf"does not fit net: 1 unexpected \({extra}\)$"):
+        loaded(tmp_path, {**state, extra: torch.zeros(1, 4)})
+
+
+def test_counters_of_batches_may_be_missing(tmp_path):
+    state = Inner().state_dict()
+    _, found = loaded(tmp_path, {name: tensor for name, tensor in state.items() if "tracked" not in name})
+    assert "1 entry not in the checkpoint" in checkpoints.notes(state, found)
+
+
+def test_a_lazy_layer_takes_its_shape_from_the_file(tmp_path):
+    now, _ = loaded(tmp_path, nn.Linear(5, 3).state_dict(), nn.LazyLinear(3))
+    assert now["weight"].shape == (3, 5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from snnprof.errors import SnnprofError
+from snnprof.workload import inputs
 from snnprof.workload.batches import Arrays, Order, Wanted, array_facts, batch_axis
 from snnprof.workload.lazily import Samples
 from snnprof.workload.sources import open_source
@@ -290,14 +292,14 @@ X = np.ones((3, 2), dtype=np.float32)
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"data": X}, "holds no"),
+        ({"pictures": X}, "holds no (array|tensor) 'x'; it holds 'pictures'"),
         ({"x": np.float32(1)}, r"must be \[samples, ...\], not \[\]"),
         ({"x": X[:0]}, r"must be \[samples, ...\]"),
         ({"x": np.where([[1, 0], [0, 0], [0, 1]], np.nan, X)}, "2 of the 3 samples in 'x' hold NaN"),
         ({"x": X * 1j}, "real numbers"),
         ({"x": X, "y": [1, 2]}, "2 labels for 3 samples"),
         ({"x": X, "y": [0.5, 1, 2]}, "one whole number for each sample"),
-        ({"x": X, "y": [[1], [1], [1]]}, "one whole number for each sample"),
+        ({"x": X, "y": [[1, 1], [1, 0], [0, 0]]}, "one whole number for each sample"),
         ({"x": X, "y": [1, 2, 3]}, "labels run from 1 to 3"),
         ({"x": X, "y": [-1, 2, 0]}, "labels run from -1 to 2"),
     ],
@@ -417,3 +419,214 @@ def test_a_loader_of_a_list_is_the_same_as_its_tensors(tmp_path):
     loader = DataLoader(TensorDataset(torch.arange(6.0).view(-1, 1)), batch_size=4)
     batches = dealt(Stream(loader, "mine", "batch", None))
     assert [b.x.view(-1).tolist() for b in batches] == [[0, 1, 2, 3], [4, 5]]
+
+
+# -- files as people have them ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("y", [[[2], [0], [1]], np.eye(3)[[2, 0, 1]], [2.0, 0.0, 1.0], np.array([2, 0, 1], ">i8")])
+@pytest.mark.parametrize("name", ["a.npz", "a.h5"])
+def test_labels_in_other_forms(tmp_path, name, y):
+    (batch,) = dealt(open_source(written(tmp_path / name, x=X, y=y), Wanted(classes=3)))
+    assert batch.y.tolist() == [2, 0, 1]
+
+
+@pytest.mark.parametrize("names", [("x_test", "y_test"), ("test_images", "test_labels"), ("data", "label"), ("X", "y")])
+@pytest.mark.parametrize("name", ["a.npz", "a.pt", "a.h5"])
+def test_other_names_of_arrays(tmp_path, name, names):
+    x, y = names
+    source = open_source(written(tmp_path / name, **{"x_train": 2 * X[:1], x: X, y: [2, 0, 1]}), Wanted())
+    assert source.facts.note == f"samples from {x!r}, labels from {y!r}"
+    assert dealt(source)[0].y.tolist() == [2, 0, 1]
+
+
+def written(path, **arrays):
+    if path.suffix != ".h5":
+        return saved(path, **arrays)
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(path, "w") as file:
+        for name, array in arrays.items():
+            file[name] = np.asarray(array)
+    return str(path)
+
+
+def test_npy(tmp_path):
+    np.save(tmp_path / "a.npy", X)
+    source = open_source(str(tmp_path / "a.npy"), Wanted())
+    assert dealt(source)[0].x.tolist() == X.tolist()
+    assert source.facts.note == "a .npy file has no labels"
+
+
+def test_hdf5_without_h5py(tmp_path, monkeypatch):
+    (tmp_path / "a.h5").write_bytes(b"")
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(SnnprofError, match="needs the h5py package") as caught:
+        open_source(str(tmp_path / "a.h5"), Wanted())
+    assert caught.value.hint == "pip install h5py"
+
+
+@pytest.mark.parametrize(("name", "said"), [("a.h5", "is not a readable HDF5 file"), ("a.npy", "not a readable .npy")])
+def test_damaged_arrays(tmp_path, name, said):
+    pytest.importorskip("h5py")
+    (tmp_path / name).write_bytes(b"no array")
+    with pytest.raises(SnnprofError, match=said):
+        open_source(str(tmp_path / name), Wanted())
+
+
+@pytest.mark.parametrize(
+    ("text", "x", "y"),
+    [
+        ("a,b,label\n1,2,0\n3,4,1\n", [[1, 2], [3, 4]], [0, 1]),
+        ("Class;a;b\n0;1;2\n1;3;4\n", [[1, 2], [3, 4]], [0, 1]),
+        ("1\t2\n3\t4\n", [[1, 2], [3, 4]], None),
+        ("a,b\n1,2.5\n3,4\n", [[1, 2.5], [3, 4]], None),
+    ],
+)
+def test_csv(tmp_path, text, x, y):
+    (tmp_path / "a.csv").write_text(text)
+    source = open_source(str(tmp_path / "a.csv"), Wanted(shape=(2,)))
+    (batch,) = dealt(source)
+    assert batch.x.tolist() == x
+    assert (None if batch.y is None else batch.y.tolist()) == y
+    assert ("labels from column" if y else "each column is part of x") in source.facts.note
+
+
+def test_csv_rows_take_the_shape_of_the_model(tmp_path):
+    (tmp_path / "a.csv").write_text("p,q,r,s,label\n1,2,3,4,0\n")
+    source = open_source(str(tmp_path / "a.csv"), Wanted(shape=(1, 2, 2)))
+    assert dealt(source)[0].x.tolist() == [[[[1, 2], [3, 4]]]]
+    with pytest.raises(SnnprofError, match=r"a sample has 4 numbers, and this model takes \[1, 3, 3\], which is 9"):
+        open_source(str(tmp_path / "a.csv"), Wanted(shape=(1, 3, 3)))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a,b\n1,cat\n", "column 'b' holds text, not numbers"),
+        ("a,b\n1,\n", "1 of the 1 samples in 'x' hold NaN"),
+        ("a,b\n", r"column 'a' holds text, not numbers|must be \[samples"),
+        ("", "is not a readable table"),
+        ("a,b\n1,2,3,4\n1,2\n", "is not a readable table|hold NaN"),
+    ],
+)
+def test_csv_that_is_not_in_order(tmp_path, text, said):
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(SnnprofError, match=said):
+        open_source(str(tmp_path / "a.csv"), Wanted())
+
+
+IDS = np.array([[3, 7], [0, 19], [5, 5]])
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int32", "uint8", "uint16"])
+def test_token_ids_of_an_embedding_stay_whole_numbers(tmp_path, dtype):
+    source = open_source(saved(tmp_path / "a.npz", x=IDS.astype(dtype)), Wanted(tokens=20))
+    (batch,) = dealt(source)
+    assert batch.x.dtype is torch.int64
+    assert batch.x.tolist() == IDS.tolist()
+    assert "given to the embedding as they are" in source.facts.note
+
+
+@pytest.mark.parametrize(
+    ("x", "tokens"), [(IDS, None), (IDS, 19), (-IDS, 20), (IDS.astype(float), 20), (IDS[:, :, None], 20)]
+)
+def test_all_other_whole_numbers_of_a_file_become_real(tmp_path, x, tokens):
+    (batch,) = dealt(open_source(saved(tmp_path / "a.npz", x=x), Wanted(tokens=tokens)))
+    assert batch.x.dtype is torch.float32
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+def test_real_numbers_of_a_file_take_the_format_of_the_model(tmp_path, dtype):
+    x = np.random.default_rng(0).random((3, 2))
+    (batch,) = dealt(open_source(saved(tmp_path / "a.npz", x=x), Wanted(dtype=dtype)))
+    assert batch.x.equal(torch.tensor(x).to(dtype))
+
+
+def test_big_endian_arrays(tmp_path):
+    source = open_source(saved(tmp_path / "a.npz", x=X.astype(">f4"), y=np.array([0, 1, 2], ">i4")), Wanted())
+    assert dealt(source)[0].x.tolist() == X.tolist()
+    assert source.facts.note == "big-endian numbers of the file are converted"
+
+
+# -- iterables as people have them -----------------------------------------------------------------------------
+
+A, B, LABELS = torch.rand(6, 4), torch.rand(6, 2), torch.arange(6)
+
+
+@pytest.mark.parametrize(
+    ("item", "x", "labelled"),
+    [
+        (((A, B), LABELS), (A, B), True),
+        (([A, B], LABELS), (A, B), True),
+        (({"a": A, "b": B}, LABELS), {"a": A, "b": B}, True),
+        ({"a": A, "b": B, "label": LABELS}, {"a": A, "b": B}, True),
+        ({"a": A, "b": B}, {"a": A, "b": B}, False),
+        ((A, LABELS, B), A, True),
+        (([A.numpy(), B.numpy()], LABELS), (A, B), True),
+        (([A[0].numpy(), A[1].numpy()], LABELS[:2]), A[:2], True),  # samples of one shape are a batch
+        ((A.numpy()[::-1], LABELS.numpy()[::-1]), A.flip(0), True),
+    ],
+)
+def test_what_a_batch_may_be(item, x, labelled):
+    (batch,) = dealt(Stream([item], "mine", "batch", None))
+    assert type(batch.x) is type(x)
+    assert all(map(torch.equal, inputs.tensors(batch.x), inputs.tensors(x)))
+    assert (batch.y is not None) == labelled
+
+
+def test_several_inputs_are_cut_along_their_samples():
+    shared = torch.eye(3)  # belongs to no sample
+    batches = dealt(Stream([((A, B, shared), LABELS)] * 2, "mine", "batch", None), samples=8)
+    assert [[len(tensor) for tensor in batch.x] for batch in batches] == [[6, 6, 3], [2, 2, 3]]
+    assert len(batches[1].y) == 2
+
+
+def test_the_note_says_how_batches_were_read():
+    source = Stream([((A.numpy().astype(">f4"), B), LABELS, 1)], "mine", "batch", None)
+    dealt(source)
+    assert source.facts.note == (
+        "the model takes 2 inputs: [6, 4], [6, 2]; a batch has 3 entries: the first is x, the second the labels, "
+        "others are left out; big-endian numbers are converted"
+    )
+
+
+def test_more_samples_than_an_iterable_said():
+    source = Stream([(A, LABELS)] * 2, "mine", "batch", None, total=8)
+    assert sum(batch.stop - batch.start for batch in dealt(source)) == 12
+    assert source.facts.total is None
+    assert source.facts.note == "the iterable gave more samples than the 8 that its length says"
+
+
+MORE_SETS = """
+import torch
+from torch.utils.data import Dataset, IterableDataset
+
+class Iterated(IterableDataset):
+    def __len__(self): return 3
+    def __iter__(self): yield torch.zeros(3, 2), torch.arange(3)
+
+class Pairs(Dataset):
+    def __len__(self): return 3
+    def __getitem__(self, i): return (torch.full((2,), float(i)), torch.full((4,), float(i))), i
+
+class Named(Dataset):
+    def __len__(self): return 3
+    def __getitem__(self, i): return {"a": torch.full((2,), float(i)), "b": torch.full((4,), float(i)), "label": i}
+"""
+
+
+def test_an_iterable_data_set_with_a_length_is_iterated_over(tmp_path):
+    (tmp_path / "more.py").write_text(MORE_SETS)
+    source = open_source(f"{tmp_path / 'more.py'}:Iterated", Wanted())
+    assert dealt(source)[0].x.shape == (3, 2)
+    assert not source.ordered
+
+
+@pytest.mark.parametrize("name", ["Pairs", "Named"])
+def test_data_sets_of_several_inputs(tmp_path, name):
+    (tmp_path / "more.py").write_text(MORE_SETS)
+    first, second = dealt(open_source(f"{tmp_path / 'more.py'}:{name}", Wanted()), size=2)
+    assert [tuple(tensor.shape) for tensor in inputs.tensors(first.x)] == [(2, 2), (2, 4)]
+    assert isinstance(second.x, dict) == (name == "Named")
+    assert inputs.first(second.x).tolist() == [[2.0, 2.0]]
+    assert first.y.tolist() == [0, 1]

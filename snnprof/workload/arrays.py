@@ -1,0 +1,41 @@
+"""Arrays of any library as tensors of plain numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+NATIVE = {"u2": "i4", "u4": "i8", "u8": "i8", "f16": "f8", "f12": "f8"}
+"""NumPy's number formats that PyTorch computes little or nothing with, and what holds the same numbers."""
+
+
+def as_tensor(value: Any) -> Tensor:
+    """A tensor of what a user's code or file gives: tensors, arrays in any byte order, lists, data frames.
+
+    Raises:
+        TypeError, ValueError, RuntimeError: it holds no numbers.
+    """
+    if isinstance(value, Tensor):
+        return value.detach()
+    if hasattr(value, "__array__") and not isinstance(value, np.generic):
+        return torch.from_numpy(native(np.asarray(value)))
+    return torch.as_tensor(value)
+
+
+def native(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The same numbers in this machine's byte order, in memory that PyTorch can read."""
+    kind = f"{array.dtype.kind}{array.dtype.itemsize}"
+    wanted = np.dtype(NATIVE.get(kind, array.dtype.newbyteorder("=")))
+    if kind == "u8" and array.size and array.max() > np.iinfo(np.int64).max:
+        wanted = np.dtype(np.float64)
+    copied = array if array.dtype == wanted and array.flags.writeable else array.astype(wanted)
+    return np.ascontiguousarray(copied).reshape(copied.shape)  # which gives a single number an axis
+
+
+def swapped(value: Any) -> bool:
+    """Whether an array's bytes are in the other order than this machine's."""
+    dtype = getattr(value, "dtype", None)
+    return isinstance(dtype, np.dtype) and not dtype.isnative

@@ -1,0 +1,47 @@
+"""NaN and infinity in what goes into a model, and NaN in what comes out: looked for in every batch, told once."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from snnprof.record.layers import held
+from snnprof.record.recorder import Recorder
+from snnprof.record.unwatched import Undispatched
+
+HINTS = {
+    "the data": "look for divisions by zero and missing values in how the data are prepared; a neuron that reads NaN "
+    "never fires again",
+    "the model's output": "check the checkpoint, the normalisation and --amp; the accuracy of such samples is void",
+}
+
+
+class NotFinite:
+    """Counts the samples of each batch on its own device; the counts are read at the end of a block."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._told: set[str] = set()
+        self._counts: list[tuple[str, int, int, Tensor]] = []
+
+    def look(self, what: str, number: int, tensor: Tensor | None, axis: int = 0, infinite: bool = True) -> None:
+        """Looks through a batch whose samples lie along `axis`; a masked output or mask may be infinite."""
+        tensor = None if tensor is None else held(tensor)
+        if tensor is None or what in self._told or not tensor.is_floating_point() or tensor.dim() <= axis:
+            return
+        with Undispatched(), torch._C.DisableTorchFunction():
+            odd = ~torch.isfinite(tensor) if infinite else torch.isnan(tensor)
+            samples = odd.movedim(axis, 0).flatten(1).any(1).sum() if odd.dim() > 1 else odd.sum()
+        self._counts.append((what, number, tensor.shape[axis], samples))
+
+    def tell(self) -> None:
+        """Notes the first batch that held such numbers, of the data and of the output."""
+        for what, number, size, samples in self._counts:
+            if what not in self._told and int(samples):
+                self._told.add(what)
+                kind = "NaN" if what != "the data" else "NaN or infinity"
+                self._recorder.note(
+                    "C25", "", f"batch {number} has {kind} in {what}, in {int(samples)} of its {size} samples; "
+                    "later batches may have it too", HINTS[what],
+                )  # fmt: skip
+        self._counts.clear()
