@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage robustness sanitize check format docs clean
+.PHONY: faults help demo test coverage robustness sanitize check format docs clean
 
 help:  ## say what each target does
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -19,6 +19,9 @@ test: $(VENV)/.dev  ## run the tests
 
 coverage: $(VENV)/.dev  ## run the tests and list the lines they leave out
 	$(BIN)/python -m pytest --numprocesses 2 --quiet --cov=snnprof --cov-report=term-missing:skip-covered --cov-fail-under=95
+
+faults: $(VENV)/.dev  ## kill and interrupt runs, fail their saves, edit what they resume; writes into docs/robustness.md
+	$(BIN)/python benchmarks/faults.py --markdown docs/robustness.md
 
 robustness: $(VENV)/.dev  ## try 2,500 damaged and hostile inputs; writes docs/robustness.md
 	$(BIN)/python benchmarks/robustness.py --markdown docs/robustness.md

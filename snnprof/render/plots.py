@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from snnprof.activity import Activity, OpRecord
-from snnprof.compare import PRINTED, Entry, Side, side_of
+from snnprof.compare import PRINTED, Entry, Estimate, Side, side_of
 from snnprof.errors import SnnprofError
 from snnprof.grouping import ROOT, By, block_of, grouped
 from snnprof.maps import AttentionMaps
@@ -171,21 +171,22 @@ def tradeoff(entries: Sequence[Entry]) -> Figure:
 def _marks(side: Side) -> list[Point]:
     if side.accuracy.value is None:
         return []
-    y, half = 100 * side.accuracy.value, side.accuracy.half
     several = len(side.energies) > 1
     return [
         Point(
-            label=f"{side.name}, {id}" if several else side.name, x=energy.value, y=y,
-            x_error=_reach(energy.value, energy.half, float("inf")),
-            y_error=_reach(y, None if half is None else 100 * half, 100.0), published=id == PRINTED,
+            label=f"{side.name}, {id}" if several else side.name, x=energy.value, y=100 * side.accuracy.value,
+            x_error=_arms(energy), y_error=_arms(side.accuracy, 100.0), published=id == PRINTED,
         )
         for id, energy in side.energies.items() if energy.value is not None
     ]  # fmt: skip
 
 
-def _reach(value: float, half: float | None, highest: float) -> tuple[float, float] | None:
-    """How far an interval reaches below and above, within what is possible."""
-    return None if half is None else (min(half, value), min(half, highest - value))
+def _arms(estimate: Estimate, scale: float = 1.0) -> tuple[float, float] | None:
+    """How far an interval reaches below and above its figure, which need not stand in the middle of it."""
+    value, interval = estimate.value, estimate.interval
+    if value is not None and interval is not None and interval.low is not None and interval.high is not None:
+        return scale * max(value - interval.low, 0.0), scale * max(interval.high - value, 0.0)
+    return None if estimate.half is None else (scale * estimate.half, scale * estimate.half)
 
 
 def _in_unit(mark: Point, size: float) -> Point:
