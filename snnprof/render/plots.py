@@ -156,9 +156,13 @@ def _picture(image: Any) -> Any:
 
 
 def tradeoff(entries: Sequence[Entry]) -> Figure:
-    """Accuracy against energy per inference; published rows are hollow and at their papers' own prices."""
+    """Accuracy against energy per inference; published rows are hollow and at their papers' own prices.
+
+    Runs on other data than each other's say on which: neither figure of theirs compares.
+    """
     sides = [side_of(entry) for entry in entries]
-    marks = [mark for side in sides for mark in _marks(side)]
+    sources = {_data_of(side) for side in sides} - {""}
+    marks = [mark for side in sides for mark in _marks(side, name_data=len(sources) > 1)]
     if not marks:
         raise SnnprofError(
             "there is nothing to plot: no side has both an accuracy and an energy",
@@ -168,13 +172,19 @@ def tradeoff(entries: Sequence[Entry]) -> Figure:
     return points([_in_unit(mark, size) for mark in marks], f"energy per inference ({unit})", "accuracy (%)")
 
 
-def _marks(side: Side) -> list[Point]:
+def _data_of(side: Side) -> str:
+    """What a run ran on; nothing of published rows, which are marked as such."""
+    return side.entry.runs[0][0].activity.run.data.source if side.entry.runs else ""
+
+
+def _marks(side: Side, name_data: bool) -> list[Point]:
     if side.accuracy.value is None:
         return []
+    name = f"{side.name} on {_data_of(side)}" if name_data and _data_of(side) else side.name
     several = len(side.energies) > 1
     return [
         Point(
-            label=f"{side.name}, {id}" if several else side.name, x=energy.value, y=100 * side.accuracy.value,
+            label=f"{name}, {id}" if several else name, x=energy.value, y=100 * side.accuracy.value,
             x_error=_arms(energy), y_error=_arms(side.accuracy, 100.0), published=id == PRINTED,
         )
         for id, energy in side.energies.items() if energy.value is not None

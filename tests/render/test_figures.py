@@ -141,3 +141,17 @@ def test_what_cannot_be_drawn_is_said(activity: Activity) -> None:
         plots.attention_maps(AttentionMaps("net", "digits", np.zeros((1, 1, 2, 2))))
     with pytest.raises(SnnprofError, match="no side has both"):
         plots.tradeoff([Entry("run", runs=((price(activity.model_copy(update={"accuracy": None})),),))])
+
+
+def test_runs_on_other_data_say_on_which(activity: Activity) -> None:
+    def labels(*sources: str) -> list[str]:
+        entries = []
+        for source in sources:
+            data = activity.run.data.model_copy(update={"source": source})
+            run = activity.model_copy(update={"run": activity.run.model_copy(update={"data": data})})
+            entries.append(Entry(f"net {len(entries)}", runs=((price(run),),)))
+        legend = plots.tradeoff(entries).legends or [axis.get_legend() for axis in plots.tradeoff(entries).axes]
+        return [text.get_text() for each in legend if each is not None for text in each.get_texts()]
+
+    assert labels("digits", "digits") == ["net 0", "net 1"]
+    assert labels("digits", "cifar10") == ["net 0 on digits", "net 1 on cifar10"]
