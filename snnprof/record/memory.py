@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import mmap
+import sys
 import threading
 from collections.abc import Sequence
 
@@ -21,7 +22,14 @@ _ALIGNED = 64
 def pages(size: int, dtype: torch.dtype) -> Tensor:
     """So many zeros, in pages that are given back when the tensor goes."""
     with torch.inference_mode(False):  # memory made under it could not be written to outside it
-        return torch.frombuffer(mmap.mmap(-1, max(size, 1) * dtype.itemsize), dtype=dtype)
+        return torch.frombuffer(_mapped(max(size, 1) * dtype.itemsize), dtype=dtype)
+
+
+def _mapped(size: int) -> mmap.mmap:
+    """Python maps shared memory by default: a forked process would write into its parent's sums."""
+    if sys.platform == "win32":
+        return mmap.mmap(-1, size)
+    return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 
 
 def zeros(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
