@@ -438,7 +438,7 @@ def _between(call: Call, low: Facts | None, high: Facts | None) -> Facts:
         highest = max(highest, low.high)
     if high is not None and high.low is not None and lowest is not None:
         lowest = min(lowest, high.low)
-    return provenance._verifiable(replace(result, low=lowest, high=highest))
+    return provenance.verifiable(replace(result, low=lowest, high=highest))
 
 
 def _largest(a: Bound, b: Bound) -> Bound:

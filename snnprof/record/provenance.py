@@ -165,7 +165,7 @@ def joined(parts: Sequence[Facts]) -> Facts:
     total = replace(merged(parts), low=_lowest(parts), high=_highest(parts))
     if any(p.grid is None for p in parts):
         return total
-    return _verifiable(replace(total, grid=_union(parts)))
+    return verifiable(replace(total, grid=_union(parts)))
 
 
 def side_by_side(parts: Sequence[Facts]) -> Facts:
@@ -184,7 +184,7 @@ def added(a: Facts, b: Facts, scale: Fraction = ONE) -> Facts:
     """a + scale · b: the grids' steps unite, the bounds add."""
     b = scaled(b, scale)
     total = replace(joined([a, b]), low=_plus(a.low, b.low), high=_plus(a.high, b.high))
-    return _verifiable(total)
+    return verifiable(total)
 
 
 def multiplied(a: Facts, b: Facts, terms: int = 1) -> Facts:
@@ -194,7 +194,7 @@ def multiplied(a: Facts, b: Facts, terms: int = 1) -> Facts:
     if a.grid is None or b.grid is None:
         return total
     grid = frozenset((tuple(sorted(s + t)), p * q) for s, p in a.grid for t, q in b.grid)
-    return _verifiable(replace(total, grid=_limited(grid)))
+    return verifiable(replace(total, grid=_limited(grid)))
 
 
 def scaled(a: Facts, factor: Fraction | None) -> Facts:
@@ -216,7 +216,7 @@ def summed(a: Facts, count: int) -> Facts:
     count = max(count, 1)
     low, high = (_times(bound, count) for bound in (a.low, a.high))
     total = replace(a, low=low, high=high, result_of=None, product=False, rows=False)
-    return _verifiable(total)
+    return verifiable(total)
 
 
 def bounded(a: Facts, low: Bound, high: Bound) -> Facts:
@@ -269,7 +269,7 @@ def _limited(grid: frozenset[Term]) -> frozenset[Term]:
     return grid if len(grid) <= _MOST_TERMS else frozenset([((), _gcd(step for _, step in grid))])
 
 
-def _verifiable(facts: Facts) -> Facts:
+def verifiable(facts: Facts) -> Facts:
     """A grid too fine to verify in floating point is no evidence: the values are real."""
     if not facts.grid or not facts.quantum:
         return facts
