@@ -238,27 +238,25 @@ def effective_convolution(counts: Tensor | Array, conv: Convolution) -> Tensor:
         kernel = live.sum(1, keepdim=True)
     else:
         kernel = live.reshape(how.groups, how.reached, *live.shape[1:]).sum(1)
-    before = tuple(sides[0] for sides in how.padding)
-    extra = [width for a, b in reversed(how.padding) for width in (0, b - a)]
-    with _unseen():
-        padded = torch.nn.functional.pad(counts, extra) if any(extra) else counts
-        result = torch.ops.aten.convolution(
-            padded, kernel, None, how.stride, before, how.dilation, how.transposed, how.output_padding, how.groups
-        )
-    return torch.round(result.flatten(1).sum(1))
+    return torch.round(_convolved_as(conv, counts, kernel).flatten(1).sum(1))
 
 
 def convolution_sum(conv: Convolution, x: Tensor, kernel: Tensor) -> Tensor:
     """The sum of all results of the convolution on other operands, float64 `[1]`."""
+    return torch.round(_convolved_as(conv, x, kernel)).sum().reshape(1)
+
+
+def _convolved_as(conv: Convolution, x: Tensor, kernel: Tensor) -> Tensor:
+    """Other operands convolved in the same geometry."""
     how = conv.geometry
     before = tuple(sides[0] for sides in how.padding)
     extra = [width for a, b in reversed(how.padding) for width in (0, b - a)]
     with _unseen():
         padded = torch.nn.functional.pad(x, extra) if any(extra) else x
-        result = torch.ops.aten.convolution(
+        result: Tensor = torch.ops.aten.convolution(
             padded, kernel, None, how.stride, before, how.dilation, how.transposed, how.output_padding, how.groups
         )
-    return torch.round(result).sum().reshape(1)
+    return result
 
 
 def _unseen() -> AbstractContextManager[Any]:
