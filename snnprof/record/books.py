@@ -115,7 +115,7 @@ class Books:
         self.few_values: set[str] = set()  # layers that read real values, but only a few evenly spaced ones
         self.raw_input = False  # whole numbers up to 255, as images hold before they are normalised
         self.input_facts: Facts | None = None  # of unsigned spikes or event counts in the input
-        self.renamed: dict[str, frozenset[str]] = {}  # what turned out to be part of a neuron layer
+        self.renamed: dict[str, str] = {}  # what turned out to be part of a neuron layer
         self.left = False  # values left PyTorch in this pass: constants made after it may depend on them
         self.added: OpCounter | None = None  # of rows that the last operator added up
         self.decided: list[int] = []  # call sites that turned real values into whole numbers, in this pass
@@ -280,8 +280,8 @@ class Books:
             return
         self.trace.append((self.layer, counter, form.macs))
         for position, facts in enumerate(plan.facts if plan else ()):
-            known = plan is None or plan.roles[position] == "weight" or facts.grid is not None
-            if not known and facts.fed_by != {provenance.INPUT} and values.look_like_spikes(form.operands[position]):
+            real = plan is not None and plan.roles[position] == "data" and facts.grid is None
+            if real and facts.fed_by != {provenance.INPUT} and values.look_like_spikes(form.operands[position]):
                 self.few_values.add(self.layer)
 
     def _plan(self, key: SiteKey, form: Contraction) -> None:
@@ -585,7 +585,7 @@ class Books:
             if self.added is not None:
                 op, self.added = id(self.added), None
                 passed = (replace(provenance.merged(facts), origin=Origin.DATA, ops=frozenset([op]), result_of=op),)
-            passed = (self._fired(name, facts, args, passed[0], outputs[0], form, frame), *passed[1:])
+            passed = (self._fired(name, facts, args, passed[0], outputs[0], frame), *passed[1:])
         if passed[0].data and LINES.get(name) != "batch_norm":
             self._share({f.result_of for f in facts} - {passed[0].result_of})
         if name == "set_":
@@ -622,9 +622,7 @@ class Books:
             passed = (replace(passed[0], origin=Origin.UNKNOWN),)
         return passed
 
-    def _fired(
-        self, name: str, facts: list[Facts], args: Any, made: Facts, output: Tensor, form: Any, frame: FrameType
-    ) -> Facts:
+    def _fired(self, name: str, facts: list[Facts], args: Any, made: Facts, output: Tensor, frame: FrameType) -> Facts:
         """Spikes that an operator makes, with what makes them: the neuron layer that runs, or else its line of code."""
         if name not in QUANTISERS or not layers.is_own(output):
             return made
@@ -704,7 +702,7 @@ class Books:
     def now_called(self, name: str) -> str:
         """The neuron layer that a name turned out to be part of."""
         while name in self.renamed:
-            (name,) = self.renamed[name]
+            name = self.renamed[name]
         return name
 
     def fed_by(self, names: Iterable[str], known: Collection[str]) -> frozenset[str]:
@@ -712,13 +710,11 @@ class Books:
         found: set[str] = set()
         open_names, done = set(names), set[str]()
         while open_names:
-            name = open_names.pop()
+            name = self.now_called(open_names.pop())
             if name in done:
                 continue
             done.add(name)
-            if name in self.renamed:
-                open_names |= self.renamed[name]
-            elif name in self.firing.by_name and name not in known:
+            if name in self.firing.by_name and name not in known:
                 open_names |= self.firing.by_name[name].upstream
             else:
                 found.add(name)

@@ -453,9 +453,9 @@ class Recorder:
         """What was taken for neurons inside a module that turns out to be one is part of it."""
         for module in inner:
             del self.watched[module], self._neurons[module]
-            self.books.renamed[self._names[module]] = frozenset([name])
+            self.books.renamed[self._names[module]] = name
         for line in self.books.firing.within(name):
-            self.books.renamed[line] = frozenset([name])
+            self.books.renamed[line] = name
         self.books.forget_lines(name)
 
     def _see_steps(self, module: nn.Module, output: Any, candidate: _Candidate | None) -> None:
