@@ -1,7 +1,8 @@
 """The books of a recording: which counter each call site adds to, by what plan, and what its result is from then on.
 
-On the first batch facts go from tensor to tensor and each call site gets a `Plan`; later batches only look the plan
-up, count and verify. A user-driven recorder stays in the first phase: correct, and a little slower.
+While learning, facts go from tensor to tensor and each call site gets a `Plan`; after that passes only look the plan
+up, count and verify. Learning ends with the first batch of `profile()`; where the caller drives the passes it ends with
+the first pass that teaches nothing new, and a call site that is met later starts it again.
 """
 
 from __future__ import annotations
@@ -129,6 +130,8 @@ class Books:
         self.used_parameters: set[str] = set()  # by a counted one, on the batch that every process learns from
         self.late_parameters: set[str] = set()  # by a contraction that came later
         self._plans: dict[SiteKey, Found] = {}
+        self._late_sites: set[SiteKey] = set()  # contractions planned without knowledge
+        self.met_new = False  # a call site that was met after learning had ended
         self._idle: list[_Idle] = []
         self._places = Places()
         self._padding: dict[SiteKey, tuple[tuple[int, ...], tuple[tuple[int, int], ...]]] = {}
@@ -165,25 +168,67 @@ class Books:
         """The name that a parameter is known by, whoever shares it."""
         return None if is_lazy(parameter) else self._parameters.get(_address(parameter))
 
-    def end_batch(self) -> None:
-        """The first batch is over: from here on plans are looked up and values verify them."""
+    def end_learning(self) -> None:
+        """From here on plans are looked up and values verify them."""
+        if not self.learning:
+            return
         self.settle()
+        for key, form in self._idle:
+            self._constant(key).count(form.macs)
+        self._idle.clear()
+        self._places.end_learning()
         self.learning = False
         self._forget()
-        for counter in self.ops.values():
-            counter.end_batch()
+
+    def learn_again(self) -> None:
+        """A call site was met that no plan was known for: from this pass on it is learned like the others."""
+        self.learning, self.met_new = True, False
+        for key in self._late_sites:
+            self._plans.pop(key, None)
+        self._late_sites.clear()
 
     def settle(self) -> None:
-        """Adds the calls that read only weights at first, at call sites known by now to read data."""
+        """Adds the calls that read only constants at first, at call sites known by now to read data."""
         self._places.settle()
-        for key, form in self._idle:
-            found = self._plans[key]
+        still: list[_Idle] = []
+        for idle in self._idle:
+            found = self._plans[idle.key]
             if isinstance(found, ConstantCounter):
-                found.count(form.macs)
+                still.append(idle)
             else:
                 counter, plan = found
-                counter.count(form, plan)
-        self._idle.clear()
+                counter.count(idle.form, plan)
+        self._idle = still
+
+    def _constant(self, key: SiteKey) -> ConstantCounter:
+        found = self._plans[key]
+        assert isinstance(found, ConstantCounter)
+        return found
+
+    def constant_macs(self) -> dict[tuple[str, str], int]:
+        """Multiply-accumulates of products of weights alone, by layer and kind."""
+        sums: Counter[tuple[str, str]] = Counter()
+        for counter in self.constants.values():
+            if counter.calls:
+                sums[counter.layer, counter.op] += counter.dense_macs
+        for key, form in self._idle:
+            counter = self._constant(key)
+            sums[counter.layer, counter.op] += form.macs
+        return dict(sums)
+
+    def knowledge(self) -> tuple[Any, ...]:
+        """All that decides how the next pass is counted: a pass that leaves it as it was has taught nothing."""
+        return (
+            dict(self._plans),
+            [(list(op.facts), set(op.feeds), op.shared) for op in self.ops.values()],
+            self._places.knowledge(),
+            {key: (line.counted, line.biased, line.forgotten, set(line.feeders)) for key, line in self.lines.items()},
+            self.firing.knowledge(),
+            dict(self.soles),
+            dict(self._padding),
+            dict(self.renamed),
+            [set(names) for names in (self.read_parameters, self.used_parameters, self.read_names, self.carrying)],
+        )
 
     def _forget(self) -> None:
         self.store = Store()
@@ -288,6 +333,8 @@ class Books:
         """Decides how a call site is counted; one that is met after the first batch is counted with less knowledge."""
         if not self.learning:
             self.late.add(self.layer)
+            self._late_sites.add(key)
+            self.met_new = True
         else:
             self._learn_sole(key, form)
             self._learn_padding(key, form)
@@ -504,6 +551,7 @@ class Books:
         plan = self._places.find(place, args)
         if plan is None:
             self.late.add(place.layer)
+            self.met_new = True
             return UNCOUNTED
         return plan
 

@@ -265,7 +265,11 @@ class NeuronCounter:
         self.all_calls += 1
 
     def end_batch(self) -> None:
-        self.calls_in_batch, self._early = 0, None
+        self.calls_in_batch = 0
+
+    def end_learning(self) -> None:
+        """Who has not told T until now will not."""
+        self._early = None
 
     def tell_steps(self, timesteps: int) -> None:
         """Goes on step by step, each call so far having been one."""

@@ -121,11 +121,11 @@ def _foreign(books: Books) -> list[Finding]:
 
 
 def _constants(books: Books) -> list[Finding]:
-    listed = [counter for counter in books.constants.values() if counter.calls]
+    listed = books.constant_macs()
     if not listed:
         return []
-    macs = sum(counter.dense_macs for counter in listed)
-    layers = sorted({_name(counter.layer) for counter in listed})
+    macs = sum(listed.values())
+    layers = sorted({_name(layer) for layer, _ in listed})
     more = f" and {len(layers) - 3} more" if len(layers) > 3 else ""
     return [
         Finding(

@@ -123,8 +123,14 @@ class _Site:
         lines = {id(line): line for calls in self.calls.values() for line in calls}
         return next(iter(lines.values())) if len(lines) == 1 else None
 
+    def add(self, chain: Key, line: FiringLine) -> None:
+        """The line runs next in this pass, as in any other."""
+        calls, turn = self.calls.setdefault(chain, []), self.turns.get(chain, 0)
+        self.turns[chain] = turn + 1
+        calls[turn : turn + 1] = [line]
+
     def next(self, chain: Key) -> FiringLine | None:
-        """The line whose turn it is: they come in the order of the first batch."""
+        """The line whose turn it is: they come in the order of the learning passes."""
         calls, turn = self.calls.get(chain), self.turns.get(chain, 0)
         self.turns[chain] = turn + 1
         return calls[turn % len(calls)] if calls else None
@@ -215,7 +221,7 @@ class FiringLines:
         new = before or FiringLine(place.layer)
         line = site.at(chain, new.ops) or new
         line.ops |= new.ops
-        site.calls.setdefault(chain, []).append(line)
+        site.add(chain, line)
         if before is not None and line.counter is None:
             line.counter = self._counter(place)
             self.by_name[line.counter.layer] = line
@@ -237,6 +243,18 @@ class FiringLines:
         return NeuronCounter(
             self.ledger, name, named or function, "behaviour" if named is None else "named", self.timesteps
         )
+
+    def knowledge(self) -> list[Any]:
+        """What is known of the lines at each call site."""
+        return [
+            (chain, [(id(line), line.upstream, line.ops, line.source, line.grid, line.steps) for line in calls])
+            for site in self._sites.values()
+            for chain, calls in site.calls.items()
+        ]
+
+    def learn_again(self) -> None:
+        """Lines may be found where there was one, or none."""
+        self._at.clear()
 
     # -- counting ------------------------------------------------------------------------------------------
 

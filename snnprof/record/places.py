@@ -77,11 +77,22 @@ class Places:
             self._idle.append((plans, call, later))
 
     def settle(self) -> None:
-        """The first batch is over: what was idle then, and is not any more, is made up for."""
+        """Adds the calls that read only constants at first, where the same calls are known by now to read data."""
+        still = []
         for plans, call, later in self._idle:
-            if plans[call] is not NO_LINE:
+            if plans[call] is NO_LINE:
+                still.append((plans, call, later))
+            else:
                 later(plans[call])
+        self._idle = still
+
+    def end_learning(self) -> None:
+        """What read only constants until now is no line of other arithmetic."""
         self._idle.clear()
+        self._at.clear()
+
+    def knowledge(self) -> dict[Key, dict[Key, LinePlan]]:
+        return {expression: dict(calls) for expression, calls in self._plans.items()}
 
     def find(self, place: Place, args: Sequence[Any]) -> LinePlan | None:
         """The plan of a call after the first batch; None for one that was not met there."""

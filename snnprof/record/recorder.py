@@ -140,6 +140,7 @@ class Recorder:
         self._stack: ExitStack | None = None
         self._thread = 0
         self._notes: list[Finding] = []
+        self._led = False  # a caller says where batches end, and learning with the first of them
         self.state_names: set[tuple[nn.Module, str]] = set()  # attributes that the pass wrote data to
         self._start()
 
@@ -160,8 +161,27 @@ class Recorder:
         self._unwatched: dict[nn.Module, Unwatched | Undispatched] = {}  # layers inside which nothing needs watching
         self._batches = 0
         self._passes = 0
+        self._sequences_ended = 0
+        self._known: tuple[Any, ...] = ()  # what decided how the pass before was counted
+        self._state_facts: dict[tuple[nn.Module, str], list[Facts | None]] = {}
+        self._inputs_facts: list[Facts | None] = []
         self._blocks: list[tuple[int, int | None]] = []
         self._ran: set[str] = set()
+
+    def learn_from_first_batch(self) -> None:
+        """Learning ends with the first batch, whatever it teaches: so do all processes of a run learn alike."""
+        self._led = True
+
+    def new_sequence(self) -> None:
+        """Says that the next pass is the first step of another sequence, where the caller loops over the steps."""
+        self._sequences_ended += 1
+        self._end_sequence()
+
+    def _end_sequence(self) -> None:
+        for op in self.books.ops.values():
+            op.end_batch()
+        for neuron in [*self._neurons.values(), *self.books.firing.counters()]:
+            neuron.end_batch()
 
     def tell_steps(self, timesteps: int) -> None:
         """Goes on with the number of time steps that the first pass ran in calls of their own."""
@@ -332,6 +352,8 @@ class Recorder:
         self._passes += 1
         RECALL.clear()  # what is written between passes is not seen
         self.books.begin_pass()
+        if self.books.met_new and not self._led:
+            self._learn_again(inputs)
         if not inputs:
             return
         first = inputs[0]
@@ -343,6 +365,8 @@ class Recorder:
         self.books.firing.timesteps = self.timesteps
         self.books.firing.begin_pass(self.batch_size)
         if not self.books.learning:
+            if not self._led:
+                self.widen_input(first)
             return
         for tensor in inputs:
             if self.books.store.get(tensor) is None:
@@ -351,6 +375,27 @@ class Recorder:
                 self.books.input_facts = self.books.input_facts or (facts if facts.grid and not facts.signed else None)
                 fold = None if axis is None else Folding(axis, 1, self.timesteps or 1)
                 self.books.store.set(tensor, facts, timeaxis.axis_of(tensor, fold))
+        self._inputs_facts = [self.books.store.get(tensor) for tensor in inputs]
+
+    def _learn_again(self, inputs: list[Tensor]) -> None:
+        """A pass met what no pass before had shown; what it left behind is known by where it lies."""
+        self.books.learn_again()
+        for module, name in self._names.items():
+            self.books.know_weights(module, name)
+        held = {place: _tensors_held(*place) for place in self._state_facts}
+        grown = [place for place, tensors in held.items() if len(tensors) != len(self._state_facts[place])]
+        for place in grown:  # a list that gets longer: each of its tensors is like those that were in it
+            tensors, known = held.pop(place), [facts for facts in self._state_facts[place] if facts]
+            self._know_state(tensors, [provenance.side_by_side(known)] * len(tensors) if known else [])
+        for place, tensors in held.items():
+            self._know_state(tensors, self._state_facts[place])
+        self._know_state(inputs, self._inputs_facts)
+
+    def _know_state(self, tensors: Sequence[Tensor], known: Sequence[Facts | None]) -> None:
+        """What an earlier pass made is no input of this one."""
+        for tensor, facts in zip(tensors, known, strict=False):
+            if facts is not None and facts.fed_by - {provenance.INPUT}:
+                self.books.store.set(tensor, facts)
 
     def _end_pass(self, output: Any) -> None:
         """The outermost module is left."""
@@ -359,6 +404,31 @@ class Recorder:
         self.books.know_outputs(_tensors(output))
         self.seen_time.end_pass(self.books.ops.values(), self._stateful())
         self.state_names |= self._written_state()
+        if not self._led:
+            self._end_learning_if_nothing_new()
+
+    def _end_learning_if_nothing_new(self) -> None:
+        """A pass that teaches nothing ends learning, but not before all steps of a caller's sequence were seen."""
+        before, self._known = self._known, self._knowledge()
+        whole = self.layout != "step" or self._passes >= (self.timesteps or 1)
+        if whole and before == self._known:
+            self._state_facts = {
+                place: [self.books.store.get(tensor) for tensor in _tensors_held(*place)] for place in self.state_names
+            }
+            self._end_learning()
+
+    def _end_learning(self) -> None:
+        self.books.end_learning()
+        for counter in self._neurons.values():
+            counter.end_learning()
+
+    def _knowledge(self) -> tuple[Any, ...]:
+        """All that decides how the next pass is counted."""
+        grids = {module: counter.grid for module, counter in self._neurons.items()}
+        return (
+            self.books.knowledge(), dict(self.watched), grids, dict(self._neuron_steps), set(self.state_names),
+            self.batch_size, self.timesteps,
+        )  # fmt: skip
 
     def _stateful(self) -> list[NeuronCounter]:
         """Neuron layers and firing lines that keep state from call to call."""
@@ -530,10 +600,10 @@ class Recorder:
 
     def end_batch(self) -> None:
         """Says that the next pass starts a new batch of fresh sequences; what was learned is used from here on."""
+        self._led = True
         self._batches += 1
-        self.books.end_batch()
-        for counter in [*self._neurons.values(), *self.books.firing.counters()]:
-            counter.end_batch()
+        self._end_learning()
+        self._end_sequence()
 
     def end_block(self, samples: int, correct: int | None = None) -> None:
         """Reads the device's sums back: the one synchronisation of a block of whole batches."""
@@ -581,6 +651,8 @@ class Recorder:
 
     def _sequences(self, timesteps: int | None) -> int | None:
         """How many batches the caller ran, where only T is told: a pass each, or T passes each in a loop."""
+        if self._sequences_ended:
+            return self._sequences_ended + 1
         folded = any(counter.runs > counter.calls_in_batch for counter in self._neurons.values())
         if timesteps is None or folded:
             return self._passes if (timesteps or self.timesteps) else None
@@ -626,11 +698,7 @@ class Recorder:
 
     def _constant_ops(self) -> list[ConstantOp]:
         """Products of weights alone, by layer and kind."""
-        sums: dict[tuple[str, str], int] = {}
-        for counter in self.books.constants.values():
-            if counter.calls:
-                key = (counter.layer, counter.op)
-                sums[key] = sums.get(key, 0) + counter.dense_macs
+        sums = self.books.constant_macs()
         return [ConstantOp(layer=layer, op=op, dense_macs=macs) for (layer, op), macs in sums.items()]
 
     def _assembled(
@@ -725,6 +793,12 @@ def _held(value: Any, depth: int = 3) -> Iterator[Any]:
                 yield from _held(inner, depth - 1)
         else:
             yield leaf
+
+
+def _tensors_held(module: nn.Module, name: str) -> list[Tensor]:
+    """The tensors in an attribute of a module, however nested."""
+    value = module._buffers.get(name, module.__dict__.get(name))
+    return [leaf for leaf in _held(value) if isinstance(leaf, Tensor)]
 
 
 def _tensors(values: Any) -> list[Tensor]:

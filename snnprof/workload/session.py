@@ -86,6 +86,7 @@ class Session:
     ) -> None:
         """Begins a run; `remembers` what it reads, for a later run that goes on from it."""
         self.model, self.recorder, self.seed, self.amp = model, recorder, seed, amp
+        recorder.learn_from_first_batch()
         self.share, self.span = share, span
         self.progress, self.total = progress, total
         self.seen = self.skipped = self.batches = 0
