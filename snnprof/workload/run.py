@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from snnprof.activity import Activity, Run
 from snnprof.errors import SnnprofError
-from snnprof.record import findings, flops
+from snnprof.record import findings
 from snnprof.record.recorder import Recorder
 from snnprof.run_file import Target
-from snnprof.workload import checking, machine
+from snnprof.workload import checking, flops, machine
 from snnprof.workload.asked import DEFAULT_BATCH, Asked
 from snnprof.workload.batches import Order
 from snnprof.workload.ctrl_c import CtrlC

@@ -13,11 +13,10 @@ from torch import Tensor, nn
 
 from snnprof.activity import Activity, Finding, LayerFlops, SelfCheck
 from snnprof.errors import SnnprofError, first_line
-from snnprof.record import flops, generators, neurons
+from snnprof.record import neurons
 from snnprof.record.recorder import Recorder
 from snnprof.record.seen_time import SeenTime
-from snnprof.record.state import ModelState
-from snnprof.workload import checking, flips, inputs, machine, parts
+from snnprof.workload import checking, flips, flops, generators, inputs, machine, parts
 from snnprof.workload.batches import Batch, Batches, Labels, batch_axis, reading
 from snnprof.workload.compiling import Compiling
 from snnprof.workload.ctrl_c import undisturbed
@@ -26,6 +25,7 @@ from snnprof.workload.inputs import Input
 from snnprof.workload.labels import class_numbers
 from snnprof.workload.numbers_check import NotFinite
 from snnprof.workload.options import Amp, Progress, ignore_progress
+from snnprof.workload.state import ModelState
 
 SEEDS_PER_RUN = 1_000_003
 DRAWS = 1 << 40  # apart from the seeds of the batches themselves

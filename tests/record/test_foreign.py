@@ -19,8 +19,9 @@ from torch.utils._pytree import tree_map_only
 
 import snnprof
 from snnprof.activity import Activity
-from snnprof.record import flops, layers
+from snnprof.record import layers
 from snnprof.record.recorder import Recorder
+from snnprof.workload import flops
 
 BATCH, WIDTH = 3, 6
 EACH = WIDTH  # MACs of one input element in a layer of this width

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from snnprof.errors import SnnprofError
-from snnprof.record.maps import tapped
+from snnprof.workload.attention_tap import tapped
 
 SMALL = {"depth": 2, "width": 16, "classes": 3, "timesteps": 2, "in_channels": 1}
 IMAGES = torch.rand(3, 1, 16, 16, generator=torch.Generator().manual_seed(0))

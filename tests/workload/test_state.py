@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from snnprof.record.state import ModelState
+from snnprof.workload.state import ModelState
 
 
 class Cell(nn.Module):
