@@ -337,7 +337,9 @@ class Books:
         else:
             self._learn_sole(key, form)
             self._learn_padding(key, form)
-        found = self._plans[key] = self._planned(key, self._unpadded(key, form), self._plans.get(key))
+        earlier = self._plans.get(key)
+        found = self._planned(key, self._unpadded(key, form), earlier)
+        found = self._plans[key] = earlier if earlier == found and earlier else found
         if self.learning and self.script is not None:
             padding = self._padding.get(key)
             counter, plan = (None, None) if isinstance(found, ConstantCounter) else found

@@ -44,7 +44,7 @@ Role = Literal["data", "weight"]
 SILENT, SPIKES, REAL = range(len(KINDS))
 
 
-@dataclass(eq=False)
+@dataclass
 class Plan:
     """How one call site is counted: what provenance expects of each operand, and where its time steps lie.
 
@@ -61,7 +61,7 @@ class Plan:
     grids: tuple[Grid, Grid] = field(init=False)
     size: int = field(init=False)
     encoded: tuple[int, ...] = field(init=False)
-    series: dict[Any, Calls] = field(init=False, default_factory=dict)
+    series: dict[Any, Calls] = field(init=False, default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         self.grids = (grid_of(self.facts[0]), grid_of(self.facts[1]))
