@@ -14,8 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "snnprof"
-# Highest first: a module imports only from its own line or from lines below it. The longest name decides; the
-# catalogue and the options are plain facts that everything above them may read.
+# Highest first: a module imports only from its own line or from lines below it. The longest name decides.
 HOUSE = [
     ["__main__", "pytest_plugin"],
     ["cli"],
@@ -25,11 +24,11 @@ HOUSE = [
     ["compare"],
     ["estimates"],
     ["grouping"],
-    ["workload.catalogue", "workload.options"],
     ["pricing", "cautions"],
     ["twins", "memory"],
     ["conventions"],
     ["statistics"],
+    ["catalogue", "options"],
     ["hardware"],
     ["yaml_file"],
     ["activity", "run_file", "maps", "capacity", "plugins"],

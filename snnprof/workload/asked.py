@@ -13,13 +13,13 @@ from torch import nn
 from snnprof import capacity
 from snnprof.activity import Activity, Run
 from snnprof.errors import SnnprofError
+from snnprof.options import MAX_TIMESTEPS, ProfileOptions, Progress
 from snnprof.record.recorder import Recorder
 from snnprof.workload import machine, models, parts, resume, source_code, sources
 from snnprof.workload.batches import Arrays, Batch, Batches, Order, Source, Wanted, reading
 from snnprof.workload.distributed import Team
 from snnprof.workload.goal import Goal
 from snnprof.workload.models import LoadedModel
-from snnprof.workload.options import MAX_TIMESTEPS, ProfileOptions, Progress
 from snnprof.workload.session import Session, Share
 
 DEFAULT_BATCH = 32

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from snnprof.errors import SnnprofError
 from snnprof.maps import AttentionMaps
+from snnprof.options import ProfileOptions
 from snnprof.record.maps import tapped
 from snnprof.workload import inputs, machine
 from snnprof.workload.asked import Asked
 from snnprof.workload.batches import Batch, batch_axis
-from snnprof.workload.options import ProfileOptions
 
 
 def attention_maps(options: ProfileOptions) -> AttentionMaps:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from snnprof.activity import Activity, Run
 from snnprof.errors import SnnprofError
+from snnprof.options import MAX_TIMESTEPS, ProfileOptions, Progress, ignore_progress
 from snnprof.record import findings, flops
 from snnprof.record.recorder import Recorder
 from snnprof.run_file import Target
@@ -18,7 +19,6 @@ from snnprof.workload.batches import Order
 from snnprof.workload.ctrl_c import CtrlC
 from snnprof.workload.distributed import Team, team
 from snnprof.workload.journal import Journal
-from snnprof.workload.options import MAX_TIMESTEPS, ProfileOptions, Progress, ignore_progress
 from snnprof.workload.session import Session
 from snnprof.workload.stream import Stream
 

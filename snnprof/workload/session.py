@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from snnprof.activity import Activity, Finding, LayerFlops, SelfCheck
 from snnprof.errors import SnnprofError, first_line
+from snnprof.options import Amp, Progress, ignore_progress
 from snnprof.record import flops, generators, neurons
 from snnprof.record.recorder import Recorder
 from snnprof.record.seen_time import SeenTime
@@ -25,7 +26,6 @@ from snnprof.workload.flips import Fired
 from snnprof.workload.inputs import Input
 from snnprof.workload.labels import class_numbers
 from snnprof.workload.numbers_check import NotFinite
-from snnprof.workload.options import Amp, Progress, ignore_progress
 
 SEEDS_PER_RUN = 1_000_003
 DRAWS = 1 << 40  # apart from the seeds of the batches themselves

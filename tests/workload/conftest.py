@@ -96,7 +96,7 @@ class Apart:
 from pathlib import Path
 from snnprof.errors import SnnprofError
 from snnprof.workload import journal
-from snnprof.workload.options import ProfileOptions
+from snnprof.options import ProfileOptions
 from snnprof.workload.run import profile_run
 journal.SAVE_SECONDS = {save_seconds}
 options = {given!r}

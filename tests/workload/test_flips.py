@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from snnprof.activity import Activity
+from snnprof.options import ProfileOptions
 from snnprof.workload import flips
-from snnprof.workload.options import ProfileOptions
 from snnprof.workload.run import profile_run
 
 NETWORK = """

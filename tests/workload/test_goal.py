@@ -8,8 +8,8 @@ from statistics import mean, stdev
 import pytest
 
 from snnprof import statistics
+from snnprof.options import ProfileOptions
 from snnprof.workload.goal import Goal
-from snnprof.workload.options import ProfileOptions
 from snnprof.workload.parts import SPIKE_EVENTS
 from snnprof.workload.run import profile_run
 

@@ -18,10 +18,10 @@ import pytest
 from snnprof.__main__ import main
 from snnprof.activity import Activity
 from snnprof.errors import SnnprofError
+from snnprof.options import ProfileOptions
 from snnprof.record.recorder import Recorder
 from snnprof.run_file import Target
 from snnprof.workload import journal, models, session, source_code
-from snnprof.workload.options import ProfileOptions
 from snnprof.workload.run import profile_run
 from snnprof.workload.session import Session
 
