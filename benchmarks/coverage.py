@@ -20,9 +20,9 @@ from statistics import NormalDist, fmean
 import numpy as np
 
 from snnprof import statistics
+from snnprof.merging import span
 from snnprof.statistics import Interval
 from snnprof.workload.goal import Goal
-from snnprof.workload.parts import span
 
 MARKER = "<!-- below this line: python benchmarks/coverage.py --markdown docs/statistics.md -->"
 WITHIN = (92.0, 98.0)

@@ -31,7 +31,11 @@ HOUSE = [
     ["catalogue", "options"],
     ["hardware"],
     ["yaml_file"],
-    ["activity", "run_file", "maps", "capacity", "plugins"],
+    ["activity"],
+    ["merging"],
+    ["quanta"],
+    ["records"],
+    ["run_file", "maps", "capacity", "plugins"],
     ["units", "errors", "_version"],
 ]
 TORCH_ALLOWED = ("record", "workload", "cli.env")

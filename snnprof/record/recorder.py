@@ -27,8 +27,8 @@ from snnprof.activity import (
     OpRecord,
     Run,
     Uncounted,
-    thinned,
 )
+from snnprof.merging import thinned
 from snnprof.record import findings, layers, measure, neurons, provenance, seen_time, timeaxis, values
 from snnprof.record.books import Books
 from snnprof.record.calls import Calls

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from snnprof import capacity
+from snnprof import capacity, merging
 from snnprof.activity import Activity, Run
 from snnprof.errors import SnnprofError
 from snnprof.options import MAX_TIMESTEPS, ProfileOptions, Progress
 from snnprof.record.recorder import Recorder
-from snnprof.workload import machine, models, parts, resume, source_code, sources
+from snnprof.workload import machine, models, resume, source_code, sources
 from snnprof.workload.batches import Arrays, Batch, Batches, Order, Source, Wanted, reading
 from snnprof.workload.distributed import Team
 from snnprof.workload.goal import Goal
@@ -86,7 +86,7 @@ class Asked:
         """As wide as all batches call for, where their number is known; else blocks widen as batches come."""
         if self.goal or self.samples is None or not self.source.ordered:
             return 1
-        return parts.span(-(-self.samples // self.order.size))
+        return merging.span(-(-self.samples // self.order.size))
 
     def batches(self, session: Session) -> Batches:
         """What the session draws: of an iterable everything, since that is made anyway and so can be compared."""

@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 
+from snnprof import merging
 from snnprof.activity import Activity, Run
 from snnprof.errors import SnnprofError
 from snnprof.run_file import Target
-from snnprof.workload import parts, resume
+from snnprof.workload import resume
 from snnprof.workload.batches import READING_BITS
 from snnprof.workload.ctrl_c import CtrlC, undisturbed
 from snnprof.workload.distributed import Team
@@ -98,8 +99,8 @@ class Journal:
         counted, read = [part for part, _ in met], sum(reading for _, reading in met)
         if self.earlier is not None:
             counted.insert(0, self._earlier_part())
-        whole = parts.evened(parts.united(counted), self.session.batches)
-        findings = parts.kept_findings(counted, self.session.recorder.findings(whole))
+        whole = merging.drop_uneven_steps(merging.merge(counted), self.session.batches)
+        findings = merging.kept_findings(counted, self.session.recorder.findings(whole))
         run = self.run(whole.run)
         data = run.data.model_copy(update={"read": self._all_read(read)})
         run = run.model_copy(update={"complete": complete, "data": data})
@@ -162,13 +163,13 @@ class Journal:
 
     def _earlier_part(self) -> Activity:
         assert self.earlier is not None
-        return parts.blocked(self.earlier, self._earlier_positions())
+        return merging.rebin(self.earlier, self._earlier_positions())
 
     def _earlier_events(self) -> list[Counted]:
         if self.earlier is None:
             return []
         return [
-            (position, sum(row[parts.SPIKE_EVENTS] for row in block.ops), block.samples)
+            (position, sum(row[merging.SPIKE_EVENTS] for row in block.ops), block.samples)
             for position, block in zip(self._earlier_positions(), self.earlier.blocks, strict=True)
         ]
 
@@ -180,7 +181,7 @@ class Journal:
         """
         assert self.earlier is not None
         batches = self.session.skipped
-        span = parts.span(batches, self._first_span)
+        span = merging.span(batches, self._first_span)
         if self.session.seen < self.session.share.done or len(self.earlier.blocks) != -(-batches // span):
             raise SnnprofError(
                 "the data does not hold the samples of the run to go on from", hint="profile again without --resume"

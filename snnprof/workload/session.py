@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from snnprof import merging
 from snnprof.activity import Activity, Finding, LayerFlops, SelfCheck
 from snnprof.errors import SnnprofError, first_line
 from snnprof.options import Amp, Progress, ignore_progress
@@ -18,7 +19,7 @@ from snnprof.record import flops, generators, neurons
 from snnprof.record.recorder import Recorder
 from snnprof.record.seen_time import SeenTime
 from snnprof.record.state import ModelState
-from snnprof.workload import checking, flips, inputs, machine, parts
+from snnprof.workload import checking, flips, inputs, machine
 from snnprof.workload.batches import Batch, Batches, Labels, batch_axis, reading
 from snnprof.workload.compiling import Compiling
 from snnprof.workload.ctrl_c import undisturbed
@@ -171,7 +172,7 @@ class Session:
     def _place(self, number: int, batch: Batch) -> None:
         """Where in the run a batch stands."""
         self.batches, self.seen = number + 1, batch.stop
-        self.span = parts.span(self.batches, self.span)
+        self.span = merging.span(self.batches, self.span)
         if batch.stop <= self.share.done:
             self.skipped = self.batches
         elif batch.start < self.share.done:
@@ -325,13 +326,13 @@ class Session:
         self.close()
         activity = self.recorder.activity()
         if self._learned is not None:
-            activity = parts.without_first(activity, self._learned)
+            activity = merging.without_first(activity, self._learned)
         if self.torn:
             neurons_left = [
                 n.model_copy(update={"fired_bitmap": None, "always_bitmap": None}) for n in activity.neurons
             ]
             activity = activity.model_copy(update={"neurons": neurons_left})
-        return parts.blocked(activity, [first // self.span for first in self._firsts])
+        return merging.rebin(activity, [first // self.span for first in self._firsts])
 
     # -- the model -----------------------------------------------------------------------------------------
 
@@ -542,7 +543,7 @@ def _rows_are_second_axis(x: Tensor, logits: Tensor | None) -> bool:
 
 
 def _spike_events(recorder: Recorder) -> int:
-    return sum(op.blocks[-1][parts.SPIKE_EVENTS] for op in recorder.books.ops.values())
+    return sum(op.blocks[-1][merging.SPIKE_EVENTS] for op in recorder.books.ops.values())
 
 
 @contextmanager

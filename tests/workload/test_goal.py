@@ -8,9 +8,9 @@ from statistics import mean, stdev
 import pytest
 
 from snnprof import statistics
+from snnprof.merging import SPIKE_EVENTS
 from snnprof.options import ProfileOptions
 from snnprof.workload.goal import Goal
-from snnprof.workload.parts import SPIKE_EVENTS
 from snnprof.workload.run import profile_run
 
 FIGURES = [100, 104, 97, 103, 99, 101, 95, 106, 98, 102, 100, 100, 96, 105, 99, 101]
