@@ -105,14 +105,16 @@ class SSABin(SSA):
         """B(Q Kᵀ, Δ) V − V̄ of [T, B, heads, N, d] spikes."""
         coincidences = q @ k.transpose(-2, -1)
         delta = coincidences.new_zeros(()) if self.threshold is None else self.threshold(coincidences)
-        gated = self.attention_map(self._binary(coincidences, delta)) @ v
+        gated: Tensor = self.attention_map(self._binary(coincidences, delta)) @ v
         if self.scale != 1.0:
             gated = gated * self.scale
         return gated if self.shift is None else gated - self.shift(gated)
 
     def _binary(self, x: Tensor, delta: Tensor) -> Tensor:
         learns = torch.is_grad_enabled() and x.requires_grad
-        binary: Tensor = Above.apply(x, delta) if learns else (x > delta).to(x.dtype)
+        binary: Tensor = (
+            Above.apply(x, delta) if learns else (x > delta).to(x.dtype)  # type: ignore[no-untyped-call]
+        )
         return binary if self.kappa == 1.0 else binary * self.kappa
 
 
