@@ -100,10 +100,10 @@ def test_weights_in_another_format_are_no_reference(tmp_path: Path) -> None:
 
 def test_layers_that_ran_otherwise_are_turned_as_a_whole() -> None:
     ones = torch.ones(4, dtype=torch.bool)
-    turned = flips.finding({"a": [ones, ones], "b": [ones]}, {"a": [ones, ones], "b": [ones[:2]]})
-    assert turned is not None
-    assert turned.text.startswith("33.33 %")
-    assert "most of all in 'b' (100.00 %)" in turned.text
+    changed = flips.finding({"a": [ones, ones], "b": [ones]}, {"a": [ones, ones], "b": [ones[:2]]})
+    assert changed is not None
+    assert changed.text.startswith("33.33 %")
+    assert "most of all in 'b' (100.00 %)" in changed.text
 
 
 def test_nothing_that_spikes_is_no_finding() -> None:
