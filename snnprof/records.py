@@ -17,7 +17,6 @@ from snnprof.errors import SnnprofError
 
 SCHEMA = "snnprof.activity/0"
 
-
 Kind = Literal["silent", "spikes", "real"]
 KINDS: tuple[Kind, ...] = ("silent", "spikes", "real")
 
@@ -193,6 +192,9 @@ class NeuronRecord(_Record):
         return self.spikes / self.updates if self.updates else None
 
 
+NEURON_COUNTS = ("spikes", "level_sum", "updates", "driven")
+
+
 class ElementwiseRecord(_Record):
     """One line of other arithmetic.
 
@@ -345,9 +347,6 @@ class Block(_Record):
     ops: list[list[int]] = Field(default_factory=list)
     neurons: list[list[int]] = Field(default_factory=list)
     elementwise: list[list[int | None]] = Field(default_factory=list)
-
-
-NEURON_COUNTS = ("spikes", "level_sum", "updates", "driven")
 
 
 class ActivityRecord(_Record):
