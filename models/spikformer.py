@@ -93,13 +93,10 @@ class Stages(nn.Module):
         return self.neuron(stage, self.current(stage, x))
 
 
-def _norm_after(layer: nn.Module) -> nn.Module:
+def _norm_after(layer: Any) -> nn.Module:
     if isinstance(layer, nn.Conv2d):
         return nn.BatchNorm2d(layer.out_channels)
-    if isinstance(layer, nn.Linear):
-        return nn.BatchNorm1d(layer.out_features)
-    assert isinstance(layer, nn.Conv1d)
-    return nn.BatchNorm1d(layer.out_channels)
+    return nn.BatchNorm1d(layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels)
 
 
 class SPS(Stages):
@@ -167,10 +164,8 @@ class SSA(Stages):
         if variant.linear_order:
             return (q @ (k.transpose(-2, -1) @ v)) * variant.scale
         if variant.scale_first:
-            weights: Tensor = self.attention_map((q @ k.transpose(-2, -1)) * variant.scale)
-            return weights @ v
-        weights = self.attention_map(q @ k.transpose(-2, -1))
-        return (weights @ v) * variant.scale
+            return self.attention_map((q @ k.transpose(-2, -1)) * variant.scale) @ v
+        return (self.attention_map(q @ k.transpose(-2, -1)) @ v) * variant.scale
 
     def forward(self, x: Tensor) -> Tensor:
         tokens = x.flatten(3)

@@ -105,7 +105,7 @@ class SSABin(SSA):
         """B(Q Kᵀ, Δ) V − V̄ of [T, B, heads, N, d] spikes."""
         coincidences = q @ k.transpose(-2, -1)
         delta = coincidences.new_zeros(()) if self.threshold is None else self.threshold(coincidences)
-        gated: Tensor = self.attention_map(self._binary(coincidences, delta)) @ v
+        gated = self.attention_map(self._binary(coincidences, delta)) @ v
         if self.scale != 1.0:
             gated = gated * self.scale
         return gated if self.shift is None else gated - self.shift(gated)
