@@ -20,9 +20,9 @@ from statistics import NormalDist, fmean
 import numpy as np
 
 from snnprof import statistics
+from snnprof.merging import span
 from snnprof.statistics import Interval
-from snnprof.workload.goal import Goal
-from snnprof.workload.parts import span
+from snnprof.workload.stopping import StoppingRule
 
 MARKER = "<!-- below this line: python benchmarks/coverage.py --markdown docs/statistics.md -->"
 WITHIN = (92.0, 98.0)
@@ -324,11 +324,11 @@ def _stopped(simulation: Simulation, accuracy: bool) -> Iterator[Cell]:
 
 def _until(figures: Numbers, batch: int, percent: float) -> tuple[Interval, int]:
     """Runs batch by batch as `profile --until-ci` does; the interval at the end, and how many samples ran."""
-    goal = Goal(percent)
+    goal = StoppingRule(percent)
     sums = np.add.reduceat(figures, np.arange(0, len(figures), batch))
     for batches in range(8, len(sums) + 1, 8):
         width = span(batches)
-        if goal.is_asked(batches, width) and batches * batch <= len(figures):
+        if goal.is_due(batches, width) and batches * batch <= len(figures):
             blocks = np.add.reduceat(sums[:batches], np.arange(0, batches, width)).tolist()
             if goal.reached((number, count, batch * width) for number, count in enumerate(blocks)):
                 return statistics.ratio_interval(blocks, [batch * width] * len(blocks)), batches * batch

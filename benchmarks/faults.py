@@ -125,9 +125,9 @@ class Place:
                 os.dup2(os.open(self.folder.parent / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
             sys.stdout, sys.stderr = (os.fdopen(number, "w", encoding="utf-8") for number in (1, 2))
             from snnprof.__main__ import main
-            from snnprof.workload import journal
+            from snnprof.workload import checkpointer
 
-            journal.SAVE_SECONDS = 0.0
+            checkpointer.SAVE_SECONDS = 0.0
             for setup in setups:
                 setup()
             status = main(arguments)
@@ -231,16 +231,16 @@ class Steps:
         self._package = str(Path(run_file.__file__).parent)
 
     def __call__(self) -> None:
-        from snnprof.workload.journal import Journal
+        from snnprof.workload.checkpointer import Checkpointer
 
-        interrupted: Any = Journal._interrupted
+        interrupted: Any = Checkpointer._interrupted
 
-        def watched(journal: Any, number: int) -> Any:
+        def watched(checkpointer: Any, number: int) -> Any:
             sys.settrace(self._called)
             sys._getframe().f_trace = self._called
-            return interrupted(journal, number)
+            return interrupted(checkpointer, number)
 
-        Journal._interrupted = watched  # type: ignore[method-assign]
+        Checkpointer._interrupted = watched  # type: ignore[method-assign]
 
     def tell(self) -> None:
         if self.report is not None:

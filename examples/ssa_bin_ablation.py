@@ -19,11 +19,11 @@ import torch
 from train_digits import SIZE, save, train
 
 import snnprof
-from snnprof import estimates
+from snnprof import catalogue, estimates
 from snnprof.grouping import is_contraction, role_of
 from snnprof.models import digits
 from snnprof.pricing import EnergyReport
-from snnprof.workload import catalogue, models
+from snnprof.workload import models
 
 ROWS = {
     "SSA (Spikformer)": "ssa_bin:digits-ssa",

@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from snnprof import catalogue
 from snnprof.models import digits
-from snnprof.workload import catalogue, models
+from snnprof.workload import models
 
 SIZE = 16
 BATCH = 64

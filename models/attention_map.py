@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from torch import nn
+from torch import Tensor, nn
 
 
 class AttentionMap(nn.Identity):
@@ -18,3 +18,7 @@ class AttentionMap(nn.Identity):
     def __init__(self, kind: Literal["matrix", "activity"]) -> None:
         super().__init__()
         self.kind = kind
+
+    if TYPE_CHECKING:  # PyTorch's modules do not say what calling them returns
+
+        def __call__(self, input: Tensor) -> Tensor: ...

@@ -49,7 +49,7 @@ class LIF(nn.Module):
         spikes = []
         for current in x:
             h = v + (current - v) / self.tau
-            spikes.append(SigmoidSpike.apply(h - self.v_threshold))
+            spikes.append(SigmoidSpike.apply(h - self.v_threshold))  # type: ignore[no-untyped-call]
             v = h.masked_fill(spikes[-1].bool(), 0.0)
         return torch.stack(spikes)
 

@@ -10,9 +10,10 @@ Neither the paper's equations nor any code could be read. `saformer.yaml` lists 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -67,9 +68,11 @@ class SASA(Stages):
     def masked(self, q: Tensor, k: Tensor) -> Tensor:
         """Q where a channel's keys fired often enough, or (token mask) K where a token's queries did."""
         if self.mask == "token":
-            return self.attn_lif(q.sum(2, keepdim=True)) * k
-        aggregated = AGGREGATIONS[self.aggregate](k.flatten(0, 1)).unflatten(0, k.shape[:2])
-        return q * self.attn_lif(aggregated.sum((3, 4), keepdim=True))
+            gate: Tensor = self.attn_lif(q.sum(2, keepdim=True))
+            return gate * k
+        aggregated = torch.unflatten(AGGREGATIONS[self.aggregate](k.flatten(0, 1)), 0, k.shape[:2])
+        gate = self.attn_lif(aggregated.sum((3, 4), keepdim=True))
+        return q * gate
 
 
 class MembraneMLP(Stages):
@@ -137,7 +140,12 @@ def build(
     Raises:
         SnnprofError: an unknown choice, or sizes that do not fit together.
     """
-    choices = {"variant": POOLS, "aggregate": AGGREGATIONS, "mask": ("channel", "token"), "detail": ("q", "k", "s")}
+    choices: dict[str, Collection[str]] = {
+        "variant": POOLS,
+        "aggregate": AGGREGATIONS,
+        "mask": ("channel", "token"),
+        "detail": ("q", "k", "s"),
+    }
     given = {"variant": variant, "aggregate": aggregate, "mask": mask, "detail": detail}
     for name, known in choices.items():
         if given[name] not in known:

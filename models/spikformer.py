@@ -81,7 +81,7 @@ class Stages(nn.Module):
         y = layer(x.flatten(0, 1))
         channels_last = isinstance(layer, nn.Linear)
         y = norm(y.transpose(-1, -2)).transpose(-1, -2) if channels_last else norm(y)
-        return y.unflatten(0, x.shape[:2])
+        return torch.unflatten(y, 0, x.shape[:2])
 
     def neuron(self, stage: str, x: Tensor) -> Tensor:
         """The spikes of a stage's neurons for an input current."""
@@ -93,7 +93,7 @@ class Stages(nn.Module):
         return self.neuron(stage, self.current(stage, x))
 
 
-def _norm_after(layer: nn.Module) -> nn.Module:
+def _norm_after(layer: Any) -> nn.Module:
     if isinstance(layer, nn.Conv2d):
         return nn.BatchNorm2d(layer.out_channels)
     return nn.BatchNorm1d(layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels)
@@ -118,7 +118,7 @@ class SPS(Stages):
     def pool(self, number: str, x: Tensor) -> Tensor:
         """The max-pool of a stage, if it has one."""
         pool = getattr(self, f"maxpool{number}", None)
-        return x if pool is None else pool(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+        return x if pool is None else torch.unflatten(pool(x.flatten(0, 1)), 0, x.shape[:2])
 
     def forward(self, x: Tensor) -> Tensor:
         for number in STEM_STAGES:
@@ -150,8 +150,8 @@ class SSA(Stages):
     def split_heads(self, x: Tensor) -> Tensor:
         """Tokens of every head: [T, B, heads, N, D / heads]."""
         if self.variant.layer == "linear":
-            return x.unflatten(-1, (self.heads, -1)).transpose(2, 3)
-        return x.unflatten(2, (self.heads, -1)).transpose(-1, -2)
+            return torch.unflatten(x, -1, (self.heads, -1)).transpose(2, 3)
+        return torch.unflatten(x, 2, (self.heads, -1)).transpose(-1, -2)
 
     def join_heads(self, x: Tensor) -> Tensor:
         if self.variant.layer == "linear":

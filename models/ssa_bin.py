@@ -112,7 +112,9 @@ class SSABin(SSA):
 
     def _binary(self, x: Tensor, delta: Tensor) -> Tensor:
         learns = torch.is_grad_enabled() and x.requires_grad
-        binary: Tensor = Above.apply(x, delta) if learns else (x > delta).to(x.dtype)
+        binary: Tensor = (
+            Above.apply(x, delta) if learns else (x > delta).to(x.dtype)  # type: ignore[no-untyped-call]
+        )
         return binary if self.kappa == 1.0 else binary * self.kappa
 
 

@@ -6,15 +6,12 @@ Each caution is one entry of the table at the end; the codes are explained in do
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from snnprof.activity import Finding, OpRecord
 from snnprof.conventions.kinds import operand_label
 from snnprof.hardware import WHOLE, HardwareProfile
+from snnprof.priced_run import PricedRun
 from snnprof.units import count_text
-
-if TYPE_CHECKING:
-    from snnprof.pricing import EnergyReport
 
 PLAUSIBLE_PJ = (1e-3, 1e6)
 FEW_SPIKES = 0.15
@@ -23,7 +20,7 @@ DENSE_RATE = 0.057
 Findings = Iterator[Finding]
 
 
-def cautions(report: EnergyReport) -> list[Finding]:
+def cautions(report: PricedRun) -> list[Finding]:
     """All cautions that apply to a report, by code."""
     return [finding for caution in _CAUTIONS for finding in caution(report)]
 
@@ -49,7 +46,7 @@ def _node(hardware: HardwareProfile) -> str:
     return "unknown" if node is None else f"{node:g} nm"
 
 
-def spread(reports: Sequence[EnergyReport]) -> list[Finding]:
+def spread(reports: Sequence[PricedRun]) -> list[Finding]:
     """How much the choice of price lists decides: between the cheapest and the dearest of one run's reports."""
     if len({report.hardware.id for report in reports}) == 1:
         text = f"priced on {reports[0].hardware.id} alone; the same count costs up to 440,000 times as much on another"
@@ -64,7 +61,7 @@ def spread(reports: Sequence[EnergyReport]) -> list[Finding]:
     return [_finding("W20", f"{text}: {split}", ""), *mismatches(high.hardware, low.hardware)]
 
 
-def _no_memory(report: EnergyReport) -> Findings:
+def _no_memory(report: PricedRun) -> Findings:
     if not report.hardware.memory and "weight_read" not in report.hardware.includes:
         yield _finding(
             "W01",
@@ -73,7 +70,7 @@ def _no_memory(report: EnergyReport) -> Findings:
         )
 
 
-def _no_neuron_updates(report: EnergyReport) -> Findings:
+def _no_neuron_updates(report: PricedRun) -> Findings:
     updates = report.totals.unpriced.get("neuron update")
     if updates:
         beside = f"beside {_count(report, report.totals.sops)} SOPs"
@@ -81,7 +78,7 @@ def _no_neuron_updates(report: EnergyReport) -> Findings:
         yield _finding("W02", text, "there is no price for them")
 
 
-def _no_price_anywhere(report: EnergyReport) -> Findings:
+def _no_price_anywhere(report: PricedRun) -> Findings:
     """Work that a profile of one's own could not price either: it has no field for it."""
     words = {"pool": "inputs of max/avg pooling", "mask": "mask operations"}
     unpriced = report.totals.unpriced
@@ -93,7 +90,7 @@ def _no_price_anywhere(report: EnergyReport) -> Findings:
         )
 
 
-def _real_encoder(report: EnergyReport) -> Findings:
+def _real_encoder(report: PricedRun) -> Findings:
     for op in report.activity.ops:
         macs, steps = op.part("real").dense_macs, op.steps or 1
         if op.fed_by != ["input"] or not macs or steps == 1:
@@ -104,7 +101,7 @@ def _real_encoder(report: EnergyReport) -> Findings:
         yield _finding("W03", text, "convention option encoder=every_step or once", op.layer)
 
 
-def _integers(report: EnergyReport) -> Findings:
+def _integers(report: PricedRun) -> Findings:
     for op in _weighted(report):
         operand = op.data[0]
         level = operand.max_level
@@ -113,7 +110,7 @@ def _integers(report: EnergyReport) -> Findings:
             yield _finding("W04", text, "a residual sum of spikes does this", op.layer)
 
 
-def _averages(report: EnergyReport) -> Findings:
+def _averages(report: PricedRun) -> Findings:
     for op in _weighted(report):
         operand = op.data[0]
         if operand.quantum is not None and operand.quantum < 1 and (operand.max_level or 0) > 1:
@@ -121,7 +118,7 @@ def _averages(report: EnergyReport) -> Findings:
             yield _finding("W05", text, "average pooling does this", op.layer)
 
 
-def _attention_width(report: EnergyReport) -> Findings:
+def _attention_width(report: PricedRun) -> Findings:
     for op in report.activity.ops:
         labels = [operand_label(operand) for operand in op.data]
         wide = [label for label in labels if label not in ("binary", "ternary")]
@@ -130,7 +127,7 @@ def _attention_width(report: EnergyReport) -> Findings:
             yield _finding("W06", text, "", op.layer)
 
 
-def _other_prices(report: EnergyReport) -> Findings:
+def _other_prices(report: PricedRun) -> Findings:
     suggested = report.convention.suggested_hardware
     if suggested and suggested != report.hardware.id:
         text = (
@@ -139,7 +136,7 @@ def _other_prices(report: EnergyReport) -> Findings:
         yield _finding("W08", text, f"--hardware {suggested}")
 
 
-def _operating_point(report: EnergyReport) -> Findings:
+def _operating_point(report: PricedRun) -> Findings:
     hardware, point = report.hardware, report.hardware.operating_point
     if hardware.scope not in WHOLE:
         return
@@ -156,14 +153,14 @@ def _operating_point(report: EnergyReport) -> Findings:
     yield _finding("W09", text + here, hint)
 
 
-def _spikes_per_second(report: EnergyReport) -> float | None:
+def _spikes_per_second(report: PricedRun) -> float | None:
     """Firing rate per neuron in hertz; null where the latency or the samples are not known."""
     neurons = sum(neuron.size for neuron in report.activity.neurons)
     spikes = report.per_inference(sum(neuron.spikes for neuron in report.activity.neurons))
     return spikes / neurons / report.latency_s if spikes is not None and neurons and report.latency_s else None
 
 
-def _static(report: EnergyReport) -> Findings:
+def _static(report: PricedRun) -> Findings:
     hardware = report.hardware
     if hardware.static and report.totals.terms.get("static") is None:
         hint = "give the seconds per inference with --latency"
@@ -172,7 +169,7 @@ def _static(report: EnergyReport) -> Findings:
         yield _finding("W10", "the total has no static power", "no figure for it is given")
 
 
-def _per_inference(report: EnergyReport) -> Findings:
+def _per_inference(report: PricedRun) -> Findings:
     if not report.activity.samples:
         text = "the number of samples is not known: figures are of the whole run"
         yield _finding("W12", text, "recorder.activity(samples=...)")
@@ -181,7 +178,7 @@ def _per_inference(report: EnergyReport) -> Findings:
         yield _finding("W12", text, "profile with --timesteps")
 
 
-def _too_many_spikes(report: EnergyReport) -> Findings:
+def _too_many_spikes(report: PricedRun) -> Findings:
     spikes = report.spikes_per_synapse
     if spikes is not None and spikes > FEW_SPIKES:
         text = (
@@ -195,14 +192,14 @@ def _too_many_spikes(report: EnergyReport) -> Findings:
         yield _finding("W13", text, "arXiv 2409.08290v4, for T = 5, 4-bit weights")
 
 
-def _input_rate(report: EnergyReport) -> float:
+def _input_rate(report: PricedRun) -> float:
     """Non-zeros / elements of what spike-driven operations read, each weighed by its dense MACs."""
     driven = [row for row in report.rows if row.category == "contraction" and row.formula_sops is not None]
     dense = sum(row.dense_macs for row in driven)
     return sum(row.formula_sops or 0.0 for row in driven) / dense if dense else 0.0
 
 
-def _not_measured(report: EnergyReport) -> Findings:
+def _not_measured(report: PricedRun) -> Findings:
     hardware = report.hardware
     doubtful = [path for path in hardware.unverified if path.startswith(("energy.", "scope"))]
     unread = f"; nobody found {', '.join(doubtful)} in a source" if doubtful else ""
@@ -211,7 +208,7 @@ def _not_measured(report: EnergyReport) -> Findings:
         yield _finding("W14", text, "say so where the energy is quoted")
 
 
-def _implausible_prices(report: EnergyReport) -> Findings:
+def _implausible_prices(report: PricedRun) -> Findings:
     low, high = PLAUSIBLE_PJ
     for name, price in report.hardware.energy:
         if price and price.value and not low <= price.value <= high:
@@ -219,21 +216,21 @@ def _implausible_prices(report: EnergyReport) -> Findings:
             yield _finding("W15", text, "check its unit")
 
 
-def _batch_norm(report: EnergyReport) -> Findings:
+def _batch_norm(report: PricedRun) -> Findings:
     for line in report.activity.elementwise:
         if line.op == "batch_norm" and not line.foldable:
             text = "this batch norm does not fold into a contraction: dense arithmetic on every element"
             yield _finding("W16", text, "", line.layer)
 
 
-def _uncounted(report: EnergyReport) -> Findings:
+def _uncounted(report: PricedRun) -> Findings:
     for entry in report.activity.uncounted:
         yield _finding(
             "W17", f"{entry.op} ran {entry.calls} times and has no counting rule: not in any total", "", entry.layer
         )
 
 
-def _analog(report: EnergyReport) -> Findings:
+def _analog(report: PricedRun) -> Findings:
     if report.hardware.kind == "analog":
         hardware = report.hardware
         node = f"{_node(hardware)} " if hardware.technology.node_nm else ""
@@ -241,7 +238,7 @@ def _analog(report: EnergyReport) -> Findings:
         yield _finding("W18", text, hardware.note or "")
 
 
-def _skips_zeros(report: EnergyReport) -> Findings:
+def _skips_zeros(report: PricedRun) -> Findings:
     """A machine that has a price for dense MACs is one that could run them."""
     if report.hardware.kind == "digital" and report.hardware.energy.mac and report.totals.sops:
         dense = _count(report, report.dense_run.operations or 0.0)
@@ -249,13 +246,13 @@ def _skips_zeros(report: EnergyReport) -> Findings:
         yield _finding("W19", text, "its energy is the line 'same SNN, no sparsity used'")
 
 
-def _count(report: EnergyReport, value: float) -> str:
+def _count(report: PricedRun, value: float) -> str:
     """A count per inference; of the whole run where the samples are not known."""
     each = report.per_inference(value)
     return count_text(value if each is None else each)
 
 
-def _weighted(report: EnergyReport) -> Iterator[OpRecord]:
+def _weighted(report: PricedRun) -> Iterator[OpRecord]:
     return (op for op in report.activity.ops if len(op.data) == 1 and not op.part("real").elements)
 
 
@@ -263,7 +260,7 @@ def _finding(code: str, text: str, hint: str, layer: str = "") -> Finding:
     return Finding(code=code, layer=layer, text=text, hint=hint)
 
 
-_CAUTIONS: tuple[Callable[[EnergyReport], Findings], ...] = (
+_CAUTIONS: tuple[Callable[[PricedRun], Findings], ...] = (
     _no_memory,
     _no_neuron_updates,
     _no_price_anywhere,

@@ -10,11 +10,11 @@ from itertools import combinations
 
 from snnprof import estimates, statistics
 from snnprof.activity import Activity
+from snnprof.catalogue import Published
 from snnprof.errors import CheckFailed, SnnprofError, unknown
 from snnprof.hardware import HardwareProfile
 from snnprof.pricing import EnergyReport, split_gain
 from snnprof.statistics import Interval
-from snnprof.workload.catalogue import Published
 
 
 @dataclass(frozen=True)

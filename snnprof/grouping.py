@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from snnprof import conventions
+from snnprof import catalogue, conventions
 from snnprof.activity import Activity, OpRecord
 from snnprof.pricing import EnergyReport, Row, Term
-from snnprof.workload import catalogue
 
 By = Literal["op", "layer", "block", "role"]
 ROOT = "(root)"

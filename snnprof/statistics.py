@@ -15,9 +15,9 @@ import statistics as _statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, reduce
-from typing import Any
 
-from snnprof.activity import Activity, Block
+from snnprof import merging
+from snnprof.activity import Activity
 from snnprof.errors import SnnprofError
 
 MIN_BLOCKS = 8
@@ -150,8 +150,8 @@ def jackknifed(activity: Activity, figure: Figure, confidence: float = CONFIDENC
     blocks = [block for block in activity.blocks if block.samples]
     without: list[float] = []
     if len(blocks) >= MIN_BLOCKS:
-        whole = reduce(_plus, blocks)
-        without = [figure(activity.restricted(_minus(whole, block))) for block in blocks]
+        whole = reduce(merging.join, blocks)
+        without = [figure(activity.restricted(merging.subtract(whole, block))) for block in blocks]
     samples, population = activity.samples or 0, activity.run.data.total
     return _student(figure(activity), jackknife_error(without), len(blocks), samples, population, confidence)
 
@@ -390,28 +390,6 @@ def _on_log_scale(value: float, error: float | None, freedom: int, blocks: int, 
         return Interval(value, blocks=blocks)
     factor = math.exp(t_quantile((1 + confidence) / 2, freedom) * error)
     return Interval(value, value / factor, value * factor, error=error * value, blocks=blocks)
-
-
-def _plus(a: Block, b: Block) -> Block:
-    return _combined(a, b, 1)
-
-
-def _minus(a: Block, b: Block) -> Block:
-    return _combined(a, b, -1)
-
-
-def _combined(a: Block, b: Block, sign: int) -> Block:
-    def each(x: Sequence[Sequence[int | None]], y: Sequence[Sequence[int | None]]) -> Any:
-        return [
-            [None if p is None or q is None else p + sign * q for p, q in zip(u, v, strict=True)]
-            for u, v in zip(x, y, strict=True)
-        ]
-
-    correct = None if a.correct is None or b.correct is None else a.correct + sign * b.correct
-    return Block.model_construct(
-        samples=a.samples + sign * b.samples, correct=correct, ops=each(a.ops, b.ops),
-        neurons=each(a.neurons, b.neurons), elementwise=each(a.elementwise, b.elementwise),
-    )  # fmt: skip
 
 
 def must_match(a: Activity, b: Activity) -> None:

@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
+from snnprof import catalogue
 from snnprof.activity import Accuracy, Activity, Block
 from snnprof.compare import PRINTED, Entry, check_regression, compared, grouped_by_network, side_of
 from snnprof.errors import CheckFailed, SnnprofError
 from snnprof.pricing import price, split_gain
-from snnprof.workload import catalogue
 
 Maker = Callable[..., Activity]
 

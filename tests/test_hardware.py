@@ -12,10 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from snnprof import hardware
 from snnprof.__main__ import main
 from snnprof.errors import SnnprofError
-from snnprof.hardware import check, load_hardware, names, picojoules, stubs
+from snnprof.hardware import DEFAULT, check, json_schema, load_hardware, lookup, names, picojoules, stubs
 
 ROOT = Path(__file__).parent.parent
 BROKEN = Path(__file__).parent / "data" / "broken_hardware"
@@ -50,7 +49,7 @@ PRICES = {  # id: (MAC, AC or SOP) in picojoules
 
 def test_the_built_in_profiles():
     assert set(names()) == set(PRICES)
-    assert names()[0] == hardware.DEFAULT
+    assert names()[0] == DEFAULT
     assert set(stubs()) == {
         "loihi2", "akida", "speck", "xylo", "brainscales2", "northpole", "tianjic", "dynap-se",
     }  # fmt: skip
@@ -307,15 +306,15 @@ def test_plug_ins(tmp_path, monkeypatch, as_function):
     path = write(tmp_path, "theirs")
     (tmp_path / "lab.py").write_text(f"PATH = {str(path)!r}\ndef find():\n    return PATH\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    entry = EntryPoint("theirs", "lab:find" if as_function else "lab:PATH", hardware.ENTRY_POINTS)
-    monkeypatch.setattr(hardware, "entry_points", lambda group: [entry])
+    entry = EntryPoint("theirs", "lab:find" if as_function else "lab:PATH", lookup.ENTRY_POINTS)
+    monkeypatch.setattr(lookup, "entry_points", lambda group: [entry])
     assert load_hardware("theirs").id == "theirs"
     assert "theirs" in names()
 
 
 def test_a_broken_plug_in_is_one_sentence(monkeypatch):
-    entry = EntryPoint("theirs", "no_such_module:PATH", hardware.ENTRY_POINTS)
-    monkeypatch.setattr(hardware, "entry_points", lambda group: [entry])
+    entry = EntryPoint("theirs", "no_such_module:PATH", lookup.ENTRY_POINTS)
+    monkeypatch.setattr(lookup, "entry_points", lambda group: [entry])
     said = "hardware profile 'theirs' of the package 'no_such_module': its entry point no_such_module:PATH failed"
     with pytest.raises(SnnprofError, match=said) as caught:
         load_hardware("theirs")
@@ -452,7 +451,7 @@ def test_generated_files_are_current():
 
 def test_the_json_schema_is_the_one_in_the_package():
     stored = json.loads((ROOT / "snnprof" / "hardware.schema.json").read_text(encoding="utf-8"))
-    assert stored == hardware.json_schema()
+    assert stored == json_schema()
     assert {"schema", "id", "energy", "sources", "extends"} <= stored["properties"].keys()
 
 

@@ -13,12 +13,12 @@ import pytest
 import torch
 
 import snnprof
-from snnprof import grouping, hardware
+from snnprof import catalogue, grouping, hardware
 from snnprof.__main__ import main
 from snnprof.activity import Activity
 from snnprof.errors import SnnprofError
 from snnprof.record import neurons
-from snnprof.workload import catalogue, models
+from snnprof.workload import models
 
 MODEL = """
 name: tinynet

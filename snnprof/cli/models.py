@@ -20,8 +20,8 @@ def list_models(
     force: options.Force = False,
 ) -> None:
     """All models and their presets."""
+    from snnprof import catalogue
     from snnprof.render.catalogues import model_list
-    from snnprof.workload import catalogue
 
     destination = output.Destination.checked(form, out, force, siunitx, raw_csv=raw_csv)
     good, broken = catalogue.entries()
@@ -39,8 +39,8 @@ def show(
     force: options.Force = False,
 ) -> None:
     """One model: presets, paper, what is known and what is assumed, published rows."""
+    from snnprof import catalogue
     from snnprof.render.catalogues import model_entry
-    from snnprof.workload import catalogue
 
     destination = output.Destination.checked(form, out, force, siunitx, raw_csv=raw_csv)
     wanted, _ = catalogue.split(name)

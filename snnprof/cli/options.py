@@ -33,7 +33,7 @@ def _convention_names(incomplete: str) -> list[str]:
 
 
 def model_names(incomplete: str) -> list[str]:
-    from snnprof.workload.catalogue import names
+    from snnprof.catalogue import names
 
     return _starting_with(names(), incomplete)
 

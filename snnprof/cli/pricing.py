@@ -9,11 +9,11 @@ from snnprof.errors import SnnprofError
 
 if TYPE_CHECKING:
     from snnprof.activity import Activity
+    from snnprof.catalogue import Published
     from snnprof.compare import Entry
     from snnprof.conventions import Convention
     from snnprof.hardware import HardwareProfile
     from snnprof.pricing import EnergyReport
-    from snnprof.workload.catalogue import Published
 
 DEFAULT_HARDWARE = ("cmos45-fp32", "rolls-77fj")
 """The two prices the field quotes; side by side, because a single one hides how much it decides."""

@@ -14,8 +14,8 @@ from snnprof import run_file
 from snnprof.cli import options, output
 from snnprof.cli.pricing import Pricing
 from snnprof.errors import CheckFailed, SnnprofError
+from snnprof.options import MAX_SEED, MAX_TIMESTEPS, Amp, InputKind, Layout, ProfileOptions, file_and_key
 from snnprof.run_file import Target
-from snnprof.workload.options import MAX_SEED, MAX_TIMESTEPS, Amp, InputKind, Layout, ProfileOptions, file_and_key
 
 if TYPE_CHECKING:
     from snnprof.activity import Activity
@@ -175,7 +175,7 @@ def _is_given(name: str, context: typer.Context) -> bool:
 
 def _is_own_code(model: str) -> bool:
     """Whether a model is bundled, or lies in a file or module of the user's own."""
-    from snnprof.workload import catalogue
+    from snnprof import catalogue
 
     place, _, _ = model.rpartition(":")
     top = place.partition(".")[0]
@@ -285,7 +285,7 @@ def _check_model_name(name: str) -> None:
         return
     if ":" in name.removesuffix(":") and ("." in place or Path(f"{place}.py").is_file()):
         return
-    from snnprof.workload import catalogue
+    from snnprof import catalogue
 
     catalogue.preset(name)
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from snnprof.workload.options import ignore_progress
+from snnprof.options import ignore_progress
 
 if TYPE_CHECKING:
-    from snnprof.workload.options import Progress
+    from snnprof.options import Progress
 
 
 @contextmanager

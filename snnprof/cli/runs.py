@@ -10,7 +10,7 @@ from snnprof.errors import SnnprofError, unknown
 
 if TYPE_CHECKING:
     from snnprof.activity import Activity
-    from snnprof.workload.catalogue import Published
+    from snnprof.catalogue import Published
 
 PAPER = "paper:"
 
@@ -34,7 +34,7 @@ def stem(names: Sequence[str]) -> str:
 
 def _check(names: Sequence[str]) -> None:
     """All names are known before anything runs."""
-    from snnprof.workload import catalogue
+    from snnprof import catalogue
 
     for name in names:
         if name.startswith(PAPER):
@@ -54,8 +54,8 @@ def _is_file(name: str) -> bool:
 
 
 def _load(name: str) -> Activity | Published:
+    from snnprof import catalogue
     from snnprof.activity import Activity
-    from snnprof.workload import catalogue
 
     if name.startswith(PAPER):
         return catalogue.published_row(name.removeprefix(PAPER))
@@ -64,7 +64,7 @@ def _load(name: str) -> Activity | Published:
 
 def _run(model: str) -> Activity:
     from snnprof.cli.progress import progress
-    from snnprof.workload.options import ProfileOptions
+    from snnprof.options import ProfileOptions
     from snnprof.workload.run import profile_run
 
     with progress() as tell:

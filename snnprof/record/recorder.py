@@ -27,8 +27,8 @@ from snnprof.activity import (
     OpRecord,
     Run,
     Uncounted,
-    thinned,
 )
+from snnprof.merging import thinned
 from snnprof.record import findings, layers, measure, neurons, provenance, seen_time, timeaxis, values
 from snnprof.record.accumulate import CountLog
 from snnprof.record.books import Books

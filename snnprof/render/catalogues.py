@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from snnprof.render.table import Column, Document, Notes, Row, Table, Value
 
 if TYPE_CHECKING:
+    from snnprof.catalogue import ModelEntry, Preset, Published
     from snnprof.hardware import HardwareProfile, Price, Source
-    from snnprof.workload.catalogue import ModelEntry, Preset, Published
 
 _PRICES = {
     "mac": "multiply-accumulate", "ac": "accumulate", "sop": "synaptic operation", "neuron_update": "neuron update",

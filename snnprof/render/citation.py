@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import quote
 
+from snnprof import catalogue
 from snnprof._version import __version__
 from snnprof.activity import Activity
 from snnprof.hardware import HardwareProfile, Source
@@ -13,7 +14,6 @@ from snnprof.pricing import EnergyReport
 from snnprof.render import facts
 from snnprof.render.latex import escaped
 from snnprof.render.notes import RANDOM_DATA
-from snnprof.workload import catalogue
 
 SOFTWARE = f"""@software{{snnprof,
   title   = {{snnprof: what a spiking neural network costs, in operations and in joules}},

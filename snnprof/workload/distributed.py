@@ -26,8 +26,8 @@ while a process group ends, and both would wait for ever (https://github.com/pyt
 
 
 @dataclass(frozen=True)
-class Team:
-    """The processes of a run; one process alone is a team of one."""
+class ProcessGroup:
+    """The processes of a run; one process alone is a group of one."""
 
     rank: int = 0
     size: int = 1
@@ -58,7 +58,7 @@ class Team:
                 )
         return [value for _, value in met]
 
-    def together(self, step: Callable[[], T]) -> T:
+    def run_on_all(self, step: Callable[[], T]) -> T:
         """Does a step on every rank; where it fails on any, rank 0 says so and the others leave in silence.
 
         Raises:
@@ -74,10 +74,10 @@ class Team:
         if not failures:
             return outcome[0]
         rank, first = failures[0]
-        self.dismiss(first.exit_code)
+        self.exit_workers(first.exit_code)
         raise first if rank == 0 else SnnprofError(f"rank {rank}: {first}", first.hint)
 
-    def dismiss(self, status: int = 0) -> None:
+    def exit_workers(self, status: int = 0) -> None:
         """Ends every process but the one that leads."""
         if not self.leads:
             raise Dismissed(status)
@@ -100,14 +100,14 @@ def _answered() -> Iterator[None]:
 
 
 @contextmanager
-def team(device: str) -> Iterator[tuple[Team, str]]:
-    """The team that torchrun started, and this process's device; a team of one elsewhere.
+def process_group(device: str) -> Iterator[tuple[ProcessGroup, str]]:
+    """The processes that torchrun started, and this process's device; a group of one elsewhere.
 
     Counts are host integers, so gloo carries the messages for GPUs too: it says that a process is gone, where NCCL
     ends the others.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) < 2 or "RANK" not in os.environ:
-        yield Team(), device
+        yield ProcessGroup(), device
         return
     local, here = int(os.environ.get("LOCAL_RANK", "0")), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     own_gpu = device == "cuda" and torch.cuda.device_count() >= here
@@ -117,7 +117,7 @@ def team(device: str) -> Iterator[tuple[Team, str]]:
     with _answered():
         distributed.init_process_group("gloo", timeout=timedelta(seconds=PEER_SECONDS))
     try:
-        yield Team(distributed.get_rank(), distributed.get_world_size()), device
+        yield ProcessGroup(distributed.get_rank(), distributed.get_world_size()), device
     finally:
         time.sleep(LAST_MESSAGE_SECONDS)
         distributed.destroy_process_group()

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from snnprof._version import __version__
 from snnprof.errors import SnnprofError
+from snnprof.options import Amp
 from snnprof.record.layers import modules_of
-from snnprof.workload.options import Amp
 
 _DTYPES: dict[Amp, torch.dtype] = {
     "float16": torch.float16, "fp16": torch.float16, "bfloat16": torch.bfloat16, "bf16": torch.bfloat16,

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from snnprof.errors import SnnprofError
 from snnprof.maps import AttentionMaps
+from snnprof.options import ProfileOptions
 from snnprof.workload import inputs, machine
-from snnprof.workload.asked import Asked
 from snnprof.workload.attention_tap import tapped
 from snnprof.workload.batches import Batch, batch_axis
-from snnprof.workload.options import ProfileOptions
+from snnprof.workload.plan import RunPlan
 
 
 def attention_maps(options: ProfileOptions) -> AttentionMaps:
@@ -24,29 +24,29 @@ def attention_maps(options: ProfileOptions) -> AttentionMaps:
     Raises:
         SnnprofError: anything about model or data is wrong, or the model does not show its attention.
     """
-    asked = Asked.of(replace(options, resume=None))
-    model, layout = asked.loaded.module, asked.wanted.layout
+    plan = RunPlan.of(replace(options, resume=None))
+    model, layout = plan.loaded.module, plan.wanted.layout
     if layout == "step":
         raise SnnprofError("--maps needs a model that runs over its time steps itself, not layout step")
     device = options.device or machine.default_device()
     with machine.on_device(model, device), tapped(model) as tap, torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
-        batch = _first(asked, options.maps)
+        batch = _first(plan, options.maps)
         assert batch.x is not None
         model.eval()
         with machine.autocast(options.amp, machine.device_of(model)):
             inputs.call(model, inputs.mapped(batch.x, lambda x: x.to(machine.device_of(model))))
-    facts, run = asked.loaded.facts, asked.source.facts
+    facts, run = plan.loaded.facts, plan.source.facts
     shown = inputs.first(batch.x)
-    images = shown.movedim(batch_axis(shown, layout, asked.wanted.timesteps), 0)[: options.maps]
+    images = shown.movedim(batch_axis(shown, layout, plan.wanted.timesteps), 0)[: options.maps]
     labels = None if batch.y is None else _array(batch.y[: options.maps])
     return AttentionMaps(facts.label, run.source, _array(images.float()), labels, tap.maps(options.maps))
 
 
-def _first(asked: Asked, samples: int) -> Batch:
+def _first(plan: RunPlan, samples: int) -> Batch:
     """The run's first samples as one batch."""
-    order = replace(asked.order, size=samples, samples=samples)
-    with closing(asked.source.batches(order, lambda number, start: True)) as batches:
+    order = replace(plan.order, size=samples, samples=samples)
+    with closing(plan.source.batches(order, lambda number, start: True)) as batches:
         batch = next(batches, None)
     if batch is None or batch.x is None:
         raise SnnprofError("the data source gave no batch", hint="check --data and --samples")

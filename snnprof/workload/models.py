@@ -16,10 +16,11 @@ import torch
 import yaml
 from torch import nn
 
+from snnprof import catalogue
 from snnprof.activity import ModelFacts
+from snnprof.catalogue import ModelEntry, Preset
 from snnprof.errors import SnnprofError, unknown
-from snnprof.workload import catalogue, checkpoints, recognition
-from snnprof.workload.catalogue import ModelEntry, Preset
+from snnprof.workload import checkpoints, recognition
 from snnprof.workload.checkpoints import Checkpoint, WeightsFile
 from snnprof.workload.settings import must_suit
 

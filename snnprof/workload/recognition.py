@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
+from snnprof import catalogue
+from snnprof.catalogue import ModelEntry
 from snnprof.errors import SnnprofError
-from snnprof.workload import catalogue
-from snnprof.workload.catalogue import ModelEntry
 from snnprof.workload.fitting import Checkpoint, Shapes, differences, nearest, readings, shapes_of
 from snnprof.workload.weights_file import WeightsFile
 

@@ -9,16 +9,16 @@ from torch import Tensor, nn
 
 from snnprof.activity import Activity, Run
 from snnprof.errors import SnnprofError
+from snnprof.options import MAX_TIMESTEPS, ProfileOptions, Progress, ignore_progress
 from snnprof.record import findings
 from snnprof.record.recorder import Recorder
 from snnprof.run_file import Target
 from snnprof.workload import checking, flops, machine
-from snnprof.workload.asked import DEFAULT_BATCH, Asked
 from snnprof.workload.batches import Order
-from snnprof.workload.ctrl_c import CtrlC
-from snnprof.workload.distributed import Team, team
-from snnprof.workload.journal import Journal
-from snnprof.workload.options import MAX_TIMESTEPS, ProfileOptions, Progress, ignore_progress
+from snnprof.workload.checkpointer import Checkpointer
+from snnprof.workload.distributed import ProcessGroup, process_group
+from snnprof.workload.interrupt import Interrupt
+from snnprof.workload.plan import DEFAULT_BATCH, RunPlan
 from snnprof.workload.session import Session
 from snnprof.workload.stream import Stream
 
@@ -63,16 +63,16 @@ def profile(
         raise SnnprofError(f"timesteps must be from 1 to {MAX_TIMESTEPS:,}, not {timesteps}")
     items = [batches] if isinstance(batches, Tensor) else batches
     source = Stream(items, "python", layout, timesteps)
-    with machine.on_device(model, device), CtrlC() as ctrl_c:
+    with machine.on_device(model, device), Interrupt() as interrupt:
         recorder = Recorder(model, layout=layout, timesteps=timesteps, input=input, neuron=neuron)
         session = Session(model, recorder, seed)
 
         def run(recorded: Run) -> Run:
             return recorded.model_copy(update={"data": source.facts, "seed": seed, **machine.facts(model)})
 
-        journal = Journal(session, Team(), ctrl_c, run)
-        session.run(source.batches(Order(DEFAULT_BATCH, samples), session.share.needs), journal.ends_before)
-        return _checked(journal.result(), session, self_check)
+        checkpointer = Checkpointer(session, ProcessGroup(), interrupt, run)
+        session.run(source.batches(Order(DEFAULT_BATCH, samples), session.shard.needs), checkpointer.should_stop)
+        return _checked(checkpointer.result(), session, self_check)
 
 
 def _quiet(text: str) -> None:
@@ -99,36 +99,41 @@ def profile_run(
     """
     place = options.output or options.resume
     kept = target or (Target(place, force=True) if place else None)
-    with team(options.device or machine.default_device()) as (own_team, device):
-        asked = own_team.together(lambda: Asked.of(options))
-        with machine.on_device(asked.loaded.module, device), CtrlC(own_team.size == 1) as ctrl_c:
-            own_team.together(asked.must_go_on)
-            activity = asked.earlier
+    with process_group(options.device or machine.default_device()) as (group, device):
+        plan = group.run_on_all(lambda: RunPlan.of(options))
+        with machine.on_device(plan.loaded.module, device), Interrupt(group.size == 1) as interrupt:
+            group.run_on_all(plan.must_go_on)
+            activity = plan.earlier
             if activity is None or not activity.run.complete:
-                activity = _counted(asked, own_team, ctrl_c, progress, kept, warn)
-        own_team.dismiss()
+                activity = _counted(plan, group, interrupt, progress, kept, warn)
+        group.exit_workers()
     if target is None and options.resume and not options.output:
         activity.save(options.resume)
     return activity
 
 
 def _counted(
-    asked: Asked, team: Team, ctrl_c: CtrlC, progress: Progress, target: Target | None, warn: Callable[[str], None]
+    plan: RunPlan,
+    group: ProcessGroup,
+    interrupt: Interrupt,
+    progress: Progress,
+    target: Target | None,
+    warn: Callable[[str], None],
 ) -> Activity:
-    session = asked.session(team, progress if team.leads else ignore_progress)
-    journal = Journal(
-        session, team, ctrl_c, asked.run, check=lambda: asked.must_agree(team), target=target, warn=warn,
-        draws_all=not asked.source.ordered, earlier=asked.earlier, goal=asked.goal,
+    session = plan.session(group, progress if group.leads else ignore_progress)
+    checkpointer = Checkpointer(
+        session, group, interrupt, plan.run, check=lambda: plan.must_agree(group), target=target, warn=warn,
+        draws_all=not plan.source.ordered, earlier=plan.earlier, stopping=plan.stopping,
     )  # fmt: skip
-    session.run(asked.batches(session), journal.ends_before)
-    activity = journal.result()
-    return _checked(activity, session, asked.options.self_check) if team.leads else activity
+    session.run(plan.batches(session), checkpointer.should_stop)
+    activity = checkpointer.result()
+    return _checked(activity, session, plan.options.self_check) if group.leads else activity
 
 
 def _checked(activity: Activity, session: Session, self_check: bool) -> Activity:
     """With what is seen of one sample after the run: fvcore's operations, spikes in float32, a second count."""
-    layers, turned = session.flops(), session.turned_spikes()
-    found = activity.findings + ([turned] if turned else []) + findings.of_accuracy(activity, session.classes)
+    layers, changed = session.flops(), session.changed_spikes()
+    found = activity.findings + ([changed] if changed else []) + findings.of_accuracy(activity, session.classes)
     check = session.checked() if self_check else None
     if check is not None:
         found += checking.findings(check) + findings.of_look(session.recorder.books)

@@ -11,20 +11,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from snnprof import merging
 from snnprof.activity import Activity, Finding, LayerFlops, SelfCheck
 from snnprof.errors import SnnprofError, first_line
+from snnprof.options import Amp, Progress, ignore_progress
 from snnprof.record import neurons
 from snnprof.record.recorder import Recorder
 from snnprof.record.seen_time import SeenTime
-from snnprof.workload import checking, flips, flops, generators, inputs, machine, parts
+from snnprof.workload import checking, flops, generators, inputs, machine, reference_run
 from snnprof.workload.batches import Batch, Batches, Labels, batch_axis, reading
 from snnprof.workload.compiling import Compiling
-from snnprof.workload.ctrl_c import undisturbed
-from snnprof.workload.flips import Fired
 from snnprof.workload.inputs import Input
+from snnprof.workload.interrupt import undisturbed
 from snnprof.workload.labels import class_numbers
 from snnprof.workload.numbers_check import NotFinite
-from snnprof.workload.options import Amp, Progress, ignore_progress
+from snnprof.workload.reference_run import Fired
 from snnprof.workload.state import ModelState
 
 SEEDS_PER_RUN = 1_000_003
@@ -33,7 +34,7 @@ SEEDS = range(-(1 << 63), 1 << 64)  # what torch takes
 
 
 @dataclass(frozen=True)
-class Share:
+class Shard:
     """Which batches of a run one process counts.
 
     Attributes:
@@ -61,10 +62,10 @@ class Session:
     """Runs batches and counts those of its share, in blocks of `span` batches.
 
     Attributes:
-        seen: samples of all batches so far, whoever counts them.
-        skipped: leading batches that an earlier run has counted.
+        samples_seen: samples of all batches so far, whoever counts them.
+        resumed_batches: leading batches that an earlier run has counted.
         stopped: an interrupt ended the run.
-        torn: it came within a batch; blocks that had ended are whole, which neurons fired is not known.
+        interrupted: it came within a batch; blocks that had ended are whole, which neurons fired is not known.
         read: sum of the readings of all batches that were counted in blocks that have ended.
         reread: the same of those that an earlier run has counted.
         drawn: the same of every batch that came by, whoever counts it.
@@ -78,7 +79,7 @@ class Session:
         *,
         amp: Amp | None = None,
         compile: bool = False,
-        share: Share = Share(),
+        shard: Shard = Shard(),
         span: int = 1,
         progress: Progress = ignore_progress,
         total: int | None = None,
@@ -87,10 +88,10 @@ class Session:
         """Begins a run; `remembers` what it reads, for a later run that goes on from it."""
         self.model, self.recorder, self.seed, self.amp = model, recorder, seed, amp
         recorder.learn_from_first_batch()
-        self.share, self.span = share, span
+        self.shard, self.span = shard, span
         self.progress, self.total = progress, total
-        self.seen = self.skipped = self.batches = 0
-        self.stopped = self.torn = self._within = self._ending = False
+        self.samples_seen = self.resumed_batches = self.batches = 0
+        self.stopped = self.interrupted = self._within = self._ending = False
         self.remembers = remembers
         self.read = self.reread = self.drawn = 0
         self._device = machine.device_of(model)
@@ -117,21 +118,21 @@ class Session:
 
     # -- the loop ------------------------------------------------------------------------------------------
 
-    def run(self, batches: Batches, ends_before: Callable[[int], bool] = lambda number: False) -> None:
-        """Runs all batches; `ends_before` is asked before each is drawn, by its number, and may end the run."""
+    def run(self, batches: Batches, should_stop: Callable[[int], bool] = lambda number: False) -> None:
+        """Runs all batches; `should_stop` is asked before each is drawn, by its number, and may end the run."""
         with _as_found(self.model, self.recorder) as found, torch.no_grad(), self.recorder, closing(batches):
             try:
-                self._run(batches, ends_before)
+                self._run(batches, should_stop)
             except KeyboardInterrupt:
-                if not self._firsts or self.share.ranks > 1 or self._ending:
+                if not self._firsts or self.shard.ranks > 1 or self._ending:
                     raise
                 self._stop()
         _note_what_stays(found, self.recorder)
-        if not self.seen:
+        if not self.samples_seen:
             raise SnnprofError("the data source gave no batch", hint="check --data and --samples")
 
-    def _run(self, batches: Batches, ends_before: Callable[[int], bool]) -> None:
-        while not ends_before(self.batches):
+    def _run(self, batches: Batches, should_stop: Callable[[int], bool]) -> None:
+        while not should_stop(self.batches):
             torch.manual_seed(_seed(self.seed, self.batches + DRAWS))
             batch = next(batches, None)
             if batch is None:
@@ -143,8 +144,8 @@ class Session:
 
     def _stop(self) -> None:
         """Goes back to the last block that ended, where a batch was under way."""
-        self.stopped, self.torn = True, self._within
-        if self.torn and self._open is not None:
+        self.stopped, self.interrupted = True, self._within
+        if self.interrupted and self._open is not None:
             self.batches, self._open = self._open.first, None
 
     def _take(self, batch: Batch) -> None:
@@ -152,9 +153,9 @@ class Session:
         self._place(number, batch)
         if batch.x is None:
             return
-        counts, now = self.share.counts(number, batch.start), reading(batch) if self.remembers else 0
+        counts, now = self.shard.counts(number, batch.start), reading(batch) if self.remembers else 0
         self.drawn += now
-        if not counts and number % self.share.ranks == self.share.rank and batch.stop <= self.share.done:
+        if not counts and number % self.shard.ranks == self.shard.rank and batch.stop <= self.shard.done:
             self.reread += now
         if not counts and number:
             return
@@ -167,17 +168,17 @@ class Session:
         else:
             self._correct(number, x, batch.y, count)
             self._learn()
-        self.progress("profiling", self.seen, self.total)
+        self.progress("profiling", self.samples_seen, self.total)
 
     def _place(self, number: int, batch: Batch) -> None:
         """Where in the run a batch stands."""
-        self.batches, self.seen = number + 1, batch.stop
-        self.span = parts.span(self.batches, self.span)
-        if batch.stop <= self.share.done:
-            self.skipped = self.batches
-        elif batch.start < self.share.done:
+        self.batches, self.samples_seen = number + 1, batch.stop
+        self.span = merging.span(self.batches, self.span)
+        if batch.stop <= self.shard.done:
+            self.resumed_batches = self.batches
+        elif batch.start < self.shard.done:
             raise SnnprofError(
-                f"the run to go on from ends after {self.share.done} samples, in the middle of batch {number}",
+                f"the run to go on from ends after {self.shard.done} samples, in the middle of batch {number}",
                 hint="its data came in other batches; profile again",
             )
 
@@ -326,13 +327,13 @@ class Session:
         self.close()
         activity = self.recorder.activity()
         if self._learned is not None:
-            activity = parts.without_first(activity, self._learned)
-        if self.torn:
+            activity = merging.without_first(activity, self._learned)
+        if self.interrupted:
             neurons_left = [
                 n.model_copy(update={"fired_bitmap": None, "always_bitmap": None}) for n in activity.neurons
             ]
             activity = activity.model_copy(update={"neurons": neurons_left})
-        return parts.blocked(activity, [first // self.span for first in self._firsts])
+        return merging.rebin(activity, [first // self.span for first in self._firsts])
 
     # -- the model -----------------------------------------------------------------------------------------
 
@@ -422,7 +423,7 @@ class Session:
         sample, repeats = self._sample, 1
         if layout == "step":
             sample, repeats = inputs.at_step(sample, 0, steps or 1), steps or 1
-        self.progress("checking with fvcore", self.seen, self.total)
+        self.progress("checking with fvcore", self.samples_seen, self.total)
         with _as_found(self.model, self.recorder), torch.no_grad():
             self._reset()
             arguments = inputs.positional(self.model, sample)
@@ -432,7 +433,7 @@ class Session:
         """One sample counted twice, after the run."""
         assert self._sample is not None
         assert self._first is not None
-        self.progress("checking the counts", self.seen, self.total)
+        self.progress("checking the counts", self.samples_seen, self.total)
 
         def run(x: Input) -> None:
             self._reset()
@@ -444,28 +445,28 @@ class Session:
             samples = inputs.first(self._first).shape[self._batch_axis(self._first)]
             return checking.self_check(self.recorder, run, [self._sample, self._first], samples)
 
-    def turned_spikes(self) -> Finding | None:
-        """Of one sample, after the run: the share of spikes that the number format or the device turned."""
+    def changed_spikes(self) -> Finding | None:
+        """Of one sample, after the run: the share of spikes that the number format or the device changed."""
         if (self.amp is None and self._device.type == "cpu") or self._sample is None:
             return None
         other = machine.other_formats(self.model)
         if other:
-            return flips.unknown(f"the model's weights are {' and '.join(other)}")
-        self.progress("comparing spikes with float32", self.seen, self.total)
+            return reference_run.unknown(f"the model's weights are {' and '.join(other)}")
+        self.progress("comparing spikes with float32", self.samples_seen, self.total)
         with _as_found(self.model, self.recorder), torch.no_grad():
             try:
                 run = self._fired(self._sample, self.amp)
                 with machine.on_device(self.model, "cpu"):
                     reference = self._fired(inputs.mapped(self._sample, Tensor.cpu), None)
             except Exception as error:  # the counts are whole without it
-                return flips.unknown(first_line(error))
-        return flips.finding(run, reference)
+                return reference_run.unknown(first_line(error))
+        return reference_run.finding(run, reference)
 
     def _fired(self, sample: Input, amp: Amp | None) -> Fired:
         self._fresh = None  # what is kept of the model lies on the device where it was
         self._reset()
         torch.manual_seed(_seed(self.seed))
-        with flips.fired(self.recorder) as found, machine.autocast(amp, inputs.first(sample).device):
+        with reference_run.fired(self.recorder) as found, machine.autocast(amp, inputs.first(sample).device):
             self._steps(sample) if self.recorder.layout == "step" else inputs.call(self.model, sample)
         return found
 
@@ -543,7 +544,7 @@ def _rows_are_second_axis(x: Tensor, logits: Tensor | None) -> bool:
 
 
 def _spike_events(recorder: Recorder) -> int:
-    return sum(op.blocks[-1][parts.SPIKE_EVENTS] for op in recorder.books.ops.values())
+    return sum(op.blocks[-1][merging.SPIKE_EVENTS] for op in recorder.books.ops.values())
 
 
 @contextmanager

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from snnprof import capacity
 from snnprof.errors import SnnprofError, unknown
+from snnprof.options import file_and_key
 from snnprof.workload import pickled
-from snnprof.workload.options import file_and_key
 
 DEPTH = 3  # of keys around a state dict
 SHOWN = 3

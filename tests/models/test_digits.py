@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
+from snnprof import catalogue
 from snnprof.models import digits
-from snnprof.workload import catalogue, models
+from snnprof.workload import models
 
 
 def test_the_split_is_scikit_learns_and_balanced():

@@ -7,10 +7,11 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
+from snnprof import catalogue
 from snnprof.errors import SnnprofError
 from snnprof.models import spikformer
 from snnprof.models.neuron import LIF
-from snnprof.workload import catalogue, models
+from snnprof.workload import models
 
 DATA = Path(__file__).parent.parent / "data"
 LAYOUTS = {path.stem.removeprefix("spikformer-"): path for path in (DATA / "layouts").glob("spikformer-*.json")}

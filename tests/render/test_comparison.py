@@ -11,6 +11,7 @@ from types import ModuleType
 
 import pytest
 
+from snnprof import catalogue
 from snnprof.activity import Accuracy, Activity
 from snnprof.compare import Comparison, Entry, compared
 from snnprof.pricing import price
@@ -19,7 +20,6 @@ from snnprof.render import json as json_format
 from snnprof.render.comparison import comparison_document, paper_document
 from snnprof.render.notes import FIRST
 from snnprof.statistics import wilson
-from snnprof.workload import catalogue
 
 
 @pytest.fixture

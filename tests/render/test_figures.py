@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
+from snnprof import catalogue
 from snnprof.activity import Activity
 from snnprof.compare import Entry
 from snnprof.errors import SnnprofError
@@ -22,7 +23,6 @@ from snnprof.maps import AttentionMaps, LayerMaps
 from snnprof.pricing import price
 from snnprof.render import plots
 from snnprof.render.figures import SUFFIXES, encoded, inline_svg
-from snnprof.workload import catalogue
 
 
 def maps() -> AttentionMaps:

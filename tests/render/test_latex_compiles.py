@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from snnprof import catalogue
 from snnprof.activity import Activity
 from snnprof.compare import Comparison, Entry, compared
 from snnprof.pricing import price
@@ -15,7 +16,6 @@ from snnprof.render import latex
 from snnprof.render.comparison import comparison_document, paper_document
 from snnprof.render.table import Document
 from snnprof.render.tables import report_document
-from snnprof.workload import catalogue
 
 pytestmark = pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 

@@ -95,10 +95,10 @@ class Apart:
         return f"""
 from pathlib import Path
 from snnprof.errors import SnnprofError
-from snnprof.workload import journal
-from snnprof.workload.options import ProfileOptions
+from snnprof.workload import checkpointer
+from snnprof.options import ProfileOptions
 from snnprof.workload.run import profile_run
-journal.SAVE_SECONDS = {save_seconds}
+checkpointer.SAVE_SECONDS = {save_seconds}
 options = {given!r}
 for name in ("output", "resume"):
     options[name] = Path(options[name]) if options.get(name) else None

@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from snnprof.errors import SnnprofError
+from snnprof.options import file_and_key
 from snnprof.workload import checkpoints, models
-from snnprof.workload.options import file_and_key
 
 LAYOUTS = Path(__file__).parents[1] / "data" / "layouts"
 SMALL = {"variant": "cifar", "depth": 3, "width": 64, "heads": 4, "in_channels": 1, "classes": 7}

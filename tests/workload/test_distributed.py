@@ -10,7 +10,7 @@ import pytest
 
 from snnprof.activity import Activity
 from snnprof.errors import SnnprofError
-from snnprof.workload.distributed import Team
+from snnprof.workload.distributed import ProcessGroup
 
 STOPS = """
 from snnprof.workload.session import Session
@@ -73,11 +73,11 @@ def test_one_sentence_for_what_all_ranks_find_wrong(apart, net, tmp_path):
 
 
 def test_alone(monkeypatch):
-    team = Team()
-    assert (team.leads, team.gather(5), team.together(lambda: 7)) == (True, [5], 7)
-    team.dismiss()
+    group = ProcessGroup()
+    assert (group.leads, group.gather(5), group.run_on_all(lambda: 7)) == (True, [5], 7)
+    group.exit_workers()
     with pytest.raises(SnnprofError):
-        team.together(_fails)
+        group.run_on_all(_fails)
 
 
 def _fails():

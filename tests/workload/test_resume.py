@@ -18,10 +18,10 @@ import pytest
 from snnprof.__main__ import main
 from snnprof.activity import Activity
 from snnprof.errors import SnnprofError
+from snnprof.options import ProfileOptions
 from snnprof.record.recorder import Recorder
 from snnprof.run_file import Target
-from snnprof.workload import journal, models, session, source_code
-from snnprof.workload.options import ProfileOptions
+from snnprof.workload import checkpointer, models, session, source_code
 from snnprof.workload.run import profile_run
 from snnprof.workload.session import Session
 
@@ -308,7 +308,7 @@ def test_an_interrupt_within_the_end_of_a_block_keeps_what_was_saved(net, images
     """Where the interrupt is raised whatever snnprof does, as in a thread of a notebook."""
     path = tmp_path / "run.json"
     asked = ProfileOptions(model=net, data=images(40), batch_size=4, timesteps=2, device="cpu", output=path)
-    monkeypatch.setattr(journal, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(checkpointer, "SAVE_SECONDS", 0.0)
     end = Recorder.end_block
 
     def interrupting(self, *arguments):
@@ -325,7 +325,7 @@ def test_an_interrupt_within_the_end_of_a_block_keeps_what_was_saved(net, images
 def test_a_save_that_fails_is_told_and_tried_again(net, images, tmp_path, monkeypatch):
     path, told, calls = tmp_path / "run.json", [], []
     asked = ProfileOptions(model=net, data=images(40), batch_size=4, timesteps=2, device="cpu", output=path)
-    monkeypatch.setattr(journal, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(checkpointer, "SAVE_SECONDS", 0.0)
     write = Target.write
 
     def failing(self, content):

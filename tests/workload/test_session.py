@@ -15,7 +15,7 @@ from torch import nn
 import snnprof
 from snnprof.activity import Activity
 from snnprof.errors import SnnprofError
-from snnprof.workload.options import ProfileOptions
+from snnprof.options import ProfileOptions
 from snnprof.workload.run import profile_run
 
 

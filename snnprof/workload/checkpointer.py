@@ -1,4 +1,4 @@
-"""What happens between two batches: Ctrl-C is heard, the goal is asked, the run file is saved; and the sum of parts."""
+"""Between batches: handles interrupts, checks the stopping rule, saves the run; and merges what processes counted."""
 
 from __future__ import annotations
 
@@ -6,28 +6,29 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 
+from snnprof import merging
 from snnprof.activity import Activity, Run
 from snnprof.errors import SnnprofError
 from snnprof.run_file import Target
-from snnprof.workload import parts, resume
+from snnprof.workload import resume
 from snnprof.workload.batches import READING_BITS
-from snnprof.workload.ctrl_c import CtrlC, undisturbed
-from snnprof.workload.distributed import Team
-from snnprof.workload.goal import Counted, Goal
+from snnprof.workload.distributed import ProcessGroup
+from snnprof.workload.interrupt import Interrupt, undisturbed
 from snnprof.workload.session import Session
+from snnprof.workload.stopping import Counted, StoppingRule
 
 SAVE_SECONDS = 60.0
 READING = 1 << READING_BITS
 
 
-class Journal:
+class Checkpointer:
     """Keeps a run: what was counted so far, by all processes and an earlier run, and the file it is saved in."""
 
     def __init__(
         self,
         session: Session,
-        team: Team,
-        ctrl_c: CtrlC,
+        group: ProcessGroup,
+        interrupt: Interrupt,
         run: Callable[[Run], Run],
         *,
         check: Callable[[], None] = lambda: None,
@@ -35,41 +36,41 @@ class Journal:
         warn: Callable[[str], None] = lambda text: None,
         draws_all: bool = False,
         earlier: Activity | None = None,
-        goal: Goal | None = None,
+        stopping: StoppingRule | None = None,
     ) -> None:
         """Begins a run.
 
         Args:
             session: runs this process's batches.
-            team: the processes that share the run.
-            ctrl_c: hears an interrupt.
+            group: the processes that share the run.
+            interrupt: hears an interrupt.
             run: adds the facts of the run to those that the recorder knows.
-            check: refuses a run whose first batch shows that it is not what the earlier run or the team is about.
+            check: refuses a run whose first batch shows that it is not what the earlier run or the other processes run.
             target: the run file; null saves nothing.
             warn: says that it could not be saved; it is tried again.
             draws_all: every process draws every batch, so that all can tell whether theirs are the same.
             earlier: a run to go on from.
-            goal: when to stop.
+            stopping: when to stop.
         """
-        self.session, self.team, self.run, self.check = session, team, run, check
-        self.target, self.warn, self.earlier, self.goal = target, warn, earlier, goal
+        self.session, self.group, self.run, self.check = session, group, run, check
+        self.target, self.warn, self.earlier, self.stopping = target, warn, earlier, stopping
         self._stopped = False
         self._failure = ""
         self._reread = earlier is None
-        self._draws_all = draws_all and team.size > 1
-        self._ctrl_c = ctrl_c
-        self._schedule = _Schedule(team)
+        self._draws_all = draws_all and group.size > 1
+        self._interrupt = interrupt
+        self._schedule = _Schedule(group)
         self._first_span = session.span
 
-    def ends_before(self, number: int) -> bool:
-        """Asked before each batch is drawn: whether the run ends here."""
-        if self._ctrl_c.heard:
+    def should_stop(self, number: int) -> bool:
+        """Called before each batch is drawn: whether the run ends here."""
+        if self._interrupt.requested:
             return self._interrupted(number)
         if number == 0:
             return False
         if number == 1:
             self.check()
-        if number < self.session.skipped or self.session.seen < self.session.share.done:
+        if number < self.session.resumed_batches or self.session.samples_seen < self.session.shard.done:
             return False
         self._must_have_reread()
         if self._reached(number):
@@ -91,15 +92,15 @@ class Journal:
         return activity
 
     def activity(self, complete: bool) -> Activity:
-        """Everything counted so far; every process of the team must ask."""
+        """Everything counted so far; every process must call it."""
         self._must_have_reread()
         part = self.session.part()
-        met = self.team.gather((part, self.session.read), self._place())
+        met = self.group.gather((part, self.session.read), self._place())
         counted, read = [part for part, _ in met], sum(reading for _, reading in met)
         if self.earlier is not None:
             counted.insert(0, self._earlier_part())
-        whole = parts.evened(parts.united(counted), self.session.batches)
-        findings = parts.kept_findings(counted, self.session.recorder.findings(whole))
+        whole = merging.drop_uneven_steps(merging.merge(counted), self.session.batches)
+        findings = merging.kept_findings(counted, self.session.recorder.findings(whole))
         run = self.run(whole.run)
         data = run.data.model_copy(update={"read": self._all_read(read)})
         run = run.model_copy(update={"complete": complete, "data": data})
@@ -107,9 +108,9 @@ class Journal:
 
     def save(self) -> None:
         """Writes what there is, marked incomplete; where that fails, says so and leaves it to the next time."""
-        with undisturbed() if self.team.size == 1 else nullcontext():
+        with undisturbed() if self.group.size == 1 else nullcontext():
             activity = self.activity(complete=False)
-            if self.target is not None and self.team.leads:
+            if self.target is not None and self.group.leads:
                 self._written(activity, self.target)
 
     def _written(self, activity: Activity, target: Target) -> None:
@@ -130,21 +131,21 @@ class Journal:
     def _place(self) -> str:
         """Where this process is in the data: all must be there to meet."""
         drawn = f", data {_shown(self.session.drawn)[:8]}" if self._draws_all else ""
-        return f"at batch {self.session.batches}, sample {self.session.seen}{drawn}"
+        return f"at batch {self.session.batches}, sample {self.session.samples_seen}{drawn}"
 
     def _interrupted(self, number: int) -> bool:
-        if number == 0 or self.session.seen < self.session.share.done:  # nothing new yet
+        if number == 0 or self.session.samples_seen < self.session.shard.done:  # nothing new yet
             raise KeyboardInterrupt
         self._stopped = True
         self.save()
         return True
 
     def _reached(self, number: int) -> bool:
-        if self.goal is None or not self.goal.is_asked(number, self.session.span):
+        if self.stopping is None or not self.stopping.is_due(number, self.session.span):
             return False
         self.session.close()
-        counted = [entry for part in self.team.gather(self.session.events, self._place()) for entry in part]
-        return self.goal.reached(self._earlier_events() + counted)
+        counted = [entry for part in self.group.gather(self.session.events, self._place()) for entry in part]
+        return self.stopping.reached(self._earlier_events() + counted)
 
     # -- the earlier run -----------------------------------------------------------------------------------
 
@@ -154,21 +155,21 @@ class Journal:
         Raises:
             SnnprofError: it was something else then.
         """
-        if self._reread or self.earlier is None or self.session.seen < self.session.share.done:
+        if self._reread or self.earlier is None or self.session.samples_seen < self.session.shard.done:
             return
         self._reread = True
-        reread = sum(self.team.gather(self.session.reread, self._place()))
+        reread = sum(self.group.gather(self.session.reread, self._place()))
         resume.must_have_read(self.earlier.run, _shown(reread))
 
     def _earlier_part(self) -> Activity:
         assert self.earlier is not None
-        return parts.blocked(self.earlier, self._earlier_positions())
+        return merging.rebin(self.earlier, self._earlier_positions())
 
     def _earlier_events(self) -> list[Counted]:
         if self.earlier is None:
             return []
         return [
-            (position, sum(row[parts.SPIKE_EVENTS] for row in block.ops), block.samples)
+            (position, sum(row[merging.SPIKE_EVENTS] for row in block.ops), block.samples)
             for position, block in zip(self._earlier_positions(), self.earlier.blocks, strict=True)
         ]
 
@@ -179,9 +180,9 @@ class Journal:
             SnnprofError: the data ended before the earlier run did, or its blocks are not of this kind.
         """
         assert self.earlier is not None
-        batches = self.session.skipped
-        span = parts.span(batches, self._first_span)
-        if self.session.seen < self.session.share.done or len(self.earlier.blocks) != -(-batches // span):
+        batches = self.session.resumed_batches
+        span = merging.span(batches, self._first_span)
+        if self.session.samples_seen < self.session.shard.done or len(self.earlier.blocks) != -(-batches // span):
             raise SnnprofError(
                 "the data does not hold the samples of the run to go on from", hint="profile again without --resume"
             )
@@ -202,17 +203,17 @@ def _must_be_readable(activity: Activity) -> None:
 class _Schedule:
     """When to save: by the clock in one process; at batch numbers that rank 0 names where several must meet."""
 
-    def __init__(self, team: Team) -> None:
-        self._team = team
+    def __init__(self, group: ProcessGroup) -> None:
+        self._group = group
         self._step = 1
         self._next = self._last = 0
         self._time = time.monotonic()
 
     def is_due(self, number: int) -> bool:
-        if self._team.size == 1:
+        if self._group.size == 1:
             return time.monotonic() - self._time >= SAVE_SECONDS
         if not self._next:
-            self._last, self._next = number, number + 2 * self._team.size
+            self._last, self._next = number, number + 2 * self._group.size
         return number >= self._next
 
     def saved(self, number: int) -> None:
@@ -220,5 +221,5 @@ class _Schedule:
         now = time.monotonic()
         pace = (now - self._time) / max(1, number - self._last)
         step = min(2 * self._step, max(1, int(SAVE_SECONDS / max(pace, 1e-6))))
-        self._step = self._team.gather(max(step, self._team.size))[0]
+        self._step = self._group.gather(max(step, self._group.size))[0]
         self._last, self._next, self._time = number, number + self._step, now

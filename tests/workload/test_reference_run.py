@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from snnprof.activity import Activity
-from snnprof.workload import flips
-from snnprof.workload.options import ProfileOptions
+from snnprof.options import ProfileOptions
+from snnprof.workload import reference_run
 from snnprof.workload.run import profile_run
 
 NETWORK = """
@@ -98,13 +98,13 @@ def test_weights_in_another_format_are_no_reference(tmp_path: Path) -> None:
     assert finding.text.endswith("the model's weights are float16")
 
 
-def test_layers_that_ran_otherwise_are_turned_as_a_whole() -> None:
+def test_layers_that_ran_otherwise_are_changed_as_a_whole() -> None:
     ones = torch.ones(4, dtype=torch.bool)
-    turned = flips.finding({"a": [ones, ones], "b": [ones]}, {"a": [ones, ones], "b": [ones[:2]]})
-    assert turned is not None
-    assert turned.text.startswith("33.33 %")
-    assert "most of all in 'b' (100.00 %)" in turned.text
+    changed = reference_run.finding({"a": [ones, ones], "b": [ones]}, {"a": [ones, ones], "b": [ones[:2]]})
+    assert changed is not None
+    assert changed.text.startswith("33.33 %")
+    assert "most of all in 'b' (100.00 %)" in changed.text
 
 
 def test_nothing_that_spikes_is_no_finding() -> None:
-    assert flips.finding({}, {}) is None
+    assert reference_run.finding({}, {}) is None

@@ -1,4 +1,4 @@
-"""What `snnprof profile` was asked to do, made into things that can run, and the facts of the run."""
+"""Resolves the options of `snnprof profile` into a model, a data source, an order and the facts of the run."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any
 import torch
 from torch import nn
 
-from snnprof import capacity
+from snnprof import capacity, merging
 from snnprof.activity import Activity, Run
 from snnprof.errors import SnnprofError
+from snnprof.options import MAX_TIMESTEPS, ProfileOptions, Progress
 from snnprof.record.recorder import Recorder
-from snnprof.workload import machine, models, parts, resume, source_code, sources
+from snnprof.workload import machine, models, resume, source_code, sources
 from snnprof.workload.batches import Arrays, Batch, Batches, Order, Source, Wanted, reading
-from snnprof.workload.distributed import Team
-from snnprof.workload.goal import Goal
+from snnprof.workload.distributed import ProcessGroup
 from snnprof.workload.models import LoadedModel
-from snnprof.workload.options import MAX_TIMESTEPS, ProfileOptions, Progress
-from snnprof.workload.session import Session, Share
+from snnprof.workload.session import Session, Shard
+from snnprof.workload.stopping import StoppingRule
 
 DEFAULT_BATCH = 32
 BATCHES_OF_A_PART = 16
@@ -28,8 +28,8 @@ BATCHES_TO_STOP = 64
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A command line made into a model, a source, an order, and perhaps a run to go on from."""
+class RunPlan:
+    """What will run: a model, a data source, an order, and perhaps an earlier run to continue."""
 
     options: ProfileOptions
     loaded: LoadedModel
@@ -40,7 +40,7 @@ class Asked:
     earlier: Activity | None
 
     @classmethod
-    def of(cls, options: ProfileOptions) -> Asked:
+    def of(cls, options: ProfileOptions) -> RunPlan:
         """Reads everything but the data.
 
         Raises:
@@ -58,15 +58,15 @@ class Asked:
         return cls(options, loaded, wanted, source, order, _conditions(loaded, options), earlier)
 
     @property
-    def goal(self) -> Goal | None:
-        return None if self.options.until_ci is None else Goal(self.options.until_ci)
+    def stopping(self) -> StoppingRule | None:
+        return None if self.options.until_ci is None else StoppingRule(self.options.until_ci)
 
     @property
     def samples(self) -> int | None:
         """How many will run, where that is known."""
         return _smaller(self.source.facts.total, self.options.samples)
 
-    def session(self, team: Team, progress: Progress) -> Session:
+    def session(self, group: ProcessGroup, progress: Progress) -> Session:
         recorder = Recorder(
             self.loaded.module,
             layout=self.wanted.layout,
@@ -78,19 +78,19 @@ class Asked:
         return Session(
             self.loaded.module, recorder, self.options.seed, amp=self.options.amp,
             compile=self.options.compile,
-            share=Share(team.rank, team.size, done), span=self._span(), progress=progress, total=self.samples,
+            shard=Shard(group.rank, group.size, done), span=self._span(), progress=progress, total=self.samples,
             remembers=True,
         )  # fmt: skip
 
     def _span(self) -> int:
         """As wide as all batches call for, where their number is known; else blocks widen as batches come."""
-        if self.goal or self.samples is None or not self.source.ordered:
+        if self.stopping or self.samples is None or not self.source.ordered:
             return 1
-        return parts.span(-(-self.samples // self.order.size))
+        return merging.span(-(-self.samples // self.order.size))
 
     def batches(self, session: Session) -> Batches:
         """What the session draws: of an iterable everything, since that is made anyway and so can be compared."""
-        return self.source.batches(self.order, session.share.reads if self.source.ordered else _everything)
+        return self.source.batches(self.order, session.shard.reads if self.source.ordered else _everything)
 
     def run(self, recorded: Run) -> Run:
         """The facts of the run; a resumed one keeps the command that began it."""
@@ -109,10 +109,10 @@ class Asked:
         if self.earlier is not None:
             resume.must_be_same(self.earlier.run, self.run(Run()))
 
-    def must_agree(self, team: Team) -> None:
+    def must_agree(self, group: ProcessGroup) -> None:
         """Raises SnnprofError where the first batch shows other data than the earlier run's or another process's."""
         self.must_go_on()
-        seen = team.gather((self.source.facts, _contents(self.source, team), self.order, self.conditions))
+        seen = group.gather((self.source.facts, _contents(self.source, group), self.order, self.conditions))
         if any(other != seen[0] for other in seen):
             raise SnnprofError(
                 "the processes of this run do not have the same data or weights",
@@ -142,9 +142,9 @@ def _everything(number: int, start: int) -> bool:
     return True
 
 
-def _contents(source: Source, team: Team) -> int | None:
+def _contents(source: Source, group: ProcessGroup) -> int | None:
     """Tells data in memory apart, all of it; no process of several reads the rest of what lies in files."""
-    return reading(Batch(0, len(source), source.x, source.y)) if isinstance(source, Arrays) and team.size > 1 else None
+    return reading(Batch(0, len(source), source.x, source.y)) if isinstance(source, Arrays) and group.size > 1 else None
 
 
 def _order(source: Source, options: ProfileOptions) -> Order:

@@ -8,21 +8,21 @@ from dataclasses import dataclass
 from snnprof import statistics
 
 MIN_BLOCKS = 16
-ASKED_EVERY = 8  # batches: processes wait for each other here
+CHECKED_EVERY = 8  # batches: processes wait for each other here
 
 Counted = tuple[int, int, int]
 """Number of a block, its spike events, its samples."""
 
 
 @dataclass(frozen=True)
-class Goal:
+class StoppingRule:
     """The 95 % interval of the SOPs per sample is within ± `percent` of its middle, and no block is a heavy tail."""
 
     percent: float
 
-    def is_asked(self, batches: int, span: int) -> bool:
+    def is_due(self, batches: int, span: int) -> bool:
         """Whether, after so many batches in blocks of `span`, all blocks are whole and there are enough of them."""
-        return batches % max(ASKED_EVERY, span) == 0 and batches // span >= MIN_BLOCKS
+        return batches % max(CHECKED_EVERY, span) == 0 and batches // span >= MIN_BLOCKS
 
     def reached(self, counted: Iterable[Counted]) -> bool:
         """Whether the run may stop. A heavy tail delays it until more samples, in wider blocks, level it out."""

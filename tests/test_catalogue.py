@@ -4,8 +4,9 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
+from snnprof import catalogue
 from snnprof.errors import SnnprofError
-from snnprof.workload import catalogue, models
+from snnprof.workload import models
 
 MINIMAL = """
 name: tiny
@@ -32,7 +33,7 @@ def clear():
 
 def test_bundled_names_are_known_without_torch():
     code = (
-        "import sys; from snnprof.workload import catalogue as c; [c.entry(n) for n in c.names()];"
+        "import sys; from snnprof import catalogue as c; [c.entry(n) for n in c.names()];"
         "sys.exit(bool({'torch', 'numpy', 'pandas'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

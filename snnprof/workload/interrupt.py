@@ -30,18 +30,18 @@ def undisturbed() -> Iterator[None]:
             before(*came[-1])
 
 
-class CtrlC:
+class Interrupt:
     """While it is entered, the first interrupt only sets `heard`; the next raises KeyboardInterrupt as ever."""
 
     def __init__(self, listens: bool = True) -> None:
         """Signals reach the main thread only; elsewhere, or where it does not listen, nothing changes."""
-        self.heard = False
+        self.requested = False
         self._listens = listens and threading.current_thread() is threading.main_thread()
         self._before: Any = None
 
-    def __enter__(self) -> CtrlC:
+    def __enter__(self) -> Interrupt:
         if self._listens and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            self._before = signal.signal(signal.SIGINT, self._hear)
+            self._before = signal.signal(signal.SIGINT, self._request)
         return self
 
     def __exit__(
@@ -50,7 +50,7 @@ class CtrlC:
         if self._before is not None:
             signal.signal(signal.SIGINT, self._before)
 
-    def _hear(self, number: int, frame: FrameType | None) -> None:
-        if self.heard:
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        if self.requested:
             raise KeyboardInterrupt
-        self.heard = True
+        self.requested = True

@@ -7,16 +7,16 @@ import itertools
 
 import pytest
 
-from snnprof.activity import Activity, thinned
+from snnprof import merging
+from snnprof.activity import Activity
 from snnprof.errors import SnnprofError
-from snnprof.workload import parts
 
 
 @pytest.mark.parametrize("batches", [1, 63, 64, 65, 127, 128, 129, 1000, 4097])
 def test_a_span_is_what_joining_neighbours_comes_to(batches, activity):
     block = activity.blocks[0].model_copy(update={"samples": 1})
-    joined = thinned([block] * batches)
-    width = parts.span(batches)
+    joined = merging.thinned([block] * batches)
+    width = merging.span(batches)
     assert [b.samples for b in joined] == [min(width, batches - i * width) for i in range(len(joined))]
 
 
@@ -27,8 +27,8 @@ def test_parts_of_a_run_add_up_to_it(activity, cuts):
     for first, last in itertools.pairwise(cuts):
         chosen = [activity.restricted(block) for block in activity.blocks[first:last]]
         piece = functools.reduce(Activity.merge, chosen)
-        pieces.append(parts.blocked(piece, range(first, last)))
-    whole = parts.united(pieces)
+        pieces.append(merging.rebin(piece, range(first, last)))
+    whole = merging.merge(pieces)
     assert whole.blocks == activity.blocks
     assert whole.ops[0].parts == activity.ops[0].parts
     assert whole.neurons == activity.neurons
@@ -40,16 +40,16 @@ def test_two_parts_may_share_a_block(activity):
     even, odd = (
         functools.reduce(Activity.merge, [activity.restricted(b) for b in activity.blocks[i::2]]) for i in (0, 1)
     )
-    whole = parts.united([parts.blocked(even, range(5)), parts.blocked(odd, range(5))])
+    whole = merging.merge([merging.rebin(even, range(5)), merging.rebin(odd, range(5))])
     assert [block.samples for block in whole.blocks] == [4] * 5
-    assert whole.blocks == [thinned(activity.blocks[i : i + 2], 1)[0] for i in range(0, 10, 2)]
+    assert whole.blocks == [merging.thinned(activity.blocks[i : i + 2], 1)[0] for i in range(0, 10, 2)]
 
 
 def test_a_part_without_the_first_block(activity):
     """As a process that learned from the first batch, which another one counts."""
     first = activity.restricted(activity.blocks[0])
     first = first.model_copy(update={"ops": [_with_histogram(op, 2) for op in first.ops]})
-    all_but = parts.without_first(
+    all_but = merging.without_first(
         activity.model_copy(update={"ops": [_with_histogram(op, 7) for op in activity.ops]}), first
     )
     assert all_but.samples == activity.samples - first.samples
@@ -76,7 +76,7 @@ def test_operations_only_one_part_saw(activity):
             })],
         }
     )  # fmt: skip
-    whole = parts.united([less, parts.blocked(blocks[1], [1])])
+    whole = merging.merge([less, merging.rebin(blocks[1], [1])])
     known = {op.key: op for op in whole.ops}
     assert known[activity.ops[0].key].events == blocks[1].ops[0].events
     assert known[activity.ops[1].key].events == blocks[0].ops[1].events + blocks[1].ops[1].events
@@ -86,11 +86,11 @@ def test_operations_only_one_part_saw(activity):
 def test_different_operations_at_one_place_are_refused(activity):
     other = activity.model_copy(update={"ops": [activity.ops[0].model_copy(update={"weights": 1}), *activity.ops[1:]]})
     with pytest.raises(SnnprofError, match="ran different operations in 'patch_embed"):
-        parts.united([activity, other])
+        merging.merge([activity, other])
 
 
 def test_what_one_part_does_not_know_the_sum_does_not(activity):
-    a, b = (parts.blocked(activity.restricted(block), [0]) for block in activity.blocks[:2])
+    a, b = (merging.rebin(activity.restricted(block), [0]) for block in activity.blocks[:2])
     untold = b.neurons[0].model_copy(update={"spikes_per_step": []})
     uncounted = b.elementwise[0].model_copy(update={"nonzero": None})
     b = b.model_copy(
@@ -104,7 +104,7 @@ def test_what_one_part_does_not_know_the_sum_does_not(activity):
             })],
         }
     )  # fmt: skip
-    whole = parts.united([a, b])
+    whole = merging.merge([a, b])
     assert whole.neurons[0].spikes_per_step == []
     assert len(whole.neurons[1].spikes_per_step) == 2
     assert whole.elementwise[0].nonzero is None
@@ -113,5 +113,5 @@ def test_what_one_part_does_not_know_the_sum_does_not(activity):
 
 def test_steps_only_of_operations_that_ran_alike_in_every_batch(activity):
     rare = activity.ops[0].model_copy(update={"calls": 13})
-    evened = parts.evened(activity.model_copy(update={"ops": [rare, *activity.ops[1:]]}), 10)
-    assert [op.steps for op in evened.ops] == [None, *(op.steps for op in activity.ops[1:])]
+    even = merging.drop_uneven_steps(activity.model_copy(update={"ops": [rare, *activity.ops[1:]]}), 10)
+    assert [op.steps for op in even.ops] == [None, *(op.steps for op in activity.ops[1:])]

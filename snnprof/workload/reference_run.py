@@ -36,16 +36,16 @@ def fired(recorder: Recorder) -> Iterator[Fired]:
 
 def finding(run: Fired, reference: Fired) -> Finding | None:
     """The share of neuron-steps that spike in one and not in the other; None where there is none."""
-    counts = {layer: _flipped(calls, reference.get(layer, [])) for layer, calls in run.items()}
-    flipped, steps = (sum(column) for column in zip(*counts.values(), strict=True)) if counts else (0, 0)
-    if not flipped:
+    counts = {layer: _changed(calls, reference.get(layer, [])) for layer, calls in run.items()}
+    changed, steps = (sum(column) for column in zip(*counts.values(), strict=True)) if counts else (0, 0)
+    if not changed:
         return None
     most, (worst, size) = max(counts.items(), key=lambda entry: entry[1][0] / max(entry[1][1], 1))
     return Finding(
         code="C11",
         layer="",
-        text=f"{percent_text(flipped / steps, 2)} of the neuron-steps of one sample spike otherwise than in float32 on "
-        f"the CPU ({flipped} of {steps}), most of all in {most!r} ({percent_text(worst / size, 2)})",
+        text=f"{percent_text(changed / steps, 2)} of the neuron-steps of one sample spike otherwise than in float32 on "
+        f"the CPU ({changed} of {steps}), most of all in {most!r} ({percent_text(worst / size, 2)})",
         hint="counts are exact for the run that was made; compare its accuracy with that of a run in float32",
     )
 
@@ -59,7 +59,7 @@ def unknown(reason: str) -> Finding:
     )
 
 
-def _flipped(calls: list[Tensor], reference: list[Tensor]) -> tuple[int, int]:
+def _changed(calls: list[Tensor], reference: list[Tensor]) -> tuple[int, int]:
     """Neuron-steps that differ, and all; where the layer ran otherwise, no step is like another."""
     steps = sum(spikes.numel() for spikes in calls)
     if [spikes.shape for spikes in calls] != [spikes.shape for spikes in reference]:

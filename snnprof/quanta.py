@@ -1,0 +1,59 @@
+"""Runs that count levels in different quanta: their records in quanta that all of them share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+
+from snnprof.records import Operand, OpRecord
+
+MAX_UNIT = 255
+"""Levels that are told apart, and so the largest number of them that can make one unit."""
+
+
+def on_common_grid(ops: Sequence[OpRecord]) -> list[OpRecord]:
+    """Records of one operation by several runs, with levels counted in quanta that all of them share.
+
+    A run counts levels in the greatest common divisor of those it saw; another run may have seen finer ones.
+    """
+    factors = [_factors_to_common([op.operands[i].quantum for op in ops]) for i in range(len(ops[0].operands))]
+    return [
+        finer(op, [factor[number] for factor in factors]) if any(factor[number] != 1 for factor in factors) else op
+        for number, op in enumerate(ops)
+    ]
+
+
+def finer(op: OpRecord, factors: Sequence[int]) -> OpRecord:
+    """The record with each operand's quantum divided by a factor."""
+    data = [factor for factor, operand in zip(factors, op.operands, strict=True) if operand.role == "data"]
+    parts = [
+        part.model_copy(update={"by_value": part.by_value * math.prod(data), "level_sum": part.level_sum * data[0]})
+        if part.kind == "spikes"
+        else part
+        for part in op.parts
+    ]
+    operands = [_finer_operand(operand, factor) for operand, factor in zip(op.operands, factors, strict=True)]
+    return op.model_copy(update={"parts": parts, "operands": operands})
+
+
+def _finer_operand(operand: Operand, factor: int) -> Operand:
+    if operand.quantum is None or factor == 1:
+        return operand
+    spread = [0] * max(0, (len(operand.histogram) - 1) * factor + 1)
+    spread[::factor] = operand.histogram
+    levels = None if operand.levels is None else operand.levels * factor
+    return operand.model_copy(update={"quantum": operand.quantum / factor, "levels": levels, "histogram": spread})
+
+
+def _factors_to_common(quanta: Sequence[float | None]) -> list[int]:
+    """By what each quantum is divided to become the largest one that all are multiples of; 1 for real operands."""
+    known = [quantum for quantum in quanta if quantum is not None]
+    if len(set(known)) < 2:
+        return [1] * len(quanta)
+    ratios = [Fraction(quantum / known[0]).limit_denominator(MAX_UNIT) for quantum in known]
+    shared = math.lcm(*(ratio.denominator for ratio in ratios))
+    whole = [int(ratio * shared) for ratio in ratios]
+    divisor = math.gcd(*whole)
+    found = iter([number // divisor for number in whole])
+    return [1 if quantum is None else next(found) for quantum in quanta]
