@@ -19,28 +19,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from snnprof.record import callsite, layers, provenance, rules, straight_through, timeaxis, values
+from snnprof.record import callsite, contractions, layers, provenance, readings, straight_through, timeaxis, values
+from snnprof.record.contractions import Contraction, Rows
 from snnprof.record.counters import ConstantCounter, LineCounter, OpCounter
-from snnprof.record.elementwise import LINES, LOOKUPS, line_of, work
+from snnprof.record.elementwise import line_of, work
 from snnprof.record.firing import FiringLine, FiringLines
 from snnprof.record.layers import Sole
 from snnprof.record.measure import Plan, Role
 from snnprof.record.neurons import within
+from snnprof.record.operators import operator, propagate
 from snnprof.record.places import NO_LINE, UNCOUNTED, LinePlan, Place, Places
-from snnprof.record.propagation import (
-    CONSTANTS,
-    DECIDES,
-    QUANTISERS,
-    RANDOM,
-    TRANSFER,
-    fill_value,
-    propagate,
-    tensors_of,
-)
+from snnprof.record.propagation import fill_value, tensors_of
 from snnprof.record.provenance import Facts, Origin
 from snnprof.record.read import read
 from snnprof.record.read.operand import ANY, FIGURES
-from snnprof.record.rules import Contraction, Rows
 from snnprof.record.steps import TimeSteps
 from snnprof.record.store import Store, Zeros, storage_key
 from snnprof.record.unwatched import Undispatched
@@ -70,14 +62,11 @@ class Call(NamedTuple):
     positions: tuple[int, ...] | None = None
 
 
-_SOFTMAX = frozenset(["_softmax", "_safe_softmax"])
 Found = tuple[OpCounter, Plan] | ConstantCounter
 """How a contraction is counted at a call site; one of weights alone is listed."""
 
 
 ROWS = "rows"
-ROW_SUMS = frozenset("sum mean index_add index_add_ scatter_add scatter_add_".split())
-"""Operators that may add up rows of a weight that data selected, which is a contraction."""
 
 
 def firing_family(name: str) -> str:
@@ -319,7 +308,7 @@ class Books:
 
     def _traced(self, counter: OpCounter | ConstantCounter, form: Contraction, plan: Plan | None = None) -> None:
         """For the check of a run by itself: what ran, and whether values that were taken for real look like spikes."""
-        summed = isinstance(form, rules.Product) and form.rows is not None and form.rows.table is None
+        summed = isinstance(form, contractions.Product) and form.rows is not None and form.rows.table is None
         if self.trace is None or summed:  # the second counter does not know sums of rows
             return
         self.trace.append((self.layer, counter, form.macs))
@@ -361,7 +350,7 @@ class Books:
         self.soles.pop(layer, None)
 
     def _learn_padding(self, key: SiteKey, form: Contraction) -> None:
-        if not isinstance(form, rules.Convolution) or form.geometry.transposed:
+        if not isinstance(form, contractions.Convolution) or form.geometry.transposed:
             return
         sides = self.store.padding(form.x, len(form.geometry.space))
         if sides:
@@ -372,7 +361,7 @@ class Books:
     def _unpadded(self, key: SiteKey, form: Contraction) -> Contraction:
         """Zeros that an operator padded on before a convolution are its padding: taps on them are not valid."""
         known = self._padding.get(key)
-        if known is None or not isinstance(form, rules.Convolution) or known[0] != form.geometry.space:
+        if known is None or not isinstance(form, contractions.Convolution) or known[0] != form.geometry.space:
             return form
         return form.without(known[1])
 
@@ -407,7 +396,7 @@ class Books:
         if not self.learning:
             first, second = (self._unlearned(operand) for operand in form.operands)
             return first, second
-        if isinstance(form, rules.Product) and form.rows is not None:
+        if isinstance(form, contractions.Product) and form.rows is not None:
             return self._rows_facts(form, form.rows)
         first, second = (
             facts if facts.origin is Origin.UNKNOWN else _to_be(facts) for facts in map(self.store.of, form.operands)
@@ -498,7 +487,7 @@ class Books:
             result: what came out; where an operand is about to be changed in place, that.
             facts: of its operands, on the first batch.
         """
-        if name in _SOFTMAX:
+        if operator(name).softmax:
             self._softmax = callsite.callers()
         if self.neurons:
             return
@@ -521,7 +510,7 @@ class Books:
         layer, name, _ = place
         plan = self._line_plan(name, args, facts)
         number = None if self.script is None else len(self.script)
-        idle = plan is NO_LINE and name in LINES and not any(f.params for f in facts)
+        idle = plan is NO_LINE and operator(name).arithmetic and not any(f.params for f in facts)
         self._places.learn(place, args, plan, self._later(layer, name, args, result, number) if idle else None)
         self._runs_more(layer)
         if self.script is not None:
@@ -535,7 +524,7 @@ class Books:
         tensors = tensors_of(args)
         if not all(_readable(tensor) for tensor in tensors):
             return None
-        elements, rows = work(name, LINES[name], args, result), [_read(tensor) for tensor in tensors]
+        elements, rows = work(name, operator(name).line or "", args, result), [_read(tensor) for tensor in tensors]
 
         def count(plan: LinePlan) -> None:
             if isinstance(plan.counter, LineCounter):
@@ -559,7 +548,7 @@ class Books:
         return plan
 
     def _line_call(self, layer: str, name: str, plan: LinePlan) -> Call:
-        family = LINES.get(name, name)
+        family = operator(name).arithmetic or name
         if plan is NO_LINE:
             return Call(layer, family, None)
         counter = plan.counter or functools.partial(self._uncount, layer, name)
@@ -574,7 +563,7 @@ class Books:
         line = line_of(name, facts)
         if line is None:
             return NO_LINE
-        if name in ROW_SUMS and _adds_rows(name, args, facts):
+        if operator(name).adds_rows and _adds_rows(name, args, facts):
             return LinePlan(ROWS)
         if not all(map(layers.is_own, tensors_of(args))):
             line = "uncounted"
@@ -627,7 +616,7 @@ class Books:
         if not outputs:
             return
         inputs = tensors_of(args)
-        if form is not None or self.neurons or name in LINES or name in LOOKUPS:
+        if form is not None or self.neurons or operator(name).arithmetic or operator(name).lookup:
             self.used_parameters |= frozenset[str]().union(*(f.params for f in facts))
         if form is not None:
             passed: tuple[Facts, ...] = (self._of_contraction(form, counter),)
@@ -637,7 +626,7 @@ class Books:
                 op, self.added = id(self.added), None
                 passed = (replace(provenance.merged(facts), origin=Origin.DATA, ops=frozenset([op]), result_of=op),)
             passed = (self._fired(name, facts, args, passed[0], outputs[0], frame), *passed[1:])
-        if passed[0].data and LINES.get(name) != "batch_norm":
+        if passed[0].data and operator(name).line != "batch_norm":
             self._share({f.result_of for f in facts} - {passed[0].result_of})
         if name == "set_":
             self.store.forget(outputs[0])
@@ -659,7 +648,7 @@ class Books:
 
     def _made_by(self, name: str, args: Any, kwargs: Any, position: int) -> SiteKey | None:
         """Operator and operands; None where the same ones need not make the same values."""
-        if name not in TRANSFER or name in RANDOM or not args:
+        if operator(name).transfer is None or operator(name).random or not args:
             return None
         parts = [name, position]
         for value in [*args, *kwargs.items()]:
@@ -669,24 +658,24 @@ class Books:
 
     def _of_operator(self, name: str, facts: list[Facts], args: Any, kwargs: Any, result: Any) -> tuple[Facts, ...]:
         passed = propagate(name, facts, args, kwargs, result)
-        if self.left and name in CONSTANTS and passed[0].origin is Origin.WEIGHT:
+        if self.left and operator(name).constant and passed[0].origin is Origin.WEIGHT:
             passed = (replace(passed[0], origin=Origin.UNKNOWN),)
         return passed
 
     def _fired(self, name: str, facts: list[Facts], args: Any, made: Facts, output: Tensor, frame: FrameType) -> Facts:
         """Spikes that an operator makes, with what makes them: the neuron layer that runs, or else its line of code."""
-        if name not in QUANTISERS or not layers.is_own(output):
+        if not operator(name).quantises or not layers.is_own(output):
             return made
         if not made.data:
             self._note_firing(name, None)
             return made
-        if name in DECIDES:
+        if operator(name).decides:
             self._decides((self.layer, name, *callsite.callers(frame)), facts, args)
         if self.neurons:
-            return replace(made, fed_by=frozenset(self.neurons[:1])) if name in DECIDES else made
+            return replace(made, fed_by=frozenset(self.neurons[:1])) if operator(name).decides else made
         steps = self.steps.of_made(name, output, tensors_of(args), args)
         made, line = self.firing.learn(Place(self.layer, name, frame), facts, made, output, steps)
-        if line is not None and name in DECIDES:
+        if line is not None and operator(name).decides:
             line.sites.add(self.decided[-1])
         self._note_firing(name, line)
         return made
@@ -789,13 +778,13 @@ def _bytes(tensor: Tensor) -> int:
 
 def _kept(form: Contraction) -> Contraction:
     """The contraction with its operands as they are now; parameters are not written by the pass."""
-    if isinstance(form, rules.Convolution):
+    if isinstance(form, contractions.Convolution):
         return replace(form, x=form.x.detach().clone(), weight=form.weight.detach())
-    return rules.Product(form.left.detach().clone(), form.right.detach().clone(), form.bias, form.summed)
+    return contractions.Product(form.left.detach().clone(), form.right.detach().clone(), form.bias, form.summed)
 
 
 def _kind(form: Contraction) -> str:
-    return "conv" if isinstance(form, rules.Convolution) else "matmul"
+    return "conv" if isinstance(form, contractions.Convolution) else "matmul"
 
 
 def _adds_rows(name: str, args: Sequence[Any], facts: Sequence[Facts]) -> bool:
@@ -811,7 +800,7 @@ def _adds_rows(name: str, args: Sequence[Any], facts: Sequence[Facts]) -> bool:
 def _rows_added(args: Sequence[Any]) -> Contraction:
     """The rows: what is summed, or the last tensor where they are added to places that indices name."""
     tensors = tensors_of(args)
-    return rules.added_rows(tensors[0] if len(tensors) == 1 else tensors[-1])
+    return readings.added_rows(tensors[0] if len(tensors) == 1 else tensors[-1])
 
 
 def _widened(facts: Facts, factor: Fraction) -> Facts:

@@ -14,26 +14,22 @@ from torch.autograd import forward_ad
 from torch.overrides import TorchFunctionMode
 
 from snnprof.record.books import Books
-from snnprof.record.dispatch import in_backward
+from snnprof.record.dispatch import counted, in_backward
 from snnprof.record.layers import PLAIN
-from snnprof.record.operators import Operator
+from snnprof.record.operators import OPERATORS
+from snnprof.record.overloads import Overload
 
-_ONE_OPERATOR = (
-    "add add_ sub sub_ mul mul_ div div_ eq ne gt ge lt le maximum minimum clamp clamp_ relu relu_ masked_fill "
-    "masked_fill_ logical_and logical_or logical_not logical_xor mean sum "
-    "view permute transpose unsqueeze squeeze expand"
-)
-_AT_MOST_A_COPY = "reshape flatten unflatten"
 _AT_MOST_A_CAST = "float to"
 _ORDINARY = frozenset([*PLAIN, bool, int, float, tuple, list, torch.Size, torch.dtype])
 _PYTHON = torch._C.DispatchKey.Python
 
 
-def _functions() -> dict[Any, Operator]:
-    runs = {name: name for name in f"{_ONE_OPERATOR} {_AT_MOST_A_COPY}".split()}
+def _functions() -> dict[Any, Overload]:
+    direct = [name for name, operator in OPERATORS.items() if operator.direct]
+    runs = {name: name for known in direct for name in (known, f"{known}_")}
     runs |= dict.fromkeys(_AT_MOST_A_CAST.split(), "_to_copy") | {"__rsub__": "rsub"}
     return {
-        func: Operator.of(func, name, func, writes=name.endswith("_"))
+        func: Overload.of(func, name, func, writes=name.endswith("_"))
         for function, name in runs.items()
         for owner in (Tensor, torch)
         if callable(func := getattr(owner, function, None))
@@ -63,7 +59,7 @@ class Calls(TorchFunctionMode):
             return func(*args, **kwargs) if kwargs else func(*args)
         undispatched = torch._C._DisableTorchDispatch()  # by itself: what is run for each call shows
         try:
-            return operator.counted(self.books, sys._getframe(1), args, {}, None)
+            return counted(operator, self.books, sys._getframe(1), args, {}, None)
         finally:
             del undispatched
 

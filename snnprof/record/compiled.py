@@ -18,13 +18,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from snnprof.errors import SnnprofError, first_line
-from snnprof.record import measure, neurons, rules
+from snnprof.record import contractions, measure, neurons
 from snnprof.record.accumulate import Series
 from snnprof.record.books import firing_family
 from snnprof.record.counters import LineCounter, NeuronCounter, OpCounter, Source, neurons_of
-from snnprof.record.elementwise import LINES, work
+from snnprof.record.elementwise import work
 from snnprof.record.firing import FiringLine
-from snnprof.record.operators import changed, operator_of
+from snnprof.record.operators import decompose, operator, reading
+from snnprof.record.overloads import changed, overload_of
 from snnprof.record.read import read
 from snnprof.record.read.operand import ANY, FIGURES, Grid, Steps, Sums, fitting, folded
 from snnprof.record.read.reference import traced
@@ -213,25 +214,25 @@ class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        operator = operator_of(func)
-        name = operator.name
-        form = rules.reading(name, args, kwargs)
-        if form is None and name in rules.REWRITES:
+        overload = overload_of(func)
+        name = overload.name
+        form = reading(name, args, kwargs)
+        if form is None and operator(name).rewrite:
             with self:
-                opened = rules.opened(func, args, kwargs)
+                opened = decompose(func, args, kwargs)
             if opened is not None:
                 return opened
         if form is not None:
             self.trace.contraction(form)
-        elif operator.writes and not operator.free:
+        elif overload.writes and not overload.free:
             self.trace.other(name, args, changed(name, args, kwargs))
-        if operator.writes and isinstance(args[0], Tensor):
+        if overload.writes and isinstance(args[0], Tensor):
             self.trace.overwrite(args[0])
-        result = operator.run(*args, **kwargs)
-        if form is None and not operator.free and not operator.writes:
+        result = overload.run(*args, **kwargs)
+        if form is None and not overload.free and not overload.writes:
             self.trace.other(name, args, result)
-        if operator.quantises:
-            self.trace.may_fire(name, args[0] if operator.writes else result)
+        if overload.quantises:
+            self.trace.may_fire(name, args[0] if overload.writes else result)
         return result
 
 
@@ -266,7 +267,7 @@ class Trace:
 
     # -- operators -----------------------------------------------------------------------------------------
 
-    def contraction(self, form: rules.Contraction) -> None:
+    def contraction(self, form: contractions.Contraction) -> None:
         call = self._next("contraction")
         if call.macs != form.macs:
             raise OtherOperations(
@@ -275,14 +276,14 @@ class Trace:
         if not isinstance(call.counter, OpCounter) or call.plan is None:
             return
         counter, plan = call.counter, call.plan
-        values = form.without(call.padding) if call.padding and isinstance(form, rules.Convolution) else form
+        values = form.without(call.padding) if call.padding and isinstance(form, contractions.Convolution) else form
         calls, bias = counter.calls_of(values, plan), values.outputs if values.bias else 0
         counts = _row(calls, form.operands[0])
         calls.write(values, counts)
         self.rows.append(Row(lambda: counter.ran(plan.size, bias), calls, counts))
         self._compare(counter, plan, form)
 
-    def _compare(self, counter: OpCounter, plan: measure.Plan, form: rules.Contraction) -> None:
+    def _compare(self, counter: OpCounter, plan: measure.Plan, form: contractions.Contraction) -> None:
         """An encoder's input, from step to step within the call or from call to call."""
         for position in plan.encoded:
             values, steps = form.operands[position], plan.steps[position]
@@ -301,7 +302,7 @@ class Trace:
     def other(self, name: str, args: Any, result: Any) -> None:
         if self._inside_neuron():
             return
-        key = (self.layer, LINES.get(name, name))
+        key = (self.layer, operator(name).arithmetic or name)
         if key not in self._script or self._done.get(key, 0) >= len(self._script[key]):
             return  # arithmetic on weights alone, which the eager batch did not list either
         call = self._next(key[1])

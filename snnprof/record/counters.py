@@ -24,12 +24,12 @@ from snnprof.activity import (
 )
 from snnprof.record import measure, provenance
 from snnprof.record.accumulate import Array, CountLog, Total
+from snnprof.record.contractions import Contraction, Convolution
 from snnprof.record.measure import CallCounts, Calls, Plan, Role, encodes
 from snnprof.record.memory import zeros
 from snnprof.record.provenance import Facts
 from snnprof.record.read import read
 from snnprof.record.read.operand import ANY, HISTOGRAM_LEVELS, LEVELS, NONZERO, SINGLE, Grid, Steps, Sums, fitting, kept
-from snnprof.record.rules import Contraction, Convolution
 
 _WIDTH = len(PART_COUNTS)
 _OF_SPIKES = 2 + KINDS.index("spikes") * _WIDTH

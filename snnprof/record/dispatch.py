@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from snnprof.record import rules
+from snnprof.errors import SnnprofError, first_line
 from snnprof.record.books import Books
 from snnprof.record.layers import are_readable
-from snnprof.record.operators import Operator, operator_of, tensors_in, told
+from snnprof.record.operators import reading
+from snnprof.record.overloads import Overload, changed, overload_of, tensors_in
 from snnprof.record.provenance import Facts, real
-from snnprof.record.unwatched import Shared, untraced
+from snnprof.record.unwatched import Shared, Undispatched, untraced
 
+R = TypeVar("R")
+
+_PYTHON = torch._C.DispatchKey.Python
 _FAKE = torch._C._TorchDispatchModeKey.FAKE
 _COMPILER = "torch._dynamo"
 _DISABLED = "TORCHDYNAMO_DISABLE"
@@ -40,58 +44,58 @@ class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
         own = [kind for kind in types if kind.__torch_dispatch__ is not Tensor.__torch_dispatch__] if types else types
         if own and not _describe(own):
             return NotImplemented  # such tensors hold others: their class runs operators on those, which come here
-        operator = operator_of(func)
+        overload = overload_of(func)
         if own or not self.books.path or in_backward() or only_described():
-            return operator.run(*args, **kwargs)
+            return overload.run(*args, **kwargs)
         if torch._C._get_tracing_state():  # in which sizes are no numbers
             with untraced():
-                return self._watched(operator, args, kwargs, sys._getframe(1))
-        return self._watched(operator, args, kwargs, sys._getframe(1))
+                return self._watched(overload, args, kwargs, sys._getframe(1))
+        return self._watched(overload, args, kwargs, sys._getframe(1))
 
-    def _watched(self, operator: Operator, args: Any, kwargs: Any, frame: FrameType) -> Any:
-        books, name = self.books, operator.name
-        form = rules.reading(name, args, kwargs) if operator.contracts and are_readable(args) else None
-        if form is None and operator.opens:
+    def _watched(self, overload: Overload, args: Any, kwargs: Any, frame: FrameType) -> Any:
+        books, name = self.books, overload.name
+        form = reading(name, args, kwargs) if overload.contracts and are_readable(args) else None
+        if form is None and overload.opens:
             with self:
-                result = operator.opens(args, kwargs)
+                result = overload.opens(args, kwargs)
             if result is not None:
                 return result
-        if operator.strange:
-            return self._strange(operator, args, kwargs, frame)
+        if overload.strange:
+            return self._strange(overload, args, kwargs, frame)
         # Facts must be read before an in-place operator overwrites its operand.
-        facts = self._facts(operator, args, kwargs)
+        facts = self._facts(overload, args, kwargs)
         counter = None
         if form is None:
-            result = operator.counted(books, frame, args, kwargs, facts)
+            result = counted(overload, books, frame, args, kwargs, facts)
         else:
-            result = operator.run(*args, **kwargs)
+            result = overload.run(*args, **kwargs)
             counter = told(books, name, books.contraction, name, form)
         if facts is not None:
-            passed = name, operator.writes, args, kwargs, facts, result, counter, form, frame
+            passed = name, overload.writes, args, kwargs, facts, result, counter, form, frame
             told(books, name, self._pass_on, *passed)
         return result
 
-    def _facts(self, operator: Operator, args: Any, kwargs: Any) -> list[Facts] | None:
+    def _facts(self, overload: Overload, args: Any, kwargs: Any) -> list[Facts] | None:
         """Of the operands, on the first batch."""
         books = self.books
         if not books.learning:
             return None
-        if not operator.free and any(tensor.is_complex() for tensor in tensors_in((args, kwargs))):
+        if not overload.free and any(tensor.is_complex() for tensor in tensors_in((args, kwargs))):
             books.recorder.note(
-                "C32", books.layer, f"{operator.name} ran on complex numbers, each of which counts as one number",
+                "C32", books.layer, f"{overload.name} ran on complex numbers, each of which counts as one number",
                 "multiply its MACs by 4 for real arithmetic; a complex number counts as non-zero where a part of it is",
             )  # fmt: skip
-        facts = told(books, operator.name, books.facts_of, args, kwargs)
+        facts = told(books, overload.name, books.facts_of, args, kwargs)
         return [real(())] if facts is None else facts
 
-    def _strange(self, operator: Operator, args: Any, kwargs: Any, frame: FrameType) -> Any:
+    def _strange(self, overload: Overload, args: Any, kwargs: Any, frame: FrameType) -> Any:
         """Lists an operator that no rule is known for; what it makes or writes may depend on all that it is given."""
-        books, name = self.books, operator.name
+        books, name = self.books, overload.name
         given = tuple(tensors_in((args, kwargs)))
-        facts = self._facts(operator, given, {})
-        result = operator.run(*args, **kwargs)
+        facts = self._facts(overload, given, {})
+        result = overload.run(*args, **kwargs)
         told(books, name, books.other, frame, name, given, result, facts)
-        for target in operator.written(args, kwargs):
+        for target in overload.written(args, kwargs):
             if facts is not None:
                 told(books, name, self._pass_on, name, True, given, {}, facts, target, None, None, frame)
         if facts is not None:
@@ -116,6 +120,48 @@ class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _should_skip_dynamo(cls) -> bool:
         """Nothing is compiled while this is active (`plain_kernels`), so nothing need keep the compiler out."""
         return False
+
+
+def counted(
+    overload: Overload, books: Books, frame: FrameType, args: Any, kwargs: Any, facts: list[Facts] | None
+) -> Any:
+    """Runs it where it is no contraction, and has the books count it; what it writes to is read before.
+
+    Args:
+        frame: of the code that runs it.
+        facts: of its operands, on the first batch.
+    """
+    if overload.writes and not overload.free:
+        told(books, overload.name, books.other, frame, overload.name, args, changed(overload.name, args, kwargs), facts)
+    result = overload.run(*args, **kwargs)
+    if result is NotImplemented:  # Python asks the other operand next
+        return result
+    if not (overload.writes or overload.free):
+        told(books, overload.name, books.other, frame, overload.name, args, result, facts)
+    if overload.quantises and facts is None:
+        told(books, overload.name, books.fired, frame, overload.name, result)
+    return result
+
+
+def told(books: Books, name: str, tell: Callable[..., R], *facts: Any) -> R | None:
+    """Tells the books of an overload. What they cannot make anything of is listed, and the model runs on.
+
+    None of it is the model's own work, so that no mode but the recorder's sees it.
+    """
+    try:
+        if torch._C._len_torch_dispatch_stack() and not torch._C._dispatch_tls_is_dispatch_key_excluded(_PYTHON):
+            with Undispatched():
+                return tell(*facts)
+        return tell(*facts)
+    except SnnprofError:
+        raise
+    except Exception as error:
+        books.recorder.note(
+            "C31", books.layer, f"{name} was called with what could not be counted: {first_line(error)}",
+            "it is listed as uncounted; report it with the model's code",
+        )  # fmt: skip
+        books._uncount(books.layer, name)
+        return None
 
 
 def in_backward() -> bool:

@@ -17,12 +17,11 @@ from snnprof.record import callsite, measure, provenance
 from snnprof.record.accumulate import CountLog
 from snnprof.record.counters import NeuronCounter, Source
 from snnprof.record.neurons import within
+from snnprof.record.operators import operator
 from snnprof.record.places import Place
-from snnprof.record.propagation import QUANTISERS
 from snnprof.record.provenance import Facts
 from snnprof.record.read.operand import ANY, Grid, Steps
 
-_SHIFTS = frozenset("add add_ sub sub_ rsub".split())
 Key = tuple[Any, ...]
 
 
@@ -157,7 +156,7 @@ class FiringLines:
 
     def _fires(self, place: Place, facts: Sequence[Facts], made: Facts) -> FiringLine | None:
         """A line, where real values of a network become spikes, or its spikes become others."""
-        if place.name not in QUANTISERS or not (made.data and made.grid):
+        if not operator(place.name).quantises or not (made.data and made.grid):
             return None
         turned = [f for f in facts if f.data and f.grid is None and f.ops]
         if not turned:
@@ -173,7 +172,7 @@ class FiringLines:
         (feeder,) = data[0].fed_by
         known = self.by_name.get(feeder)
         bound = data[0].levels is None and made.levels is not None
-        shift = place.name in _SHIFTS and data[0].signed and not made.single
+        shift = operator(place.name).shifts and data[0].signed and not made.single
         return FiringLine(place.layer, known.upstream, known.ops) if known and (bound or shift) else None
 
     def _line(self, place: Place, before: FiringLine | None, several: bool) -> FiringLine:
@@ -243,6 +242,6 @@ class FiringLines:
 
 def _makes_levels(name: str, facts: Sequence[Facts]) -> bool:
     """Whether an operator makes new levels: of real values, or by a constant added to spikes."""
-    if name in _SHIFTS:
+    if operator(name).shifts:
         return sum(f.data for f in facts) == 1 and any(f.data and f.grid for f in facts)
-    return name in QUANTISERS and any(f.data and f.grid is None for f in facts)
+    return operator(name).quantises and any(f.data and f.grid is None for f in facts)

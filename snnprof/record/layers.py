@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as everywhere
 
-from snnprof.record import rules
-from snnprof.record.rules import Contraction, Product
+from snnprof.record.contractions import Contraction, Product
+from snnprof.record.operators import reading
 
 _CONVOLUTIONS = frozenset([nn.Conv1d, nn.Conv2d, nn.Conv3d])
 _METHODS = frozenset(["forward", "_conv_forward"])
@@ -104,15 +104,15 @@ def contraction(module: nn.Module, sole: Sole, x: Tensor) -> Contraction | None:
     weight, bias = module._parameters["weight"], module._parameters["bias"]
     assert weight is not None
     if sole.operator == "addmm":
-        form = rules.reading("addmm", (bias, x, weight.t()), {})
+        form = reading("addmm", (bias, x, weight.t()), {})
     elif sole.operator == "mm":
-        form = rules.reading("mm", (x, weight.t()), {})
+        form = reading("mm", (x, weight.t()), {})
     elif sole.operator == "linear":
-        form = rules.reading("linear", (x, weight, bias), {})
+        form = reading("linear", (x, weight, bias), {})
     else:
         conv: Any = module
         called = x, weight, bias, conv.stride, conv.padding, conv.dilation, False, (0,), conv.groups
-        form = rules.reading("convolution", called, {})
+        form = reading("convolution", called, {})
     return form if form is not None and _fits(form) else None
 
 

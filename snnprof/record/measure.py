@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from snnprof.activity import KINDS, PART_COUNTS
-from snnprof.record import rules
+from snnprof.record import contractions
 from snnprof.record.accumulate import Array
+from snnprof.record.contractions import Contraction, Convolution, Product
 from snnprof.record.memory import WORKSPACE
 from snnprof.record.provenance import Facts
 from snnprof.record.read import multiply, read, reference
@@ -38,7 +39,6 @@ from snnprof.record.read.operand import (
     folded,
     kept,
 )
-from snnprof.record.rules import Contraction, Convolution, Product
 
 Role = Literal["data", "weight"]
 SILENT, SPIKES, REAL = range(len(KINDS))
@@ -219,11 +219,11 @@ class Calls:
 
     def _convolution(self, form: Convolution, row: Tensor) -> None:
         counts, figures = self._first, row[: self._first.size]
-        counts.read(form.x, rules.fanout(form), figures)
+        counts.read(form.x, contractions.fanout(form), figures)
         if self.plan.sparse_weights:
             sums = _sums(form.x, counts, (1, *range(2, form.x.dim())), "left")
             counts.read(form.x, 0, torch.zeros_like(figures), sums)
-            row[counts.size :] = rules.effective_convolution(sums.nonzero, form).long()
+            row[counts.size :] = contractions.effective_convolution(sums.nonzero, form).long()
 
     def _weighted(self, form: Product, row: Tensor, data: int) -> None:
         """Linear layers: Σ nnz(x) · outputs each element reaches."""
@@ -258,10 +258,10 @@ class Calls:
             assert counts is not None
             counts.read(operand, 0, row[start : start + counts.size])
             one_sided = (flags[0], ones[1]) if position == 0 else (ones[0], flags[1])
-            row[start + REACHED] = rules.convolution_sum(form, *one_sided).long()[0]
+            row[start + REACHED] = contractions.convolution_sum(form, *one_sided).long()[0]
             start += counts.size
         products = [
-            rules.convolution_sum(form, left, right)
+            contractions.convolution_sum(form, left, right)
             for left in (flags[0], levels[0])
             for right in (flags[1], levels[1])
         ]
@@ -333,7 +333,7 @@ def _sums(values: Tensor, counts: OperandCounts, keep: tuple[int, ...], use: str
 def _effective(counts: Tensor, operand: Tensor, weight: Tensor, steps: Steps | None, data: int) -> Tensor:
     """Events whose weight is not zero, `[steps]`; a stack of weights `[..., K, M]` may broadcast."""
     if weight.dim() == 2:
-        return rules.effective_product(counts, weight, data)
+        return contractions.effective_product(counts, weight, data)
     live = (weight.detach() != 0).double().sum(-1 if data == 0 else -2)
     sizes = [size for dim, size in enumerate(operand.shape) if dim != operand.dim() - 2 + data]
     by_stack = steps if steps is not None and steps.dim < operand.dim() - 2 else None

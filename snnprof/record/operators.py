@@ -1,173 +1,322 @@
-"""What is known of an operator by its name: whether it contracts, writes or only moves values."""
+"""The registry of operators: for each its reading as a contraction, its arithmetic, what its result is, its other form.
+
+Every name stands once; an operator that changes its operand in place (`add_`) is like the one that does not (`add`).
+Default deny: an operator on data that is neither a contraction, nor in a line of other arithmetic, nor known to move
+values alone, is uncounted, and listed. Adding an operator is adding its name to a row, or a row.
+"""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-from types import FrameType
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch._ops import OpOverload
-from torch.utils._pytree import tree_leaves
 
-from snnprof.errors import SnnprofError, first_line
-from snnprof.record import higher_order, rules
-from snnprof.record.elementwise import FREE, LINES
-from snnprof.record.propagation import QUANTISERS, TRANSFER
-from snnprof.record.unwatched import Undispatched
+from snnprof.record import decompositions, readings
+from snnprof.record import propagation as result
+from snnprof.record.contractions import Contraction
+from snnprof.record.propagation import Transfer
+from snnprof.record.provenance import ONE, ZERO, Facts, merged
+from snnprof.record.readings import Reading
 
-if TYPE_CHECKING:
-    from snnprof.record.books import Books
-    from snnprof.record.provenance import Facts
-
-R = TypeVar("R")
-
-_PYTHON = torch._C.DispatchKey.Python
+MOVES = "moves"
+"""In place of a line: it moves, names or makes values and computes none."""
 
 
-class Operator(NamedTuple):
+@dataclass(frozen=True)
+class Operator:
     """What an operator's name tells of all its calls.
 
     Attributes:
-        func: the operator, or the function that runs it and nothing else; to hold it keeps its address its own.
-        name: in aten; of another library with its namespace, `quantized::linear`.
-        run: runs it.
-        opens: its result, from its arguments, by operators one can see; of a composite that arrives whole (as under
-            inference_mode), a fused kernel, or an operator that runs functions. Its own result may be None: it cannot.
-        contracts: it may be a contraction.
-        writes: it changes an operand in place.
-        free: it moves or names values, and computes none.
-        strange: no rule can be known for it: it is of another library, of a higher order, or returns nothing.
-        quantises: it may make spikes of real values.
+        line: of other arithmetic, that its work belongs to; `MOVES`; None where there is no rule for it.
+        transfer: what it makes of its operands' facts; None keeps "data" and "fed by" alone.
+        reading: its call as a contraction.
+        rewrite: its result by operators one can see; its own result may be None: it cannot.
+        source: it needs no operand.
+        constant: it makes constants of the numbers that it is called with.
+        random: it makes other values each time.
+        reduces: it may take dimensions away, which its arguments name.
+        adds_rows: it may add up rows of a weight that data selected, which is a contraction.
+        lookup: it selects rows of a table.
+        softmax: it stands between the two products of an attention kernel.
+        direct: the function of its name runs it and nothing else, or at most a copy besides.
     """
 
-    func: Any
-    name: str
-    run: Callable[..., Any]
-    opens: Callable[[Any, Any], Any] | None
-    contracts: bool
-    writes: bool
-    free: bool
-    strange: bool
-    quantises: bool
+    line: str | None = None
+    transfer: Transfer | None = None
+    reading: Reading | None = None
+    rewrite: Callable[..., Any] | None = None
+    source: bool = False
+    constant: bool = False
+    random: bool = False
+    reduces: bool = False
+    adds_rows: bool = False
+    lookup: bool = False
+    softmax: bool = False
+    direct: bool = False
 
-    @classmethod
-    def of(
-        cls,
-        func: Any,
-        name: str,
-        run: Callable[..., Any],
-        writes: bool,
-        opens: Callable[[Any, Any], Any] | None = None,
-        contracts: bool = False,
-        strange: bool = False,
-    ) -> Operator:
-        """What runs the operator of that name."""
-        return cls(func, name, run, opens, contracts, writes, name in FREE, strange, name in QUANTISERS)
+    @property
+    def moves(self) -> bool:
+        return self.line == MOVES
 
-    def counted(self, books: Books, frame: FrameType, args: Any, kwargs: Any, facts: list[Facts] | None) -> Any:
-        """Runs it where it is no contraction, and has the books count it; what it writes to is read before.
+    @property
+    def arithmetic(self) -> str | None:
+        """The line of other arithmetic; None where it computes nothing, or nothing is known."""
+        return None if self.moves else self.line
 
-        Args:
-            frame: of the code that runs it.
-            facts: of its operands, on the first batch.
-        """
-        if self.writes and not self.free:
-            told(books, self.name, books.other, frame, self.name, args, changed(self.name, args, kwargs), facts)
-        result = self.run(*args, **kwargs)
-        if result is NotImplemented:  # Python asks the other operand next
-            return result
-        if not (self.writes or self.free):
-            told(books, self.name, books.other, frame, self.name, args, result, facts)
-        if self.quantises and facts is None:
-            told(books, self.name, books.fired, frame, self.name, result)
-        return result
+    @property
+    def scatters(self) -> bool:
+        """It adds to places that indices name: an addition for each value."""
+        return self.line == "reduce" and self.transfer in (result.of_scatter, result.of_scatter_add)
 
-    def written(self, args: Any, kwargs: Any) -> list[Tensor]:
-        """What a strange operator writes to, as far as its schema says."""
-        if not self.writes:
-            return []
-        named = zip(self.func._schema.arguments, args, strict=False)
-        given = {argument.name: value for argument, value in named} | kwargs
-        marked = [a.name for a in self.func._schema.arguments if a.alias_info is not None and a.alias_info.is_write]
-        return tensors_in([given.get(name) for name in marked])
+    @property
+    def shifts(self) -> bool:
+        """It may add a constant to spikes."""
+        return self.line == "add"
+
+    @property
+    def decides(self) -> bool:
+        """It turns real values into whole numbers: inside a neuron, that is what fires."""
+        return self.transfer in _DECIDING
+
+    @property
+    def quantises(self) -> bool:
+        """It can turn real values into spikes, bound whole numbers, or shift spikes by a constant."""
+        return self.decides or self.shifts or self.transfer in _MAKING_SPIKES
 
 
-def tensors_in(values: Any) -> list[Tensor]:
-    """The tensors among arguments or results, however nested."""
-    return [leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor)]
+_DECIDING = frozenset([
+    result.of_compare, result.of_sign, result.of_heaviside, result.of_round, result.of_floor, result.of_ceil,
+    result.of_trunc, result.of_floor_divide, result.of_fake_quantised, result.of_random_flags,
+])  # fmt: skip
+_MAKING_SPIKES = frozenset([
+    result.of_bitwise, result.of_div, result.of_cast, result.of_copied, result.of_where, result.of_masked_fill,
+    result.of_scatter, result.of_index_put, result.of_scatter_add, result.of_random_whole, result.of_clamp,
+    result.of_hardtanh, result.of_clamp_min, result.of_clamp_max, result.of_relu, result.of_minimum, result.of_maximum,
+    result.of_copysign, result.of_places, result.of_last_places, result.of_buckets,
+])  # fmt: skip
 
 
-def told(books: Books, name: str, tell: Callable[..., R], *facts: Any) -> R | None:
-    """Tells the books of an operator. What they cannot make anything of is listed, and the model runs on.
+def _rows(line: str | None, transfer: Transfer | None, names: str, **traits: Any) -> Iterator[tuple[str, Operator]]:
+    """Operators that are alike."""
+    operator = Operator(line, transfer, **traits)
+    return ((name, operator) for name in names.split())
 
-    None of it is the model's own work, so that no mode but the recorder's sees it.
+
+_ROWS: list[tuple[str, Operator]] = [
+    # -- contractions
+    *_rows("reduce", None, "_embedding_bag _embedding_bag_forward_only", reading=readings.bag, lookup=True),
+    *_rows(None, None, "_addmm_activation addmm baddbmm", reading=readings.addmm),
+    *_rows(None, None, "_cdist_forward", reading=readings.cdist),
+    *_rows(None, None, "_convolution convolution convolution_overrideable", reading=readings.convolution),
+    *_rows(None, None, "_cudnn_rnn", rewrite=decompositions.cudnn_rnn),
+    *_rows(None, None, "_trilinear", rewrite=decompositions.bilinear),
+    *_rows(None, None, "addbmm", reading=readings.addbmm),
+    *_rows(None, None, "addmv", reading=readings.addmv),
+    *_rows(None, None, "addr", reading=readings.addr),
+    *_rows(None, None, "bmm mm", reading=readings.mm),
+    *_rows(None, None, "conv1d conv2d conv3d", reading=readings.conv_nd),
+    *_rows(None, None, "conv_transpose1d conv_transpose2d conv_transpose3d", reading=readings.conv_transpose_nd),
+    *_rows(None, None, "dot vdot", reading=readings.dot),
+    *_rows(None, None, "linear", reading=readings.linear),
+    *_rows(None, None, "matmul", reading=readings.matmul),
+    *_rows(None, None, "mkldnn_rnn_layer", rewrite=decompositions.one_layer_lstm),
+    *_rows(None, None, "mv", reading=readings.mv),
+    # -- data movement and constants
+    *_rows(MOVES, None,
+           "_assert_async _assert_tensor_metadata _conj _has_compatible_shallow_copy_type _has_same_storage_numel "
+           "_local_scalar_dense _neg_view _nested_get_values _nested_view_from_jagged alias_copy complex data device "
+           "dim dropout equal imag is_coalesced is_nonzero is_same_size item layout lift numel pad prim_layout "
+           "record_stream resize_ set_ size stride sym_numel sym_size sym_stride tensor_split view_as_real"),
+    *_rows(MOVES, result.of_abs, "abs"),
+    *_rows(MOVES, result.of_arange, "arange", source=True),
+    *_rows(MOVES, result.of_cast, "_to_copy to"),
+    *_rows(MOVES, result.of_compare, "isfinite isinf isnan"),
+    *_rows(MOVES, result.of_copied, "copy"),
+    *_rows(MOVES, result.of_dropout, "native_dropout", random=True),
+    *_rows(MOVES, result.of_filled(0, "s"), "scalar_tensor", constant=True, source=True),
+    *_rows(MOVES, result.of_filled(1, "fill_value"), "full_like", constant=True),
+    *_rows(MOVES, result.of_filled(1, "fill_value"), "full", constant=True, source=True),
+    *_rows(MOVES, result.of_filled(1, "value"), "fill", constant=True),
+    *_rows(MOVES, result.of_filled(2, "fill_value"), "new_full", constant=True),
+    *_rows(MOVES, result.of_folded, "col2im"),
+    *_rows(MOVES, result.of_index_put, "_index_put_impl_ index_put"),
+    *_rows(MOVES, result.of_join, "cat concat hstack select_scatter slice_scatter stack vstack"),
+    *_rows(MOVES, result.of_keep,
+           "atleast_1d atleast_2d atleast_3d channel_shuffle chunk diagonal flip gather im2col index index_select "
+           "masked_select narrow pixel_shuffle pixel_unshuffle reflection_pad1d reflection_pad2d reflection_pad3d "
+           "repeat repeat_interleave replication_pad1d replication_pad2d replication_pad3d roll rot90 select slice "
+           "split split_with_sizes take take_along_dim tile tril triu unbind unfold unsafe_chunk unsafe_split "
+           "unsafe_split_with_sizes upsample_nearest1d upsample_nearest2d upsample_nearest3d"),
+    *_rows(MOVES, result.of_keep, "embedding", lookup=True),
+    *_rows(MOVES, result.of_neg, "neg"),
+    *_rows(MOVES, result.of_noise(), "randn_like uniform_", random=True),
+    *_rows(MOVES, result.of_noise(), "normal randn", random=True, source=True),
+    *_rows(MOVES, result.of_noise(ZERO, ONE), "rand_like", random=True),
+    *_rows(MOVES, result.of_noise(ZERO, ONE), "rand", random=True, source=True),
+    *_rows(MOVES, result.of_ones, "new_ones ones_like", constant=True),
+    *_rows(MOVES, result.of_ones, "ones", constant=True, source=True),
+    *_rows(MOVES, result.of_pad, "constant_pad_nd"),
+    *_rows(MOVES, result.of_places, "nonzero"),
+    *_rows(MOVES, result.of_randint, "randint", random=True, source=True),
+    *_rows(MOVES, result.of_random_flags, "bernoulli", random=True),
+    *_rows(MOVES, result.of_random_whole, "random_", random=True),
+    *_rows(MOVES, result.of_random_whole, "randperm", random=True, source=True),
+    *_rows(MOVES, result.of_same,
+           "_reshape_alias _unsafe_view adjoint alias alpha_dropout as_strided clone contiguous detach expand_as "
+           "feature_dropout lift_fresh lift_fresh_copy mT movedim numpy_T positive real set_data swapaxes t view_as"),
+    *_rows(MOVES, result.of_same,
+           "expand flatten permute reshape squeeze transpose unflatten unsqueeze view", direct=True),
+    *_rows(MOVES, result.of_scatter, "index_copy scatter"),
+    *_rows(MOVES, result.of_zeros, "new_zeros zero_ zeros_like"),
+    *_rows(MOVES, result.of_zeros, "empty_like new_empty new_empty_strided", random=True),
+    *_rows(MOVES, result.of_zeros, "empty empty_permuted empty_strided", random=True, source=True),
+    *_rows(MOVES, result.of_zeros, "zeros", source=True),
+    # -- other arithmetic, by line
+    *_rows("add", result.of_add, "add", direct=True),
+    *_rows("add", result.of_rsub, "rsub"),
+    *_rows("add", result.of_sub, "sub", direct=True),
+    *_rows("mul", result.of_div, "div", direct=True),
+    *_rows("mul", result.of_mul, "mul", direct=True),
+    *_rows("mask", result.of_bitwise, "bitwise_and bitwise_not bitwise_or bitwise_xor"),
+    *_rows("mask", result.of_compare, "logical_and logical_not logical_or logical_xor", direct=True),
+    *_rows("mask", result.of_masked_fill, "masked_fill", direct=True),
+    *_rows("mask", result.of_where, "where"),
+    *_rows("compare", None, "frac"),
+    *_rows("compare", result.of_ceil, "ceil"),
+    *_rows("compare", result.of_clamp, "clip"),
+    *_rows("compare", result.of_clamp, "clamp", direct=True),
+    *_rows("compare", result.of_clamp_max, "clamp_max"),
+    *_rows("compare", result.of_clamp_min, "clamp_min"),
+    *_rows("compare", result.of_compare, "signbit"),
+    *_rows("compare", result.of_compare, "eq ge gt le lt ne", direct=True),
+    *_rows("compare", result.of_compare, "all any", reduces=True),
+    *_rows("compare", result.of_floor, "floor"),
+    *_rows("compare", result.of_floor_divide, "floor_divide"),
+    *_rows("compare", result.of_hardtanh, "hardtanh"),
+    *_rows("compare", result.of_heaviside, "heaviside"),
+    *_rows("compare", result.of_keep, "amax amin", reduces=True),
+    *_rows("compare", result.of_keep_with_places, "sort topk"),
+    *_rows("compare", result.of_maximum, "fmax"),
+    *_rows("compare", result.of_maximum, "maximum", direct=True),
+    *_rows("compare", result.of_maximum, "max", reduces=True),
+    *_rows("compare", result.of_minimum, "fmin"),
+    *_rows("compare", result.of_minimum, "minimum", direct=True),
+    *_rows("compare", result.of_minimum, "min", reduces=True),
+    *_rows("compare", result.of_places, "argmax argmin", reduces=True),
+    *_rows("compare", result.of_relu, "relu", direct=True),
+    *_rows("compare", result.of_remainder, "remainder"),
+    *_rows("compare", result.of_round, "round"),
+    *_rows("compare", result.of_sign, "sgn sign"),
+    *_rows("compare", result.of_threshold, "threshold"),
+    *_rows("compare", result.of_trunc, "fix trunc"),
+    *_rows("reduce", result.of_cumsum, "cumsum"),
+    *_rows("reduce", result.of_mean, "mean", reduces=True, adds_rows=True, direct=True),
+    *_rows("reduce", result.of_scatter, "scatter_reduce"),
+    *_rows("reduce", result.of_scatter_add, "index_reduce"),
+    *_rows("reduce", result.of_scatter_add, "index_add scatter_add", adds_rows=True),
+    *_rows("reduce", result.of_sum, "sum", reduces=True, adds_rows=True, direct=True),
+    *_rows("pool", None, "adaptive_avg_pool2d adaptive_avg_pool3d"),
+    *_rows("pool", result.of_adaptive_avg_pool,
+           "_adaptive_avg_pool1d _adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_avg_pool1d"),
+    *_rows("pool", result.of_avg_pool, "avg_pool1d avg_pool2d avg_pool3d"),
+    *_rows("pool", result.of_keep, "max_pool1d max_pool2d max_pool3d"),
+    *_rows("pool", result.of_keep_with_places,
+           "adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d max_pool1d_with_indices "
+           "max_pool2d_with_indices max_pool3d_with_indices"),
+    *_rows("batch_norm", None,
+           "_batch_norm_impl_index _batch_norm_no_update _batch_norm_with_update _native_batch_norm_legit "
+           "_native_batch_norm_legit_no_training batch_norm cudnn_batch_norm miopen_batch_norm native_batch_norm"),
+    # -- no rule for their work: listed as uncounted
+    *_rows(None, None, "logsumexp nansum norm prod std var", reduces=True),
+    *_rows(None, result.of_addcmul, "addcmul"),
+    *_rows(None, result.of_bitwise,
+           "__and__ __or__ __xor__ bincount bitwise_left_shift bitwise_right_shift count_nonzero histc"),
+    *_rows(None, result.of_buckets, "bucketize searchsorted"),
+    *_rows(None, result.of_compare, "isin"),
+    *_rows(None, result.of_copysign, "copysign"),
+    *_rows(None, result.of_drawn_places, "multinomial", random=True),
+    *_rows(None, result.of_fake_quantised,
+           "_fake_quantize_per_tensor_affine_cachemask_tensor_qparams fake_quantize_per_tensor_affine "
+           "fake_quantize_per_tensor_affine_cachemask"),
+    *_rows(None, result.of_hardshrink, "hardshrink"),
+    *_rows(None, result.of_index_put, "_unsafe_index_put"),
+    *_rows(None, result.of_keep,
+           "_upsample_nearest_exact1d _upsample_nearest_exact2d _upsample_nearest_exact3d diag diag_embed sorted"),
+    *_rows(None, result.of_keep_with_places, "cummax cummin kthvalue median mode nanmedian"),
+    *_rows(None, result.of_last_places, "argsort"),
+    *_rows(None, result.of_lerp, "lerp"),
+    *_rows(None, result.of_masked_scatter, "masked_scatter put"),
+    *_rows(None, result.of_noise(), "cauchy_ exponential_ log_normal_ rrelu_with_noise", random=True),
+    *_rows(None, result.of_pow, "pow"),
+    *_rows(None, result.of_randint, "randint_like", random=True),
+    *_rows(None, result.of_random_whole, "binomial geometric_ poisson", random=True),
+    *_rows(None, result.of_remainder, "fmod"),
+    *_rows(None, result.of_same,
+           "_coalesce _to_dense _to_sparse _to_sparse_csc _to_sparse_csr coalesce nan_to_num to_dense to_sparse"),
+    *_rows(None, result.of_scatter, "index_fill"),
+    *_rows(None, result.of_square, "square"),
+    *_rows(None, result.of_unit_constant, "eye", constant=True, source=True),
+    *_rows(None, result.of_unit_constant, "tril_indices triu_indices", source=True),
+    *_rows(None, result.of_within(-ONE, ONE), "cos erf sin tanh"),
+    *_rows(None, result.of_within(ZERO, None), "exp rsqrt softplus sqrt"),
+    *_rows(None, result.of_within(ZERO, ONE), "hardsigmoid sigmoid softmax"),
+    *_rows(None, result.of_within(ZERO, ONE), "_safe_softmax _softmax", softmax=True),
+]  # fmt: skip
+
+OPERATORS: dict[str, Operator] = dict(_ROWS)
+assert len(OPERATORS) == len(_ROWS), "an operator stands in two rows"
+
+_UNKNOWN = Operator()
+
+
+def operator(name: str) -> Operator:
+    """The operator of a name in aten, without overload; one that nothing is known of, where it is in no row."""
+    found = OPERATORS.get(name)
+    if found is None and name.endswith("_"):
+        found = OPERATORS.get(name.removesuffix("_"))
+    return found or _UNKNOWN
+
+
+def reading(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Contraction | None:
+    """The normal form of an operator's call, or None where it is no contraction, or not one that can be read.
+
+    Sparse and opaque tensors hold no values that could be counted.
     """
-    try:
-        if torch._C._len_torch_dispatch_stack() and not torch._C._dispatch_tls_is_dispatch_key_excluded(_PYTHON):
-            with Undispatched():
-                return tell(*facts)
-        return tell(*facts)
-    except SnnprofError:
-        raise
-    except Exception as error:
-        books.recorder.note(
-            "C31", books.layer, f"{name} was called with what could not be counted: {first_line(error)}",
-            "it is listed as uncounted; report it with the model's code",
-        )  # fmt: skip
-        books._uncount(books.layer, name)
+    read = operator(name).reading
+    form = read(args, kwargs) if read else None
+    if form is None:
         return None
+    first, second = form.operands
+    return form if first.layout is torch.strided is second.layout else None
 
 
-# By address, since to hash an operator is to call Python.
-_OPERATORS: dict[int, Operator] = {}
+def decompose(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """An operator's result by operators one can see; None where it cannot be had so.
+
+    Jagged tensors bring rules of their own, which are asked last: what is decomposed comes back as it was.
+    """
+    if any(isinstance(value, Tensor) and value.layout is torch.jagged for value in args):
+        return None
+    rewrite = operator(func.overloadpacket.__name__).rewrite
+    made = rewrite(*args, **kwargs) if rewrite else func.decompose(*args, **kwargs)
+    return None if made is NotImplemented else made
 
 
-def operator_of(func: Any) -> Operator:
-    """What is known of an operator."""
-    known = _OPERATORS.get(id(func))
-    if known is None:
-        known = _OPERATORS[id(func)] = _looked_up(func) if isinstance(func, OpOverload) else _of_higher_order(func)
-    return known
+def propagate(
+    name: str, facts: list[Facts], args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
+) -> tuple[Facts, ...]:
+    """The facts of an operator's results, one for each or one for all.
 
-
-def _looked_up(func: Any) -> Operator:
-    """By its name in aten. Another library may give its operators the same names, which say nothing then."""
-    name, own = func.overloadpacket.__name__, func.namespace == "aten"
-    name = name if own else f"{func.namespace}::{name}"
-    hides = name in rules.REWRITES or (
-        name not in TRANSFER
-        and torch._C._dispatch_has_kernel(func.name())  # it knows no operator that tells a tensor's properties
-        and torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd")
-    )
-    return Operator.of(
-        func,
-        name,
-        func._op if type(func) is OpOverload else func,  # a Python call less
-        func._schema.is_mutable,
-        functools.partial(_opened, func) if hides else None,
-        name in rules.READINGS,
-        not own or not (func._schema.returns or name in FREE),
-    )
-
-
-def _of_higher_order(func: Any) -> Operator:
-    return Operator.of(
-        func, f"higher_order::{func.name()}", func, False, functools.partial(higher_order.opened, func), strange=True
-    )
-
-
-def _opened(func: Any, args: Any, kwargs: Any) -> Any:
-    """What is made of nested tensors is theirs alone: their kernels are no composites."""
-    nested = any(isinstance(value, Tensor) and value.is_nested for value in args)
-    return None if nested else rules.opened(func, args, kwargs)
-
-
-def changed(name: str, args: Any, kwargs: Any) -> Any:
-    """What an operator is about to write to; for `out`, which may be empty yet, something of its shape to be."""
-    if "out" not in kwargs or LINES.get(name) not in ("add", "mul", "mask", "compare"):
-        return args[0] if args else None
-    operands = (operand for operand in args if isinstance(operand, Tensor))
-    return torch.broadcast_tensors(*operands)[0]  # type: ignore[no-untyped-call]
+    Args:
+        name: aten operator without namespace and overload.
+        facts: facts of its tensor arguments, in order.
+        args, kwargs, out: as the operator was called, and its result.
+    """
+    known = operator(name)
+    if known.transfer is None or (not facts and not known.source):
+        return (result.of_dtype(merged(facts), out),)
+    found = known.transfer(result.Call(facts, args, kwargs, out))
+    return found if isinstance(found, tuple) else (result.of_dtype(found, out),)

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from snnprof.record import rules, timeaxis
+from snnprof.record import contractions, timeaxis
+from snnprof.record.contractions import Contraction
 from snnprof.record.measure import Role
 from snnprof.record.read.operand import Steps
-from snnprof.record.rules import Contraction
 from snnprof.record.store import Store
 from snnprof.record.timeaxis import Folding, TimeAxis
 
@@ -33,7 +33,7 @@ class TimeSteps:
         """Where each data operand's steps lie; None for both where they disagree."""
         found = [self.of(t) if role == "data" else None for t, role in zip(form.operands, roles, strict=True)]
         if roles == ("data", "data"):
-            if isinstance(form, rules.Convolution):
+            if isinstance(form, contractions.Convolution):
                 return None, None
             left, right = found
             batched = form.operands[0].dim() - 2
@@ -121,6 +121,6 @@ def _unsummed(form: Contraction, position: int, operand: Tensor, axis: TimeAxis 
 
 def _splits(form: Contraction, position: int, dim: int) -> bool:
     """Whether the steps along `dim` of an operand reach separate results: a batch axis, not one summed over."""
-    if isinstance(form, rules.Convolution):
+    if isinstance(form, contractions.Convolution):
         return dim == 0
     return dim != form.operands[position].dim() - 1 - position

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from snnprof.record import provenance
-from snnprof.record.propagation import propagate
+from snnprof.record.operators import propagate
 from snnprof.record.provenance import ONE, Facts, rational
 from snnprof.record.store import Atom, Form, Store
 from snnprof.record.values import values_of_its_own

@@ -9,6 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
+from snnprof.record.operators import operator
+
 
 @dataclass(frozen=True)
 class TimeAxis:
@@ -54,7 +56,6 @@ def axis_of(tensor: Tensor, fold: Folding | None) -> TimeAxis | None:
 
 GONE = TimeAxis(0, 1)
 """No time axis, known: a mean over time, or one step of many."""
-_REDUCTIONS = frozenset("mean sum amax amin max min any all prod std var argmax argmin logsumexp nansum norm".split())
 
 
 def carried(
@@ -80,7 +81,7 @@ def _moved(name: str, dim: int, tensor: Tensor, output: Tensor, args: tuple[Any,
     if name == "stack":
         new = (args[1] if len(args) > 1 else 0) % output.dim()
         return dim + (dim >= new)
-    if name in _REDUCTIONS and len(args) > 1 and not isinstance(args[1], Tensor):
+    if operator(name).reduces and len(args) > 1 and not isinstance(args[1], Tensor):
         along = [args[1]] if isinstance(args[1], int) else list(args[1] or range(tensor.dim()))
         reduced = {axis % tensor.dim() for axis in along}
         if dim in reduced:

@@ -28,7 +28,7 @@ from torch import nn
 
 from snnprof.activity import Activity, LayerFlops
 from snnprof.record.layers import modules_of
-from snnprof.record.operators import tensors_in
+from snnprof.record.overloads import tensors_in
 
 CONTRACTIONS = frozenset(f"aten::{name}" for name in "addmm bmm _convolution matmul mm linear einsum".split())
 LIMIT_S = 300.0

@@ -152,13 +152,13 @@ def test_recurrent_cells(record: Any, spikes: Any, kind: Any) -> None:
 
 def test_cudnn_recurrence_opens_to_the_same_result(spikes: Any) -> None:
     """The rewrite of the GPU's kernel, run where there is no GPU."""
-    from snnprof.record import rules
+    from snnprof.record import decompositions
 
     layer = nn.GRU(6, 8, 2, bidirectional=True)
     x, h = spikes(N, B, 6), torch.zeros(4, B, 8)
     call = (x, layer._flat_weights, 4, None, h, None, 3, 8, 0, 2, False, 0.0, False, True, [], None)
     with torch.no_grad():
-        out, state, *_ = rules.REWRITES["_cudnn_rnn"](*call)
+        out, state, *_ = decompositions.cudnn_rnn(*call)
         torch.testing.assert_close((out, state), layer(x))
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import snnprof
-from snnprof.record import rules
+from snnprof.record import readings
 from snnprof.render.tables import report_document
 
 X = (torch.rand(4, 2, 6, 6, generator=torch.Generator().manual_seed(0)) < 0.3).float()
@@ -42,13 +42,13 @@ def test_the_check_changes_no_count_and_can_be_left_out() -> None:
 
 
 def test_a_miscount_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    geometry = rules.geometry
+    geometry = readings.geometry
 
     def wrong(*arguments: object) -> object:
         found = geometry(*arguments)  # type: ignore[arg-type]
         return found._replace(taps=tuple((1,) * len(axis) for axis in found.taps))
 
-    monkeypatch.setattr(rules, "geometry", wrong)
+    monkeypatch.setattr(readings, "geometry", wrong)
     activity = snnprof.profile(_net(), [X])
     assert activity.self_check is not None
     assert [(row.layer, row.op) for row in activity.self_check.differences] == [("0", "conv")]

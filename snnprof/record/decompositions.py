@@ -1,0 +1,60 @@
+"""Operators that hide their contractions: the same result by operators one can see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def bilinear(i1: Tensor, i2: Tensor, i3: Tensor, *axes: Any) -> Tensor | None:
+    """x₁ᵀ W x₂ is a linear layer on the outer product x₁ ⊗ x₂: one MAC for each weight."""
+    if [list(axis) for axis in axes[:4]] != [[1, 3], [0], [1, 2], [2, 3]]:
+        return None
+    outer = i1.unsqueeze(-1) * i3.unsqueeze(-2)
+    return torch.nn.functional.linear(outer.flatten(-2), i2.flatten(1))
+
+
+@contextmanager
+def _without_mkldnn() -> Iterator[None]:
+    """`torch.backends.mkldnn.flags` does the same, with a warning about TF32."""
+    enabled = torch._C._get_mkldnn_enabled()
+    torch._C._set_mkldnn_enabled(False)
+    try:
+        yield
+    finally:
+        torch._C._set_mkldnn_enabled(enabled)
+
+
+def one_layer_lstm(
+    x: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor, hx: Tensor, cx: Tensor, reverse: bool,
+    batch_sizes: Any, mode: int, hidden_size: int, num_layers: int, has_biases: bool, *rest: Any,
+) -> tuple[Tensor, ...] | None:  # fmt: skip
+    """One direction of an LSTM, `[T, B, I]`, by the kernel that runs it gate by gate."""
+    if batch_sizes:
+        return None
+    weights = [w_ih, w_hh, b_ih, b_hh] if has_biases else [w_ih, w_hh]
+    steps = x.flip(0) if reverse else x
+    state = [tensor.reshape(1, -1, tensor.shape[-1]) for tensor in (hx, cx)]
+    with _without_mkldnn():
+        out, h, c = torch._VF.lstm(steps, state, weights, has_biases, 1, 0.0, False, False, False)
+    return out.flip(0) if reverse else out, h.reshape(hx.shape), c.reshape(cx.shape), x.new_empty(0)
+
+
+def cudnn_rnn(
+    x: Tensor, weight: list[Tensor], stride: int, buffer: Any, hx: Tensor, cx: Tensor | None, mode: int,
+    hidden: int, projected: int, layers: int, batch_first: bool, dropout: float, train: bool, bidirectional: bool,
+    batch_sizes: Any, *rest: Any,
+) -> tuple[Tensor, ...] | None:  # fmt: skip
+    """A recurrent network by the kernels that run it gate by gate."""
+    if batch_sizes:
+        return None
+    kernels: tuple[Any, ...] = (torch._VF.rnn_relu, torch._VF.rnn_tanh, torch._VF.lstm, torch._VF.gru)
+    state = hx if cx is None else [hx, cx]
+    biased = len(weight) == layers * (2 if bidirectional else 1) * (5 if projected else 4)
+    with torch.backends.cudnn.flags(enabled=False):
+        out, *states = kernels[mode](x, state, weight, biased, layers, dropout, train, bidirectional, batch_first)
+    return out, *states, *(x.new_empty(0) for _ in range(4 - len(states)))
