@@ -13,13 +13,14 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from snnprof.record import callsite, contractions, layers, provenance, readings, straight_through, timeaxis, values
+from snnprof.record.accumulate import CountLog
 from snnprof.record.contractions import Contraction, Rows
 from snnprof.record.counters import ConstantCounter, LineCounter, OpCounter
 from snnprof.record.elementwise import line_of, work
@@ -33,12 +34,10 @@ from snnprof.record.propagation import fill_value, tensors_of
 from snnprof.record.provenance import Facts, Origin
 from snnprof.record.read import read
 from snnprof.record.read.operand import ANY, FIGURES
+from snnprof.record.recording import Recording
 from snnprof.record.steps import TimeSteps
 from snnprof.record.store import Store, Zeros, storage_key
 from snnprof.record.unwatched import Undispatched
-
-if TYPE_CHECKING:
-    from snnprof.record.recorder import Recorder
 
 SiteKey = tuple[Any, ...]
 
@@ -84,10 +83,9 @@ class _Idle(NamedTuple):
 class Books:
     """All counters of a recording, and the facts by which each call site is counted."""
 
-    def __init__(self, recorder: Recorder, named: dict[int, str]) -> None:
-        self.recorder = recorder
-        self.log = recorder.log
-        self.firing = FiringLines(self.log, named)
+    def __init__(self, recording: Recording, log: CountLog, named: dict[int, str]) -> None:
+        self.recording, self.log = recording, log
+        self.firing = FiringLines(recording, log, named)
         self._forget()
         self.learning = True
         self.script: list[Call] | None = None
@@ -221,7 +219,7 @@ class Books:
 
     def _forget(self) -> None:
         self.store = Store()
-        self.steps = TimeSteps(self.recorder, self.store)
+        self.steps = TimeSteps(self.recording, self.store)
 
     def contracts_within(self, layer: str) -> bool:
         """Whether a module or one inside it ran a contraction."""
@@ -385,7 +383,7 @@ class Books:
 
     def _note_raw_input(self, operand: Tensor, facts: Facts) -> None:
         if facts.fed_by == {provenance.INPUT} and facts.grid is None and values.raw_bytes(operand):
-            self.recorder.note(
+            self.recording.note(
                 "C20", self.layer, f"{self.layer or 'the model'} reads whole numbers up to 255, as images hold before "
                 "they are normalised",
                 "divide by 255 and normalise as in training, unless the network was trained on bytes",
@@ -432,7 +430,7 @@ class Books:
         """An unknown that meets a weight is data, its grid read off as for the input."""
         fed_by = facts.fed_by | {provenance.INPUT}
         if facts.grid is None or operand.numel() == 1:
-            facts = values.of_input(operand, self.recorder.input)
+            facts = values.of_input(operand, self.recording.input)
         if facts.grid is None:
             return replace(facts, origin=Origin.DATA, fed_by=fed_by)
         # What bounds it in other batches nobody knows.

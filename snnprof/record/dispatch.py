@@ -81,7 +81,7 @@ class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if not books.learning:
             return None
         if not overload.free and any(tensor.is_complex() for tensor in tensors_in((args, kwargs))):
-            books.recorder.note(
+            books.recording.note(
                 "C32", books.layer, f"{overload.name} ran on complex numbers, each of which counts as one number",
                 "multiply its MACs by 4 for real arithmetic; a complex number counts as non-zero where a part of it is",
             )  # fmt: skip
@@ -156,7 +156,7 @@ def told(books: Books, name: str, tell: Callable[..., R], *facts: Any) -> R | No
     except SnnprofError:
         raise
     except Exception as error:
-        books.recorder.note(
+        books.recording.note(
             "C31", books.layer, f"{name} was called with what could not be counted: {first_line(error)}",
             "it is listed as uncounted; report it with the model's code",
         )  # fmt: skip

@@ -21,6 +21,7 @@ from snnprof.record.operators import operator
 from snnprof.record.places import Place
 from snnprof.record.provenance import Facts
 from snnprof.record.read.operand import ANY, Grid, Steps
+from snnprof.record.recording import Recording
 
 Key = tuple[Any, ...]
 
@@ -100,10 +101,8 @@ class _Site:
 class FiringLines:
     """The firing lines of a recording: learned on the first batch, looked up by call site after it."""
 
-    def __init__(self, log: CountLog, named: Mapping[int, str]) -> None:
-        self.log, self.named = log, named
-        self.timesteps: int | None = None
-        self.batch: int | None = None
+    def __init__(self, recording: Recording, log: CountLog, named: Mapping[int, str]) -> None:
+        self.recording, self.log, self.named = recording, log, named
         self.sources = Sources(log)
         self.by_name: dict[str, FiringLine] = {}
         self.found_names: set[str] = set()
@@ -120,8 +119,7 @@ class FiringLines:
         """The lines that a module runs, or one inside it."""
         return [name for name, line in self.by_name.items() if within(line.layer, layer)]
 
-    def begin_pass(self, batch: int | None) -> None:
-        self.batch = batch
+    def begin_pass(self) -> None:
         for site in self._sites.values():
             site.turns.clear()
 
@@ -202,7 +200,7 @@ class FiringLines:
             number += 1
             name = f"{own} ({number})"
         return NeuronCounter(
-            self.log, name, named or function, "behaviour" if named is None else "named", self.timesteps
+            self.log, name, named or function, "behaviour" if named is None else "named", self.recording.timesteps
         )
 
     def knowledge(self) -> list[Any]:
@@ -234,7 +232,7 @@ class FiringLines:
     def count(self, line: FiringLine, result: Tensor) -> None:
         """Adds what the line made in one call; all of its neurons count as driven, since its input is their state."""
         if line.counter is not None:
-            line.counter.fire(result, line.steps, self.batch, line.grid)
+            line.counter.fire(result, line.steps, self.recording.batch_size, line.grid)
             line.counter.drive_all(result.numel())
         if line.source is not None:
             line.source.observe(result, line.grid)

@@ -40,6 +40,7 @@ from snnprof.record.memory import WORKSPACE
 from snnprof.record.neurons import Watched
 from snnprof.record.provenance import Facts
 from snnprof.record.read.operand import Steps
+from snnprof.record.recording import Recording
 from snnprof.record.timeaxis import Folding
 from snnprof.record.unwatched import Undispatched, Unwatched, untraced
 
@@ -129,26 +130,21 @@ class Recorder:
             SnnprofError: a name in `neuron` occurs nowhere in the model.
         """
         self.model = model
-        self.layout = layout
-        self.timesteps = timesteps
-        self.input = input
+        self.recording = Recording(layout, timesteps, input)
         self._named = tuple(neuron)
         self._names: dict[nn.Module, str] = {module: name for name, module in neurons.named_modules(model)}
         self._handles: list[Any] = []
         self._stack: ExitStack | None = None
         self._thread = 0
-        self._notes: list[Finding] = []
         self._led = False  # a caller says where batches end, and learning with the first of them
         self.state_names: set[tuple[nn.Module, str]] = set()  # attributes that the pass wrote data to
         self._start()
 
     def _start(self) -> None:
         """Nothing is known and nothing is counted yet."""
-        self.batch_size: int | None = None
         self.log = CountLog()
         self.watched, functions = neurons.watched(self.model, self._named)
-        self.books = Books(self, functions)
-        self.books.firing.timesteps = self.timesteps
+        self.books = Books(self.recording, self.log, functions)
         self.seen_time = seen_time.SeenTime()
         self._neurons: dict[nn.Module, NeuronCounter] = {}
         self._neuron_steps: dict[nn.Module, Steps | None] = {}
@@ -183,17 +179,34 @@ class Recorder:
 
     def tell_steps(self, timesteps: int) -> None:
         """Goes on with the number of time steps that the first pass ran in calls of their own."""
-        self.timesteps = self.books.firing.timesteps = timesteps
+        self.recording.timesteps = timesteps
         for counter in [*self._neurons.values(), *self.books.firing.counters()]:
             counter.tell_steps(timesteps)
 
     def restart(self, timesteps: int) -> None:
         """Forgets what was learned and counted, and begins again with another number of time steps."""
         self.step_aside()
-        self.timesteps = timesteps
-        self._notes.clear()
+        self.recording.timesteps = timesteps
+        self.recording.notes.clear()
         self._start()
         self.step_in()
+
+    @property
+    def layout(self) -> str:
+        return self.recording.layout
+
+    @property
+    def timesteps(self) -> int | None:
+        return self.recording.timesteps
+
+    @property
+    def batch_size(self) -> int | None:
+        """Samples in the pass that runs, or ran last."""
+        return self.recording.batch_size
+
+    def note(self, code: str, layer: str, text: str, hint: str) -> None:
+        """Adds a finding."""
+        self.recording.note(code, layer, text, hint)
 
     # -- attach and detach ---------------------------------------------------------------------------------
 
@@ -355,18 +368,17 @@ class Recorder:
         first = inputs[0]
         axis = {"time-batch": 0, "batch-time": 1}.get(self.layout)
         if axis is not None and first.dim() > axis:
-            self.timesteps = self.timesteps or first.shape[axis]
+            self.recording.timesteps = self.timesteps or first.shape[axis]
         rows = 1 if axis == 0 else 0
-        self.batch_size = first.shape[rows] if first.dim() > rows else 1
-        self.books.firing.timesteps = self.timesteps
-        self.books.firing.begin_pass(self.batch_size)
+        self.recording.batch_size = first.shape[rows] if first.dim() > rows else 1
+        self.books.firing.begin_pass()
         if not self.books.learning:
             if not self._led:
                 self.widen_input(first)
             return
         for tensor in inputs:
             if self.books.store.get(tensor) is None:
-                facts = values.of_input(tensor, self.input)
+                facts = values.of_input(tensor, self.recording.input)
                 self._note_input(tensor, facts)
                 self.books.input_facts = self.books.input_facts or (facts if facts.grid and not facts.signed else None)
                 fold = None if axis is None else Folding(axis, 1, self.timesteps or 1)
@@ -458,21 +470,25 @@ class Recorder:
         if known is None or known.levels is None or not known.quantum or not x.is_cpu or not x.numel():
             return  # a device would have to be waited for
         levels = float(x.max()) / float(known.quantum)
-        if known.levels < levels and levels.is_integer() and (self.input == "spikes" or levels <= values.COUNTS):
+        if (
+            known.levels < levels
+            and levels.is_integer()
+            and (self.recording.input == "spikes" or levels <= values.COUNTS)
+        ):
             self.books.widen_input(int(levels))
 
     def _note_input(self, tensor: Tensor, facts: Facts) -> None:
-        if self.input == "auto" and facts.levels is not None and facts.levels > 1:
+        if self.recording.input == "auto" and facts.levels is not None and facts.levels > 1:
             self.note(
                 "C08", "", f"the model's input holds whole numbers up to {facts.levels} and was taken for event counts",
                 "pass --input real if they are pixel values, or --input spikes to silence this",
             )  # fmt: skip
-        elif self.input == "spikes" and values.smallest_step(tensor) is None:
+        elif self.recording.input == "spikes" and values.smallest_step(tensor) is None:
             self.note(
                 "C08", "", "the model's input was told to be spikes, but its values are multiples of no common step: "
                 "those that are not whole count as real", "pass the input as it is before it is normalised",
             )  # fmt: skip
-        image = tensor.dim() > 2 and facts.grid is None and self.input != "spikes"
+        image = tensor.dim() > 2 and facts.grid is None and self.recording.input != "spikes"
         self.books.raw_input |= image and values.raw_bytes(tensor)
 
     # -- neurons -------------------------------------------------------------------------------------------
@@ -734,14 +750,9 @@ class Recorder:
 
     # -- findings ------------------------------------------------------------------------------------------
 
-    def note(self, code: str, layer: str, text: str, hint: str) -> None:
-        finding = Finding(code=code, layer=layer, text=text, hint=hint)
-        if finding not in self._notes:
-            self._notes.append(finding)
-
     def findings(self, activity: Activity) -> list[Finding]:
         """What a reader of these counts must know."""
-        return [*self._notes, *findings.of_books(self.books), *findings.of_activity(activity, self._idle())]
+        return [*self.recording.notes, *findings.of_books(self.books), *findings.of_activity(activity, self._idle())]
 
     def _idle(self) -> list[str]:
         """Modules that ran, and whose weight matrices reached no counted operator.

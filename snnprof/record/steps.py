@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
@@ -10,24 +10,22 @@ from snnprof.record import contractions, timeaxis
 from snnprof.record.contractions import Contraction
 from snnprof.record.measure import Role
 from snnprof.record.read.operand import Steps
+from snnprof.record.recording import Recording
 from snnprof.record.store import Store
 from snnprof.record.timeaxis import Folding, TimeAxis
-
-if TYPE_CHECKING:
-    from snnprof.record.recorder import Recorder
 
 
 class TimeSteps:
     """Follows the time axis from operand to result, for a recording of so many steps in such a layout."""
 
-    def __init__(self, recorder: Recorder, store: Store) -> None:
-        self.recorder = recorder
+    def __init__(self, recording: Recording, store: Store) -> None:
+        self.recording = recording
         self.store = store
 
     @property
     def inside(self) -> bool:
         """Whether steps can lie inside a tensor; a caller who loops over them shows one at a time."""
-        return (self.recorder.timesteps or 1) > 1 and self.recorder.layout != "step"
+        return (self.recording.timesteps or 1) > 1 and self.recording.layout != "step"
 
     def of_operands(self, form: Contraction, roles: tuple[Role, Role]) -> tuple[Steps | None, Steps | None]:
         """Where each data operand's steps lie; None for both where they disagree."""
@@ -66,7 +64,7 @@ class TimeSteps:
         axis = timeaxis.carried(name, output, sources, args)
         if _lives(axis) or not inputs or not self.inside:
             return axis
-        made = _made_axis(name, output, inputs, args, self.recorder.timesteps or 1)
+        made = _made_axis(name, output, inputs, args, self.recording.timesteps or 1)
         return timeaxis.axis_of(output, made) or axis
 
     def of_made(self, name: str, output: Tensor, inputs: list[Tensor], args: Any) -> Steps | None:
@@ -77,20 +75,20 @@ class TimeSteps:
         return self._of_axis(output, axis)
 
     def of_expanded(self, output: Tensor) -> TimeAxis | None:
-        steps = self.recorder.timesteps or 1
+        steps = self.recording.timesteps or 1
         shared = [d for d in range(output.dim()) if output.stride(d) == 0 and output.shape[d] == steps]
         return TimeAxis(0, steps) if self.inside and shared else None
 
     def _leading(self, tensor: Tensor) -> Steps | None:
         """A tensor of T·B rows, or of T by B, is time-major unless the layout says otherwise."""
-        steps, batch = self.recorder.timesteps or 1, self.recorder.batch_size
+        steps, batch = self.recording.timesteps or 1, self.recording.batch_size
         if not self.inside or not batch or tensor.dim() == 0:
             return None
         rows = tensor.shape[0]
         major = rows == steps * batch or (tensor.dim() > 1 and rows == steps and tensor.shape[1] == batch)
         if not major:
             return None
-        return Steps(0, steps, 1 if self.recorder.layout == "batch-time" and rows == steps * batch else None)
+        return Steps(0, steps, 1 if self.recording.layout == "batch-time" and rows == steps * batch else None)
 
 
 def _made_axis(name: str, output: Tensor, inputs: list[Tensor], args: Any, steps: int) -> Folding | None:

@@ -8,7 +8,7 @@ from torch import Tensor
 from snnprof.record.read.operand import Grid, Reach, Steps, Sums, layout_of, wide
 
 try:
-    from snnprof.record.read import _reader as compiled
+    import snnprof.record.read._reader as compiled
 except ImportError:
     compiled = None  # type: ignore[assignment]
 
