@@ -25,7 +25,6 @@ from snnprof.record.contractions import Contraction, Rows
 from snnprof.record.counters import ConstantCounter, LineCounter, OpCounter
 from snnprof.record.elementwise import line_of, work
 from snnprof.record.firing import FiringLine, FiringLines
-from snnprof.record.layers import Sole
 from snnprof.record.measure import Plan, Role
 from snnprof.record.neurons import within
 from snnprof.record.operators import operator, propagate
@@ -90,9 +89,6 @@ class Books:
         self.learning = True
         self.script: list[Call] | None = None
         self.path: list[str] = []
-        self.given: Tensor | None = None  # what a layer was given that may run one contraction on it
-        self.soles: dict[str, Sole] = {}
-        self._mixed: set[str] = set()  # layers that run something else as well
         self.neurons: list[str] = []
         self.ops: dict[SiteKey, OpCounter] = {}
         self.by_id: dict[int, OpCounter] = {}
@@ -211,7 +207,6 @@ class Books:
             self._places.knowledge(),
             {key: (line.counted, line.biased, line.forgotten, set(line.feeders)) for key, line in self.lines.items()},
             self.firing.knowledge(),
-            dict(self.soles),
             dict(self._padding),
             dict(self.renamed),
             [set(names) for names in (self.read_parameters, self.used_parameters, self.read_names, self.carrying)],
@@ -322,7 +317,6 @@ class Books:
             self._late_sites.add(key)
             self.met_new = True
         else:
-            self._learn_sole(key, form)
             self._learn_padding(key, form)
         earlier = self._plans.get(key)
         found = self._planned(key, self._unpadded(key, form), earlier)
@@ -333,19 +327,6 @@ class Books:
             self.script.append(
                 Call(self.layer, "contraction", counter, plan, form.macs, padding[1] if padding else None)
             )
-
-    def _learn_sole(self, key: SiteKey, form: Contraction) -> None:
-        """Whether this is all that a layer runs; what it was given is told once a call."""
-        given, self.given = self.given, None
-        operand, weight = form.operands
-        if given is None or not layers.is_given(operand, given):
-            self._runs_more(self.layer)
-        elif self.layer not in self._mixed and layers.is_plain(weight):
-            self.soles[self.layer] = Sole(key[1], given.dim(), weight.data_ptr(), key)
-
-    def _runs_more(self, layer: str) -> None:
-        self._mixed.add(layer)
-        self.soles.pop(layer, None)
 
     def _learn_padding(self, key: SiteKey, form: Contraction) -> None:
         if not isinstance(form, contractions.Convolution) or form.geometry.transposed:
@@ -510,7 +491,6 @@ class Books:
         number = None if self.script is None else len(self.script)
         idle = plan is NO_LINE and operator(name).arithmetic and not any(f.params for f in facts)
         self._places.learn(place, args, plan, self._later(layer, name, args, result, number) if idle else None)
-        self._runs_more(layer)
         if self.script is not None:
             self.script.append(self._line_call(layer, name, plan))
         return plan

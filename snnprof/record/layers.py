@@ -1,74 +1,14 @@
-"""PyTorch's own layers that run one contraction, on what they are given: it is counted as they are entered.
-
-Nothing that runs inside them need be watched then. Whether a layer is one of them is seen on the first batch.
-"""
+"""Modules by their paths, and tensors that can be read: none that is a shell round others, or only described."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules import module as everywhere
 
-from snnprof.record.contractions import Contraction, Product
-from snnprof.record.operators import reading
-
-_CONVOLUTIONS = frozenset([nn.Conv1d, nn.Conv2d, nn.Conv3d])
-_METHODS = frozenset(["forward", "_conv_forward"])
 PLAIN = (Tensor, nn.Parameter)
-_MISSING: Any = object()
-
-
-class Sole(NamedTuple):
-    """The one contraction of a layer.
-
-    Attributes:
-        operator: of aten, that runs it.
-        dims: of what goes in.
-        weight: address of its values.
-        site: what the books know it by.
-    """
-
-    operator: str
-    dims: int
-    weight: int
-    site: tuple[Any, ...]
-
-
-def can_be_sole(module: nn.Module) -> bool:
-    """Whether a module is of such a class, and nobody changed what it does."""
-    kind: Any = type(module)
-    if kind is not nn.Linear and (kind not in _CONVOLUTIONS or module.padding_mode != "zeros"):
-        return False
-    own = module.__dict__  # to ask a module for what it lacks is slow
-    return _METHODS.isdisjoint(own) and not isinstance(own.get("padding"), str)
-
-
-def is_sole(module: nn.Module, sole: Sole, given: Any) -> bool:
-    """Whether a call of such a layer runs nothing but its contraction, on what it is given.
-
-    Hooks may run more, autocast and maps run it on something else.
-    """
-    if not (can_be_sole(module) and len(module._forward_hooks) == len(module._forward_pre_hooks) == 1):
-        return False
-    if module._backward_hooks or module._backward_pre_hooks or everywhere._global_forward_hooks:
-        return False
-    if torch._C._is_any_autocast_enabled() or torch._C._get_tracing_state():
-        return False
-    weight, bias = module._parameters.get("weight"), module._parameters.get("bias", _MISSING)
-    if not (is_plain(given) and is_plain(weight) and (bias is None or is_plain(bias))):
-        return False
-    if given.dim() != sole.dims or weight is None or weight.data_ptr() != sole.weight:
-        return False
-    return bool(given.dtype is weight.dtype)
-
-
-def is_given(operand: Tensor, given: Tensor) -> bool:
-    """Whether an operator got what its layer was given, and no copy, part or other view of it."""
-    alike = operand.shape == given.shape and operand.stride() == given.stride()
-    return alike and is_plain(given) and operand.data_ptr() == given.data_ptr()
 
 
 def is_plain(values: Any) -> bool:
@@ -97,31 +37,6 @@ def are_readable(operands: Iterable[Any]) -> bool:
         for operand in operands
         if isinstance(operand, Tensor)
     )
-
-
-def contraction(module: nn.Module, sole: Sole, x: Tensor) -> Contraction | None:
-    """What the layer is about to run; None where its operands hold no values that could be counted, or do not fit."""
-    weight, bias = module._parameters["weight"], module._parameters["bias"]
-    assert weight is not None
-    if sole.operator == "addmm":
-        form = reading("addmm", (bias, x, weight.t()), {})
-    elif sole.operator == "mm":
-        form = reading("mm", (x, weight.t()), {})
-    elif sole.operator == "linear":
-        form = reading("linear", (x, weight, bias), {})
-    else:
-        conv: Any = module
-        called = x, weight, bias, conv.stride, conv.padding, conv.dilation, False, (0,), conv.groups
-        form = reading("convolution", called, {})
-    return form if form is not None and _fits(form) else None
-
-
-def _fits(form: Contraction) -> bool:
-    """Whether the operator will run at all: what raises an error does no work."""
-    if isinstance(form, Product):
-        return bool(form.left.shape[-1] == form.right.shape[-2])
-    channels = form.weight.shape[1] * form.geometry.groups
-    return form.x.shape[1] == channels and all(size > 0 for size in form.geometry.out_space)
 
 
 def is_own(tensor: Tensor) -> bool:

@@ -29,13 +29,12 @@ from snnprof.activity import (
     Uncounted,
 )
 from snnprof.merging import thinned
-from snnprof.record import findings, layers, measure, neurons, provenance, seen_time, timeaxis, values
+from snnprof.record import findings, measure, neurons, provenance, seen_time, timeaxis, values
 from snnprof.record.accumulate import CountLog
 from snnprof.record.books import Books
 from snnprof.record.calls import Calls
 from snnprof.record.counters import NeuronCounter
 from snnprof.record.dispatch import Watcher, in_backward, only_described, plain_kernels
-from snnprof.record.layers import Sole
 from snnprof.record.memory import WORKSPACE
 from snnprof.record.neurons import Watched
 from snnprof.record.provenance import Facts
@@ -276,19 +275,6 @@ class Recorder:
         if neuron:
             if not books.contracts_within(name):
                 self._unwatched[module] = Unwatched(self._calls, self._watcher)
-        elif name in books.soles and not books.neurons and not kwargs and len(args) == 1:
-            self._count_sole(module, books.soles[name], args[0])
-
-    def _count_sole(self, module: nn.Module, sole: Sole, given: Any) -> None:
-        """A layer that runs one contraction and nothing else is counted as it is entered, and left alone."""
-        alone = torch._C._len_torch_dispatch_stack() == 1  # else another mode may want to see what runs
-        if not alone or not layers.is_sole(module, sole, given):
-            return
-        unwatched = Undispatched()
-        form = layers.contraction(module, sole, given)
-        if form is not None:
-            self.books.contraction_at(sole.site, form)
-            self._unwatched[module] = unwatched
 
     def _look_at(self, module: nn.Module, name: str, inputs: list[Tensor], neuron: bool) -> None:
         """What goes into the outermost module, a neuron layer, or on the first batch into what may turn out one."""
@@ -301,9 +287,7 @@ class Recorder:
             self._drive(module, name, inputs)
         if not self.books.learning:
             return
-        if layers.can_be_sole(module) and len(inputs) == 1:
-            self.books.given = inputs[0]
-        elif neuron or not self.books.neurons:
+        if neuron or not self.books.neurons:
             self._candidates[module] = _Candidate(
                 [facts for facts in map(self.books.store.get, inputs[:1]) if facts],
                 neurons.own_state(module), len(self.books.decided), len(self._neuron_calls),
@@ -312,7 +296,6 @@ class Recorder:
     def _leave(self, module: nn.Module, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         self._unwind(module)
         self._ran.add(name)
-        self.books.given = None
         if output is None:  # an exception passed through
             return
         if module not in self._candidates and module not in self.watched and self.books.path:
