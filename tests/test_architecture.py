@@ -22,6 +22,7 @@ HOUSE = [
     ["render"],
     ["workload"],
     ["record"],
+    ["charts"],
     ["compare"],
     ["estimates"],
     ["grouping"],
