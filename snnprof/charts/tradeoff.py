@@ -60,8 +60,9 @@ def tradeoff_of(entries: Sequence[Entry]) -> Tradeoff:
         SnnprofError: nothing has both an accuracy and an energy.
     """
     sides = [side_of(entry) for entry in entries]
-    names = data_names(entries)
-    points = tuple(point for side, data in zip(sides, names, strict=True) for point in _points(side, data))
+    data = data_names(entries)
+    names = _names(entries, data)
+    points = tuple(point for side, *marks in zip(sides, names, data, strict=True) for point in _points(side, *marks))
     if not points:
         raise SnnprofError(
             "there is nothing to plot: no side has both an accuracy and an energy",
@@ -121,11 +122,25 @@ def _key(name: str) -> str:
     return re.sub(r"[\W_]+", "", name.lower()) or name
 
 
-def _points(side: Side, data: str) -> Iterable[Point]:
+def _names(entries: Sequence[Entry], data: Sequence[str]) -> list[str]:
+    """A published row by its title alone, since it is drawn as one, where that and its data tell it from all others."""
+    short = [_title(entry) for entry in entries]
+    pairs = list(zip(short, data, strict=True))
+    return [
+        name if pairs.count((name, on)) == 1 else entry.name for entry, (name, on) in zip(entries, pairs, strict=True)
+    ]
+
+
+def _title(entry: Entry) -> str:
+    row = entry.published
+    return row.title if row and entry.name.startswith(f"{row.title} (published)") else entry.name
+
+
+def _points(side: Side, name: str, data: str) -> Iterable[Point]:
     if side.accuracy.value is None:
         return []
     energies = ((id, energy) for id, energy in side.energies.items() if energy.value is not None)
-    return [Point(side.name, data, id, energy, side.accuracy) for id, energy in energies]
+    return [Point(name, data, id, energy, side.accuracy) for id, energy in energies]
 
 
 def _left_out(sides: Iterable[Side]) -> Iterable[SnnprofError]:

@@ -83,8 +83,8 @@ def plot(
         if maps:
             drawing = _maps(kind, names, sample, look)
         else:
-            entries = _entries(kind, names, hardware, convention)
-            drawing = plots.drawn(kind, entries, _renamed(look, names, entries), grouping, over)
+            entries, look = _named(names, _entries(kind, names, hardware, convention), look)
+            drawing = plots.drawn(kind, entries, look, grouping, over)
         look.must_have_used_all_labels()
         target = target or _target(Path(f"{runs.stem(names)}-{drawing.kind}.pdf"), force)
         output.write_file(encoded(drawing.figure, target.suffix.lower()), target)
@@ -109,10 +109,11 @@ def _labels(pairs: list[str]) -> dict[str, str]:
     return labels
 
 
-def _renamed(look: Look, names: list[str], entries: list[Entry]) -> Look:
-    """--label may name a run by its file as well as by what the figure calls it."""
-    called = {name: entry.name for name, entry in zip(names, entries, strict=True)}
-    return replace(look, labels={called.get(name, name): text for name, text in look.labels.items()})
+def _named(names: list[str], entries: list[Entry], look: Look) -> tuple[list[Entry], Look]:
+    """--label may name a run by its file, and a published row by its `paper:ROW`: then the entry itself is renamed."""
+    labels = {text if name in names else name: text for name, text in look.labels.items()}
+    named = [replace(entry, name=look.labels.get(name, entry.name)) for name, entry in zip(names, entries, strict=True)]
+    return named, replace(look, labels=labels)
 
 
 def _entries(kind: str | None, names: list[str], hardware: list[str] | None, convention: str) -> list[Entry]:

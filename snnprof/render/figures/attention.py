@@ -10,6 +10,7 @@ from snnprof.render.figures import colours
 from snnprof.render.figures.look import ONE_COLUMN, Look
 from snnprof.render.figures.style import (
     EDGE,
+    NOTHING,
     arms,
     decades,
     legend_below,
@@ -29,7 +30,7 @@ _LINES: Any = ("-", "--", "-.", ":")
 def draw_attention_bars(matrices: Sequence[Values], look: Look) -> Figure:
     """The share of entries that are not 0, a bar per block with its 95 % interval."""
     with styled(look):
-        figure = page(look, ONE_COLUMN, 2.0)
+        figure = page(look, ONE_COLUMN, 2.1)
         axis = figure.subplots()
         for place, matrix in enumerate(matrices):
             value = matrix.nonzero
@@ -46,10 +47,10 @@ def draw_attention_bars(matrices: Sequence[Values], look: Look) -> Figure:
         axis.set_xticks(range(len(matrices)), [look.name(matrix.name, 16) for matrix in matrices])
         axis.set_xlim(-0.7, len(matrices) - 0.3)
         axis.tick_params(axis="x", length=0)
-        axis.margins(y=0.12)
-        axis.set_ylim(bottom=0)
+        highest = max((matrix.nonzero.high or matrix.nonzero.value for matrix in matrices if matrix.nonzero), default=0)
+        axis.set_ylim(0, 1.15 * highest or NOTHING)
         axis.grid(axis="y")
-        percent_axis(axis.yaxis, "non-zero attention entries")
+        percent_axis(axis.yaxis, "non-zero attention")
         slanted_if_crowded(figure, axis)
     return figure
 

@@ -51,17 +51,30 @@ _SPARE = (
     Paint("#FFED6F", "....", ">"), Paint("#1A1A1A", "", "h"), Paint("#D9D9D9", "xxxx", "p"),
 )  # fmt: skip
 """For what users call the parts of their own networks."""
-MODELS = ("#332288", "#CC6677", "#117733", "#88CCEE", "#882255", "#999933", "#44AA99", "#AA4499", "#DDCC77")
+MODELS = (
+    "#332288",
+    "#CC6677",
+    "#117733",
+    "#88CCEE",
+    "#882255",
+    "#999933",
+    "#44AA99",
+    "#AA4499",
+    "#DDCC77",
+    "#661100",
+    "#6699CC",
+    "#888888",
+)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 """Of price lists, in the order in which a figure names them."""
 PUBLISHED = "d"
 WORK: Mapping[str, tuple[str, float, str]] = {
     "sop": ("synaptic operations", 1.0, ""),
     "mac": ("multiply-accumulates", 0.75, "++++"),
-    "elementwise": ("other arithmetic", 0.5, ""),
-    "neuron": ("neuron updates", 0.4, "**"),
-    "spike": ("spikes", 0.3, "||||"),
-    "memory": ("memory", 0.15, ""),
+    "elementwise": ("other arithmetic", 0.55, ""),
+    "neuron": ("neuron updates", 0.45, "**"),
+    "spike": ("spikes", 0.4, "||||"),
+    "memory": ("memory", 0.28, ""),
     "static": ("static power", 0.0, ""),
 }
 """Name, how much of the role's colour is left, and hatch of each kind of work."""

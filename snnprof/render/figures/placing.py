@@ -1,9 +1,11 @@
-"""Names beside their points, where they cover neither points, nor whiskers, nor each other."""
+"""Names beside their points, where they cover neither points, nor lines, nor each other."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,7 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.text import Annotation
     from matplotlib.transforms import Bbox
 
-_RINGS = (5.0, 9.0, 15.0, 23.0, 33.0, 45.0, 60.0, 80.0)  # points
+Place = tuple[float, float]
+_RINGS = (4.0, 7.0, 12.0, 18.0, 26.0, 36.0, 48.0, 64.0, 84.0)  # points
 _DIRECTIONS = 16
 _MARKER = 4.0  # points from the middle of a marker to its edge
 _LEADER = 10.0
@@ -20,40 +23,60 @@ _LEADER = 10.0
 
 
 def label_points(
-    figure: Figure, axis: Axes, places: Sequence[tuple[float, float]], names: Sequence[str], size: float,
-    whiskers: Sequence[Bbox] = (),
+    figure: Figure, axis: Axes, places: Sequence[Place], names: Sequence[str], size: float,
+    lines: Sequence[Sequence[Place]] = (),
 ) -> None:  # fmt: skip
     """Puts a name at each point: the nearest place that is free; where none is, the one that covers least.
 
     Args:
         places: in data coordinates.
-        whiskers: boxes in data coordinates that names had better not cover.
+        size: of the type, in points.
+        lines: in data coordinates, each through some places; names had better not cover them.
     """
-    from matplotlib.transforms import Bbox
-
     figure.draw_without_rendering()
     point = figure.dpi / 72
-    middles = [tuple(axis.transData.transform(place)) for place in places]
-    taken = [Bbox([[x - _MARKER * point, y - _MARKER * point], [x + _MARKER * point, y + _MARKER * point]])
-             for x, y in middles]  # fmt: skip
-    lighter = [axis.transData.transform_bbox(box).padded(point) for box in whiskers]
-    for (x, y), place, name in zip(middles, places, names, strict=True):
+    pixels = [_pixels(axis, place) for place in places]
+    room = _Room(axis.bbox, [_around(middle, _MARKER * point) for middle in pixels])
+    room.lines += [dot for line in lines for dot in _dots([_pixels(axis, place) for place in line])]
+    for middle, place, name in zip(pixels, places, names, strict=True):
         text = _annotate(axis, place, name, size, (0, 0), 0)
-        extent = text.get_window_extent()
+        wide, high = (side / point for side in text.get_window_extent().size)
         text.remove()
-        wide, high = extent.width / point, extent.height / point
-        tried = [
-            (_cost(box, taken, lighter, axis.bbox) + 0.02 * ring * point, ring, dx, dy, box)
-            for ring, dx, dy in _offsets(wide, high)
-            for box in [_box(x, y, dx, dy, wide, high, point)]
-        ]
-        _, ring, dx, dy, box = min(tried, key=lambda each: each[0])
-        taken.append(box)
-        _annotate(axis, place, name, size, (dx, dy), ring)
+        tried = []
+        for ring, dx, dy in _offsets(wide, high):
+            box = _box(middle, (dx * point, dy * point), (wide * point, high * point))
+            tried.append((room.cost(box, middle, ring > _LEADER) + 0.5 * ring * point, ring, (dx, dy), box))
+        _, ring, offset, box = min(tried, key=lambda each: each[0])
+        room.taken.append(box)
+        _annotate(axis, place, name, size, offset, ring)
+
+
+@dataclass
+class _Room:
+    """What names may not cover; in pixels.
+
+    Attributes:
+        inside: names stay in here.
+        taken: markers, and names that have their place.
+        lines: dots on all lines.
+    """
+
+    inside: Bbox
+    taken: list[Bbox]
+    lines: list[Place] = field(default_factory=list)
+
+    def cost(self, box: Bbox, of: Place, leader: bool) -> float:
+        """Square pixels that a name here would cover; leaving the axes costs most, lines little."""
+        outside = box.width * box.height - _common(box, self.inside)
+        covered = sum(_common(box, each) for each in self.taken)
+        crossed = sum(box.contains(*dot) for dot in self.lines)
+        way = _dots([of, _nearest(box, of)]) if leader else []
+        met = sum(each.contains(*dot) for dot in way for each in self.taken if not each.contains(*of))
+        return 20 * outside + 5 * covered + 10 * crossed + 60 * met
 
 
 def _offsets(wide: float, high: float) -> Iterator[tuple[float, float, float]]:
-    """Ring, and the offset in points of the left end of the text's middle line."""
+    """Ring, and the offset in points of the left end of the text's middle line, the right side of the point first."""
     for ring in _RINGS:
         for step in range(_DIRECTIONS):
             angle = 2 * math.pi * step / _DIRECTIONS
@@ -62,16 +85,32 @@ def _offsets(wide: float, high: float) -> Iterator[tuple[float, float, float]]:
             yield ring, middle - wide / 2, (_MARKER + ring) * y + high / 2 * y
 
 
-def _box(x: float, y: float, dx: float, dy: float, wide: float, high: float, point: float) -> Bbox:
+def _pixels(axis: Axes, place: Place) -> Place:
+    x, y = axis.transData.transform(place)
+    return float(x), float(y)
+
+
+def _around(middle: Place, arm: float) -> Bbox:
+    return _box(middle, (-arm, 0), (2 * arm, 2 * arm))
+
+
+def _box(middle: Place, offset: Place, size: Place) -> Bbox:
     from matplotlib.transforms import Bbox
 
-    return Bbox.from_bounds(x + dx * point, y + (dy - high / 2) * point, wide * point, high * point)
+    return Bbox.from_bounds(middle[0] + offset[0], middle[1] + offset[1] - size[1] / 2, *size)
 
 
-def _cost(box: Bbox, taken: Sequence[Bbox], lighter: Sequence[Bbox], inside: Bbox) -> float:
-    """Square pixels that a name would cover, whiskers at a tenth; leaving the axes costs most."""
-    outside = box.width * box.height - _common(box, inside)
-    return 20 * outside + sum(_common(box, each) for each in taken) + 0.1 * sum(_common(box, each) for each in lighter)
+def _nearest(box: Bbox, to: Place) -> Place:
+    return min(max(to[0], box.x0), box.x1), min(max(to[1], box.y0), box.y1)
+
+
+def _dots(line: Sequence[Place]) -> list[Place]:
+    """A dot every four pixels or so."""
+    dots = []
+    for (x, y), (to_x, to_y) in pairwise(line):
+        count = max(1, int(math.hypot(to_x - x, to_y - y) / 4))
+        dots += [(x + (to_x - x) * step / count, y + (to_y - y) * step / count) for step in range(count + 1)]
+    return dots
 
 
 def _common(a: Bbox, b: Bbox) -> float:
@@ -80,13 +119,11 @@ def _common(a: Bbox, b: Bbox) -> float:
     return width * height if width > 0 and height > 0 else 0.0
 
 
-def _annotate(
-    axis: Axes, place: tuple[float, float], name: str, size: float, offset: tuple[float, float], ring: float
-) -> Annotation:
+def _annotate(axis: Axes, place: Place, name: str, size: float, offset: Place, ring: float) -> Annotation:
     """A name at an offset in points; outside the layout, which its place depends on."""
     leader = {"arrowstyle": "-", "linewidth": 0.4, "color": "#777777", "shrinkA": 0, "shrinkB": 3}
     text = axis.annotate(
-        name, place, xytext=offset, textcoords="offset points", fontsize=size, va="center",
+        name, place, xytext=offset, textcoords="offset points", fontsize=size, va="center", linespacing=1.0,
         arrowprops=leader if ring > _LEADER else None,
     )  # fmt: skip
     text.set_in_layout(False)

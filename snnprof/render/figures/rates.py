@@ -13,6 +13,7 @@ from snnprof.render.figures.colours import Paint
 from snnprof.render.figures.look import ONE_COLUMN, TWO_COLUMNS, Look
 from snnprof.render.figures.style import (
     EDGE,
+    NOTHING,
     ROW,
     arms,
     columns_for,
@@ -51,7 +52,8 @@ def draw_rate_groups(rates: Sequence[Rate], look: Look) -> Figure:
         axis.set_xticks(places, names)
         axis.set_xlim(-0.5 - _GAP / 2, left - _GAP - 0.5 + _GAP / 2)
         axis.tick_params(axis="x", length=0)
-        axis.set_ylim(bottom=0)
+        highest = max((rate.value.high or rate.value.value for rate in rates if rate.value), default=0.0)
+        axis.set_ylim(0, 1.06 * highest or NOTHING)
         axis.grid(axis="y")
         percent_axis(axis.yaxis, "firing rate")
         legend_below(figure, _legend(paints, look))
@@ -82,7 +84,7 @@ def draw_rate_rows(rates: Sequence[Rate], look: Look) -> Figure:
         for row in (row for row in range(1, len(rates)) if rates[row].block != rates[row - 1].block):
             axis.axhline(row - 0.5, color="#999999", linewidth=0.4)
         highest = max((rate.value.high or rate.value.value for rate in rates if rate.value), default=0.0)
-        axis.set_xlim(0, 1.2 * highest or 1.0)
+        axis.set_xlim(0, 1.12 * highest or NOTHING)
         axis.locator_params(axis="x", nbins=5)
         axis.grid(axis="x")
         percent_axis(axis.xaxis, "firing rate")

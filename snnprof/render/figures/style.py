@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 SUFFIXES = (".pdf", ".svg", ".png")
 EDGE: Any = {"edgecolor": "#222222", "linewidth": 0.4}
 ROW = 0.145  # inches
+NOTHING = 0.01
+"""How far an axis of shares goes where all of them are 0."""
+_SEVERAL_DECADES = 200
 _ENERGY = Column("energy_pj", kind="energy")
 _METADATA: Mapping[str, dict[str, None]] = {
     "pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {"Software": None},
@@ -141,10 +144,10 @@ def decades(axis: Axis) -> None:
     from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 
     low, high = axis.get_view_interval()
-    axis.set_major_locator(LogLocator(subs=(1.0,) if high > 30 * low else (1.0, 2.0, 5.0)))
+    wide = high > _SEVERAL_DECADES * low
+    axis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0)))
+    axis.set_minor_locator(LogLocator(subs=(2.0, 5.0)) if wide else NullLocator())
     axis.set_minor_formatter(NullFormatter())
-    if high <= 30 * low:
-        axis.set_minor_locator(NullLocator())
 
 
 def arms(value: float, low: float | None, high: float | None) -> tuple[list[float], list[float]] | None:

@@ -9,6 +9,7 @@ from snnprof.charts.rates import StepRates
 from snnprof.render.figures import colours
 from snnprof.render.figures.look import ONE_COLUMN, TWO_COLUMNS, Look
 from snnprof.render.figures.style import (
+    NOTHING,
     ROW,
     columns_for,
     legend_below,
@@ -47,7 +48,8 @@ def draw_step_lines(rates: Sequence[StepRates], look: Look) -> Figure:
             )  # fmt: skip
             handles.append((line, look.name(rate.role, 24)))
         axis.set_xticks(range(1, 1 + max(len(rate.values) for rate in rates)))
-        axis.set_ylim(bottom=0)
+        highest = max((value.high or value.value for rate in rates for value in rate.values if value), default=0.0)
+        axis.set_ylim(0, 1.06 * highest or NOTHING)
         axis.set_xlabel("time step")
         axis.grid(True)
         percent_axis(axis.yaxis, "firing rate")
@@ -69,7 +71,10 @@ def draw_step_map(rates: Sequence[StepRates], look: Look) -> Figure:
         width = columns_for(look, labels) if steps <= 32 else TWO_COLUMNS
         figure = page(look, width, 0.6 + ROW * len(rates))
         axis = figure.subplots()
-        image = axis.imshow(values, aspect="auto", cmap="cividis", vmin=0, interpolation="nearest")
+        highest = max((value.value for rate in rates for value in rate.values if value), default=0.0)
+        image = axis.imshow(
+            values, aspect="auto", cmap="cividis", vmin=0, vmax=highest or NOTHING, interpolation="nearest"
+        )
         rows_axis(axis, labels)
         for row in (row for row in range(1, len(rates)) if rates[row].block != rates[row - 1].block):
             axis.axhline(row - 0.5, color="white", linewidth=0.8)

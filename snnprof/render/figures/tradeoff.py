@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from snnprof.charts.tradeoff import Point, Tradeoff
@@ -16,10 +17,10 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.transforms import Bbox
 
 _MOST_IN_ONE_COLUMN = 5
 _FEW_DECADES = 12
+_LINE = 22  # characters of a label's line
 _FRONT: Any = {"color": "#777777", "linewidth": 0.8, "zorder": 1}
 _DASHES: Any = ("--", ":", "-.", (0, (6, 2)))
 
@@ -43,7 +44,8 @@ def draw_tradeoff(chart: Tradeoff, look: Look) -> Figure:
         _axes(axis, points)
         legend_below(figure, _legend(chart, markers, bool(fronts), look))
         texts = [_text(point, chart, look) for point in points]
-        label_points(figure, axis, [point.place for point in points], texts, look.small, _whiskers(points))
+        paths = [*_whiskers(points), *([point.place for point in front] for front in fronts)]
+        label_points(figure, axis, [point.place for point in points], texts, look.small, paths)
     return figure
 
 
@@ -75,16 +77,15 @@ def bounds(estimate: Estimate) -> tuple[float | None, float | None]:
     return value - estimate.half, value + estimate.half
 
 
-def _whiskers(points: Sequence[Point]) -> list[Bbox]:
-    from matplotlib.transforms import Bbox
-
-    boxes = []
+def _whiskers(points: Sequence[Point]) -> list[list[tuple[float, float]]]:
+    """The ends of all whiskers."""
+    lines = []
     for point in points:
         x, y = point.place
         for (low, high), across in ((bounds(point.energy), False), (bounds(point.accuracy), True)):
             if low is not None and high is not None:
-                boxes.append(Bbox([[x, low], [x, high]]) if across else Bbox([[low, y], [high, y]]))
-    return boxes
+                lines.append([(x, low), (x, high)] if across else [(low, y), (high, y)])
+    return lines
 
 
 def _axes(axis: Axes, points: Sequence[Point]) -> None:
@@ -102,8 +103,8 @@ def _axes(axis: Axes, points: Sequence[Point]) -> None:
 
 
 def _text(point: Point, chart: Tradeoff, look: Look) -> str:
-    name = look.name(point.name, 28)
-    return f"{name}\non {look.name(point.data, 22)}" if len(chart.data) > 1 else name
+    lines = wrap(look.name(point.name, 3 * _LINE), _LINE, break_long_words=False)
+    return "\n".join([*lines, f"on {look.name(point.data, _LINE)}"] if len(chart.data) > 1 else lines)
 
 
 def _legend(chart: Tradeoff, markers: Mapping[str, str], fronts: bool, look: Look) -> list[tuple[Artist, str]]:
