@@ -77,13 +77,14 @@ def energy_of_run(reports: Sequence[EnergyReport], by: By | None = None) -> Ener
     Raises:
         SnnprofError: nothing of it has a price.
     """
-    groups = [g for g in grouped(list(reports), by or _coarse(reports[0])) if any(g.energies.values())]
+    by = by or _coarse(reports[0])
+    groups = [g for g in grouped(list(reports), by) if any(g.energies.values())]
     if not groups:
         raise SnnprofError(
             "there is no energy to plot: none of the work has a price on this hardware",
             hint="choose another price list with --hardware; 'snnprof hardware list' names them",
         )
-    panels = tuple(_panel(report, groups) for report in reports)
+    panels = tuple(_panel(report, groups, by) for report in reports)
     used = {part for panel in panels for bar in panel.bars for part, pj in bar.parts.items() if pj}
     per = "per inference" if reports[0].samples else "over the whole run"
     return EnergyBars(panels, "work", tuple(term for term in TERMS if term in used), per)
@@ -131,7 +132,7 @@ def _coarse(report: EnergyReport) -> By:
     return "role" if any(role_of(activity, op.layer, op.index) for op in activity.ops) else "block"
 
 
-def _panel(report: EnergyReport, groups: Sequence[Group]) -> Panel:
+def _panel(report: EnergyReport, groups: Sequence[Group], by: By) -> Panel:
     id, samples = report.hardware.id, report.samples or 1
     whole = report.energy_pj
     bars = []
@@ -139,13 +140,13 @@ def _panel(report: EnergyReport, groups: Sequence[Group]) -> Panel:
         energy = group.energies[id]
         parts: dict[str, float] = {term: pj / samples for term, pj in group.terms[id].items() if pj}
         total = None if energy is None else Interval(energy / samples)
-        bars.append(Bar(_name(group), group.role, parts, total, energy / whole if energy and whole else None))
+        bars.append(Bar(_name(group, by), group.role, parts, total, energy / whole if energy and whole else None))
     total = estimates.energy(report) or (None if whole is None else Interval(whole))
     return Panel(id, tuple(bars), total, report.lower_bound)
 
 
-def _name(group: Group) -> str:
-    return f"{group.name} ({group.op})" if group.op.startswith("matmul") and group.name != group.role else group.name
+def _name(group: Group, by: By) -> str:
+    return f"{group.name} ({group.op})" if by == "op" and group.op.startswith("matmul") else group.name
 
 
 def _network(name: str, report: EnergyReport) -> Bar:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from snnprof.activity import Activity, Run
-from snnprof.charts.tradeoff import data_names
+from snnprof.charts.tradeoff import data_name
 from snnprof.compare import Entry, Estimate, side_of
 from snnprof.errors import SnnprofError, unknown
 
@@ -71,10 +71,7 @@ def sweep_of(entries: Sequence[Entry], over: str | None = None) -> Sweep:
         SnnprofError: a published row among them, no setting or several that differ, or runs that do not know it.
     """
     settings = [_settings(_activity(entry)) for entry in entries]
-    names = [
-        (_activity(entry).run.model.label or entry.name, data)
-        for entry, data in zip(entries, data_names(entries), strict=True)
-    ]
+    names = [(_activity(entry).run.model.label or entry.name, data_name(entry)) for entry in entries]
     setting = _checked(over, settings) if over else differing(settings, names)
     groups: dict[tuple[str, str], dict[str, list[Entry]]] = {}
     for entry, known, name in zip(entries, settings, names, strict=True):

@@ -89,7 +89,7 @@ def unbeaten(points: Iterable[Point]) -> tuple[Point, ...]:
 
 def data_names(entries: Sequence[Entry]) -> list[str]:
     """What each entry ran on: one name for the same data however it is spelled, two for different data of one name."""
-    spelled = [_spelled(entry) for entry in entries]
+    spelled = [data_name(entry) for entry in entries]
     first: dict[str, str] = {}
     prints: dict[str, list[str]] = {}
     for entry, name in zip(entries, spelled, strict=True):
@@ -108,7 +108,8 @@ def _told_apart(entry: Entry, name: str, fingerprints: Sequence[str]) -> str:
     return f"{name} {mine[:6]}" if mine and len(fingerprints) > 1 else name
 
 
-def _spelled(entry: Entry) -> str:
+def data_name(entry: Entry) -> str:
+    """The data set that an entry ran on, without its folder."""
     if entry.published:
         scope = "" if entry.published.scope == "network" else f", {entry.published.scope} only"
         return f"{entry.published.dataset or 'unknown data'}{scope}"

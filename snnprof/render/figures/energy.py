@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from snnprof.charts.energy import Bar, EnergyBars, Panel
 from snnprof.render.figures import colours
 from snnprof.render.figures.colours import UNKNOWN, WORK, Paint
-from snnprof.render.figures.look import ONE_COLUMN, TWO_COLUMNS, Look
-from snnprof.render.figures.style import EDGE, ROW, arms, energy_axis, legend_below, page, rows_axis, styled
+from snnprof.render.figures.look import TWO_COLUMNS, Look
+from snnprof.render.figures.style import (
+    EDGE,
+    ROW,
+    arms,
+    columns_for,
+    energy_axis,
+    legend_below,
+    page,
+    rows_axis,
+    styled,
+)
 from snnprof.units import energy_text
 
 if TYPE_CHECKING:
@@ -17,13 +27,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_NARROWEST = 2.1  # inches of a panel
+_NARROWEST, _ROOMY = 2.1, 3.0  # inches of a panel with its labels
 
 
 def draw_energy(bars: EnergyBars, look: Look) -> Figure:
     """One run: a bar per role, stacked by kind of work, with its share. Several: a bar each, stacked by role."""
     with styled(look):
-        width = look.width or (ONE_COLUMN if len(bars.panels) == 1 else TWO_COLUMNS)
+        labels = [look.name(bar.name) for bar in bars.panels[0].bars]
+        width = columns_for(look, labels) if len(bars.panels) == 1 else look.width or TWO_COLUMNS
         columns = min(len(bars.panels), max(1, int(width / _NARROWEST)))
         rows = -(-len(bars.panels) // columns)
         figure = page(look, width, 0.4 + rows * (0.6 + ROW * max(2, len(bars.panels[0].bars))))
@@ -31,7 +42,8 @@ def draw_energy(bars: EnergyBars, look: Look) -> Figure:
         paints = colours.paints(bars.parts if bars.stacked_by == "role" else [])
         for axis, panel in zip(grid, bars.panels, strict=False):
             _panel(axis, panel, bars, paints, look)
-        rows_axis(grid[0], [look.name(bar.name) for bar in bars.panels[0].bars])
+            _frame(axis, panel, bars.per, width / columns < _ROOMY, look)
+        rows_axis(grid[0], labels)
         for axis in grid[len(bars.panels) :]:
             axis.remove()
         legend_below(figure, _legend(bars, paints, look))
@@ -47,9 +59,13 @@ def _panel(axis: Axes, panel: Panel, bars: EnergyBars, paints: Mapping[str, Pain
         _end(axis, row, left, bar, look)
     longest = max((bar.total.high or bar.total.value for bar in panel.bars if bar.total), default=0.0)
     axis.set_xlim(0, (1.18 if panel.total else 1.3) * longest or 1.0)
-    axis.set_title(_title(panel, look), loc="left")
-    energy_axis(axis.xaxis, [bar.total.value for bar in panel.bars if bar.total], bars.per)
-    axis.locator_params(axis="x", nbins=5)
+
+
+def _frame(axis: Axes, panel: Panel, per: str, narrow: bool, look: Look) -> None:
+    """Title and axis; a narrow panel has its title on two lines."""
+    axis.set_title(_title(panel, narrow, look), loc="left")
+    energy_axis(axis.xaxis, [bar.total.value for bar in panel.bars if bar.total], per, short=narrow)
+    axis.locator_params(axis="x", nbins=4 if narrow else 5)
     axis.grid(axis="x")
     axis.tick_params(axis="y", length=0)
 
@@ -75,20 +91,25 @@ def _end(axis: Axes, row: int, right: float, bar: Bar, look: Look) -> None:
     axis.annotate(text, (right, row), xytext=(3, 0), textcoords="offset points", va="center", fontsize=look.smallest)
 
 
-def _title(panel: Panel, look: Look) -> str:
+def _title(panel: Panel, narrow: bool, look: Look) -> str:
+    """The price list, and the run's energy on it."""
     name, at_least = look.name(panel.hardware), "≥ " if panel.lower_bound else ""
-    if panel.total is None:
-        return f"{name}{' (lower bounds)' if panel.lower_bound else ''}"
-    spread = f" ± {100 * panel.total.relative:.1f} %" if panel.total.relative is not None else ""
-    return f"{name}: {at_least}{energy_text(panel.total.value, 3)}{spread}"
+    said = "lower bounds" if panel.lower_bound else ""
+    if panel.total is not None:
+        spread = f" ± {100 * panel.total.relative:.1f} %" if panel.total.relative is not None else ""
+        said = f"{at_least}{energy_text(panel.total.value, 3)}{spread}"
+    return ("\n" if narrow else ": ").join(filter(None, [name, said]))
 
 
 def _legend(bars: EnergyBars, paints: Mapping[str, Paint], look: Look) -> list[tuple[Artist, str]]:
+    """What the parts are; where bars are not named by the role that their colours mean, the roles too."""
     from matplotlib.patches import Patch
 
-    entries: Sequence[tuple[str, dict[str, Any]]]
     if bars.stacked_by == "role":
         entries = [(look.name(part), colours.bar(paints[part])) for part in bars.parts]
     else:
         entries = [(look.name(WORK[part][0]), colours.bar(Paint("#404040"), part)) for part in bars.parts]
+        shown = {bar.role: bar.name for bar in bars.panels[0].bars if bar.role in colours.ROLES}
+        unnamed = [role for role, name in shown.items() if role != name]
+        entries += [(look.name(role), {"facecolor": colours.ROLES[role].colour}) for role in unnamed]
     return [(Patch(**paint, **EDGE), name) for name, paint in entries]

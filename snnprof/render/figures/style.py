@@ -122,13 +122,13 @@ def slanted_if_crowded(figure: Figure, axis: Axes) -> None:
             label.set(rotation=40, ha="right", va="top", rotation_mode="anchor")
 
 
-def energy_axis(axis: Axis, picojoules: Sequence[float], per: str = "per inference", few: bool = False) -> None:
+def energy_axis(axis: Axis, picojoules: Sequence[float], per: str = "per inference", short: bool = False) -> None:
     """Ticks in the unit that fits; the data stay picojoules."""
     from matplotlib.ticker import FuncFormatter
 
     unit, size = scale(_ENERGY, [abs(value) for value in picojoules])
     axis.set_major_formatter(FuncFormatter(lambda value, _: _plain(value / size)))
-    axis.set_label_text(f"energy ({unit})" if few else f"energy {per} ({unit})")
+    axis.set_label_text(f"{unit} {per}" if short else f"energy {per} ({unit})")
 
 
 def percent_axis(axis: Axis, text: str) -> None:

@@ -60,7 +60,7 @@ def _energies(axis: Axes, chart: Sweep) -> None:
         axis.set_yscale("log")
     else:
         axis.set_ylim(bottom=0)
-    energy_axis(axis.yaxis, shown, few=True)
+    energy_axis(axis.yaxis, shown, short=True)
     if axis.get_yscale() == "log":
         decades(axis.yaxis)
     axis.grid(True)
