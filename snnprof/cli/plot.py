@@ -70,7 +70,8 @@ def plot(
     force: options.Force = False,
 ) -> None:
     """Draw energies, firing rates, attention values, the trade-off of several runs, or a sweep."""
-    kind = output.chosen("kind of figure", kind, KINDS) if kind else "attention" if maps else None
+    implied = "attention" if maps else "sweep" if over else None
+    kind = output.chosen("kind of figure", kind, KINDS) if kind else implied
     target = _target(out or Path(f"{runs.stem(names)}-{kind}.pdf"), force) if out or kind else None
     grouping = options.grouping(by) if by else None
     if sample and not maps:

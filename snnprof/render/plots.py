@@ -55,6 +55,7 @@ def drawn(
         SnnprofError: there is no such kind, or the entries hold nothing of it.
     """
     kind, look = kind or suitable(entries), look or Look()
+    _must_suit(kind, by, over)
     if kind == "tradeoff":
         chart = tradeoff_of(entries)
         return Drawing(kind, draw_tradeoff(chart, look), chart.left_out)
@@ -62,8 +63,6 @@ def drawn(
         return Drawing(kind, sweep(entries, over, look))
     if kind == "energy":
         return Drawing(kind, energy(entries[0].reports, by, look) if _alone(entries) else energies(entries, by, look))
-    if kind not in KINDS:
-        raise unknown("kind of figure", kind, KINDS)
     activity = _one_run(kind, entries)
     if kind == "rates":
         return Drawing(kind, rates(activity, by, look))
@@ -99,7 +98,7 @@ def energies(entries: Sequence[Entry], by: By | None = None, look: Look | None =
 def rates(activity: Activity, by: By | None = None, look: Look | None = None) -> Figure:
     """Firing rates with intervals: by role and block, or by layer where roles do not repeat or the user wants it."""
     grouped = rates_by_role(activity)
-    if by in ("layer", "op") or (by is None and not roles_repeat(grouped)):
+    if by == "layer" or (by is None and not roles_repeat(grouped)):
         return draw_rate_rows(rates_by_layer(activity), look or Look())
     return draw_rate_groups(grouped, look or Look())
 
@@ -133,6 +132,18 @@ def tradeoff(entries: Sequence[Entry], look: Look | None = None) -> Figure:
 def sweep(entries: Sequence[Entry], over: str | None = None, look: Look | None = None) -> Figure:
     """Accuracy and energy of runs that differ in one setting, against it."""
     return draw_sweep(sweep_of(entries, over), look or Look())
+
+
+def _must_suit(kind: str, by: By | None, over: str | None) -> None:
+    """Raises SnnprofError for a kind that is not known, or options that would change nothing of it."""
+    if kind not in KINDS:
+        raise unknown("kind of figure", kind, KINDS)
+    if over and kind != "sweep":
+        raise SnnprofError(f"--over is for --kind sweep, not for {kind}")
+    if by and kind not in ("energy", "rates"):
+        raise SnnprofError(f"--by is for --kind energy and rates, not for {kind}")
+    if kind == "rates" and by not in (None, "role", "layer"):
+        raise SnnprofError(f"--kind rates takes --by role or layer, not {by}")
 
 
 def _alone(entries: Sequence[Entry]) -> bool:

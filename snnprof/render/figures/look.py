@@ -12,7 +12,8 @@ ONE_COLUMN, TWO_COLUMNS = 3.5, 7.16
 """Inches, as IEEE sets its pages."""
 WIDTHS, SIZES = (2.0, 20.0), (5.0, 16.0)
 TEXTS = {
-    "QK^T": "QKᵀ", "K^TV": "KᵀV", "Q(K^TV)": "Q(KᵀV)", "AV": "attention · V", "QKV": "Q, K, V", "QK": "Q, K",
+    "stem": "first layer", "QKV": "Q, K, V", "QK": "Q, K", "QK^T": "Q × Kᵀ", "AV": "attention × V", "K^TV": "Kᵀ × V",
+    "Q(K^TV)": "Q × (Kᵀ V)", "DWC": "depth-wise conv.",
     "static": "static power", "other elementwise": "other arithmetic", "other contraction": "other products",
     "other neuron": "other neurons",
 }  # fmt: skip
