@@ -72,8 +72,8 @@ ITEMS = (
          f"snnprof plot {RUNS} --kind energy --hardware cmos45-fp32 --hardware rolls-77fj --output energies.png"),
     Item("Firing rates", "Each role, block by block, with 95 % intervals.",
          "snnprof plot spikformer.json --kind rates --output rates.png"),
-    Item("Firing rates by time step", "The first step is nearly silent: membranes start empty. Of more than eight steps "
-         "the figure is a heat map.",
+    Item("Firing rates by time step", "The first step is nearly silent: membranes start empty. Of more than "
+         "eight steps the figure is a heat map.",
          "snnprof plot spikformer.json --kind timesteps --output timesteps.png"),
     Item("Attention values", "How often each value of the attention matrix occurs.",
          "snnprof plot spikformer.json --kind attention --output attention.png"),

@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 
 Place = tuple[float, float]
 _RINGS = (4.0, 7.0, 12.0, 18.0, 26.0, 36.0, 48.0, 64.0, 84.0)  # points
-_DIRECTIONS = 16
+_DIRECTIONS = 24
 _MARKER = 4.0  # points from the middle of a marker to its edge
+_CROWD = 40.0  # points within which a marker's neighbours count: the most crowded chooses first
+_UNMISTAKABLE = 1.3
+"""How many times farther than its own point all others lie from a name."""
 _LEADER = 10.0
 """Beyond this many points a thin line leads from the name to its point."""
 
@@ -36,9 +39,10 @@ def label_points(
     figure.draw_without_rendering()
     point = figure.dpi / 72
     pixels = [_pixels(axis, place) for place in places]
-    room = _Room(axis.bbox, [_around(middle, _MARKER * point) for middle in pixels])
+    room = _Room(axis.bbox, pixels, [_around(middle, _MARKER * point) for middle in pixels])
     room.lines += [dot for line in lines for dot in _dots([_pixels(axis, place) for place in line])]
-    for middle, place, name in zip(pixels, places, names, strict=True):
+    crowded = sorted(range(len(places)), key=lambda number: -_neighbours(pixels, number, _CROWD * point))
+    for middle, place, name in ((pixels[number], places[number], names[number]) for number in crowded):
         text = _annotate(axis, place, name, size, (0, 0), 0)
         wide, high = (side / point for side in text.get_window_extent().size)
         text.remove()
@@ -57,22 +61,30 @@ class _Room:
 
     Attributes:
         inside: names stay in here.
+        markers: middles of all markers.
         taken: markers, and names that have their place.
         lines: dots on all lines.
     """
 
     inside: Bbox
+    markers: Sequence[Place]
     taken: list[Bbox]
     lines: list[Place] = field(default_factory=list)
 
     def cost(self, box: Bbox, of: Place, leader: bool) -> float:
-        """Square pixels that a name here would cover; leaving the axes costs most, lines little."""
+        """Square pixels that a name here would cover, and what it costs to be read as another point's name.
+
+        Leaving the axes costs most, lines little.
+        """
         outside = box.width * box.height - _common(box, self.inside)
         covered = sum(_common(box, each) for each in self.taken)
         crossed = sum(box.contains(*dot) for dot in self.lines)
         way = _dots([of, _nearest(box, of)]) if leader else []
         met = sum(each.contains(*dot) for dot in way for each in self.taken if not each.contains(*of))
-        return 20 * outside + 5 * covered + 10 * crossed + 60 * met
+        away = math.dist(_nearest(box, of), of)
+        others = (other for other in self.markers if other != of and not leader)
+        nearer = sum(math.dist(_nearest(box, other), other) < _UNMISTAKABLE * away for other in others)
+        return 20 * outside + 5 * covered + 10 * crossed + 200 * met + 200 * nearer
 
 
 def _offsets(wide: float, high: float) -> Iterator[tuple[float, float, float]]:
@@ -83,6 +95,10 @@ def _offsets(wide: float, high: float) -> Iterator[tuple[float, float, float]]:
             x, y = math.cos(angle), math.sin(angle)
             middle = (_MARKER + ring) * x + wide / 2 * max(-1.0, min(1.0, 1.5 * x))
             yield ring, middle - wide / 2, (_MARKER + ring) * y + high / 2 * y
+
+
+def _neighbours(pixels: Sequence[Place], number: int, reach: float) -> int:
+    return sum(math.dist(pixels[number], other) < reach for other in pixels)
 
 
 def _pixels(axis: Axes, place: Place) -> Place:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
@@ -40,11 +41,17 @@ def draw_tradeoff(chart: Tradeoff, look: Look) -> Figure:
         fronts = [front for front in chart.fronts.values() if len(front) > 1]
         for front in fronts:
             x, y = zip(*(point.place for point in front), strict=True)
-            axis.plot(x, y, linestyle=_DASHES[chart.data.index(front[0].data) % len(_DASHES)], **_FRONT)
+            axis.plot(
+                x,
+                y,
+                drawstyle="steps-post",
+                linestyle=_DASHES[chart.data.index(front[0].data) % len(_DASHES)],
+                **_FRONT,
+            )
         _axes(axis, points)
         legend_below(figure, _legend(chart, markers, bool(fronts), look))
         texts = [_text(point, chart, look) for point in points]
-        paths = [*_whiskers(points), *([point.place for point in front] for front in fronts)]
+        paths = [*_whiskers(points), *(_stairs(front) for front in fronts)]
         label_points(figure, axis, [point.place for point in points], texts, look.small, paths)
     return figure
 
@@ -86,6 +93,13 @@ def _whiskers(points: Sequence[Point]) -> list[list[tuple[float, float]]]:
             if low is not None and high is not None:
                 lines.append([(x, low), (x, high)] if across else [(low, y), (high, y)])
     return lines
+
+
+def _stairs(front: Sequence[Point]) -> list[tuple[float, float]]:
+    """The corners of a front: more accuracy is not to be had before its price is paid."""
+    places = [point.place for point in front]
+    corners = [(to[0], start[1]) for start, to in pairwise(places)]
+    return [place for pair in zip(places, [*corners, places[-1]], strict=True) for place in pair]
 
 
 def _axes(axis: Axes, points: Sequence[Point]) -> None:
