@@ -85,6 +85,14 @@ def test_bars_of_networks_are_stacked_by_role(activity_maker: Callable[..., Acti
             assert sum(bar.parts.values()) == pytest.approx(bar.total.value)  # type: ignore[union-attr]
 
 
+def test_networks_that_nobody_knows_are_stacked_by_work(activity: Activity) -> None:
+    mine = changed(activity, model={"name": "mine"})
+    chart = energy_of_networks([entry(mine, "a"), entry(mine, "b")])
+    terms = {term: pj / 20 for term, pj in price(mine).totals.terms.items() if pj}
+    assert chart.stacked_by == "work"
+    assert [bar.parts for bar in chart.panels[0].bars] == [terms, terms]
+
+
 def test_energies_that_cannot_stand_side_by_side(activity: Activity) -> None:
     with pytest.raises(SnnprofError, match="a published row has no layers"):
         energy_of_networks([entry(activity), row("ssa_bin-bin-cifar10")])

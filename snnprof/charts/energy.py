@@ -93,6 +93,8 @@ def energy_of_run(reports: Sequence[EnergyReport], by: By | None = None) -> Ener
 def energy_of_networks(entries: Sequence[Entry]) -> EnergyBars:
     """The energy of several runs per inference on each price list, one bar per run, stacked by role.
 
+    By kind of work where the catalogue knows none of the networks.
+
     Raises:
         SnnprofError: a published row among them, which has no layers; a run with unknown samples; no price at all.
     """
@@ -107,11 +109,16 @@ def energy_of_networks(entries: Sequence[Entry]) -> EnergyBars:
                 f"the samples of {entry.name} are not known, so its energy per inference is not either",
                 hint="give samples= to Recorder.activity(), or plot the run alone",
             )
+    known = any(_coarse(entry.reports[0]) == "role" for entry in entries)
+    parts_of = _by_role if known else _by_work
     lists = zip(*(entry.reports for entry in entries), strict=True)
     panels = tuple(
         Panel(
             reports[0].hardware.id,
-            tuple(_network(entry.name, report) for entry, report in zip(entries, reports, strict=True)),
+            tuple(
+                Bar(entry.name, "", parts_of(report), estimates.energy(report))
+                for entry, report in zip(entries, reports, strict=True)
+            ),
             lower_bound=any(report.lower_bound for report in reports),
         )
         for reports in lists
@@ -122,6 +129,8 @@ def energy_of_networks(entries: Sequence[Entry]) -> EnergyBars:
             "there is no energy to plot: none of the work has a price on this hardware",
             hint="choose another price list with --hardware; 'snnprof hardware list' names them",
         )
+    if not known:
+        return EnergyBars(panels, "work", tuple(term for term in TERMS if term in parts))
     last = [part for part in ("residual", "other", "static") if part in parts]
     return EnergyBars(panels, "role", (*(part for part in parts if part not in last), *last))
 
@@ -149,14 +158,19 @@ def _name(group: Group, by: By) -> str:
     return f"{group.name} ({group.op})" if by == "op" and group.op.startswith("matmul") else group.name
 
 
-def _network(name: str, report: EnergyReport) -> Bar:
-    id, samples = report.hardware.id, report.samples or 1
+def _by_role(report: EnergyReport) -> dict[str, float]:
+    """Picojoules per inference of each role, roles that do the same for each network as one."""
     parts: dict[str, float] = {}
     for group in grouped([report], "role"):
-        if energy := group.energies[id]:
+        if energy := group.energies[report.hardware.id]:
             family = FAMILIES.get(group.role, group.role) or ("static" if group.name == "static" else "other")
-            parts[family] = parts.get(family, 0.0) + energy / samples
-    return Bar(name, "", parts, estimates.energy(report))
+            parts[family] = parts.get(family, 0.0) + energy / (report.samples or 1)
+    return parts
+
+
+def _by_work(report: EnergyReport) -> dict[str, float]:
+    """Picojoules per inference of each kind of work."""
+    return {term: pj / (report.samples or 1) for term, pj in report.totals.terms.items() if pj}
 
 
 def _in_order(lists: Sequence[Sequence[str]]) -> tuple[str, ...]:

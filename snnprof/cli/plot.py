@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -80,15 +78,17 @@ def plot(
     from snnprof.render.figures import Look, encoded
 
     look = Look(width=width, title=title, font=font, size=font_size, labels=_labels(label or []))
-    with _missing_signs_said():
-        if maps:
-            drawing = _maps(kind, names, sample, look)
-        else:
-            entries, look = _named(names, _entries(kind, names, hardware, convention), look)
-            drawing = plots.drawn(kind, entries, look, grouping, over)
-        look.must_have_used_all_labels()
+    entries: list[Entry] = []
+    if not maps:
+        entries, look = _named(names, _entries(kind, names, hardware, convention), look)
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        drawing = _maps(kind, names, sample, look) if maps else plots.drawn(kind, entries, look, grouping, over)
         target = target or _target(Path(f"{runs.stem(names)}-{drawing.kind}.pdf"), force)
-        output.write_file(encoded(drawing.figure, target.suffix.lower()), target)
+        content = encoded(drawing.figure, target.suffix.lower())
+    look.must_have_used_all_labels()
+    _tell([str(each.message) for each in heard])
+    output.write_file(content, target)
     output.warn(drawing.left_out)
 
 
@@ -140,13 +140,17 @@ def _maps(kind: str | None, names: list[str], samples: list[int] | None, look: L
     return plots.Drawing("attention", plots.attention_maps(AttentionMaps.load(path), samples, look))
 
 
-@contextmanager
-def _missing_signs_said() -> Iterator[None]:
-    """Letters that the font lacks are drawn as boxes: one sentence about all of them instead of matplotlib's many."""
-    with warnings.catch_warnings(record=True) as heard:
-        warnings.simplefilter("always")
-        yield
-    signs = dict.fromkeys(chr(int(found[1])) for each in heard if (found := _MISSING.match(str(each.message))))
+def _tell(warnings: list[str]) -> None:
+    """What matplotlib warns of, in our words: letters that the font lacks, which it draws as boxes.
+
+    Raises:
+        SnnprofError: the figure has no room for its own labels.
+    """
+    if any(each.startswith("constrained_layout not applied") for each in warnings):
+        raise SnnprofError(
+            "the figure is too small for its labels", hint="choose a larger --width, or shorter names with --label"
+        )
+    signs = dict.fromkeys(chr(int(found[1])) for each in warnings if (found := _MISSING.match(each)))
     if signs:
         output.say(f"warning: the font has no sign for {' '.join(signs)}, drawn as boxes")
         output.say("hint: choose a font that has them with --font, or other names with --label")

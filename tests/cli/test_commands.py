@@ -246,6 +246,7 @@ def test_plot_chooses_a_kind(run_file: Path, capsys: Capture, monkeypatch: pytes
         (["RUN", "RUN", "--kind", "rates"], "draws one run, not 2"),
         (["paper:ssa_bin-bin-cifar10", "--kind", "rates"], "a published row has no layers"),
         (["RUN", "--kind", "rates", "--width", "100"], "must be 2 to 20 inches, not 100"),
+        (["RUN", "--kind", "rates", "--by", "layer", "--width", "2", "--font-size", "16"], "too small for its labels"),
         (["RUN", "--kind", "rates", "--font", "Nonesuch"], "there is no font 'Nonesuch'"),
         (["RUN", "--kind", "rates", "--label", "MLP"], "--label must be NAME=TEXT, not 'MLP'"),
         (["RUN", "--kind", "rates", "--label", "nobody=x"], "unknown name in --label 'nobody'"),

@@ -72,11 +72,11 @@ def _type(look: Look) -> Any:
 
 
 def page(look: Look, width: float, height: float) -> Figure:
-    """An empty figure of the user's width, else of the one given; inches."""
+    """An empty figure of the user's width, else of the one given, in inches; larger type needs more height."""
     from matplotlib.figure import Figure
 
-    title = 0.22 if look.title else 0.0
-    figure = Figure(figsize=(look.width or width, height + title), layout="constrained")
+    title, larger = 0.22 if look.title else 0.0, max(1.0, look.size / Look.size)
+    figure = Figure(figsize=(look.width or width, larger * (height + title)), layout="constrained")
     if look.title:
         figure.suptitle(look.name(look.title, 200))
     return figure
