@@ -90,7 +90,7 @@ ITEMS = (
     Item("Accuracy against energy", "With 95 % intervals, on one price list.",
          f"snnprof plot {RUNS} --output tradeoff.png"),
     Item("Published rows", "At their papers' own prices, hollow; the line joins those that no other row beats.",
-         f"snnprof plot {PAPER_ROWS} --output published.png"),
+         f"snnprof plot {PAPER_ROWS} paper:ssa_bin-threshold-cifar10 --output published.png"),
     Item("A sweep over time steps", "One network, run files that differ in T: accuracy and energy against it.",
          f"snnprof plot {SWEEP_RUNS} --output sweep.png"),
     Item("What a paper must say", "Methods paragraph, footnote and BibTeX, from the run's own facts.",
