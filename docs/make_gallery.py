@@ -21,6 +21,9 @@ PICTURES = DOCS / "gallery"
 MODELS = ("spikformer", "ssa_bin", "saformer")
 RUNS = "spikformer.json ssa_bin.json saformer.json"
 PAPER_ROWS = "paper:ssa_bin-ssa-cifar10 paper:ssa_bin-baseline-cifar10 paper:ssa_bin-bin-cifar10"
+SWEEP = {f"t{steps}.json": f"snnprof profile --model saformer --timesteps {steps} --output t{steps}.json"
+         for steps in (1, 2, 4, 8)}  # fmt: skip
+SWEEP_RUNS = " ".join(SWEEP)
 PAGE = r"\documentclass{article}\usepackage{booktabs,graphicx,siunitx}\pagestyle{empty}\begin{document}"
 
 
@@ -63,14 +66,19 @@ ITEMS = (
         "and of the neurons after it (fr_out). SAFormer has no such matrix.",
         f"snnprof compare {RUNS} {PAPER_ROWS} --layout-of ablation --format markdown", "markdown",
     ),
-    Item("Energy by role", "One panel per price list; what has no price is not in it.",
-         "snnprof plot ssa_bin.json --kind energy --by role --output energy.png"),
-    Item("Firing rates", "Every neuron layer, block by block.",
+    Item("Energy by role", "One panel per price list; what has no price is said, and makes the total a lower bound.",
+         "snnprof plot ssa_bin.json --output energy.png"),
+    Item("Energy of three models", "A bar each, stacked by role, with the 95 % interval of the total.",
+         f"snnprof plot {RUNS} --kind energy --hardware cmos45-fp32 --hardware rolls-77fj --output energies.png"),
+    Item("Firing rates", "Each role, block by block, with 95 % intervals.",
          "snnprof plot spikformer.json --kind rates --output rates.png"),
-    Item("Firing rates by time step", "The first step is nearly silent: membranes start empty.",
+    Item("Firing rates by time step", "The first step is nearly silent: membranes start empty. Of more than "
+         "eight steps the figure is a heat map.",
          "snnprof plot spikformer.json --kind timesteps --output timesteps.png"),
     Item("Attention values", "How often each value of the attention matrix occurs.",
          "snnprof plot spikformer.json --kind attention --output attention.png"),
+    Item("Binary attention", "Where the values are 0 and 1, the share of ones.",
+         "snnprof plot ssa_bin.json --kind attention --output attention-binary.png"),
     Item("Attention over the images: Spikformer", "How much attention each token gets: the matrix averaged over heads, "
          "time steps and queries. Written by `profile --maps 4`.",
          "snnprof plot spikformer.json --kind attention --maps --output maps-spikformer.png"),
@@ -79,10 +87,12 @@ ITEMS = (
     Item("Attention over the images: SAFormer", "It has no attention matrix: drawn are the spikes of Q that pass the "
          "channel mask at each token, averaged over channels and time steps.",
          "snnprof plot saformer.json --kind attention --maps --output maps-saformer.png"),
-    Item("Accuracy against energy", "With 95 % intervals, on one machine.",
-         f"snnprof plot {RUNS} --hardware cmos45-fp32 --kind tradeoff --output tradeoff.png"),
-    Item("Published rows", "At their papers' own prices, hollow.",
-         f"snnprof plot {PAPER_ROWS} --kind tradeoff --output published.png"),
+    Item("Accuracy against energy", "With 95 % intervals, on one price list.",
+         f"snnprof plot {RUNS} --output tradeoff.png"),
+    Item("Published rows", "At their papers' own prices, hollow; the line joins those that no other row beats.",
+         f"snnprof plot {PAPER_ROWS} paper:ssa_bin-threshold-cifar10 --output published.png"),
+    Item("A sweep over time steps", "One network, run files that differ in T: accuracy and energy against it.",
+         f"snnprof plot {SWEEP_RUNS} --output sweep.png"),
     Item("What a paper must say", "Methods paragraph, footnote and BibTeX, from the run's own facts.",
          "snnprof cite spikformer.json", "latex"),
 )  # fmt: skip
@@ -94,6 +104,8 @@ def main() -> None:
         work = Path(folder)
         for model in MODELS:
             run(f"snnprof profile --model {model} --maps 4 --output {model}.json", work)
+        for command in SWEEP.values():
+            run(command, work)
         text = "\n".join(page(work))
     (DOCS / "gallery.md").write_text(text, encoding="utf-8")
 
@@ -104,7 +116,7 @@ def page(work: Path) -> Iterator[str]:
     yield "Made by `python docs/make_gallery.py` from the bundled models; each table and picture is under its command."
     yield "The run files come from\n"
     commands = (f"snnprof profile --model {model} --maps 4 --output {model}.json" for model in MODELS)
-    yield fenced("\n".join(commands), "sh")
+    yield fenced("\n".join((*commands, *SWEEP.values())), "sh")
     yield "A page for a co-author, with figures inside, is `snnprof report ssa_bin.json --output ssa_bin.html`."
     for item in ITEMS:
         yield f"\n## {item.title}\n\n{item.text}\n\n{fenced(item.command, 'sh')}"

@@ -20,6 +20,7 @@ HOUSE = [
     ["render"],
     ["workload"],
     ["record"],
+    ["charts"],
     ["compare"],
     ["estimates"],
     ["grouping"],
@@ -41,7 +42,7 @@ HOUSE = [
     ["units", "errors", "_version"],
 ]
 # Modules that import each other today. A circle that is gone must leave this list; none may join it.
-KNOWN_CIRCLES = [{"render.plots", "render.tables"}]
+KNOWN_CIRCLES: list[set[str]] = []
 TORCH_ALLOWED = ("record", "workload", "cli.env")
 HEAVY = ("torch", "fvcore", "pandas", "numpy", "matplotlib")
 

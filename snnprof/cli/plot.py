@@ -2,46 +2,94 @@
 
 from __future__ import annotations
 
+import re
+import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from snnprof.charts import KINDS, ONE_LIST
 from snnprof.cli import options, output, runs
-from snnprof.cli.pricing import Pricing
+from snnprof.cli.pricing import DEFAULT_HARDWARE, Pricing
 from snnprof.errors import SnnprofError
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from snnprof.compare import Entry
+    from snnprof.render.figures import Look
+    from snnprof.render.plots import Drawing
 
-    from snnprof.grouping import By
-
-KINDS = ("energy", "rates", "timesteps", "attention", "tradeoff")
 SUFFIXES = (".pdf", ".svg", ".png")
+_MISSING = re.compile(r"Glyph (\d+) ")
 
 
 def plot(
     names: Annotated[list[str], typer.Argument(metavar="RUN.json|paper:ROW...", help="Runs, and published rows.")],
-    kind: Annotated[str, typer.Option("--kind", help="What to draw.", metavar="|".join(KINDS))],
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            "--kind",
+            metavar="|".join(KINDS),
+            help="What to draw; default: the energy of one run, the sweep or the trade-off of several.",
+        ),
+    ] = None,
     hardware: options.Hardware = None,
     convention: options.Convention = "exact",
-    by: options.By = "block",
+    by: Annotated[
+        str | None,
+        typer.Option(
+            "--by", metavar="|".join(options.GROUPINGS), help="energy, rates: what a bar stands for; default: a role."
+        ),
+    ] = None,
+    over: Annotated[
+        str | None, typer.Option("--over", metavar="SETTING", help="sweep: the setting, where runs differ in several.")
+    ] = None,
     maps: Annotated[
         bool, typer.Option("--maps", help="attention: the maps over input images that profile --maps kept.")
     ] = False,
+    sample: Annotated[
+        list[int] | None, typer.Option("--sample", metavar="N", help="--maps: show this sample, from 0; repeatable.")
+    ] = None,
+    width: Annotated[
+        float | None, typer.Option("--width", metavar="INCHES", help="3.5 is one column of a paper, 7.16 is two.")
+    ] = None,
+    title: Annotated[str, typer.Option("--title", help="A title over the figure.")] = "",
+    font: Annotated[str, typer.Option("--font", metavar="FAMILY", help="An installed font.")] = "DejaVu Sans",
+    font_size: Annotated[float, typer.Option("--font-size", metavar="POINTS", help="Of titles and axes.")] = 8.0,
+    label: Annotated[
+        list[str] | None,
+        typer.Option("--label", metavar="NAME=TEXT", help="Another name for a run, role or layer; repeatable."),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="The figure; default: RUN-KIND.pdf.", metavar="FIGURE.pdf|svg|png"),
     ] = None,
     force: options.Force = False,
 ) -> None:
-    """Draw energies, firing rates, attention values, or the trade-off of several runs."""
-    kind = output.chosen("kind of figure", kind, KINDS)
-    target = _target(out or Path(f"{runs.stem(names)}-{kind}.pdf"), force)
-    figure = _maps(kind, names) if maps else _figure(kind, names, Pricing(hardware, convention), options.grouping(by))
-    from snnprof.render.figures import encoded
+    """Draw energies, firing rates, attention values, the trade-off of several runs, or a sweep."""
+    implied = "attention" if maps else "sweep" if over else None
+    kind = output.chosen("kind of figure", kind, KINDS) if kind else implied
+    target = _target(out or Path(f"{runs.stem(names)}-{kind}.pdf"), force) if out or kind else None
+    grouping = options.grouping(by) if by else None
+    if sample and not maps:
+        raise SnnprofError("--sample chooses among the maps of --maps", hint="add --kind attention --maps")
+    from snnprof.render import plots
+    from snnprof.render.figures import Look, encoded
 
-    output.write_file(encoded(figure, target.suffix.lower()), target)
+    look = Look(width=width, title=title, font=font, size=font_size, labels=_labels(label or []))
+    entries: list[Entry] = []
+    if not maps:
+        entries, look = _named(names, _entries(kind, names, hardware, convention), look)
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        drawing = _maps(kind, names, sample, look) if maps else plots.drawn(kind, entries, look, grouping, over)
+        target = target or _target(Path(f"{runs.stem(names)}-{drawing.kind}.pdf"), force)
+        content = encoded(drawing.figure, target.suffix.lower())
+    look.must_have_used_all_labels()
+    _tell([str(each.message) for each in heard])
+    output.write_file(content, target)
+    output.warn(drawing.left_out)
 
 
 def _target(path: Path, force: bool) -> Path:
@@ -51,7 +99,36 @@ def _target(path: Path, force: bool) -> Path:
     return path
 
 
-def _maps(kind: str, names: list[str]) -> Figure:
+def _labels(pairs: list[str]) -> dict[str, str]:
+    """NAME=TEXT; the last = divides them, since a name may hold one."""
+    labels = {}
+    for pair in pairs:
+        name, equals, text = pair.rpartition("=")
+        if not equals or not name or not text:
+            raise SnnprofError(f"--label must be NAME=TEXT, not {pair!r}", hint="--label 'SSA_Bin digits=Ours'")
+        labels[name] = text
+    return labels
+
+
+def _named(names: list[str], entries: list[Entry], look: Look) -> tuple[list[Entry], Look]:
+    """--label may name a run by its file, and a published row by its `paper:ROW`: then the entry itself is renamed."""
+    labels = {text if name in names else name: text for name, text in look.labels.items()}
+    named = [replace(entry, name=look.labels.get(name, entry.name)) for name, entry in zip(names, entries, strict=True)]
+    return named, replace(look, labels=labels)
+
+
+def _entries(kind: str | None, names: list[str], hardware: list[str] | None, convention: str) -> list[Entry]:
+    """What is named, priced on the lists asked for; by default on one where each further list moves every point."""
+    from snnprof.render import plots
+
+    pricing, things = Pricing(hardware, convention), runs.loaded(names)
+    entries = pricing.entries(things)
+    if hardware is None and (kind or plots.suitable(entries)) in ONE_LIST:
+        return Pricing(DEFAULT_HARDWARE[:1], convention).entries(things)
+    return entries
+
+
+def _maps(kind: str | None, names: list[str], samples: list[int] | None, look: Look) -> Drawing:
     if kind != "attention" or len(names) != 1:
         raise SnnprofError("--maps draws the attention of one run", hint="plot RUN.json --kind attention --maps")
     from snnprof.maps import AttentionMaps, beside
@@ -60,22 +137,20 @@ def _maps(kind: str, names: list[str]) -> Figure:
     path = beside(Path(names[0]))
     if not path.is_file():
         raise SnnprofError(f"there is no file {path}", hint="make it with 'snnprof profile --maps K --output RUN.json'")
-    return plots.attention_maps(AttentionMaps.load(path))
+    return plots.Drawing("attention", plots.attention_maps(AttentionMaps.load(path), samples, look))
 
 
-def _figure(kind: str, names: list[str], pricing: Pricing, by: By) -> Figure:
-    things = runs.loaded(names)
-    from snnprof.activity import Activity
-    from snnprof.render import plots
+def _tell(warnings: list[str]) -> None:
+    """What matplotlib warns of, in our words: letters that the font lacks, which it draws as boxes.
 
-    if kind == "tradeoff":
-        return plots.tradeoff(pricing.entries(things))
-    if len(things) > 1:
-        raise SnnprofError(f"--kind {kind} draws one run, not {len(things)}", hint="only tradeoff draws several")
-    activity = things[0][1]
-    if not isinstance(activity, Activity):
-        raise SnnprofError(f"--kind {kind} needs a run; a published row has no layers", hint="try --kind tradeoff")
-    if kind == "energy":
-        return plots.energy(pricing.reports(activity), by)
-    draw = {"rates": plots.rates, "timesteps": plots.timesteps, "attention": plots.attention}[kind]
-    return draw(activity)
+    Raises:
+        SnnprofError: the figure has no room for its own labels.
+    """
+    if any(each.startswith("constrained_layout not applied") for each in warnings):
+        raise SnnprofError(
+            "the figure is too small for its labels", hint="choose a larger --width, or shorter names with --label"
+        )
+    signs = dict.fromkeys(chr(int(found[1])) for each in warnings if (found := _MISSING.match(each)))
+    if signs:
+        output.say(f"warning: the font has no sign for {' '.join(signs)}, drawn as boxes")
+        output.say("hint: choose a font that has them with --font, or other names with --label")

@@ -225,6 +225,19 @@ def test_plot_names_its_file(run_file: Path, capsys: Capture, monkeypatch: pytes
     assert (run_file.parent / "run-timesteps.pdf").read_bytes().startswith(b"%PDF")
 
 
+def test_plot_chooses_a_kind(run_file: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(run_file.parent)
+    ok(capsys, "plot", "run.json")
+    assert (run_file.parent / "run-energy.pdf").is_file()
+    ok(capsys, "plot", "run.json", "paper:ssa_bin-bin-cifar10", "--label", "run.json=Ours", "-o", "both.svg")
+    drawn = (run_file.parent / "both.svg").read_text(encoding="utf-8")
+    assert ">Ours</text>" in drawn
+    assert "cmos45-fp32" in drawn
+    assert "rolls-77fj" not in drawn, "one price list by default"
+    ok(capsys, "plot", "run.json", "paper:ssa_bin-bin-cifar10", "--hardware", "rolls-77fj", "-o", "both.svg", "--force")
+    assert "rolls-77fj" in (run_file.parent / "both.svg").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -232,7 +245,17 @@ def test_plot_names_its_file(run_file: Path, capsys: Capture, monkeypatch: pytes
         (["RUN", "--kind", "rates", "-o", "x.docx"], "--output must end in .pdf, .svg, .png"),
         (["RUN", "RUN", "--kind", "rates"], "draws one run, not 2"),
         (["paper:ssa_bin-bin-cifar10", "--kind", "rates"], "a published row has no layers"),
-        (["RUN"], "missing option '--kind'"),
+        (["RUN", "--kind", "rates", "--width", "100"], "must be 2 to 20 inches, not 100"),
+        (["RUN", "--kind", "rates", "--by", "layer", "--width", "2", "--font-size", "16"], "too small for its labels"),
+        (["RUN", "--kind", "rates", "--font", "Nonesuch"], "there is no font 'Nonesuch'"),
+        (["RUN", "--kind", "rates", "--label", "MLP"], "--label must be NAME=TEXT, not 'MLP'"),
+        (["RUN", "--kind", "rates", "--label", "nobody=x"], "unknown name in --label 'nobody'"),
+        (["RUN", "--kind", "rates", "--by", "colour"], "unknown grouping 'colour'"),
+        (["RUN", "--kind", "rates", "--sample", "1"], "--sample chooses among the maps of --maps"),
+        (["RUN", "--kind", "rates", "--over", "seed"], "--over is for --kind sweep, not for rates"),
+        (["RUN", "--kind", "timesteps", "--by", "layer"], "--by is for --kind energy and rates, not for timesteps"),
+        (["RUN", "--kind", "rates", "--by", "block"], "--kind rates takes --by role or layer, not block"),
+        (["RUN", "RUN", "--kind", "sweep"], "the runs do not differ in a setting"),
         (["RUN", "--kind", "attention", "--maps"], "there is no file"),
         (["RUN", "--kind", "rates", "--maps"], "--maps draws the attention of one run"),
     ],

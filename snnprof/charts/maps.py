@@ -1,0 +1,79 @@
+"""Attention maps of chosen samples, ready to lie over their images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from snnprof.errors import SnnprofError
+from snnprof.maps import AttentionMaps
+
+
+@dataclass(frozen=True)
+class Overlays:
+    """Images and the maps that lie over them.
+
+    Attributes:
+        images: [H, W] or [H, W, 3] in 0 … 1.
+        labels: of each image.
+        columns: the attention layers.
+        maps: for each column one array [h, w] per image, not negative.
+        largest: of all values in all maps; 1 where they are all 0.
+        scale: what the maps hold.
+    """
+
+    images: tuple[Any, ...]
+    labels: tuple[str, ...]
+    columns: tuple[str, ...]
+    maps: tuple[tuple[Any, ...], ...]
+    largest: float
+    scale: str
+
+
+def overlays(kept: AttentionMaps, samples: Sequence[int] | None = None) -> Overlays:
+    """What every block's attention gives to the tokens of each sample.
+
+    A matrix shows the attention that each token gets from all queries; an attention without one, the spikes that it
+    lets through at each token.
+
+    Args:
+        samples: which of them to show, from 0; all by default.
+
+    Raises:
+        SnnprofError: the file holds no map, or not that sample.
+    """
+    if not kept.layers or not len(kept.images):
+        raise SnnprofError("the file holds no attention map", hint="profile again with --maps K")
+    rows = _chosen(samples, len(kept.images))
+    images = tuple(picture(kept.images[row]) for row in rows)
+    shape = images[0].shape[:2]
+    maps = [layer.per_token(shape) for layer in kept.layers]
+    kinds = {layer.kind for layer in kept.layers}
+    scale = {"matrix": "attention that a token gets", "activity": "spikes let through at a token"}
+    return Overlays(
+        images=images,
+        labels=tuple(f"{row}" if kept.labels is None else f"{row}: class {kept.labels[row]}" for row in rows),
+        columns=tuple(layer.layer.removesuffix(".attn").replace("block.", "block ") for layer in kept.layers),
+        maps=tuple(tuple(each[row] for row in rows) for each in maps),
+        largest=max(float(each[row].max()) for each in maps for row in rows) or 1.0,
+        scale=scale[kinds.pop()] if len(kinds) == 1 else "attention, or spikes let through",
+    )
+
+
+def picture(image: Any) -> Any:
+    """Something to look at, [H, W] or [H, W, 3] in 0 … 1, from [C, H, W] or from event frames [T, C, H, W]."""
+    flat = image.mean(0) if image.ndim == 4 else image
+    colour = flat.transpose(1, 2, 0) if len(flat) == 3 else flat.mean(0)
+    return (colour - colour.min()) / ((colour.max() - colour.min()) or 1.0)
+
+
+def _chosen(samples: Sequence[int] | None, kept: int) -> list[int]:
+    rows = list(range(kept)) if samples is None else list(dict.fromkeys(samples))
+    for row in rows:
+        if not 0 <= row < kept:
+            raise SnnprofError(
+                f"the file holds the samples 0 to {kept - 1}, not {row}",
+                hint=f"'snnprof profile --maps {max(row, 0) + 1}' keeps it" if row >= kept else "",
+            )
+    return rows

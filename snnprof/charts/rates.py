@@ -1,0 +1,175 @@
+"""Firing rates by role and block, by layer, and by time step, with intervals."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from snnprof import statistics
+from snnprof.activity import Activity, NeuronRecord
+from snnprof.errors import SnnprofError
+from snnprof.grouping import ROOT, block_of, role_of
+from snnprof.statistics import Interval
+
+MOST_ROLES = 12
+"""More roles than this cannot be told apart in one figure."""
+_QKV = re.compile(r"(?:^|[._])([qkv])(?=[._\d]|$)")
+
+
+@dataclass(frozen=True)
+class Rate:
+    """The firing rate of some neuron layers: spikes per neuron and step.
+
+    Attributes:
+        block: the block they stand in; empty where they stand in several.
+        role: what they do: a name of the catalogue, with Q, K and V apart; else the path inside the block.
+        layers: the neuron layers.
+        value: null where none of them ever ran.
+    """
+
+    block: str
+    role: str
+    layers: tuple[str, ...]
+    value: Interval | None
+
+
+@dataclass(frozen=True)
+class StepRates:
+    """The firing rate of some neuron layers at each time step; null where the step's updates are not known."""
+
+    block: str
+    role: str
+    values: tuple[Interval | None, ...]
+
+
+def rates_by_role(activity: Activity) -> tuple[Rate, ...]:
+    """The rate of each role in each block, in the order of the network.
+
+    Raises:
+        SnnprofError: the run saw no spiking neuron.
+    """
+    return _rates(activity, lambda neuron: (block_of(activity, neuron.layer), neuron_role(activity, neuron.layer)))
+
+
+def rates_by_layer(activity: Activity) -> tuple[Rate, ...]:
+    """The rate of each neuron layer.
+
+    Raises:
+        SnnprofError: the run saw no spiking neuron.
+    """
+    return _rates(activity, lambda neuron: (neuron.layer,))
+
+
+def roles_repeat(rates: Sequence[Rate]) -> bool:
+    """Whether grouping by role says more than a row per layer: some role occurs in several blocks, and they are few."""
+    roles = [rate.role for rate in rates]
+    return len(set(roles)) < len(roles) and len(set(roles)) <= MOST_ROLES
+
+
+def rates_by_step(activity: Activity, by_block: bool = False) -> tuple[StepRates, ...]:
+    """The rate of each role at each time step.
+
+    Args:
+        by_block: keep the blocks apart.
+
+    Raises:
+        SnnprofError: the run saw no spiking neuron, or does not know its time steps.
+    """
+    known = [neuron for neuron in _spiking(activity) if neuron.spikes_per_step and neuron.updates]
+    if not known:
+        raise SnnprofError(
+            "the run does not know its time steps, so there is nothing to plot by step",
+            hint="profile with --timesteps T, or with the --layout that the model's input has",
+        )
+    groups: dict[tuple[str, str], list[NeuronRecord]] = {}
+    for neuron in known:
+        block = block_of(activity, neuron.layer) if by_block else ""
+        groups.setdefault((block, neuron_role(activity, neuron.layer)), []).append(neuron)
+    restricted = _blocks(activity)
+    return tuple(StepRates(block, role, _steps(group, restricted)) for (block, role), group in groups.items())
+
+
+def neuron_role(activity: Activity, layer: str) -> str:
+    """What a neuron layer does, Q, K and V apart; its path inside its block where the catalogue does not say."""
+    role = role_of(activity, layer, None)
+    letter = _QKV.search(layer.rpartition(".")[2].lower())
+    if letter and (role is None or role in ("QKV", "QK")):
+        return letter.group(1).upper()
+    if role is not None:
+        return role
+    block = block_of(activity, layer)
+    return layer.removeprefix(block).lstrip(".") or layer or ROOT
+
+
+def _spiking(activity: Activity) -> list[NeuronRecord]:
+    if not activity.neurons:
+        raise SnnprofError(
+            "there are no firing rates to plot: the run saw no spiking neuron",
+            hint="name your neuron class with 'snnprof profile --neuron CLASS'",
+        )
+    return activity.neurons
+
+
+def _rates(activity: Activity, key: Callable[[NeuronRecord], tuple[str, ...]]) -> tuple[Rate, ...]:
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for neuron in _spiking(activity):
+        groups.setdefault(key(neuron), []).append(neuron.layer)
+    restricted = _blocks(activity)
+    return tuple(
+        Rate(
+            block_of(activity, layers[0]), neuron_role(activity, layers[0]), tuple(layers),
+            _ratio(_of(activity.neurons, layers), [_of(each, layers) for each in restricted]),
+        )
+        for layers in groups.values()
+    )  # fmt: skip
+
+
+def _blocks(activity: Activity) -> list[list[NeuronRecord]]:
+    """The neuron layers as each block of samples saw them."""
+    return [activity.restricted(block).neurons for block in activity.blocks if block.samples]
+
+
+def _of(neurons: Sequence[NeuronRecord], layers: Sequence[str]) -> list[NeuronRecord]:
+    return [neuron for neuron in neurons if neuron.layer in layers]
+
+
+def _ratio(whole: Sequence[NeuronRecord], parts: Sequence[Sequence[NeuronRecord]]) -> Interval | None:
+    """Σ spikes / Σ updates; the blocks of samples give its interval."""
+    return share(_counts(whole), [_counts(part) for part in parts])
+
+
+def _counts(neurons: Sequence[NeuronRecord]) -> tuple[int, int]:
+    return sum(neuron.spikes for neuron in neurons), sum(neuron.updates for neuron in neurons)
+
+
+def _steps(group: Sequence[NeuronRecord], restricted: Sequence[Sequence[NeuronRecord]]) -> tuple[Interval | None, ...]:
+    """Each step's rate over the layers that ran at it."""
+    layers = [neuron.layer for neuron in group]
+    parts = [_of(each, layers) for each in restricted]
+    steps = max(len(neuron.spikes_per_step) for neuron in group)
+    return tuple(share(_at(group, step), [_at(part, step) for part in parts]) for step in range(steps))
+
+
+def _at(neurons: Sequence[NeuronRecord], step: int) -> tuple[int, int]:
+    """Spikes and updates at one step; a layer updates equally many neurons at each of its steps."""
+    ran = [neuron for neuron in neurons if step < len(neuron.spikes_per_step)]
+    spikes = sum(neuron.spikes_per_step[step] for neuron in ran)
+    return spikes, sum(neuron.updates // len(neuron.spikes_per_step) for neuron in ran)
+
+
+def share(whole: tuple[int, int], parts: Sequence[tuple[int, int]]) -> Interval | None:
+    """A share of two counts, from its blocks; never below 0.
+
+    Args:
+        whole: numerator and denominator over the run.
+        parts: the same of each block of samples.
+
+    Returns:
+        The share and its 95 % interval; None where the denominator is 0.
+    """
+    if not whole[1]:
+        return None
+    interval = statistics.ratio_interval([part[0] for part in parts], [part[1] for part in parts])
+    low = None if interval.low is None else max(0.0, interval.low)
+    return replace(interval, value=whole[0] / whole[1], low=low)

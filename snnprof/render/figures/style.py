@@ -1,0 +1,187 @@
+"""What all figures share: type, lines, the page, legends, energy axes, and the files. The same bytes each time."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from snnprof.errors import SnnprofError
+from snnprof.render.figures.look import ONE_COLUMN, TWO_COLUMNS, Look
+from snnprof.render.table import Column, scale
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+
+SUFFIXES = (".pdf", ".svg", ".png")
+EDGE: Any = {"edgecolor": "#222222", "linewidth": 0.4}
+ROW = 0.145  # inches
+NOTHING = 0.01
+"""How far an axis of shares goes where all of them are 0."""
+_SEVERAL_DECADES = 200
+_ENERGY = Column("energy_pj", kind="energy")
+_METADATA: Mapping[str, dict[str, None]] = {
+    "pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {"Software": None},
+}  # fmt: skip
+_STYLE: Any = {
+    "pdf.fonttype": 42, "ps.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "snnprof",
+    "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.6, "hatch.linewidth": 0.4,
+    "savefig.dpi": 300, "axes.axisbelow": True, "text.parse_math": False, "grid.linewidth": 0.4,
+    "grid.color": "#d9d9d9", "legend.frameon": False, "xtick.major.width": 0.6, "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5, "ytick.major.size": 2.5, "xtick.minor.size": 1.5, "ytick.minor.size": 1.5,
+}  # fmt: skip
+
+
+@contextmanager
+def styled(look: Look) -> Iterator[None]:
+    """Within it, and nowhere else, matplotlib draws as `look` says.
+
+    Raises:
+        SnnprofError: the font is not installed.
+    """
+    import matplotlib
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_STYLE)
+        matplotlib.rcParams.update(_type(look))
+        yield
+
+
+def _type(look: Look) -> Any:
+    """The fonts; signs that the chosen one lacks come from the one that matplotlib brings."""
+    from matplotlib.font_manager import fontManager
+
+    families = {font.name for font in fontManager.ttflist}
+    if look.font not in families:
+        raise SnnprofError(
+            f"there is no font {look.font!r} on this machine",
+            hint=f"--font takes one of: {', '.join(sorted(families)[:40])}",
+        )
+    small = look.small
+    return {
+        "font.family": list(dict.fromkeys([look.font, "DejaVu Sans"])), "font.size": look.size,
+        "axes.titlesize": look.size, "axes.labelsize": look.size, "xtick.labelsize": small, "ytick.labelsize": small,
+        "legend.fontsize": small, "figure.titlesize": look.size, "legend.title_fontsize": small,
+    }  # fmt: skip
+
+
+def page(look: Look, width: float, height: float) -> Figure:
+    """An empty figure of the user's width, else of the one given, in inches; larger type needs more height."""
+    from matplotlib.figure import Figure
+
+    title, larger = 0.22 if look.title else 0.0, max(1.0, look.size / Look.size)
+    figure = Figure(figsize=(look.width or width, larger * (height + title)), layout="constrained")
+    if look.title:
+        figure.suptitle(look.name(look.title, 200))
+    return figure
+
+
+def columns_for(look: Look, labels: Sequence[str]) -> float:
+    """One column, or two where long names would leave it no room."""
+    return look.width or (ONE_COLUMN if max(map(len, labels), default=0) <= 26 else TWO_COLUMNS)
+
+
+# -- parts of a figure -----------------------------------------------------------------------------------------
+
+
+def legend_below(figure: Figure, entries: Sequence[tuple[Artist, str]], title: str = "") -> None:
+    """A legend under everything, so that it covers no data, in as many columns as fit."""
+    if not entries:
+        return
+    handles, labels = [handle for handle, _ in entries], [label for _, label in entries]
+    for columns in range(len(entries), 0, -1):
+        legend = figure.legend(
+            handles, labels, loc="outside lower center", ncols=columns, title=title or None, columnspacing=1.2,
+            handlelength=1.6, handletextpad=0.5, borderaxespad=0.1, borderpad=0.2, labelspacing=0.25,
+        )  # fmt: skip
+        figure.draw_without_rendering()
+        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            return
+        legend.remove()
+
+
+def rows_axis(axis: Axes, labels: Sequence[str]) -> None:
+    """Names of rows, the first on top."""
+    axis.set_yticks(range(len(labels)), labels)
+    axis.set_ylim(len(labels) - 0.5, -0.5)
+    axis.tick_params(axis="y", length=0)
+
+
+def slanted_if_crowded(figure: Figure, axis: Axes) -> None:
+    """Turns the names under an axis where they would run into each other."""
+    figure.draw_without_rendering()
+    boxes = [label.get_window_extent() for label in axis.get_xticklabels()]
+    if any(one.x1 + 3 > other.x0 for one, other in pairwise(boxes)):
+        for label in axis.get_xticklabels():
+            label.set(rotation=40, ha="right", va="top", rotation_mode="anchor")
+
+
+def energy_axis(axis: Axis, picojoules: Sequence[float], per: str = "per inference", short: bool = False) -> None:
+    """Ticks in the unit that fits; the data stay picojoules."""
+    from matplotlib.ticker import FuncFormatter
+
+    unit, size = scale(_ENERGY, [abs(value) for value in picojoules])
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _plain(value / size)))
+    axis.set_label_text(f"{unit} {per}" if short else f"energy {per} ({unit})")
+
+
+def percent_axis(axis: Axis, text: str) -> None:
+    """Ticks in percent; the data stay shares."""
+    from matplotlib.ticker import FuncFormatter
+
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _plain(100 * value)))
+    axis.set_label_text(f"{text} (%)")
+
+
+def decades(axis: Axis) -> None:
+    """Fewer ticks the more decades there are, and no numbers in mathematical type."""
+    from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
+
+    low, high = axis.get_view_interval()
+    wide = high > _SEVERAL_DECADES * low
+    axis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0)))
+    axis.set_minor_locator(LogLocator(subs=(2.0, 5.0)) if wide else NullLocator())
+    axis.set_minor_formatter(NullFormatter())
+
+
+def arms(value: float, low: float | None, high: float | None) -> tuple[list[float], list[float]] | None:
+    """How far an interval reaches below and above its figure, as matplotlib draws it; None where there is none."""
+    return None if low is None or high is None else ([max(0.0, value - low)], [max(0.0, high - value)])
+
+
+def _plain(value: float) -> str:
+    """A tick without powers and without the noise of floating point.
+
+    >>> _plain(0.30000000000000004), _plain(25000.0), _plain(1e-5)
+    ('0.3', '25000', '0.00001')
+    """
+    text = f"{value:.10f}".rstrip("0").rstrip(".")
+    return (text if float(text or 0) or not value else f"{value:.3g}").replace("-", "−")
+
+
+# -- files -----------------------------------------------------------------------------------------------------
+
+
+def encoded(figure: Figure, suffix: str) -> bytes:
+    """The figure as the bytes of a file; the same bytes each time.
+
+    Args:
+        suffix: `.pdf`, `.svg` or `.png`.
+    """
+    form = suffix.lstrip(".")
+    stream = io.BytesIO()
+    with styled(Look()):
+        figure.savefig(stream, format=form, metadata=_METADATA[form])
+    return stream.getvalue()
+
+
+def inline_svg(figure: Figure) -> str:
+    """The figure as an `<svg>` element for a web page, without the XML prologue."""
+    text = encoded(figure, ".svg").decode("utf-8")
+    return text[text.index("<svg") :]

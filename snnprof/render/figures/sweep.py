@@ -1,0 +1,112 @@
+"""Accuracy and energy against one setting: colour = network, marker = price list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from snnprof.charts.sweep import Curve, Sweep
+from snnprof.compare import Estimate
+from snnprof.render.figures import colours
+from snnprof.render.figures.look import ONE_COLUMN, Look
+from snnprof.render.figures.style import arms, decades, energy_axis, legend_below, page, percent_axis, styled
+from snnprof.render.figures.tradeoff import bounds
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_DECADE = 12
+_LINES: Any = ("-", "--", ":", "-.")
+
+
+def draw_sweep(chart: Sweep, look: Look) -> Figure:
+    """Accuracy over energy, on one axis of the setting."""
+    accurate = any(stop.accuracy.value is not None for curve in chart.curves for stop in curve.stops)
+    with styled(look):
+        figure = page(look, ONE_COLUMN, 3.3 if accurate else 2.2)
+        axes = figure.subplots(2 if accurate else 1, 1, sharex=True, squeeze=False)[:, 0]
+        if accurate:
+            _accuracies(axes[0], chart)
+        _energies(axes[-1], chart)
+        _setting(axes[-1], chart)
+        figure.align_ylabels(list(axes))
+        legend_below(figure, _legend(chart, look))
+    return figure
+
+
+def _accuracies(axis: Axes, chart: Sweep) -> None:
+    for place, curve in enumerate(chart.curves):
+        estimates = [stop.accuracy for stop in curve.stops]
+        _curve(axis, chart, curve, estimates, color=colours.of_model(place), marker=colours.of_list(0))
+    percent_axis(axis.yaxis, "accuracy")
+    axis.margins(y=0.15)
+    axis.grid(True)
+
+
+def _energies(axis: Axes, chart: Sweep) -> None:
+    shown: list[float] = []
+    for place, curve in enumerate(chart.curves):
+        for number, id in enumerate(chart.hardware):
+            estimates = [stop.energies.get(id, Estimate()) for stop in curve.stops]
+            shown += [estimate.value for estimate in estimates if estimate.value is not None]
+            _curve(
+                axis, chart, curve, estimates, color=colours.of_model(place), marker=colours.of_list(number),
+                linestyle=_LINES[number % len(_LINES)],
+            )  # fmt: skip
+    positive = [value for value in shown if value > 0]
+    if positive and len(positive) == len(shown) and max(positive) > _DECADE * min(positive):
+        axis.set_yscale("log")
+    else:
+        axis.set_ylim(bottom=0)
+    energy_axis(axis.yaxis, shown, short=True)
+    if axis.get_yscale() == "log":
+        decades(axis.yaxis)
+    axis.grid(True)
+
+
+def _curve(axis: Axes, chart: Sweep, curve: Curve, estimates: Sequence[Estimate], **style: Any) -> None:
+    """A line through what is known, with its intervals; a value that is not known leaves a gap."""
+    places = [_place(chart, stop.value) for stop in curve.stops]
+    values = [float("nan") if estimate.value is None else estimate.value for estimate in estimates]
+    axis.plot(places, values, linewidth=1.0, markersize=4, label=curve.name, **style)
+    for place, value, estimate in zip(places, values, estimates, strict=True):
+        whiskers = arms(value, *bounds(estimate))
+        if whiskers:
+            axis.errorbar(place, value, yerr=whiskers, fmt="none", ecolor=style["color"], capsize=1.5, elinewidth=0.7)
+
+
+def _place(chart: Sweep, value: str) -> float:
+    return float(value) if chart.numeric else float(chart.values.index(value))
+
+
+def _setting(axis: Axes, chart: Sweep) -> None:
+    """A tick at each value; doubling values stand evenly."""
+    from matplotlib.ticker import NullFormatter, NullLocator
+
+    places = [_place(chart, value) for value in chart.values]
+    if chart.numeric and places[0] > 0 and places[-1] >= 8 * places[0]:
+        axis.set_xscale("log", base=2)
+        axis.xaxis.set_minor_locator(NullLocator())
+        axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.set_xticks(places, list(chart.values))
+    axis.set_xlabel(chart.title)
+
+
+def _legend(chart: Sweep, look: Look) -> list[tuple[Artist, str]]:
+    """Networks by colour; price lists by marker and line, where there are several."""
+    from matplotlib.lines import Line2D
+
+    several = len(chart.data) > 1
+    entries: list[tuple[Artist, str]] = []
+    for place, curve in enumerate(chart.curves):
+        name = look.name(curve.name)
+        text = f"{name} on {look.name(curve.data, 22)}" if several else name
+        entries.append((Line2D([], [], color=colours.of_model(place), linewidth=2.5), text))
+    for number, id in enumerate(chart.hardware):
+        line = Line2D(
+            [], [], color="black", marker=colours.of_list(number), markersize=4, linestyle=_LINES[number % len(_LINES)]
+        )
+        entries.append((line, look.name(id)))
+    return entries
