@@ -13,15 +13,16 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.overrides import TorchFunctionMode
 
+from snnprof.record import torch_private
 from snnprof.record.books import Books
-from snnprof.record.dispatch import counted, in_backward
+from snnprof.record.dispatch import counted
 from snnprof.record.layers import PLAIN
 from snnprof.record.operators import OPERATORS
 from snnprof.record.overloads import Overload
+from snnprof.record.torch_private import DISPATCH_MODES, FUNCTION_MODES
 
 _AT_MOST_A_CAST = "float to"
 _ORDINARY = frozenset([*PLAIN, bool, int, float, tuple, list, torch.Size, torch.dtype])
-_PYTHON = torch._C.DispatchKey.Python
 
 
 def _functions() -> dict[Any, Overload]:
@@ -57,7 +58,7 @@ class Calls(TorchFunctionMode):
         operator = FUNCTIONS.get(func)
         if operator is None or kwargs or not self._tells_all(args):
             return func(*args, **kwargs) if kwargs else func(*args)
-        undispatched = torch._C._DisableTorchDispatch()  # by itself: what is run for each call shows
+        undispatched = torch_private.dispatch_disabled()  # by itself: what is run for each call shows
         try:
             return counted(operator, self.books, sys._getframe(1), args, {}, None)
         finally:
@@ -69,15 +70,15 @@ class Calls(TorchFunctionMode):
         return (
             bool(books.path)
             and not (books.learning or books.neurons)
-            and torch._C._len_torch_dispatch_stack() == 1  # the watcher's; another mode may do anything
-            and not torch._C._dispatch_tls_is_dispatch_key_excluded(_PYTHON)  # counting runs unseen
-            and torch._C._len_torch_function_stack() == 0  # the user's own mode may do anything
+            and DISPATCH_MODES.length() == 1  # the watcher's; another mode may do anything
+            and not torch_private.is_dispatch_disabled()  # counting runs unseen
+            and FUNCTION_MODES.length() == 0  # the user's own mode may do anything
             and type(args[0]) in PLAIN
             and args[0].layout is torch.strided
             and _ORDINARY.issuperset(map(type, args))
-            and torch._C._functorch.peek_interpreter_stack() is None  # maps run it on more
-            and forward_ad._current_level < 0  # runs it on tangents too
+            and not any(type(each) in PLAIN and torch_private.is_mapped(each) for each in args)
+            and forward_ad.unpack_dual(args[0]).tangent is None  # type: ignore[no-untyped-call]
             and not torch.is_grad_enabled()  # autograd's hooks may run more
-            and not in_backward()
-            and not torch._C._get_tracing_state()  # in which sizes are no numbers
+            and not torch_private.in_backward()
+            and not torch_private.is_traced()  # in which sizes are no numbers
         )

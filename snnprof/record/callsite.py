@@ -14,9 +14,15 @@ Place = int
 """The number of an expression in somebody's code; 0 is plumbing, which names no call site."""
 
 # Code objects are named by their address, since to hash one is to hash its constants; holding them keeps it theirs.
-_MODULE_CALLS = {id(f.__code__): f.__code__ for f in (nn.Module._call_impl, nn.Module._wrapped_call_impl)}
+_MODULE_CALL = nn.Module.__call__.__code__
 _PLACES: dict[tuple[int, int], tuple[Place, CodeType]] = {}
-_BETWEEN = ("/torch/_compile.py", "/torch/_ops.py", "/torch/_tensor.py", "/torch/overrides.py")
+_BETWEEN = (
+    "/torch/_compile.py",
+    "/torch/_ops.py",
+    "/torch/_tensor.py",
+    "/torch/overrides.py",
+    "/torch/nn/modules/module.py",
+)
 _EXPRESSIONS: dict[tuple[Any, ...], Place] = {}
 _NUMBERS = itertools.count(1)  # in one step, whichever thread takes the next
 
@@ -29,7 +35,7 @@ def callers(frame: FrameType | None = None) -> tuple[Place, ...]:
     """
     frame = frame or sys._getframe(2)
     chain: list[Place] = []
-    while frame is not None and id(frame.f_code) not in _MODULE_CALLS and len(chain) < 64:
+    while frame is not None and frame.f_code is not _MODULE_CALL and len(chain) < 64:
         place = place_of(frame)
         if place:
             chain.append(place)
@@ -101,7 +107,7 @@ def code_ids(frame: FrameType) -> list[int]:
 
 def _frames(frame: FrameType | None) -> Iterator[FrameType]:
     """The user's frames, from this one up to the forward of the module that runs it."""
-    while frame is not None and id(frame.f_code) not in _MODULE_CALLS:
+    while frame is not None and frame.f_code is not _MODULE_CALL:
         if not _plumbing(frame.f_code) and "/torch/" not in frame.f_code.co_filename.replace("\\", "/"):
             yield frame
         frame = frame.f_back

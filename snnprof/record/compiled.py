@@ -14,11 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, fx, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from snnprof.errors import SnnprofError, first_line
-from snnprof.record import contractions, measure, neurons
+from snnprof.record import contractions, measure, neurons, torch_private
 from snnprof.record.accumulate import Series
 from snnprof.record.books import firing_family
 from snnprof.record.counters import LineCounter, NeuronCounter, OpCounter, Source, neurons_of
@@ -29,6 +27,8 @@ from snnprof.record.overloads import changed, overload_of
 from snnprof.record.read import read
 from snnprof.record.read.operand import ANY, FIGURES, Grid, Steps, Sums, fitting, folded
 from snnprof.record.read.reference import traced
+from snnprof.record.store import storage_key
+from snnprof.record.torch_private import TorchDispatchMode, tree_leaves
 
 if TYPE_CHECKING:
     from snnprof.record.books import Call
@@ -407,7 +407,7 @@ class Trace:
 
     def overwrite(self, written: Tensor) -> None:
         """What drives the neuron layer that runs is counted before something is written to it."""
-        if self._driven and self._driven[1].untyped_storage()._cdata == written.untyped_storage()._cdata:
+        if self._driven and storage_key(self._driven[1]) == storage_key(written):
             self.drive()
 
     def drive(self) -> None:
@@ -444,14 +444,13 @@ def _driven(current: Tensor, steps: Steps | None) -> Tensor:
 
 def _inductor(counting: _CountingGraph, inputs: list[Tensor]) -> Callable[..., Any]:
     """Compiles a graph in which nothing is computed twice: one operand is counted for several layers."""
-    from torch._functorch.compile_utils import fx_graph_cse
-    from torch._inductor.compile_fx import compile_fx, compile_fx_inner
+    compile_fx, compile_inner = torch_private.inductor()
 
     def each_once(module: fx.GraphModule, example_inputs: Sequence[Any], **options: Any) -> Any:
-        module.graph = fx_graph_cse(module.graph)
+        module.graph = torch_private.without_repeats(module.graph)
         _counts_last(module.graph, [row.looped for row in counting.rows for _ in row.tensors])
         module.recompile()
-        return compile_fx_inner(module, example_inputs, **options)
+        return compile_inner(module, example_inputs, **options)
 
     kept_order = {"reorder_for_locality": False}  # it would draw the looped counts away, too
     return compile_fx(counting, inputs, inner_compile=each_once, config_patches=kept_order)  # type: ignore[arg-type, return-value]

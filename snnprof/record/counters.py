@@ -30,6 +30,7 @@ from snnprof.record.memory import zeros
 from snnprof.record.provenance import Facts
 from snnprof.record.read import read
 from snnprof.record.read.operand import ANY, HISTOGRAM_LEVELS, LEVELS, NONZERO, SINGLE, Grid, Steps, Sums, fitting, kept
+from snnprof.record.torch_private import version
 
 _WIDTH = len(PART_COUNTS)
 _OF_SPIKES = 2 + KINDS.index("spikes") * _WIDTH
@@ -243,11 +244,11 @@ class _Snapshot(NamedTuple):
     @classmethod
     def of(cls, values: Tensor) -> _Snapshot:
         """Inference tensors count no versions: those are copied."""
-        return cls(values.clone(), 0) if values.is_inference() else cls(values, values._version)
+        return cls(values.clone(), 0) if values.is_inference() else cls(values, version(values))
 
     def differs(self, now: Tensor) -> Tensor | bool:
         """Whether the values changed; where what they were was overwritten, they are taken to have changed."""
-        written = not self.values.is_inference() and self.values._version != self.version
+        written = not self.values.is_inference() and version(self.values) != self.version
         if written or self.values.shape != now.shape:
             return True
         return self.values is not now and (self.values != now).any()

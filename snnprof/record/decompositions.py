@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,13 +21,11 @@ def bilinear(i1: Tensor, i2: Tensor, i3: Tensor, *axes: Any) -> Tensor | None:
 
 @contextmanager
 def _without_mkldnn() -> Iterator[None]:
-    """`torch.backends.mkldnn.flags` does the same, with a warning about TF32."""
-    enabled = torch._C._get_mkldnn_enabled()
-    torch._C._set_mkldnn_enabled(False)
-    try:
-        yield
-    finally:
-        torch._C._set_mkldnn_enabled(enabled)
+    """The switch warns about TF32, which it has nothing to do with."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with torch.backends.mkldnn.flags(enabled=False):
+            yield
 
 
 def one_layer_lstm(
@@ -40,7 +39,7 @@ def one_layer_lstm(
     steps = x.flip(0) if reverse else x
     state = [tensor.reshape(1, -1, tensor.shape[-1]) for tensor in (hx, cx)]
     with _without_mkldnn():
-        out, h, c = torch._VF.lstm(steps, state, weights, has_biases, 1, 0.0, False, False, False)
+        out, h, c = torch.lstm(steps, state, weights, has_biases, 1, 0.0, False, False, False)
     return out.flip(0) if reverse else out, h.reshape(hx.shape), c.reshape(cx.shape), x.new_empty(0)
 
 
@@ -52,7 +51,7 @@ def cudnn_rnn(
     """A recurrent network by the kernels that run it gate by gate."""
     if batch_sizes:
         return None
-    kernels: tuple[Any, ...] = (torch._VF.rnn_relu, torch._VF.rnn_tanh, torch._VF.lstm, torch._VF.gru)
+    kernels: tuple[Any, ...] = (torch.rnn_relu, torch.rnn_tanh, torch.lstm, torch.gru)
     state = hx if cx is None else [hx, cx]
     biased = len(weight) == layers * (2 if bidirectional else 1) * (5 if projected else 4)
     with torch.backends.cudnn.flags(enabled=False):

@@ -11,20 +11,19 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from snnprof.errors import SnnprofError, first_line
+from snnprof.record import torch_private
 from snnprof.record.books import Books
 from snnprof.record.layers import are_readable
 from snnprof.record.operators import reading
 from snnprof.record.overloads import Overload, changed, overload_of, tensors_in
 from snnprof.record.provenance import Facts, real
-from snnprof.record.unwatched import Shared, Undispatched, untraced
+from snnprof.record.torch_private import DISPATCH_MODES, TorchDispatchMode, in_backward, only_described
+from snnprof.record.unwatched import Shared, Undispatched
 
 R = TypeVar("R")
 
-_PYTHON = torch._C.DispatchKey.Python
-_FAKE = torch._C._TorchDispatchModeKey.FAKE
 _COMPILER = "torch._dynamo"
 _DISABLED = "TORCHDYNAMO_DISABLE"
 """What the compiler asks for whenever something is to be compiled."""
@@ -47,8 +46,8 @@ class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
         overload = overload_of(func)
         if own or not self.books.path or in_backward() or only_described():
             return overload.run(*args, **kwargs)
-        if torch._C._get_tracing_state():  # in which sizes are no numbers
-            with untraced():
+        if torch_private.is_traced():  # in which sizes are no numbers
+            with torch_private.untraced():
                 return self._watched(overload, args, kwargs, sys._getframe(1))
         return self._watched(overload, args, kwargs, sys._getframe(1))
 
@@ -149,7 +148,7 @@ def told(books: Books, name: str, tell: Callable[..., R], *facts: Any) -> R | No
     None of it is the model's own work, so that no mode but the recorder's sees it.
     """
     try:
-        if torch._C._len_torch_dispatch_stack() and not torch._C._dispatch_tls_is_dispatch_key_excluded(_PYTHON):
+        if DISPATCH_MODES.length() and not torch_private.is_dispatch_disabled():
             with Undispatched():
                 return tell(*facts)
         return tell(*facts)
@@ -162,16 +161,6 @@ def told(books: Books, name: str, tell: Callable[..., R], *facts: Any) -> R | No
         )  # fmt: skip
         books._uncount(books.layer, name)
         return None
-
-
-def in_backward() -> bool:
-    """Whether autograd runs: its operators, and forward passes that it repeats, are no part of the forward pass."""
-    return bool(torch._C._current_graph_task_id() != -1)
-
-
-def only_described() -> bool:
-    """Whether operators run on descriptions of tensors, as while a model exports itself: nothing is computed."""
-    return bool(torch._C._len_torch_dispatch_stack()) and torch._C._get_dispatch_mode(_FAKE) is not None
 
 
 def _describe(types: Iterable[type]) -> bool:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor
-from torch._C import DispatchKey
+
+from snnprof.record import torch_private
 
 _BY_KERNEL = frozenset(
     "while_loop while_loop_stack_output map_impl associative_scan flex_attention hints_wrapper".split()
@@ -23,7 +24,7 @@ def opened(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     name = func.name()
     if name in _BY_HAND:
         return _BY_HAND[name](*args, **kwargs)
-    kernel = func.py_kernels.get(DispatchKey.CompositeExplicitAutograd) if name in _BY_KERNEL else None
+    kernel = func.py_kernels.get(torch_private.BY_PARTS) if name in _BY_KERNEL else None
     return kernel(*args, **kwargs) if kernel else None
 
 
@@ -32,9 +33,7 @@ def _cond(pred: Any, true: Callable[..., Any], false: Callable[..., Any], operan
 
 
 def _scan(combine: Callable[..., Any], init: Sequence[Tensor], xs: Sequence[Tensor], additional_inputs: Any) -> Any:
-    from torch._higher_order_ops.scan import generic_scan
-
-    return generic_scan(combine, init, xs, additional_inputs=additional_inputs)  # type: ignore[no-untyped-call]
+    return torch_private.scan()(combine, init, xs, additional_inputs=additional_inputs)
 
 
 def _strict_mode(function: Callable[..., Any], operands: Sequence[Any]) -> Any:

@@ -8,12 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from snnprof.record import torch_private
+
 PLAIN = (Tensor, nn.Parameter)
 
 
 def is_plain(values: Any) -> bool:
     """Whether an operator will see a tensor as it is, and not what it wraps."""
-    return type(values) in PLAIN and not torch._C._functorch.is_functorch_wrapped_tensor(values)
+    return type(values) in PLAIN and not torch_private.is_mapped(values)
 
 
 def modules_of(model: nn.Module) -> dict[str, nn.Module]:
@@ -50,8 +52,8 @@ def held(tensor: Tensor) -> Tensor | None:
     Of all rows that a map runs it on; of what a class of its own keeps among its attributes, the first tensor.
     """
     while not is_own(tensor):
-        if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
-            tensor = torch._C._functorch.get_unwrapped(tensor)
+        if torch_private.is_mapped(tensor):
+            tensor = torch_private.all_rows(tensor)
         elif inner := parts_of(tensor):
             tensor = inner[0]
         elif tensor.is_nested or tensor.is_quantized or tensor.is_meta or _is_shell(tensor):
@@ -71,5 +73,5 @@ def parts_of(tensor: Tensor) -> list[Tensor]:
 
 
 def _is_shell(tensor: Tensor) -> bool:
-    mapped = torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+    mapped = torch_private.is_mapped(tensor)
     return mapped or type(tensor).__torch_dispatch__ is not Tensor.__torch_dispatch__

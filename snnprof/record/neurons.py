@@ -19,10 +19,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
-from torch.utils._pytree import tree_leaves
 
 from snnprof.errors import SnnprofError, unknown
 from snnprof.record import layers
+from snnprof.record.torch_private import tree_leaves, version
 
 ENTRY_POINTS = "snnprof.neurons"
 FoundBy = Literal["class", "named", "behaviour"]
@@ -319,7 +319,7 @@ def _version(value: Any) -> Any:
     """What changes with the content: of tensors, and of the tensors in lists, dicts and tuples."""
     leaves = tree_leaves(value) if isinstance(value, list | dict | tuple) else [value]
     return tuple(
-        (id(leaf), -1 if leaf.is_inference() else leaf._version) for leaf in leaves if isinstance(leaf, Tensor)
+        (id(leaf), -1 if leaf.is_inference() else version(leaf)) for leaf in leaves if isinstance(leaf, Tensor)
     )
 
 

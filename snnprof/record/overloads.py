@@ -8,11 +8,10 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch._ops import OpOverload
-from torch.utils._pytree import tree_leaves
 
-from snnprof.record import higher_order
+from snnprof.record import higher_order, torch_private
 from snnprof.record.operators import decompose, operator
+from snnprof.record.torch_private import OVERLOAD, schema, tree_leaves
 
 
 class Overload(NamedTuple):
@@ -60,9 +59,9 @@ class Overload(NamedTuple):
         """What a strange operator writes to, as far as its schema says."""
         if not self.writes:
             return []
-        named = zip(self.func._schema.arguments, args, strict=False)
+        named = zip(schema(self.func).arguments, args, strict=False)
         given = {argument.name: value for argument, value in named} | kwargs
-        marked = [a.name for a in self.func._schema.arguments if a.alias_info is not None and a.alias_info.is_write]
+        marked = [a.name for a in schema(self.func).arguments if a.alias_info is not None and a.alias_info.is_write]
         return tensors_in([given.get(name) for name in marked])
 
 
@@ -79,7 +78,7 @@ def overload_of(func: Any) -> Overload:
     """What is known of an operator."""
     known = _OVERLOADS.get(id(func))
     if known is None:
-        known = _OVERLOADS[id(func)] = _looked_up(func) if isinstance(func, OpOverload) else _of_higher_order(func)
+        known = _OVERLOADS[id(func)] = _looked_up(func) if isinstance(func, OVERLOAD) else _of_higher_order(func)
     return known
 
 
@@ -88,19 +87,15 @@ def _looked_up(func: Any) -> Overload:
     name, own = func.overloadpacket.__name__, func.namespace == "aten"
     name = name if own else f"{func.namespace}::{name}"
     known = operator(name)
-    is_composite = known.rewrite is not None or (
-        known.transfer is None
-        and torch._C._dispatch_has_kernel(func.name())  # it knows no operator that tells a tensor's properties
-        and torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd")
-    )
+    is_composite = known.rewrite is not None or (known.transfer is None and torch_private.is_composite(func))
     return Overload.of(
         func,
         name,
-        func._op if type(func) is OpOverload else func,  # a Python call less
-        func._schema.is_mutable,
+        func,
+        schema(func).is_mutable,
         functools.partial(_opened, func) if is_composite else None,
         known.reading is not None,
-        not own or not (func._schema.returns or known.moves),
+        not own or not (schema(func).returns or known.moves),
     )
 
 

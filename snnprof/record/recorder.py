@@ -10,10 +10,8 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
-from torch.utils._pytree import tree_leaves
 
 from snnprof.activity import (
     KINDS,
@@ -29,19 +27,20 @@ from snnprof.activity import (
     Uncounted,
 )
 from snnprof.merging import thinned
-from snnprof.record import findings, measure, neurons, provenance, seen_time, timeaxis, values
+from snnprof.record import findings, measure, neurons, provenance, seen_time, timeaxis, torch_private, values
 from snnprof.record.accumulate import CountLog
 from snnprof.record.books import Books
 from snnprof.record.calls import Calls
 from snnprof.record.counters import NeuronCounter
-from snnprof.record.dispatch import Watcher, in_backward, only_described, plain_kernels
+from snnprof.record.dispatch import Watcher, plain_kernels
 from snnprof.record.memory import WORKSPACE
 from snnprof.record.neurons import Watched
 from snnprof.record.provenance import Facts
 from snnprof.record.read.operand import Steps
 from snnprof.record.recording import Recording
 from snnprof.record.timeaxis import Folding
-from snnprof.record.unwatched import Undispatched, Unwatched, untraced
+from snnprof.record.torch_private import tree_leaves
+from snnprof.record.unwatched import Undispatched, Unwatched
 
 
 @dataclass
@@ -75,14 +74,17 @@ class _Hook:
 class _Entering(_Hook):
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self.recorder._watches():
-            with torch._C.DisableTorchFunction(), untraced():  # what is asked of tensors here is none of its calls
+            with (
+                torch_private.functions_disabled(),
+                torch_private.untraced(),
+            ):  # what is asked of tensors here is none of its calls
                 self.recorder._enter(module, self.name, args, kwargs)
 
 
 class _Leaving(_Hook):
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         if self.recorder._watches(self.name):
-            with torch._C.DisableTorchFunction(), untraced():
+            with torch_private.functions_disabled(), torch_private.untraced():
                 self.recorder._leave(module, self.name, args, kwargs, output)
 
 
@@ -151,7 +153,7 @@ class Recorder:
         self._neuron_calls: list[nn.Module] = []
         self._entered: list[tuple[nn.Module, bool]] = []
         self._calls, self._watcher = Calls(self.books), Watcher(self.books)
-        self._unwatched: dict[nn.Module, Unwatched | Undispatched] = {}  # layers inside which nothing needs watching
+        self._unwatched: dict[nn.Module, Unwatched] = {}  # layers inside which nothing needs watching
         self._batches = 0
         self._passes = 0
         self._sequences_ended = 0
@@ -270,11 +272,9 @@ class Recorder:
                 self._look_at(module, name, _tensors((args, kwargs)), neuron)
         books.path.append(name)
         self._entered.append((module, neuron))
-        if books.learning or module in self._unwatched:
-            return
-        if neuron:
-            if not books.contracts_within(name):
-                self._unwatched[module] = Unwatched(self._calls, self._watcher)
+        suspends = neuron and not books.learning and module not in self._unwatched
+        if suspends and not books.contracts_within(name):
+            self._unwatched[module] = Unwatched(self._calls, self._watcher)
 
     def _look_at(self, module: nn.Module, name: str, inputs: list[Tensor], neuron: bool) -> None:
         """What goes into the outermost module, a neuron layer, or on the first batch into what may turn out one."""
@@ -331,7 +331,7 @@ class Recorder:
     def _watches(self, leaving: str | None = None) -> bool:
         """Whether a hook runs as part of a forward pass whose operators can be seen."""
         if threading.get_ident() == self._thread:
-            return not (in_backward() or only_described())
+            return not (torch_private.in_backward() or torch_private.only_described())
         if leaving is not None:
             self._ran.add(leaving)
         self.note(

@@ -13,10 +13,9 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch._ops import OpOverload
-from torch.utils._python_dispatch import TorchDispatchMode
 
-_COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
+from snnprof.record import torch_private
+from snnprof.record.torch_private import OVERLOAD, TorchDispatchMode
 
 
 class Recount(NamedTuple):
@@ -114,18 +113,18 @@ class SecondCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if not isinstance(func, OpOverload):  # of a higher order: it runs functions that it is given
+        if not isinstance(func, OVERLOAD):  # of a higher order: it runs functions that it is given
             return func(*map(self._watched, args), **kwargs)
         if any(hasattr(kind, "__tensor_flatten__") for kind in types):  # it runs operators on the tensors inside
             return NotImplemented
-        if not self._path or torch._C._current_graph_task_id() != -1 or func.namespace != "aten":
+        if not self._path or torch_private.in_backward() or func.namespace != "aten":
             return func(*args, **kwargs)
         name = func.overloadpacket.__name__
         rule = _RULES.get(name.removesuffix("_"))
         if rule is None:
             return self._opened(func, args, kwargs)
         with _unseen():
-            before = [_copied(each) for each in args] if func._schema.is_mutable else args
+            before = [_copied(each) for each in args] if torch_private.schema(func).is_mutable else args
         result = func(*args, **kwargs)
         with _unseen():
             counted = rule(func, before, kwargs) if _hold_values(before) else None
@@ -138,11 +137,10 @@ class SecondCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
         `func.decompose` may know other parts, written in Python, which round otherwise.
         """
-        known = torch._C._dispatch_has_kernel(func.name())  # what tells a tensor's properties is not
-        if not (known and torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), _COMPOSITE)):
+        if not torch_private.is_composite(func):
             return func(*args, **kwargs)
         with self:
-            return func._op_dk(_COMPOSITE, *args, **kwargs)
+            return torch_private.run_by_parts(func, args, kwargs)
 
     def _watched(self, operand: Any) -> Any:
         """A function such that its operators are seen; anything else as it is."""
@@ -167,7 +165,7 @@ class SecondCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 @contextmanager
 def _unseen() -> Iterator[None]:
     """For arithmetic that is none of the model's: no other mode sees it."""
-    with torch.no_grad(), torch._C.DisableTorchFunction(), torch._C._DisableTorchDispatch():
+    with torch.no_grad(), torch_private.functions_disabled(), torch_private.dispatch_disabled():
         yield
 
 

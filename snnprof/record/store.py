@@ -16,6 +16,7 @@ from torch.nn.parameter import is_lazy
 
 from snnprof.record.provenance import ONE, Facts, real
 from snnprof.record.timeaxis import TimeAxis
+from snnprof.record.torch_private import storage_address
 from snnprof.record.values import unknown
 
 Geometry = tuple[tuple[int, ...], tuple[int, ...], int]
@@ -221,7 +222,7 @@ def _geometry(tensor: Tensor) -> Geometry:
 def storage_key(tensor: Tensor) -> int | None:
     """Names a tensor's storage; None for sparse and opaque tensors, which have none."""
     try:
-        return int(tensor.untyped_storage()._cdata)
+        return storage_address(tensor.untyped_storage())
     except (NotImplementedError, RuntimeError):
         return None
 

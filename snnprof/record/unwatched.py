@@ -8,55 +8,39 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
-import torch
+from snnprof.record.torch_private import DISPATCH_MODES, FUNCTION_MODES, Stack, dispatch_disabled
 
 
-class Stack(NamedTuple):
-    """One of PyTorch's stacks of modes."""
-
-    length: Callable[[], int]
-    pop: Callable[[], Any]
-    push: Callable[[Any], None]
-
-    def remove(self, mode: Any) -> int | None:
-        """Takes the innermost mode away, if it is this one; how many are left then."""
-        if not self.length():
-            return None
-        innermost = self.pop()
-        if innermost is mode:
-            return self.length()
-        self.push(innermost)
+def _remove(stack: Stack, mode: Any) -> int | None:
+    """Takes the innermost mode away, if it is this one; how many are left then."""
+    if not stack.length():
         return None
+    innermost = stack.pop()
+    if innermost is mode:
+        return stack.length()
+    stack.push(innermost)
+    return None
 
-    def put_back(self, mode: Any, depth: int) -> None:
-        """Below the modes that somebody entered meanwhile, and has not left yet."""
-        above = [self.pop() for _ in range(self.length() - depth)]
-        for each in [mode, *reversed(above)]:
-            self.push(each)
 
-
-FUNCTIONS = Stack(
-    torch._C._len_torch_function_stack, torch._C._pop_torch_function_stack, torch._C._push_on_torch_function_stack
-)
-OPERATORS = Stack(
-    torch._C._len_torch_dispatch_stack,
-    lambda: torch._C._pop_torch_dispatch_stack(None),
-    torch._C._push_on_torch_dispatch_stack,
-)
+def _put_back(stack: Stack, mode: Any, depth: int) -> None:
+    """Below the modes that somebody entered meanwhile, and has not left yet."""
+    above = [stack.pop() for _ in range(stack.length() - depth)]
+    for each in [mode, *reversed(above)]:
+        stack.push(each)
 
 
 class Unwatched:
     """From now until it is closed two modes see nothing: one of calls, the other of operators."""
 
     def __init__(self, calls: Any, watcher: Any) -> None:
-        modes = ((FUNCTIONS, calls), (OPERATORS, watcher))
-        self._removed = [(stack, mode, depth) for stack, mode in modes if (depth := stack.remove(mode)) is not None]
+        modes = ((FUNCTION_MODES, calls), (DISPATCH_MODES, watcher))
+        self._removed = [(stack, mode, depth) for stack, mode in modes if (depth := _remove(stack, mode)) is not None]
 
     def close(self) -> None:
         for stack, mode, depth in self._removed:
-            stack.put_back(mode, depth)
+            _put_back(stack, mode, depth)
 
 
 class Undispatched:
@@ -66,7 +50,7 @@ class Undispatched:
     """
 
     def __init__(self) -> None:
-        self._guard: Any = torch._C._DisableTorchDispatch()
+        self._guard: Any = dispatch_disabled()
 
     def close(self) -> None:
         self._guard = None
@@ -76,18 +60,6 @@ class Undispatched:
 
     def __exit__(self, *error: object) -> None:
         self.close()
-
-
-@contextmanager
-def untraced() -> Iterator[None]:
-    """What runs inside is no part of a graph that `torch.jit.trace` is making, in which sizes are no numbers."""
-    tracer: Any = torch._C
-    state = tracer._get_tracing_state()
-    tracer._set_tracing_state(None)
-    try:
-        yield
-    finally:
-        tracer._set_tracing_state(state)
 
 
 class Shared:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.utils._pytree import tree_leaves
+
+from snnprof.record.torch_private import tree_leaves
 
 Restorer = Callable[[], Any]
 

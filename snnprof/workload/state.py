@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from snnprof.record.torch_private import functions_disabled, version
 from snnprof.record.unwatched import Undispatched
 
 IsState = Callable[[nn.Module, str, Any], bool]
@@ -311,8 +312,8 @@ class _Tensor(_Kept):
 
     def now(self) -> tuple[Any, ...]:
         held = self.held
-        version = None if held.is_inference() else held._version
-        return held.requires_grad, version, held.data_ptr(), held.shape, held.stride(), held.dtype
+        written = None if held.is_inference() else version(held)
+        return held.requires_grad, written, held.data_ptr(), held.shape, held.stride(), held.dtype
 
     def put_back(self, is_state: IsState) -> None:
         facts = self.now()
@@ -382,19 +383,19 @@ class _Opaque(_Kept):
 
     def __init__(self, place: _Place, held: Tensor) -> None:
         super().__init__(place, held, held.clone())
-        self.version, self.changed = held._version, False
+        self.version, self.changed = version(held), False
 
     def inner(self) -> Iterable[tuple[Any, Any]]:
         return ()
 
     def put_back(self, is_state: IsState) -> None:
-        self.changed = self.changed or self.held._version != self.version
-        if self.held._version != self.version:
+        self.changed = self.changed or version(self.held) != self.version
+        if version(self.held) != self.version:
             self.held.copy_(self.saved)
-            self.version = self.held._version
+            self.version = version(self.held)
 
     def rewritten(self) -> Iterable[str]:
-        changed = self.changed or self.held._version != self.version
+        changed = self.changed or version(self.held) != self.version
         return [self.place.path] if changed and isinstance(self.held, nn.Parameter) else []
 
 
@@ -457,7 +458,7 @@ def _module(module: nn.Module, place: _Place) -> Iterator[_Kept]:
             yield kept(place, own[name])
     yield _Attributes(place, own)
     yield from _slots(module, place)
-    if isinstance(own.get("_c"), torch._C.ScriptModule):  # its values lie in C++
+    if isinstance(module, torch.jit.ScriptModule):  # its values lie in C++
         script: Any = own["_c"]
         owned = [name for held in (own["_parameters"], own["_buffers"]) for name, _ in held.items()]
         for name in dict.fromkeys([*owned, *own["_concrete_type"].get_attributes()]):
@@ -480,7 +481,7 @@ def _children(module: nn.Module, path: str) -> list[tuple[str, nn.Module]]:
 @contextmanager
 def _unseen() -> Iterator[None]:
     """No mode sees what is done; tensors that need a gradient, or were made in inference mode, can be written to."""
-    with torch.inference_mode(), torch._C.DisableTorchFunction(), Undispatched():
+    with torch.inference_mode(), functions_disabled(), Undispatched():
         yield
 
 
