@@ -121,7 +121,7 @@ class Frames:
         width, height = self.sensor
         resized = f"{height} × {width} resized to {self.size[0]} × {self.size[1]} (bilinear), so values are real"
         parts = [
-            f"{self.bins} bins of equally many events, what is left over (fewer than {self.bins}) dropped",
+            f"{self.bins} bins of equally many events, the remainder (fewer than {self.bins}) dropped",
             "OFF and ON events in a channel each",
             resized if self.resized else "counts at the sensor's size, not resized",
             "not normalised" if self.mean is None else "normalised as in training, so values are real",

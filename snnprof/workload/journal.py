@@ -183,7 +183,7 @@ class Journal:
         span = parts.span(batches, self._first_span)
         if self.session.seen < self.session.share.done or len(self.earlier.blocks) != -(-batches // span):
             raise SnnprofError(
-                "the data does not hold the samples of the run to go on from", hint="profile again without --resume"
+                "the data does not hold the samples of the run to resume", hint="profile again without --resume"
             )
         return [number * span // self.session.span for number in range(len(self.earlier.blocks))]
 

@@ -95,7 +95,7 @@ class Stream:
             except Exception as error:
                 raise SnnprofError(
                     f"{self.facts.source} failed while it made a batch: {type(error).__name__}: {error}",
-                    hint="iterate over it on its own first; --debug shows where",
+                    hint="iterate over it alone first; --debug shows the traceback",
                 ) from error
             yield item
 

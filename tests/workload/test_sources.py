@@ -210,7 +210,7 @@ def test_a_data_set_of_samples_is_batched_and_permuted(own):
         ("number", "returned int, not an iterable"),
         ("fails", "failed: RuntimeError: no disk"),
         ("empty", "an empty data set"),
-        ("loadr", "unknown name"),
+        ("loadr", "has no 'loadr'"),
     ],
 )
 def test_functions_that_are_not_in_order(own, name, message):
