@@ -77,5 +77,5 @@ def test_unknown_is_no_budget(activity: Activity) -> None:
     with pytest.raises(SnnprofError, match="number of samples of this run is unknown"):
         _ = budget_of(activity.model_copy(update={"samples": None, "blocks": []})).sops
     real = snnprof.profile(nn.Linear(4, 3), [torch.rand(2, 4)])
-    with pytest.raises(SnnprofError, match="rolls-77fj prices nothing"):
+    with pytest.raises(SnnprofError, match="rolls-77fj has no price"):
         _ = budget_of(real, hardware="rolls-77fj").energy

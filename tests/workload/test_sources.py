@@ -361,11 +361,11 @@ class Locked:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("Words", "the label of sample 0 of .* is str, not a tensor or numbers"),
+        ("Words", "the label of sample 0 of .* must be a tensor or numbers, not str"),
         ("Ragged", "differ in shape"),
         ("meta", r"a batch of the data must be a plain dense tensor .*, not a shape without content"),
         ("sparse", r"must be a plain dense tensor of real numbers, not torch\.sparse_coo"),
-        ("words", "the labels of a batch is list, not a tensor or numbers"),
+        ("words", "the labels of a batch must be a tensor or numbers, not list"),
         ("Locked", "failed while it made a batch: PermissionError: locked"),
     ],
 )
