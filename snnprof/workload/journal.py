@@ -117,7 +117,7 @@ class Journal:
             activity.save(target)
         except SnnprofError as error:
             if str(error) != self._failure:
-                self.warn(f"warning: {error}; what was counted is kept in memory, and saving is tried again")
+                self.warn(f"warning: {error}; the counts stay in memory, and snnprof tries to save them again")
             self._failure = str(error)
         else:
             self._failure = ""

@@ -286,12 +286,12 @@ def _read_off_note(preset: str, read_off: Mapping[str, Any]) -> str | None:
     if not read_off:
         return None
     shown = ", ".join(f"{key} = {value}" for key, value in read_off.items())
-    return f"read off the checkpoint: {shown}; the rest, heads and T included, is assumed to be as in {preset}"
+    return f"derived from the checkpoint: {shown}; everything else, including heads and T, is assumed as in {preset}"
 
 
 def _random_note(seed: int, shipped: bool) -> str:
     why = "the shipped weights belong to other settings; " if shipped else ""
-    return f"{why}weights are random (seed {seed}), not trained: rates and energies are not the trained network's"
+    return f"{why}weights are random (seed {seed}), not trained: rates and energies are meaningless"
 
 
 def _unused_note(module: nn.Module, weights: Checkpoint | None) -> str | None:
