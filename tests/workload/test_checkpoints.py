@@ -113,7 +113,7 @@ class Evil:
 
 def test_code_in_a_pickle_is_not_run(tmp_path):
     content = {"state_dict": {"w": torch.zeros(2)}, "hook": Evil()}
-    with pytest.raises(SnnprofError, match="pickled code besides weights, which is not run") as caught:
+    with pytest.raises(SnnprofError, match="pickled code besides weights, which snnprof does not run") as caught:
         checkpoints.read(saved(tmp_path, content))
     assert "state dict" in caught.value.hint
 

@@ -524,7 +524,7 @@ def test_token_ids_of_an_embedding_stay_whole_numbers(tmp_path, dtype):
     (batch,) = dealt(source)
     assert batch.x.dtype is torch.int64
     assert batch.x.tolist() == IDS.tolist()
-    assert "given to the embedding as they are" in source.facts.note
+    assert "go to the embedding unchanged" in source.facts.note
 
 
 @pytest.mark.parametrize(
