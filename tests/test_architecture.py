@@ -32,7 +32,7 @@ HOUSE = [
     ["conventions"],
     ["statistics"],
     ["catalogue", "options"],
-    ["hardware"],
+    ["hardware", "explanations"],
     ["yaml_file"],
     ["activity"],
     ["merging"],
@@ -165,7 +165,9 @@ def loaded_by(*arguments: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["profile", "--help"], ["hardware", "list"], ["models", "list"]], ids=" ".join
+    "arguments",
+    [["--help"], ["profile", "--help"], ["hardware", "list"], ["models", "list"], ["explain", "C06"]],
+    ids=" ".join,
 )
 def test_light_commands_load_nothing_heavy(arguments: list[str]) -> None:
     assert not loaded_by(*arguments) & set(HEAVY)

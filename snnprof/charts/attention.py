@@ -39,7 +39,7 @@ def attention_values(activity: Activity) -> tuple[Values, ...]:
     products = [op for op in attention_products(activity) if op.data and op.data[0].histogram]
     if not products:
         raise SnnprofError(
-            "the run holds no histogram of attention values",
+            "the run has no histogram of attention values",
             hint="only the product of an attention matrix of spikes or integers with V has one; "
             "'snnprof profile --maps K' keeps what other attention shows, 'plot --kind attention --maps' draws it",
         )

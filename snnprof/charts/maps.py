@@ -44,7 +44,7 @@ def overlays(kept: AttentionMaps, samples: Sequence[int] | None = None) -> Overl
         SnnprofError: the file holds no map, or not that sample.
     """
     if not kept.layers or not len(kept.images):
-        raise SnnprofError("the file holds no attention map", hint="profile again with --maps K")
+        raise SnnprofError("the file has no attention map", hint="profile again with --maps K")
     rows = _chosen(samples, len(kept.images))
     images = tuple(picture(kept.images[row]) for row in rows)
     shape = images[0].shape[:2]

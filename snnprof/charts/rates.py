@@ -74,13 +74,13 @@ def rates_by_step(activity: Activity, by_block: bool = False) -> tuple[StepRates
         by_block: keep the blocks apart.
 
     Raises:
-        SnnprofError: the run saw no spiking neuron, or does not know its time steps.
+        SnnprofError: the run saw no spiking neuron, or its number of time steps is unknown.
     """
     known = [neuron for neuron in _spiking(activity) if neuron.spikes_per_step and neuron.updates]
     if not known:
         raise SnnprofError(
-            "the run does not know its time steps, so there is nothing to plot by step",
-            hint="profile with --timesteps T, or with the --layout that the model's input has",
+            "the number of time steps is unknown, so there is nothing to plot by step",
+            hint="profile with --timesteps T, or with the --layout of the model's input",
         )
     groups: dict[tuple[str, str], list[NeuronRecord]] = {}
     for neuron in known:

@@ -65,7 +65,7 @@ def tradeoff_of(entries: Sequence[Entry]) -> Tradeoff:
     points = tuple(point for side, *marks in zip(sides, names, data, strict=True) for point in _points(side, *marks))
     if not points:
         raise SnnprofError(
-            "there is nothing to plot: no side has both an accuracy and an energy",
+            "there is nothing to plot: no run has both an accuracy and an energy",
             hint="profile labelled data, on hardware that prices the work",
         )
     groups: dict[tuple[str, str], list[Point]] = {}

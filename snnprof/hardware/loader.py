@@ -118,7 +118,7 @@ def _refuse_stub(data: Mapping[str, Any]) -> None:
     if "stub" in data:
         raise SnnprofError(
             f"hardware profile {data.get('id')!r} has no prices: {data['stub']}",
-            hint="write a profile of your own: see docs/hardware.md",
+            hint="write your own profile: see docs/hardware.md",
         )
 
 

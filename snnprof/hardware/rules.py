@@ -45,7 +45,7 @@ def _measured_needs_conditions(profile: HardwareProfile) -> Complaints:
     if profile.technology.node_nm is None:
         yield ("technology", "node_nm"), "a measured figure needs the technology node"
     if "vdd_v" not in profile.technology.model_fields_set:
-        yield ("technology",), "a measured figure needs vdd_v, or vdd_v: null where the source gives none"
+        yield ("technology",), "a measured figure needs vdd_v, or vdd_v: null if the source gives none"
     if not any(source.doi for source in profile.sources):
         yield ("sources",), "a measured figure needs a source with a doi"
 

@@ -81,8 +81,8 @@ class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return None
         if not overload.free and any(tensor.is_complex() for tensor in tensors_in((args, kwargs))):
             books.recording.note(
-                "C32", books.layer, f"{overload.name} ran on complex numbers, each of which counts as one number",
-                "multiply its MACs by 4 for real arithmetic; a complex number counts as non-zero where a part of it is",
+                "C32", books.layer, f"{overload.name} ran on complex numbers; each counts as one number, which is "
+                "non-zero if one of its parts is", "Multiply its MACs by 4 for real arithmetic",
             )  # fmt: skip
         facts = told(books, overload.name, books.facts_of, args, kwargs)
         return [real(())] if facts is None else facts
@@ -156,8 +156,8 @@ def told(books: Books, name: str, tell: Callable[..., R], *facts: Any) -> R | No
         raise
     except Exception as error:
         books.recording.note(
-            "C31", books.layer, f"{name} was called with what could not be counted: {first_line(error)}",
-            "it is listed as uncounted; report it with the model's code",
+            "C31", books.layer, f"A call of {name} is uncounted, since counting it failed: {first_line(error)}",
+            "Report it with the model's code",
         )  # fmt: skip
         books._uncount(books.layer, name)
         return None

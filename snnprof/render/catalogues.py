@@ -33,11 +33,11 @@ def hardware_list(profiles: Sequence[HardwareProfile], stubs: Mapping[str, str])
     )
     rows = tuple(Row(_hardware_row(profile)) for profile in profiles)
     notes = tuple(f"{id}: {why}" for id, why in stubs.items())
-    note = "A scope of compute is arithmetic alone; see 'snnprof hardware show ID' for sources and what is left out."
+    note = "Scope 'compute' means arithmetic only; 'snnprof hardware show ID' lists sources and exclusions."
     return Document(
         title="Hardware profiles",
         tables=(Table("hardware", "", columns, rows, (note,)),),
-        notes=(Notes("Known, but without a usable price", notes),) if notes else (),
+        notes=(Notes("Chips without a published energy per operation", notes),) if notes else (),
         data={"stubs": dict(stubs)},
         schema="snnprof.hardware-list/0",
     )
@@ -104,9 +104,11 @@ def _profile_facts(profile: HardwareProfile) -> tuple[tuple[str, str], ...]:
 
 
 def source_text(source: Source) -> str:
-    """Citation, where in it, and whether it was opened or quoted second-hand."""
+    """Citation, where in it, and whether it was read or cited via a secondary source."""
     where = [source.citation or source.id, source.locator, f"doi:{source.doi}" if source.doi else source.url]
-    access = {"read": "read", "secondary": "quoted second-hand", "memory": "from memory, unverified"}[source.access]
+    access = {"read": "read", "secondary": "cited via a secondary source", "memory": "from memory, unverified"}[
+        source.access
+    ]
     return ", ".join(part for part in where if part) + f" ({access})"
 
 
