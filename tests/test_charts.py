@@ -191,7 +191,7 @@ def test_rates_that_nobody_knows(activity: Activity) -> None:
         rates_by_role(activity.model_copy(update={"neurons": []}))
     silent = [n.model_copy(update={"spikes_per_step": [], "updates": 0}) for n in activity.neurons]
     assert rates_by_role(activity.model_copy(update={"neurons": silent, "blocks": []}))[0].value is None
-    with pytest.raises(SnnprofError, match="does not know its time steps"):
+    with pytest.raises(SnnprofError, match="number of time steps is unknown"):
         rates_by_step(activity.model_copy(update={"neurons": silent, "blocks": []}))
 
 
@@ -290,7 +290,7 @@ def test_what_has_no_point_is_said(activity: Activity) -> None:
     unlabelled = activity.model_copy(update={"accuracy": None})
     (left_out,) = tradeoff_of([entry(activity), entry(unlabelled, "no labels")]).left_out
     assert "no labels has no accuracy" in str(left_out)
-    with pytest.raises(SnnprofError, match="no side has both"):
+    with pytest.raises(SnnprofError, match="no run has both"):
         tradeoff_of([entry(unlabelled)])
 
 
