@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from snnprof import conventions
 from snnprof.activity import Activity, OpRecord
 from snnprof.pricing import EnergyReport, Row, Term
+from snnprof.shown import By as By
 from snnprof.workload import catalogue
 
-By = Literal["op", "layer", "block", "role"]
 ROOT = "(root)"
 _NUMBERED = re.compile(r"(.*?\.)?\d+(?=\.|$)")
 

@@ -22,8 +22,8 @@ HOUSE = [
     ["render"],
     ["workload"],
     ["record"],
-    ["compare"],
-    ["estimates"],
+    ["comparison"],
+    ["estimates", "records"],
     ["grouping"],
     ["workload.catalogue", "workload.options"],
     ["pricing", "cautions"],
@@ -33,7 +33,7 @@ HOUSE = [
     ["hardware"],
     ["yaml_file"],
     ["activity", "run_file", "maps", "capacity", "plugins"],
-    ["units", "errors", "_version"],
+    ["units", "errors", "shown", "_version"],
 ]
 TORCH_ALLOWED = ("record", "workload", "cli.env")
 HEAVY = ("torch", "fvcore", "pandas", "numpy", "matplotlib")

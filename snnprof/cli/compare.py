@@ -48,7 +48,7 @@ def compare(
     ] = None,
 ) -> None:
     """Compare accuracy, operations and energy, and say what may be concluded."""
-    from snnprof.compare import check_regression, compared, grouped_by_network
+    from snnprof.comparison import check_regression, compared, grouped_by_network
     from snnprof.render.comparison import PaperLayout, comparison_document, paper_document
 
     destination = output.Destination.checked(form, out, force, siunitx, raw_csv=raw_csv)

@@ -9,7 +9,7 @@ from snnprof.errors import SnnprofError
 
 if TYPE_CHECKING:
     from snnprof.activity import Activity
-    from snnprof.compare import Entry
+    from snnprof.comparison import Entry
     from snnprof.conventions import Convention
     from snnprof.hardware import HardwareProfile
     from snnprof.pricing import EnergyReport
@@ -45,7 +45,7 @@ class Pricing:
     def entries(self, things: Sequence[tuple[str, Activity | Published]]) -> list[Entry]:
         """Named runs and published rows, priced, ready to compare."""
         from snnprof.activity import Activity
-        from snnprof.compare import Entry
+        from snnprof.comparison import Entry
 
         return [
             Entry(name, runs=(tuple(self.reports(thing)),)) if isinstance(thing, Activity)

@@ -21,10 +21,11 @@ def loaded(names: Sequence[str]) -> list[tuple[str, Activity | Published]]:
     Raises:
         SnnprofError: a name is neither a run file, nor `paper:ROW`, nor a model's.
     """
+    from snnprof.comparison import labels
+
     _check(names)
     things = [_load(name) for name in names]
-    labels = _labels(names, things)
-    return list(zip(labels, things, strict=True))
+    return list(zip(labels(names, things), things, strict=True))
 
 
 def stem(names: Sequence[str]) -> str:
@@ -69,15 +70,3 @@ def _run(model: str) -> Activity:
 
     with progress() as tell:
         return profile_run(ProfileOptions(model=model), tell)
-
-
-def _labels(names: Sequence[str], things: Sequence[Activity | Published]) -> list[str]:
-    """The model's name where that tells the runs apart, else the file's."""
-    from snnprof.activity import Activity
-
-    short = [
-        (thing.run.model.label or Path(name).stem) if isinstance(thing, Activity) else f"{thing.title} (published)"
-        for name, thing in zip(names, things, strict=True)
-    ]
-    full = [f"{label} [{name}]" if short.count(label) > 1 else label for label, name in zip(short, names, strict=True)]
-    return [f"{label} #{i + 1}" if full.count(label) > 1 else label for i, label in enumerate(full)]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from snnprof import estimates
-from snnprof.compare import PRINTED, Comparison, Entry, Estimate, Ratio, Side
+from snnprof.comparison import PRINTED, Comparison, Entry, Estimate, Ratio, Side
 from snnprof.grouping import By, Group, grouped
 from snnprof.pricing import EnergyReport
 from snnprof.render import notes

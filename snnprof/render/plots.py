@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from snnprof.activity import Activity, OpRecord
-from snnprof.compare import PRINTED, Entry, Estimate, Side, side_of
+from snnprof.comparison import PRINTED, Entry, Estimate, Side, side_of
 from snnprof.errors import SnnprofError
 from snnprof.grouping import ROOT, By, block_of, grouped
 from snnprof.maps import AttentionMaps

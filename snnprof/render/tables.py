@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from snnprof import records
 from snnprof.activity import Activity, NeuronRecord, OpRecord
 from snnprof.estimates import attention_products, attention_rate, output_rate
 from snnprof.grouping import ROOT, By, Group, added, block_of, energy_of, grouped, is_contraction
@@ -55,19 +56,13 @@ def per_inference(activity: Activity) -> _Per:
 
 
 def energy_columns(reports: Sequence[EnergyReport]) -> list[Column]:
-    keys = _energy_keys([report.hardware.id for report in reports])
+    keys = records.energy_keys([report.hardware.id for report in reports])
     pairs = enumerate(zip(keys, reports, strict=True))
     return [Column(key, report.hardware.id, "energy", drop=min(position, 1)) for position, (key, report) in pairs]
 
 
-def _energy_keys(ids: Sequence[str]) -> list[str]:
-    """`energy_pj`, with the hardware's name where there are several."""
-    names = ["".join(c if c.isascii() and c.isalnum() else "_" for c in id) for id in ids]
-    return ["energy_pj"] if len(ids) == 1 else [f"energy_pj_{name}" for name in names]
-
-
 def _energies(ids: Iterable[str], energies: Iterable[float | None], per: _Per) -> dict[str, Value]:
-    return {key: per(energy) for key, energy in zip(_energy_keys(list(ids)), energies, strict=True)}
+    return {key: per(energy) for key, energy in zip(records.energy_keys(list(ids)), energies, strict=True)}
 
 
 # -- operations ------------------------------------------------------------------------------------------------
@@ -153,20 +148,8 @@ def _total(reports: list[EnergyReport], by: By, per: _Per) -> Row:
 
 def _machine(reports: list[EnergyReport], by: By) -> Table:
     """Every line of the report, of whatever kind, one row each: their energies add up to the total."""
-    per = per_inference(reports[0].activity)
-    groups = grouped(reports, by)
-    fine = by == "op"
-    names = ("block", "role", "layer", "op", "index", "category") if fine else (by, "op")
-    numbers = ("rate", "dense_macs", "exact_sops", "events", "sops", "acs", "macs", "formula_sops", "deviation")
-    columns = [Column(name) for name in (*names, "input", "fed_by")]
-    columns += [Column(name, kind="count") for name in numbers]
-    rows = [Row({**_values(group, by, per), **(_identity(group) if fine else {})}) for group in groups]
-    return Table("rows", "", (*columns, *energy_columns(reports)), tuple(rows))
-
-
-def _identity(group: Group) -> dict[str, Value]:
-    row = group.rows[0]
-    return {"layer": row.layer, "op": row.op, "index": row.index, "category": row.category}
+    lines = records.records(reports, by)
+    return Table("rows", "", tuple(map(Column, records.columns(reports, by))), tuple(map(Row, lines)))
 
 
 # -- neurons and totals ----------------------------------------------------------------------------------------

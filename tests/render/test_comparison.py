@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 
 from snnprof.activity import Accuracy, Activity
-from snnprof.compare import Comparison, Entry, compared
+from snnprof.comparison import Comparison, Entry, compared
 from snnprof.pricing import price
 from snnprof.render import csv, facts, html, latex, markdown, terminal
 from snnprof.render import json as json_format

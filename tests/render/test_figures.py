@@ -16,7 +16,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from snnprof.activity import Activity
-from snnprof.compare import Entry
+from snnprof.comparison import Entry
 from snnprof.errors import SnnprofError
 from snnprof.maps import AttentionMaps, LayerMaps
 from snnprof.pricing import price

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from snnprof.activity import Activity
-from snnprof.compare import Comparison, Entry, compared
+from snnprof.comparison import Comparison, Entry, compared
 from snnprof.pricing import price
 from snnprof.render import latex
 from snnprof.render.comparison import comparison_document, paper_document

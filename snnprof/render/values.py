@@ -1,0 +1,124 @@
+"""What `snnprof.shown.Shown` asks of rendering: reports and comparisons → text, documents, figures, data frames."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from snnprof import records
+from snnprof.comparison import Comparison, Entry
+from snnprof.errors import SnnprofError
+from snnprof.pricing import EnergyReport, Reports
+from snnprof.render import facts, html, latex, markdown, notebook, terminal
+from snnprof.render.comparison import comparison_document
+from snnprof.render.table import Document
+from snnprof.render.tables import report_document
+from snnprof.shown import By, Per, Plot, Shown
+from snnprof.units import energy_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+_NO_TERMINAL = (100, 24)  # columns and lines where nothing says how wide the output may be
+_FEW_ROWS = 30
+
+
+def text(value: Shown) -> str:
+    return terminal.render(_document(value), shutil.get_terminal_size(_NO_TERMINAL).columns)
+
+
+def in_a_line(value: Shown) -> str:
+    if isinstance(value, Comparison):
+        names = ", ".join(side.name for side in value.sides)
+        return f"<Comparison of {names}; baseline: {value.baseline.name}>"
+    reports = _reports(value)
+    activity = reports[0].activity
+    energies = ", ".join(_energy(report) for report in reports)
+    return f"<{type(value).__name__} of {facts.title(activity)}: {energies}; {facts.per(activity)}>"
+
+
+def _energy(report: EnergyReport) -> str:
+    energy = report.per_inference(report.energy_pj) if report.samples else report.energy_pj
+    bound = "≥ " if report.lower_bound and energy is not None else ""
+    return f"{bound}{energy_text(energy, 3)} on {report.hardware.id}"
+
+
+def in_a_notebook(value: Shown) -> str:
+    """A long network by its blocks, so that a notebook with many of them stays light."""
+    short = isinstance(value, Comparison) or len(_reports(value)[0].activity.ops) <= _FEW_ROWS
+    return notebook.render(_document(value, "op" if short else "block"))
+
+
+def page(value: Shown, by: By) -> str:
+    return html.render(_document(value, by, figures=True))
+
+
+def markdown_text(value: Shown, by: By) -> str:
+    return markdown.render(_document(value, by))
+
+
+def latex_tables(value: Shown, by: By, columns: str, caption: str, label: str, siunitx: bool) -> str:
+    return latex.render(_document(value, by), siunitx)
+
+
+def plot(value: Shown, kind: Plot, by: By) -> Figure:
+    from snnprof.render.figures import encoded
+
+    figure = _figure(value, kind, by)
+    # A notebook draws figures of pyplot alone, which keeps each of them for ever; so this one says how it is drawn.
+    figure._repr_png_ = lambda: encoded(figure, ".png")  # type: ignore[attr-defined]
+    return figure
+
+
+def _figure(value: Shown, kind: Plot, by: By) -> Figure:
+    from snnprof.render import plots
+
+    if kind == "tradeoff":
+        return plots.tradeoff(_entries(value))
+    if isinstance(value, Comparison):
+        raise SnnprofError(f"plot({kind!r}) draws one run, not a comparison", hint="plot('tradeoff') draws several")
+    reports = _reports(value)
+    if kind == "energy":
+        return plots.energy(reports, by)
+    drawn = {"rates": plots.rates, "timesteps": plots.timesteps, "attention": plots.attention}
+    if kind not in drawn:
+        raise SnnprofError(f"unknown kind of figure {kind!r}", hint=f"known: energy, {', '.join(drawn)}, tradeoff")
+    return drawn[kind](reports[0].activity)
+
+
+def _entries(value: Shown) -> list[Entry]:
+    if isinstance(value, Comparison):
+        return [side.entry for side in value.sides]
+    reports = _reports(value)
+    return [Entry(facts.title(reports[0].activity), runs=(tuple(reports),))]
+
+
+def dataframe(value: Shown, per: Per) -> pd.DataFrame:
+    import pandas as pd
+
+    if isinstance(value, Comparison):
+        if per != "inference":
+            raise SnnprofError("the figures of a comparison are per inference", hint="call to_dataframe()")
+        table = comparison_document(value).tables[0]
+        frame = pd.DataFrame(table.records(), columns=table.keys())
+    else:
+        reports = _reports(value)
+        frame = pd.DataFrame(records.records(reports, per=per), columns=records.columns(reports))
+        frame = frame.astype({name: float for name in frame if name not in records.TEXTS})
+    frame.attrs["per"] = per
+    return frame
+
+
+def _document(value: Shown, by: By = "op", figures: bool = False) -> Document:
+    """A comparison has rows for operations of none of its sides: by `op` it shows no detail."""
+    if isinstance(value, Comparison):
+        return comparison_document(value, None if by == "op" else by)
+    return report_document(_reports(value), by, figures=figures)
+
+
+def _reports(value: Shown) -> list[EnergyReport]:
+    if isinstance(value, EnergyReport):
+        return [value]
+    assert isinstance(value, Reports)
+    return list(value)
