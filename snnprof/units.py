@@ -47,3 +47,12 @@ def _rounded(value: float, digits: int) -> str:
     """`digits` significant digits, never in scientific notation."""
     whole = len(str(int(abs(value))))
     return f"{value:.{max(0, digits - whole)}f}"
+
+
+def without_noise(value: float) -> float:
+    """The value without what binary arithmetic leaves behind its twelfth digit; a whole number as it is.
+
+    >>> without_noise(0.1 + 0.2), without_noise(905639.0399999999), without_noise(2.0**53)
+    (0.3, 905639.04, 9007199254740992.0)
+    """
+    return value if value.is_integer() else float(f"{value:.12g}")

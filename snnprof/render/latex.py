@@ -1,13 +1,17 @@
-"""Documents as LaTeX: booktabs tabulars that compile as they stand; the paper owns the float and the caption.
+"""Documents as LaTeX: booktabs tabulars that compile as they stand and fit the line of an article.
 
-A table wider than the line is shrunk to it. Needs UTF-8 input and the packages booktabs and graphicx, and siunitx where
-numbers are to stand with their points under each other.
+Columns that do not fit are left out, the most expendable first, unless they were asked for by name; names that are too
+long are broken into lines. Needs UTF-8 input and the packages array and booktabs; siunitx where numbers are to stand
+with their points under each other.
 """
 
 from __future__ import annotations
 
 import re
+import textwrap
+from collections.abc import Iterable, Sequence
 from functools import cache
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from snnprof.render.cleaning import cleaned, line
@@ -28,60 +32,143 @@ _SPECIAL = {
 _NUMBER = re.compile(r"([+−]?)(\d[\d,]*)(?:\.(\d+))?(?: ± (\d[\d,]*)(?:\.(\d+))?)?")
 
 
-def render(document: Document, siunitx: bool = False) -> str:
-    """The document's tables.
+_LINE = 345.0  # points: the text of an article on A4 or letter paper
+_CHARACTER = 4.3  # points, on average in \\footnotesize
+_GAP = 6.0  # points between two columns
+_SHORTEST_NAME = 100.0  # points
+_PIECES = re.compile(r"[^._/:\s]{20}|[^._/:\s]*[._/:\s]|[^._/:\s]+")
+
+
+def render(document: Document, siunitx: bool = False, caption: str = "", label: str = "", fit: bool = True) -> str:
+    """The document's tables; with a caption or a label the first one alone, as a float.
 
     Args:
         siunitx: align numbers at their points, in S columns.
+        caption, label: of the float.
+        fit: leave out columns that make a table wider than the line.
     """
     document = cleaned(document)
-    comments = [f"{label}: {text}" for label, text in document.facts]
+    comments = [f"{name}: {text}" for name, text in document.facts]
     comments += [f"{notes.topic}: {text}" for notes in document.notes for text in notes.texts]
+    floats = bool(caption or label)
+    shown = document.tables[:1] if floats else document.tables
+    left_out = [table.title for table in document.tables[len(shown) :]]
+    if left_out:
+        comments.append(f"left out beside a float: {'; '.join(left_out)}")
     return _environment().get_template("latex.j2").render(
         command=_comment(document.command),
         title=_comment(document.title),
-        packages="booktabs,graphicx" + (",siunitx" if siunitx else ""),
-        tables=[_context(table, siunitx) for table in document.tables],
+        packages="array,booktabs" + (",siunitx" if siunitx else ""),
+        tables=[_context(table, siunitx, fit) for table in shown],
         comments=[_comment(text) for text in comments],
+        siunitx=siunitx, floats=floats, caption=escaped(caption), label=_label(label),
     )  # fmt: skip
 
 
-def _context(table: Table, siunitx: bool) -> dict[str, object]:
-    columns, texts = table.printed, table.texts()
-    aligned = [siunitx and column.numeric for column in columns]
+def _context(table: Table, siunitx: bool, fit: bool) -> dict[str, object]:
+    columns = _fitting(table) if fit else table.printed
+    texts, headings = table.texts(columns), _headings(table, columns)
+    by_column = list(zip(*texts, strict=True)) or [()] * len(columns)
+    widths = _limits(columns, _natural(table, columns))
+    pointed = [
+        siunitx and column.numeric and any(map(_NUMBER.fullmatch, cells))
+        for column, cells in zip(columns, by_column, strict=True)
+    ]
     lines: list[str] = []
     for position, ruled in sections(table.rows):
         row = table.rows[position]
         bold = [row.total or column.key in row.best for column in columns]
-        cells = map(_cell, texts[position], bold, aligned)
+        cells = map(_cell, texts[position], bold, pointed, widths)
         lines += ([r"\midrule"] if ruled else []) + [" & ".join(cells) + r" \\"]
-    by_column = list(zip(*texts, strict=True)) or [()] * len(columns)
     return {
         "title": _comment(table.title),
+        "left_out": _comment(", ".join(column.header for column in table.printed if column not in columns)),
         "spec": "".join(
-            _aligned(cells) if point else "r" if column.numeric else "l"
-            for column, cells, point in zip(columns, by_column, aligned, strict=True)
+            _aligned(cells)
+            if point
+            else rf">{{\raggedright\arraybackslash}}p{{{width:.0f}pt}}"
+            if width
+            else "r"
+            if column.numeric
+            else "l"
+            for column, cells, point, width in zip(columns, by_column, pointed, widths, strict=True)
         ),
-        "groups": _groups(table),
-        "header": " & ".join(_heading(column, table.unit(column)) for column in columns) + r" \\",
+        "groups": _groups(columns),
+        "headers": _header_lines(headings, pointed),
         "lines": lines,
         "notes": [escaped(note) for note in table.notes],
     }
 
 
-def _heading(column: Column, unit: str) -> str:
-    """The unit stands under the name, so that it makes no column wide; braces keep a heading out of an S column."""
-    name = escaped(column.header)
-    if unit:
-        side = "r" if column.numeric else "l"
-        name = rf"\begin{{tabular}}[b]{{@{{}}{side}@{{}}}}{name}\\({escaped(unit)})\end{{tabular}}"
-    return f"{{{name}}}" if column.numeric else name
+# -- what fits -------------------------------------------------------------------------------------------------
 
 
-def _groups(table: Table) -> list[str]:
+def _fitting(table: Table) -> tuple[Column, ...]:
+    """The columns that fit the line, without the most expendable; those marked 0 always stay."""
+    columns = table.printed
+    while _least(table, columns) > _LINE and any(column.drop for column in columns):
+        worst = max(columns, key=lambda column: column.drop)
+        columns = tuple(column for column in columns if column is not worst)
+    return columns
+
+
+def _least(table: Table, columns: Sequence[Column]) -> float:
+    """Points that a table needs with every name at its shortest."""
+    widths = zip(_natural(table, columns), columns, strict=True)
+    least = [width if column.numeric else min(width, _SHORTEST_NAME) for width, column in widths]
+    return sum(least) + _GAP * len(columns)
+
+
+def _natural(table: Table, columns: Sequence[Column]) -> list[float]:
+    """Points that each column needs for its longest text."""
+    headings = _headings(table, columns)
+    by_column = zip(*table.texts(columns), strict=True) if table.rows else ([] for _ in columns)
+    return [_CHARACTER * max(map(len, (*heading, *cells))) for heading, cells in zip(headings, by_column, strict=True)]
+
+
+def _limits(columns: Sequence[Column], natural: Sequence[float]) -> list[float | None]:
+    """Points that a column of names may take where the table is too wide for the line; null: what it needs."""
+    names = [width for width, column in zip(natural, columns, strict=True) if not column.numeric]
+    room = _LINE - _GAP * len(columns) - (sum(natural) - sum(names))
+    limit = max(names, default=0.0)
+    while limit > _SHORTEST_NAME and sum(min(width, limit) for width in names) > room:
+        limit -= 1
+    return [
+        limit if not column.numeric and width > limit else None for width, column in zip(natural, columns, strict=True)
+    ]
+
+
+# -- cells -----------------------------------------------------------------------------------------------------
+
+
+def _headings(table: Table, columns: Sequence[Column]) -> list[list[str]]:
+    """Of each column: its name, on lines no longer than its cells or its longest word, and the unit on the last one."""
+    by_column = zip(*table.texts(columns), strict=True) if table.rows else ([] for _ in columns)
+    return [_heading(column, cells, table.unit(column)) for column, cells in zip(columns, by_column, strict=True)]
+
+
+def _heading(column: Column, cells: Iterable[str], unit: str) -> list[str]:
+    longest = max(map(len, (*cells, *column.header.split())), default=1)
+    return [*textwrap.wrap(column.header, max(1, longest)), *([f"({unit})"] if unit else [])] or [""]
+
+
+def _header_lines(headings: Sequence[Sequence[str]], pointed: Sequence[bool]) -> list[str]:
+    """The lines of the head; short headings stand at its foot, over their numbers."""
+    height = max(map(len, headings))
+    padded = [[""] * (height - len(heading)) + list(heading) for heading in headings]
+    return [
+        " & ".join(
+            f"{{{escaped(text)}}}" if point else escaped(text) for text, point in zip(line, pointed, strict=True)
+        )
+        + r" \\"
+        for line in zip(*padded, strict=True)
+    ]
+
+
+def _groups(columns: Sequence[Column]) -> list[str]:
     """The line of headings over groups of columns, and the rules under it."""
-    groups = table.groups()
-    if not groups:
+    groups = [(name, len(list(each))) for name, each in groupby(columns, key=lambda column: column.group)]
+    if not any(name for name, _ in groups):
         return []
     cells, rules, column = [], [], 1
     for name, span in groups:
@@ -92,16 +179,21 @@ def _groups(table: Table) -> list[str]:
     return [" & ".join(cells) + r" \\", "".join(rules)]
 
 
-def _cell(text: str, bold: bool, aligned: bool) -> str:
+def _cell(text: str, bold: bool, pointed: bool, width: float | None) -> str:
     if not text:
         return ""
-    number = _NUMBER.fullmatch(text)
-    if not aligned:
-        return rf"\textbf{{{escaped(text)}}}" if bold else escaped(text)
-    if not number:
-        return f"{{{escaped(text)}}}"
-    plain = text.replace("−", "-").replace(",", "").replace("±", "+-")
-    return rf"\bfseries {plain}" if bold else plain
+    if pointed:
+        plain = text.replace("−", "-").replace(",", "").replace("±", "+-")
+        number = plain if _NUMBER.fullmatch(text) else f"{{{escaped(text)}}}"
+        return rf"\bfseries {number}" if bold else number
+    shown = _breakable(text) if width else escaped(text)
+    return rf"\textbf{{{shown}}}" if bold else shown
+
+
+def _breakable(text: str) -> str:
+    """The text with places where a line may end: after what separates names, and within what has no such place."""
+    pieces = [escaped(piece) + (" " if piece.endswith(" ") else r"\allowbreak{}") for piece in _PIECES.findall(text)]
+    return "".join(pieces).removesuffix(r"\allowbreak{}")
 
 
 def _aligned(cells: tuple[str, ...]) -> str:
@@ -111,9 +203,8 @@ def _aligned(cells: tuple[str, ...]) -> str:
     whole = max((len(whole.replace(",", "")) for _, whole, *_ in found), default=1)
     decimals = max((len(decimals or "") for _, _, decimals, *_ in found), default=0)
     halves = [f"{int(half.replace(',', ''))}{(rest or '').ljust(decimals, '0')}" for *_, half, rest in found if half]
-    uncertain = f"({max(len(half.lstrip('0')) or 1 for half in halves)}),separate-uncertainty" if halves else ""
-    signed = ",retain-explicit-plus" if sign else ""
-    return f"S[table-format={sign}{whole}.{decimals}{uncertain}{signed},detect-weight,mode=text]"
+    uncertain = f"({max(len(half.lstrip('0')) or 1 for half in halves)})" if halves else ""
+    return f"S[table-format={sign}{whole}.{decimals}{uncertain}]"
 
 
 def escaped(text: str) -> str:
@@ -122,7 +213,8 @@ def escaped(text: str) -> str:
     >>> escaped("a_b%c"), escaped("中")
     ('a\\\\_b\\\\%c', '{[}U+4E2D{]}')
     """
-    return "".join(_character(character) for character in " ".join(line(text).split()))
+    plain = "".join(_character(character) for character in " ".join(line(text).split()))
+    return plain.replace("--", "-{}-") if "--" in text else plain
 
 
 def _character(character: str) -> str:
@@ -131,6 +223,11 @@ def _character(character: str) -> str:
     if character.isprintable() and ord(character) < 0x180:
         return character
     return "{[}" + f"U+{ord(character):04X}" + "{]}"
+
+
+def _label(text: str) -> str:
+    """What may name a label: TeX would obey the rest."""
+    return re.sub(r"[^A-Za-z0-9.:/+@_ -]", "-", text)
 
 
 def _comment(text: str) -> str:
