@@ -30,6 +30,7 @@ HOUSE = [
     ["twins", "memory"],
     ["conventions"],
     ["statistics"],
+    ["bibliography"],
     ["hardware"],
     ["yaml_file"],
     ["activity", "run_file", "maps", "capacity", "plugins"],
