@@ -22,7 +22,7 @@ HOUSE = [
     ["render"],
     ["workload"],
     ["record"],
-    ["compare"],
+    ["compare", "summary"],
     ["estimates"],
     ["grouping"],
     ["workload.catalogue", "workload.options"],

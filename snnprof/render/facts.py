@@ -130,8 +130,15 @@ def _accuracy(activity: Activity) -> str:
     counted = activity.accuracy
     if counted is None or not counted.total:
         return UNKNOWN
-    share, interval = counted.correct / counted.total, estimates.accuracy(activity)
-    text = f"{percent_text(share, 2)} ({counted.correct}/{counted.total}"
+    return f"{percent_text(counted.correct / counted.total, 2)} ({accuracy_detail(activity)})"
+
+
+def accuracy_detail(activity: Activity) -> str:
+    """How many were right, and the interval of the accuracy, e.g. `357/360, 95 % CI 97.6–99.7`."""
+    counted, interval = activity.accuracy, estimates.accuracy(activity)
+    if counted is None:
+        return UNKNOWN
+    text = f"{counted.correct}/{counted.total}"
     if interval and interval.low is not None and interval.high is not None:
         text += f", 95 % CI {100 * interval.low:.1f}–{100 * interval.high:.1f}"
         if min(counted.correct, counted.total - counted.correct) < FEW:
@@ -139,7 +146,7 @@ def _accuracy(activity: Activity) -> str:
     if interval and interval.of_set and activity.run.data.total != counted.total:
         low, high = interval.of_set
         text += f"; of all {activity.run.data.total} samples {100 * low:.1f}–{100 * high:.1f}"
-    return f"{text})"
+    return text
 
 
 def _few(correct: int, total: int) -> str:
