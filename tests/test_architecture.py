@@ -32,7 +32,7 @@ HOUSE = [
     ["statistics"],
     ["hardware"],
     ["yaml_file"],
-    ["activity", "run_file", "maps", "capacity", "plugins"],
+    ["activity", "run_file", "kept", "maps", "capacity", "plugins"],
     ["units", "errors", "_version"],
 ]
 TORCH_ALLOWED = ("record", "workload", "cli.env")

@@ -44,7 +44,7 @@ def model_name(activity: Activity) -> str:
 
 def per(activity: Activity) -> str:
     """What the figures stand for."""
-    return "per inference" if activity.samples else "over the whole run (samples not told)"
+    return "per inference" if activity.samples else "over the whole run (number of samples unknown)"
 
 
 def facts(reports: Sequence[EnergyReport]) -> Iterator[tuple[str, str]]:

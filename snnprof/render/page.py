@@ -10,18 +10,10 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from snnprof.errors import visible
+from snnprof.render.ascii import SPARKS, in_ascii
 
 GAP = 2
 BAR_EIGHTHS = " ▏▎▍▌▋▊▉█"
-SPARKS = "▁▂▃▄▅▆▇█"
-ASCII = str.maketrans(
-    {
-        "–": "-", "−": "-", "—": "-", "µ": "u", "±": "+-", "×": "x", "…": "...", "·": "-", "≈": "~", "≥": ">=",
-        "ᵀ": "^T", "✓": "ok", "✗": "!!", "─": "-", "’": "'", **dict(zip(SPARKS, "_.:-=+*#", strict=True)),
-    }
-)  # fmt: skip
-"""Sparks have a sign each; a bar is made of # alone, and drawn so from the start."""
-
 Cell = Text | str
 
 
@@ -103,15 +95,6 @@ class Page:
         for line in self.lines:
             line.no_wrap, line.overflow = True, "ignore"
             yield line
-
-
-def in_ascii(text: str) -> str:
-    r"""The text in ASCII, in the signs that people type instead; a letter of a name as its escape.
-
-    >>> in_ascii("≥ 3 µJ ± 1 %"), in_ascii("é")
-    ('>= 3 uJ +- 1 %', '\\xe9')
-    """
-    return text.translate(ASCII).encode("ascii", "backslashreplace").decode()
 
 
 def sparkline(values: Sequence[float], highest: float) -> str:

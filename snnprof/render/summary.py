@@ -186,7 +186,7 @@ def _energies(totals: Sequence[Total]) -> list[str]:
 
 
 def _about_energies(sheet: Page, totals: Sequence[Total], room: int) -> list[Text]:
-    """The price list, what it covers, and where the network stands beside its ANN; the middle goes where it is narrow."""
+    """The price list, what it covers, and where the network stands beside its ANN; a narrow page has no middle."""
     cells: list[list[Cell]] = [[total.hardware.id, _covers(total.hardware), _verdict(total)] for total in totals]
     whole = sheet.columns(cells, "lll")
     return whole if whole[0].cell_len <= room else sheet.columns([[id, verdict] for id, _, verdict in cells], "ll")
