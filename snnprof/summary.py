@@ -259,8 +259,7 @@ def _sorted(parts: list[Part], column: str) -> list[Part]:
 def _part(report: EnergyReport, group: Group) -> Part:
     per = _per(report.activity)
     energy, whole = energy_of(group.rows), energy_of([report.totals])
-    operations = group.sops + group.macs
-    share = (energy or 0.0) / whole if whole else operations / report.operations if report.operations else None
+    own, every = (energy, whole) if whole else (group.sops + group.macs, report.operations)
     contracts = any(map(is_contraction, group.rows))
     return Part(
         name=group.name,
@@ -270,7 +269,7 @@ def _part(report: EnergyReport, group: Group) -> Part:
         macs=per(group.macs) if contracts else None,
         dense_macs=per(group.dense_macs) if contracts else None,
         energy=None if energy is None else per(energy),
-        share=share,
+        share=own / every if own is not None and every else None,
     )
 
 

@@ -62,6 +62,17 @@ def brief_count(count: float | None) -> str:
     return _brief(count, [*_COUNTS, ("", 1.0)]).rstrip()
 
 
+def rate_text(share: float | None) -> str:
+    """A rate in percent; what is not nothing never reads 0.
+
+    >>> rate_text(0.0004), rate_text(0.235), rate_text(0.0)
+    ('<0.1 %', '23.5 %', '0 %')
+    """
+    if not share:
+        return "–" if share is None else "0 %"
+    return "<0.1 %" if share < 0.0005 else percent_text(share)
+
+
 def percent_text(share: float | None, digits: int = 1) -> str:
     """A share in percent; `–` for unknown."""
     return "–" if share is None else f"{100 * share:.{digits}f} %"

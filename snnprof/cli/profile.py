@@ -307,7 +307,7 @@ def _by_the_command_in(path: Path | None, context: typer.Context) -> None:
             hint=f"a file alone does not choose what runs; add --model {model}",
         )
     if os.environ.get("RANK", "0") == "0":  # of several processes, one says it
-        output.say(f"going on with: {shlex.join(['snnprof', *argv])}")
+        output.say(f"continuing with: {shlex.join(['snnprof', *argv])}")
     assert context.command.callback is not None
     context.command.callback(**asked)
 
@@ -335,7 +335,7 @@ def _say_how_to_go_on(model: str, target: Target | None) -> None:
     """The command that finishes an interrupted run; it must be given in the same folder."""
     if target is not None and target.is_there:
         named = [] if _is_own_code(model) else ["--model", model]
-        output.say(f"go on with: {shlex.join(['snnprof', 'profile', *named, '--resume', str(target.path)])}")
+        output.say(f"continue with: {shlex.join(['snnprof', 'profile', *named, '--resume', str(target.path)])}")
 
 
 def _run(asked: ProfileOptions, target: Target | None, quiet: bool) -> Activity:

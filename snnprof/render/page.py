@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -13,6 +14,8 @@ from snnprof.errors import visible
 from snnprof.render.ascii import SPARKS, in_ascii
 
 GAP = 2
+_BREAK = re.compile(r" (?!(?:%|[kMGT]|[mµun]?J|[pf]J)(?![\w-]))")
+"""A blank that may end a line: none between a number and its unit."""
 BAR_EIGHTHS = " ▏▎▍▌▋▊▉█"
 Cell = Text | str
 
@@ -81,8 +84,15 @@ class Page:
         ]
 
     def table(self, rows: Sequence[Sequence[Cell]], aligned: str, indent: str = "  ") -> None:
-        """Rows of cells as lines of the page."""
-        self.lines += [_trimmed(Text.assemble(indent, line)) for line in self.columns(rows, aligned)]
+        """Rows of cells as lines of the page; a name that leaves no room for the rest has a line of its own."""
+        names, others = [self.text(row[0]) for row in rows], self.columns([row[1:] for row in rows], aligned[1:])
+        room = self.width - cell_len(indent) - others[0].cell_len - GAP
+        widest = max((name.cell_len for name in names if name.cell_len <= room), default=0)
+        for name, rest in zip(names, others, strict=True):
+            if name.cell_len > widest:
+                self.lines.append(Text.assemble(indent, name))
+                name = Text()
+            self.lines.append(_trimmed(Text.assemble(indent, _padded(name, widest, aligned[0]), " " * GAP, rest)))
 
     def bar(self, share: float, cells: int) -> str:
         """A share of a bar that is `cells` long when full."""
@@ -93,7 +103,7 @@ class Page:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for line in self.lines:
-            line.no_wrap, line.overflow = True, "ignore"
+            line.overflow = "fold"
             yield line
 
 
@@ -117,7 +127,7 @@ def _folded(text: Text, width: int) -> list[Text]:
     """Lines of whole words; a word longer than a line stays whole, because it may be a name to copy."""
     breaks: list[int] = []
     start = end = 0
-    for word in text.plain.split(" "):
+    for word in _BREAK.split(text.plain):
         if end > start and cell_len(text.plain[start : end + len(word)]) > width:
             breaks.append(end - 1)
             start = end

@@ -15,9 +15,10 @@ from snnprof.hardware import WHOLE, HardwareProfile
 from snnprof.pricing import EnergyReport
 from snnprof.render import facts, notes
 from snnprof.render.page import GAP, Cell, Page, sparkline
+from snnprof.render.terminal import UNLIMITED
 from snnprof.statistics import Interval
 from snnprof.summary import BREAK_EVEN, Choice, Part, Parts, Rates, Summary, Total, summarise
-from snnprof.units import brief_count, brief_energy, energy_text, percent_text
+from snnprof.units import brief_count, brief_energy, energy_text, percent_text, rate_text
 
 WIDTH = 100
 NARROWEST, WIDEST = 60, 120
@@ -75,10 +76,11 @@ def text(
     every = [reports] if isinstance(reports, EnergyReport) else reports
     stream = io.StringIO()
     console = Console(
-        file=stream, width=width, force_terminal=colour, color_system="standard" if colour else None,
+        file=stream, width=UNLIMITED, force_terminal=colour, color_system="standard" if colour else None,
         no_color=not colour, highlight=False, markup=False, emoji=False, legacy_windows=False,
     )  # fmt: skip
-    console.print(Renderable(every, view))
+    view = view or View()
+    console.print(page(summarise(every, view.choice), width, view))
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
 
 
@@ -101,7 +103,8 @@ def page(summary: Summary, width: int, view: View) -> Page:
     _check_line(sheet, summary.activity, view)
     if view.file:
         command = f"snnprof report {shlex.quote(view.file)} -o report.html"
-        sheet.line(Text("Next", style="bold"), "  ", "  ·  ".join([command, "plot", "compare", "cite"]))
+        start = Text.assemble(Text("Next", style="bold"), "  ")
+        sheet.hanging(start, "  ·  ".join([command, "plot", "compare", "cite"]), gap=0)
     return sheet
 
 
@@ -162,8 +165,12 @@ def _about_sops(summary: Summary) -> str:
         parts.append(f"{_share(summary.density)} of the {brief_count(summary.dense_macs)} dense MACs")
     spikes = summary.reports[0].spikes_per_synapse
     if spikes is not None:
-        parts.append(f"{spikes:.2f} spikes per synapse")
+        parts.append(f"{_spikes(spikes)} spikes per synapse")
     return " · ".join(parts)
+
+
+def _spikes(per_synapse: float) -> str:
+    return f"{per_synapse:.2f}" if per_synapse >= 0.01 or not per_synapse else f"{per_synapse:.1g}"
 
 
 def _about_macs(summary: Summary) -> str:
@@ -278,7 +285,7 @@ def _cells(part: Part, columns: Sequence[str]) -> list[Cell]:
 def _cell(part: Part, column: str) -> str:
     """A value in its own unit; multiplications stand in for SOPs where no spike drives the part."""
     if column == "rate":
-        return "" if part.rate is None else percent_text(part.rate)
+        return "" if part.rate is None else rate_text(part.rate)
     if column == "share":
         return _share(part.share)
     if column == "energy":
@@ -299,9 +306,9 @@ def _bar(sheet: Page, part: Part, wide: bool) -> str:
 def _rates(sheet: Page, rates: Rates) -> None:
     low, high = rates.lowest, rates.highest
     sheet.line()
-    span = f"mean {percent_text(rates.mean)}"
+    span = f"mean {rate_text(rates.mean)}"
     if low[1] < high[1]:
-        span += f", from {percent_text(low[1])} ({low[0]}) to {percent_text(high[1])} ({high[0]})"
+        span += f", from {rate_text(low[1])} ({low[0]}) to {rate_text(high[1])} ({high[0]})"
     silent = f"{len(rates.silent)} silent: {notes.listed(rates.silent)}" if rates.silent else "no silent layer"
     sheet.hanging(Text.assemble(sheet.text(_heading("Firing rates"))), f" {span}; {silent}")
     words = [f"{name}  {sparkline(each, high[1])}".strip() for name, each in rates.blocks[:MOST_SPARKS]]
@@ -334,7 +341,7 @@ class Check:
 
 def checks(summary: Summary) -> list[Check]:
     """What matters most; `notes` has everything."""
-    first = [Check(_capital(_said(remark)), (remark.code,) if remark.code else ())
+    first = [Check(_said(remark), (remark.code,) if remark.code else ())
              for remark in notes.remarks(summary.reports) if remark.topic == notes.FIRST]  # fmt: skip
     codes = {finding.code for finding in summary.reports[0].findings}
     return [*first, *_sign_turns(summary), *_bound(summary, codes), *_break_even(summary, codes)]
@@ -359,13 +366,10 @@ def _checks(sheet: Page, summary: Summary, view: View) -> None:
 
 
 def _said(remark: notes.Remark) -> str:
-    """The fact alone; its advice is among the notes."""
+    """The fact alone, as a sentence; its advice is among the notes."""
     subjects = "".join(f"{notes.listed(names)}: " for names in (remark.hardware, remark.layers) if names)
-    return f"{subjects}{remark.text}"
-
-
-def _capital(text: str) -> str:
-    return text if text.split(":")[0].count(".") else text[:1].upper() + text[1:]
+    text = f"{subjects}{remark.text}" if subjects else remark.text[:1].upper() + remark.text[1:]
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def _sign_turns(summary: Summary) -> Iterator[Check]:
@@ -400,7 +404,7 @@ def _break_even(summary: Summary, codes: set[str]) -> Iterator[Check]:
     if spikes is None or spikes <= low:
         return
     where = "inside" if spikes <= high else "above"
-    text = f"{spikes:.2f} spikes per synapse: {where} the published SNN/ANN break-even range, {low}–{high}."
+    text = f"{_spikes(spikes)} spikes per synapse: {where} the published SNN/ANN break-even range, {low}–{high}."
     yield Check(text, ("W13",) if "W13" in codes else ())
 
 

@@ -380,7 +380,7 @@ def test_an_interrupted_run_is_kept_and_says_so(
     assert main(["profile", "--model", "spikformer", "-o", str(path)]) == 130
     out, err = capsys.readouterr()
     assert "The run was interrupted" in out
-    assert err == f"wrote {path}\ngo on with: snnprof profile --resume {path}\ninterrupted\n"
+    assert err == f"wrote {path}\ncontinue with: snnprof profile --resume {path}\ninterrupted\n"
     assert Activity.load(path) == partial
 
 
