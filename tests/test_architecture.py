@@ -22,7 +22,7 @@ HOUSE = [
     ["render"],
     ["workload"],
     ["record"],
-    ["comparison"],
+    ["comparison", "summary"],
     ["estimates", "records"],
     ["grouping"],
     ["workload.catalogue", "workload.options"],
@@ -33,7 +33,7 @@ HOUSE = [
     ["bibliography"],
     ["hardware"],
     ["yaml_file"],
-    ["activity", "run_file", "maps", "capacity", "plugins"],
+    ["activity", "run_file", "kept", "maps", "capacity", "plugins"],
     ["units", "errors", "shown", "_version"],
 ]
 TORCH_ALLOWED = ("record", "workload", "cli.env")

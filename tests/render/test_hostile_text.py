@@ -152,7 +152,10 @@ def test_a_hardware_file_is_quoted_in_a_citation(activity: Activity) -> None:
     prose, _, bibliography = text.partition("% BibTeX")
     for command in ("input", "write", "end", "^^5c"):
         assert f"\\{command}" not in text
-    assert not re.search(r"(?<!\\)[#&^_$]|(?<!\\)%(?! (?:Methods|Footnote of the table))", prose.replace("\\cite{", "").replace("$T = 2$", ""))
+    assert not re.search(
+        r"(?<!\\)[#&^_$]|(?<!\\)%(?! (?:Methods|Footnote of the table))",
+        prose.replace("\\cite{", "").replace("$T = 2$", ""),
+    )
     assert not re.search(r"(?<!\\)[%#&^_$]", bibliography)
     assert balanced(bibliography)
     assert bibliography.count("\n@") == 2
