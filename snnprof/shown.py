@@ -8,7 +8,7 @@ that it knows by what it can do alone. The package itself, which stands above al
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Renderer(Protocol):
     def page(self, value: Shown, by: By) -> str: ...
     def markdown_text(self, value: Shown, by: By) -> str: ...
     def latex_tables(
-        self, value: Shown, by: By, columns: str, caption: str, label: str, siunitx: bool
+        self, value: Shown, by: By, columns: Sequence[str], caption: str, label: str, siunitx: bool
     ) -> str: ...  # fmt: skip
     def plot(self, value: Shown, kind: Plot, by: By) -> Figure: ...
     def dataframe(self, value: Shown, per: Per) -> pd.DataFrame: ...
@@ -79,14 +79,15 @@ class Shown:
         return _renderer().markdown_text(self, by)
 
     def to_latex(
-        self, by: By = "op", *, columns: str = "", caption: str = "", label: str = "", siunitx: bool = False
+        self, by: By = "op", *, columns: Sequence[str] = (), caption: str = "", label: str = "", siunitx: bool = False
     ) -> str:
-        """Tables for a paper; they need the package booktabs.
+        """Tables for a paper; they need the packages array and booktabs.
 
         Args:
             by: what one row of the table stands for.
-            columns: names of the columns to print, in order, as `layer,sops,energy_pj`; empty: those that fit a page.
-            caption, label: make the first table a float with this caption and label.
+            columns: what to print of the first table, in order, by names as in CSV (`energy` for all price lists);
+                empty: the columns that fit the line.
+            caption, label: print the first table alone, as a float with this caption and label.
             siunitx: align numbers at their points; needs the package siunitx.
 
         Raises:

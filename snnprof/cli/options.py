@@ -121,6 +121,23 @@ Columns = Annotated[
         "--columns", help="Only these columns, such as sops,energy.", metavar="COLUMN,...", rich_help_panel=OUTPUT
     ),
 ]
+TableColumns = Annotated[
+    str | None,
+    typer.Option(
+        "--columns", help="Only these columns of the first table, by their names in CSV.", metavar="COLUMN,...",
+        rich_help_panel=OUTPUT,
+    ),
+]  # fmt: skip
+Caption = Annotated[
+    str | None,
+    typer.Option(
+        "--caption", help="LaTeX: print the first table alone, as a float with this caption.", metavar="TEXT",
+        rich_help_panel=OUTPUT,
+    ),
+]  # fmt: skip
+Label = Annotated[
+    str | None, typer.Option("--label", help="LaTeX: the float's label.", metavar="NAME", rich_help_panel=OUTPUT)
+]
 Verbose = Annotated[bool, flag("--verbose", "-v", help="All tables and notes (--format table).", panel=OUTPUT)]
 Quiet = Annotated[bool, flag("--quiet", "-q", help="Only the result: accuracy, operations, energy.", panel=OUTPUT)]
 Force = Annotated[bool, flag("--force", help="Overwrite the output files.", panel=OUTPUT)]
@@ -130,6 +147,11 @@ Latency = Annotated[
         "--latency", help="Seconds per inference, for static power.", metavar="SECONDS", rich_help_panel=PRICING
     ),
 ]
+
+
+def names(text: str | None) -> tuple[str, ...]:
+    """`sops,energy` as a list."""
+    return tuple(name.strip() for name in text.split(",")) if text else ()
 
 
 def percentage(text: str) -> float:

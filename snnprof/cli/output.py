@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -94,13 +95,21 @@ def command_line(context: typer.Context) -> str:
 
 @dataclass(frozen=True)
 class Destination:
-    """How a document is rendered and where it goes; null is stdout."""
+    """How a document is rendered and where it goes; null is stdout.
+
+    Attributes:
+        caption, label: LaTeX: of the float that holds the first table.
+        fit: LaTeX: columns that make a table wider than the line are left out.
+    """
 
     form: str
     path: Path | None = None
     siunitx: bool = False
     force: bool = False
     raw_csv: bool = False
+    caption: str = ""
+    label: str = ""
+    fit: bool = True
 
     @classmethod
     def checked(
@@ -168,8 +177,23 @@ class Destination:
 
     def _rendered(self, document: Document) -> str:
         module = importlib.import_module(f"snnprof.render.{'terminal' if self.form == 'table' else self.form}")
-        asked = {"siunitx": self.siunitx, "raw": self.raw_csv}
-        return str(module.render(document, **{name: True for name, wanted in asked.items() if wanted}))
+        latex = {"siunitx": self.siunitx, "caption": self.caption, "label": self.label, "fit": self.fit}
+        own: dict[str, dict[str, Any]] = {"latex": latex, "csv": {"raw": self.raw_csv}}
+        return str(module.render(document, **own.get(self.form, {})))
+
+
+def as_floats(
+    destinations: Sequence[Destination], caption: str | None, label: str | None, columns: bool
+) -> list[Destination]:
+    """The same places, with what --caption and --label say of LaTeX; all columns where they were asked for by name.
+
+    Raises:
+        SnnprofError: none of them is LaTeX.
+    """
+    forms = [each.form for each in destinations]
+    if (caption or label) and "latex" not in forms:
+        raise only_for("--caption" if caption else "--label", "latex", ", ".join(sorted(set(forms))))
+    return [replace(each, caption=caption or "", label=label or "", fit=not columns) for each in destinations]
 
 
 def only_for(option: str, form: str, found: str) -> SnnprofError:

@@ -38,6 +38,8 @@ def report(
     verbose: options.Verbose = False,
     quiet: options.Quiet = False,
     siunitx: options.Siunitx = False,
+    caption: options.Caption = None,
+    label: options.Label = None,
     raw_csv: options.RawCsv = False,
     out: options.Outputs = None,
     force: options.Force = False,
@@ -49,6 +51,7 @@ def report(
     from snnprof.activity import Activity
 
     destinations = output.Destination.several(form_of(form, verbose, quiet), out or [], force, siunitx, raw_csv=raw_csv)
+    destinations = output.as_floats(destinations, caption, label, bool(columns))
     showing = Showing.checked(destinations, by, sort, top, columns, quiet)
     pricing = Pricing(hardware, convention, latency)
     reports = pricing.reports(Activity.load(kept.found(run)))

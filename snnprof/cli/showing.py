@@ -57,7 +57,7 @@ class Showing:
         from snnprof.summary import SHOWN, Choice
 
         grouping = options.grouping(by) if by else None
-        names = tuple(name.strip() for name in columns.split(",")) if columns else ()
+        names = options.names(columns)
         forms = {each.form for each in destinations}
         choice = Choice(grouping, sort or "energy", top, names or SHOWN) if "summary" in forms else Choice()
         selection = Selection(sort, top, names) if forms - {"summary"} else Selection()

@@ -13,7 +13,10 @@ COLUMNS = (
     "formula_sops", "deviation", "energy",
 )  # fmt: skip
 """`energy` stands for the columns of all price lists; to sort by, for the first."""
-_IDENTITY = ("layer", "block", "role")
+_IDENTITY = ("block", "role", "layer", "op", "index", "category", "per")
+"""Columns that say what a row for machines is, and stay."""
+_ALSO = {"sops": "exact_sops"}
+"""A column that a table for people has under another name, where the convention counts exactly."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +61,33 @@ class Selection:
         return [replace(row, section="") for row in ordered]
 
     def _columns(self, columns: Sequence[Column]) -> tuple[Column, ...]:
-        """The chosen ones, in the order they were named; the first says what a row is and always stays."""
+        """The chosen ones, in the order they were named, after those that say what a row is."""
         if not self.columns:
             return tuple(columns)
-        name, *others = columns
-        wanted = [column for chosen in self.columns for column in others if _is(column, chosen)]
-        return (name, *wanted)
+        there = {column.key for column in columns}
+        names = [name if name in there else _ALSO.get(name, name) for name in self.columns]
+        first = [column for column in columns if column.key in _IDENTITY] if "per" in there else [columns[0]]
+        return (*first, *(c for name in names for c in columns if c not in first and _is(c, name)))
+
+
+def with_columns(document: Document, names: Sequence[str]) -> Document:
+    """The document with these columns in its first table, in this order, after the one that names the rows.
+
+    Args:
+        names: as in CSV; `energy` stands for the columns of all price lists; none: all columns.
+
+    Raises:
+        SnnprofError: there is no such column.
+    """
+    if not names:
+        return document
+    first, *others = document.tables
+    name, *known = (column for column in first.columns if not column.machine_only)
+    for wanted in names:
+        if not any(_is(column, wanted) for column in (name, *known)):
+            raise unknown("column", wanted, [column.key for column in (name, *known)])
+    chosen = [column for wanted in names for column in known if _is(column, wanted)]
+    return replace(document, tables=(replace(first, columns=(name, *chosen)), *others))
 
 
 def _is(column: Column, name: str) -> bool:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from snnprof import records
 from snnprof.comparison import Comparison, Entry
 from snnprof.errors import SnnprofError
 from snnprof.pricing import EnergyReport, Reports
-from snnprof.render import facts, html, latex, markdown, notebook, terminal
+from snnprof.render import facts, html, latex, markdown, notebook, summary, terminal
 from snnprof.render.comparison import comparison_document
+from snnprof.render.selection import with_columns
 from snnprof.render.table import Document
 from snnprof.render.tables import report_document
 from snnprof.shown import By, Per, Plot, Shown
@@ -25,7 +27,11 @@ _FEW_ROWS = 30
 
 
 def text(value: Shown) -> str:
-    return terminal.render(_document(value), shutil.get_terminal_size(_NO_TERMINAL).columns)
+    """A run as `snnprof report` prints it; a comparison as its tables."""
+    width = shutil.get_terminal_size(_NO_TERMINAL).columns
+    if isinstance(value, Comparison):
+        return terminal.render(comparison_document(value), width)
+    return summary.text(_reports(value), width)
 
 
 def in_a_line(value: Shown) -> str:
@@ -58,8 +64,11 @@ def markdown_text(value: Shown, by: By) -> str:
     return markdown.render(_document(value, by))
 
 
-def latex_tables(value: Shown, by: By, columns: str, caption: str, label: str, siunitx: bool) -> str:
-    return latex.render(_document(value, by), siunitx)
+def latex_tables(
+    value: Shown, by: By, columns: Sequence[str], caption: str, label: str, siunitx: bool
+) -> str:  # fmt: skip
+    document = with_columns(_document(value, by), columns)
+    return latex.render(document, siunitx, caption, label, fit=not columns)
 
 
 def plot(value: Shown, kind: Plot, by: By) -> Figure:
