@@ -1,4 +1,4 @@
-"""Documents as a piece of HTML for the output of a notebook's cell: its first table and the figures that sum it up.
+"""Documents as a piece of HTML for the output of a notebook's cell: the figures that sum it up and its first tables.
 
 No style sheet and no script, so that a notebook full of them stays small and passes every viewer's filter. Notebooks
 typeset `$…$` as a formula wherever it stands; two class names keep them from doing so with the names of layers.
@@ -10,7 +10,8 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from snnprof.render.cleaning import cleaned
-from snnprof.render.table import Document
+from snnprof.render.notes import FIRST
+from snnprof.render.table import Document, Table
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -18,17 +19,30 @@ if TYPE_CHECKING:
 _SUMMED_UP = ("accuracy", "operations", "energy")
 
 
-def render(document: Document) -> str:
+def render(document: Document, tables: int = 1) -> str:
+    """The document's first tables, and what must be read before their figures are used."""
     document = cleaned(document)
-    table = document.tables[0]
+    first = [text for notes in document.notes if notes.topic == FIRST for text in notes.texts]
     return _template().render(
         title=document.title,
         facts=[(label, text) for label, text in document.facts if label.startswith(_SUMMED_UP)],
-        table=table,
-        headers=[(column.numeric, header) for column, header in zip(table.printed, table.headers(), strict=True)],
-        rows=[(row.total, texts) for row, texts in zip(table.rows, table.texts(), strict=True)],
-        notes=sum(len(notes.texts) for notes in document.notes),
-    )  # fmt: skip
+        tables=map(_context, document.tables[:tables]),
+        first=first,
+        others=sum(len(notes.texts) for notes in document.notes) - len(first),
+    )
+
+
+def _context(table: Table) -> dict[str, object]:
+    sides = ["right" if column.numeric else "left" for column in table.printed]
+    return {
+        "title": table.title,
+        "headers": list(zip(sides, table.headers(), strict=True)),
+        "rows": [
+            (row.total, list(zip(sides, texts, strict=True)))
+            for row, texts in zip(table.rows, table.texts(), strict=True)
+        ],
+        "notes": table.notes,
+    }
 
 
 @cache

@@ -78,6 +78,7 @@ def text(
     console = Console(
         file=stream, width=UNLIMITED, force_terminal=colour, color_system="standard" if colour else None,
         no_color=not colour, highlight=False, markup=False, emoji=False, legacy_windows=False,
+        force_jupyter=False,
     )  # fmt: skip
     view = view or View()
     console.print(page(summarise(every, view.choice), width, view))

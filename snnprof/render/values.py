@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _NO_TERMINAL = (100, 24)  # columns and lines where nothing says how wide the output may be
 _FEW_ROWS = 30
+_SCREEN_DPI = 100
 
 
 def text(value: Shown) -> str:
@@ -51,8 +52,10 @@ def _energy(report: EnergyReport) -> str:
 
 
 def in_a_notebook(value: Shown) -> str:
-    """A long network by its blocks, so that a notebook with many of them stays light."""
-    short = isinstance(value, Comparison) or len(_reports(value)[0].activity.ops) <= _FEW_ROWS
+    """A long network by its blocks, so that a notebook with many of them stays light; a comparison with its claims."""
+    if isinstance(value, Comparison):
+        return notebook.render(comparison_document(value), tables=2)
+    short = len(_reports(value)[0].activity.ops) <= _FEW_ROWS
     return notebook.render(_document(value, "op" if short else "block"))
 
 
@@ -75,8 +78,10 @@ def plot(value: Shown, kind: Plot, by: By) -> Figure:
     from snnprof.render.figures import encoded
 
     figure = _figure(value, kind, by)
+    width, height = figure.get_size_inches()
+    size = {"width": round(_SCREEN_DPI * width), "height": round(_SCREEN_DPI * height)}
     # A notebook draws figures of pyplot alone, which keeps each of them for ever; so this one says how it is drawn.
-    figure._repr_png_ = lambda: encoded(figure, ".png")  # type: ignore[attr-defined]
+    figure._repr_png_ = lambda: (encoded(figure, ".png"), size)  # type: ignore[attr-defined]
     return figure
 
 

@@ -19,6 +19,7 @@ from snnprof.workload.batches import Order
 from snnprof.workload.ctrl_c import CtrlC
 from snnprof.workload.distributed import Team, team
 from snnprof.workload.journal import Journal
+from snnprof.workload.models import facts_of
 from snnprof.workload.options import MAX_TIMESTEPS, ProfileOptions, Progress, ignore_progress
 from snnprof.workload.progress import bar
 from snnprof.workload.session import Session
@@ -66,14 +67,17 @@ def profile(
     machine.now()
     if timesteps is not None and not 1 <= timesteps <= MAX_TIMESTEPS:
         raise SnnprofError(f"timesteps must be from 1 to {MAX_TIMESTEPS:,}, not {timesteps}")
+    known = facts_of(model)
     items = [batches] if isinstance(batches, Tensor) else batches
-    source = Stream(items, "python", layout, timesteps)
+    source = Stream(items, "user data", layout, timesteps)
     with _shown(progress) as tell, machine.on_device(model, device), CtrlC() as ctrl_c:
         recorder = Recorder(model, layout=layout, timesteps=timesteps, input=input, neuron=neuron)
         session = Session(model, recorder, seed, progress=tell, total=samples or _samples_of(batches))
 
         def run(recorded: Run) -> Run:
-            return recorded.model_copy(update={"data": source.facts, "seed": seed, **machine.facts(model)})
+            used = {"parameters_used": recorded.model.parameters_used}
+            named = {"model": known.model_copy(update=used)} if known else {}
+            return recorded.model_copy(update={"data": source.facts, "seed": seed, **named, **machine.facts(model)})
 
         journal = Journal(session, Team(), ctrl_c, run)
         session.run(source.batches(Order(DEFAULT_BATCH, samples), session.share.needs), journal.ends_before)
