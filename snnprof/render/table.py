@@ -132,7 +132,7 @@ class Table:
         )
 
     def _scale(self, column: Column) -> tuple[str, float]:
-        """Counts share a unit, so that neighbours can be compared at a glance; price lists lie too far apart for that."""
+        """Counts share a unit, so that neighbours can be compared at a glance; price lists lie too far apart."""
         kin = [column] if column.kind == "energy" else self.columns
         alike = (other for other in kin if (other.kind, other.unit) == (column.kind, column.unit))
         keys = [other.key for other in alike if not other.machine_only]
