@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import typer
 
-from snnprof.errors import Dismissed, SnnprofError, printable
+from snnprof.errors import ERASE, Dismissed, SnnprofError, printable
 
 MACHINES_OWN = {
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ESTALE,
@@ -115,6 +115,8 @@ def _command_path(error: BaseException) -> str:
 
 def _say(*lines: str) -> None:
     try:
+        if sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+            sys.stderr.write(ERASE)
         for line in filter(None, lines):
             print(printable(line), file=sys.stderr)
     except OSError:  # nobody is listening: the exit status must do

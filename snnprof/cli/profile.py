@@ -15,6 +15,7 @@ import typer
 from snnprof import kept, run_file
 from snnprof.cli import options, output
 from snnprof.cli.pricing import Pricing
+from snnprof.cli.progress import announce, progress
 from snnprof.cli.showing import Showing, form_of
 from snnprof.errors import CheckFailed, SnnprofError
 from snnprof.run_file import Target
@@ -188,6 +189,7 @@ def profile(
     if model is None:
         _by_the_command_in(resume, context)
         return
+    announce(model, quiet)
     run_path, reports_to = _outputs(out or [])
     target = _target(run_path, _existing(resume, "--resume"), force) or _cached(model)
     destinations = _destinations(form_of(form, verbose, quiet), reports_to, force, siunitx, raw_csv)
@@ -207,7 +209,7 @@ def profile(
     activity = _run(asked, target, quiet)
     lost = _saved(activity, target, quiet)
     reports = pricing.reports(activity)
-    file = "" if lost or target is None else _named(target.path)
+    file = _named(target.path) if target and target.is_there else ""
     for destination in destinations:
         showing.show(reports, destination, output.command_line(context), file, time.monotonic() - started)
     if maps_file:
@@ -266,7 +268,7 @@ def _cached(model: str) -> Target | None:
     try:
         return Target(kept.place(model), force=True)
     except SnnprofError as error:
-        output.warn([error])
+        output.say(f"warning: this run is not kept: {error}; {error.hint}")
         return None
 
 
@@ -339,9 +341,7 @@ def _say_how_to_go_on(model: str, target: Target | None) -> None:
 
 
 def _run(asked: ProfileOptions, target: Target | None, quiet: bool) -> Activity:
-    from snnprof.cli.progress import progress
-
-    with progress(asked.model, quiet) as tell:
+    with progress(asked.model, quiet) as tell:  # and then torch is loaded
         from snnprof.workload.run import profile_run
 
         try:
@@ -358,6 +358,9 @@ def _saved(activity: Activity, target: Target | None, quiet: bool) -> SnnprofErr
     try:
         activity.save(target)
     except SnnprofError as error:
+        if _is_cached(target.path):
+            output.say(f"warning: this run is not kept: {error}; name a file with --output")
+            return None
         return _rescued(activity, target, error)
     if not _is_cached(target.path):
         output.say(f"wrote {target.path}")

@@ -10,12 +10,19 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from snnprof.cli import output
+from snnprof.errors import ERASE, printable
 from snnprof.workload.options import ignore_progress
 
 if TYPE_CHECKING:
     from snnprof.workload.options import Progress
 
 LINE_SECONDS = 20.0
+
+
+def announce(model: str, quiet: bool = False) -> None:
+    """On a terminal, a word about what begins, before the options are checked; whatever is said next replaces it."""
+    if not _is_silent(quiet) and _is_terminal():
+        print(f"profiling {printable(model)} ...", end="\r", file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -25,9 +32,10 @@ def progress(model: str, quiet: bool = False) -> Iterator[Progress]:
     Args:
         model: what runs, as the user named it.
     """
-    if quiet or os.environ.get("RANK", "0") != "0":  # of several processes, one says it
+    if _is_silent(quiet):
         yield ignore_progress
-    elif sys.stderr.isatty():
+    elif _is_terminal():
+        print(ERASE, end="", file=sys.stderr, flush=True)
         with _bars(model) as tell:
             yield tell
     else:
@@ -67,6 +75,14 @@ def _lines() -> Progress:
             output.say(f"{phase}: {done:,}{f' of {total:,}' if total else ''} samples")
 
     return tell
+
+
+def _is_silent(quiet: bool) -> bool:
+    return quiet or os.environ.get("RANK", "0") != "0"  # of several processes, one says it
+
+
+def _is_terminal() -> bool:
+    return sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
 def _rate(speed: float | None) -> str:

@@ -140,8 +140,9 @@ class Table:
         return column.apart and bool(sizes) and min(sizes) < self._scale(column)[1] / 100
 
     def _scale(self, column: Column) -> tuple[str, float]:
-        """Columns of one kind share a unit, so that neighbours can be compared at a glance."""
-        alike = (other for other in self.columns if (other.kind, other.unit) == (column.kind, column.unit))
+        """Counts share a unit, so that neighbours can be compared at a glance; price lists lie too far apart."""
+        kin = [column] if column.kind == "energy" else self.columns
+        alike = (other for other in kin if (other.kind, other.unit) == (column.kind, column.unit))
         keys = [other.key for other in alike if not other.machine_only]
         values = (row.values.get(key) for row in self.rows for key in keys)
         return scale(column, [abs(v) for v in values if isinstance(v, (int, float))])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from snnprof import kept
 from snnprof.__main__ import main
 from snnprof.activity import Activity, Uncounted
 from snnprof.maps import AttentionMaps
@@ -354,6 +357,122 @@ def test_profile_writes_the_run_and_prints_the_report(
     asked = seen["asked"]
     assert (asked.model, asked.settings, asked.samples) == ("spikformer", (("depth", "1"),), 20)  # type: ignore[attr-defined]
     assert asked.argv == tuple(arguments)  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def ran(activity: Activity, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Activity:
+    """What every `profile` of this test counts, at once; in an empty folder."""
+    monkeypatch.setattr("snnprof.cli.profile._run", lambda asked, target, quiet: activity)
+    monkeypatch.chdir(tmp_path)
+    return activity
+
+
+def test_one_run_goes_into_several_files(ran: Activity, tmp_path: Path, capsys: Capture) -> None:
+    files = ["run.json", "page.html", "table.tex", "rows.csv", "notes.md", "all.txt"]
+    outputs = [word for file in files for word in ("-o", file)]
+    out = ok(capsys, "profile", "spikformer", *outputs, "--siunitx", "--quiet")
+    assert out.startswith("  Accuracy")
+    assert {path.name for path in tmp_path.iterdir()} == set(files)
+    assert Activity.load("run.json") == ran
+    starts = {"page.html": "<!doctype", "table.tex": "% ", "rows.csv": "block,", "notes.md": "### "}
+    assert all((tmp_path / name).read_text().startswith(start) for name, start in starts.items())
+    assert "S[table-format=" in (tmp_path / "table.tex").read_text()
+
+
+def test_several_reports_of_one_run(run_file: Path, tmp_path: Path, capsys: Capture) -> None:
+    pages = [tmp_path / "a.html", tmp_path / "b.csv"]
+    assert ok(capsys, "report", run_file, "-o", pages[0], "-o", pages[1]) == ""
+    assert all(page.stat().st_size for page in pages)
+
+
+def test_nothing_runs_where_one_file_is_there_already(ran: Activity, tmp_path: Path, fails: Callable[..., str]) -> None:
+    (tmp_path / "page.html").write_text("mine")
+    assert "page.html exists" in fails("profile", "spikformer", "-o", "run.json", "-o", "page.html")
+    assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+
+
+def test_a_run_without_output_is_kept_under_the_printed_name(
+    ran: Activity, activity_maker: Callable[..., Activity], tmp_path: Path, capsys: Capture
+) -> None:
+    assert main(["profile", "spikformer"]) == 0
+    out, err = capsys.readouterr()
+    assert err.startswith("kept as spikformer.json in ")
+    for command in (["report", "spikformer.json"], ["cite", "spikformer.json"],
+                    ["compare", "spikformer.json", "spikformer.json"],
+                    ["plot", "spikformer.json", "--kind", "rates", "-o", "rates.png"]):  # fmt: skip
+        ok(capsys, *command)
+    assert "snnprof report spikformer.json -o report.html" in out
+    activity_maker(firing=1).save(tmp_path / "spikformer.json")
+    assert f"snnprof report {kept.place('spikformer')} -o" in ok(capsys, "profile", "spikformer")
+
+
+def test_a_run_that_cannot_be_kept_is_shown_all_the_same(
+    ran: Activity, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert main(["profile", "spikformer"]) == 0
+    out, err = capsys.readouterr()
+    assert "Energy" in out
+    assert "Next" not in out
+    assert err.startswith("warning: this run is not kept: cannot make ")
+
+
+@pytest.mark.parametrize("command", ["profile", "report"])
+def test_rows_and_columns_are_chosen(command: str, ran: Activity, run_file: Path, capsys: Capture) -> None:
+    subject = "spikformer" if command == "profile" else run_file
+    choice = ["--by", "block", "--sort", "sops", "--columns", "sops,dense_macs", "--top", "1"]
+    screen = ok(capsys, command, subject, *choice)
+    assert ["Where", "the", "operations", "go", "SOPs", "Dense", "MACs"] in [
+        line.split() for line in screen.splitlines()
+    ]
+    rows = ok(capsys, command, subject, *choice, "--format", "csv").splitlines()
+    assert rows[0].split(",")[:3] == ["block", "sops", "dense_macs"]
+    assert len(rows) == 2
+
+
+def test_all_notes(run_file: Path, capsys: Capture, fails: Callable[..., str]) -> None:
+    notes, table = ok(capsys, "report", run_file, "--notes"), ok(capsys, "report", run_file, "--verbose")
+    assert "Excluded from the energy" in notes
+    assert notes.split("\n\n", 1)[1] in table
+    assert "--notes prints text, not csv" in fails("report", str(run_file), "--notes", "--format", "csv")
+
+
+@pytest.mark.parametrize("command", ["profile", "report", "compare"])
+def test_help_has_panels_and_examples(command: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    text = ok(capsys, command, "--help")
+    panels = {"profile": ["Model", "Data", "Run", "Pricing", "Output"], "report": ["Pricing", "Output"]}
+    assert all(f"─ {panel} ─" in text for panel in panels.get(command, []))
+    assert "Examples" in text
+    assert f"snnprof {command} " in text
+    assert "<bool>" not in text.replace("--help", "").split("Examples")[0].split("─ Pricing")[1]
+
+
+def test_something_is_said_before_torch_is_loaded() -> None:
+    """In a process of its own, since torch is loaded in this one."""
+    code = (
+        "import sys, os; from snnprof.cli import progress; from snnprof.__main__ import main\n"
+        "def say(text): print(text, 'torch' in sys.modules, flush=True); os._exit(0)\n"
+        "progress.output.say = say; main(['profile', 'saformer'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "profiling saformer: loading PyTorch False\n"
+
+
+def test_a_line_now_and_then(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch a second for a minute, on a stderr that is no terminal."""
+    from snnprof.cli import progress
+
+    clock = iter(range(1000))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    with progress.progress("net.py:build") as tell:
+        for batch in range(60):
+            tell("profiling", batch, 60)
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "profiling net.py:build: loading PyTorch"
+    assert 2 <= len(said) - 1 <= 3
+    assert all(line.endswith(" of 60 samples") for line in said[1:])
 
 
 def test_attention_maps_are_kept_and_drawn(tmp_path: Path, capsys: Capture) -> None:

@@ -233,7 +233,7 @@ def test_raw_csv_is_asked_for(hostile_files: tuple[Path, Path]) -> None:
     assert cells == [f"'{cell}" if cell.startswith("=") else cell for cell in raw]
     assert raw != cells
     refused = snnprof("report", run, "--raw-csv")
-    assert (refused.returncode, refused.stderr.splitlines()[0]) == (2, b"error: --raw-csv is for CSV, not for table")
+    assert (refused.returncode, refused.stderr.splitlines()[0]) == (2, b"error: --raw-csv is for CSV, not for summary")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no terminals to open")

@@ -232,12 +232,12 @@ def interrupted(net, images, tmp_path, monkeypatch, capsys):
 
 
 def test_the_command_that_is_said_finishes_the_run(interrupted, facts, capsys):
-    said = [line for line in Path("said").read_text().splitlines() if line.startswith("go on with: ")]
-    assert said == ["go on with: snnprof profile --resume run.json"]
-    assert main(said[0].removeprefix("go on with: snnprof ").split()) == 0
+    said = [line for line in Path("said").read_text().splitlines() if line.startswith("continue with: ")]
+    assert said == ["continue with: snnprof profile --resume run.json"]
+    assert main(said[0].removeprefix("continue with: snnprof ").split()) == 0
     out, err = capsys.readouterr()
     assert out.startswith("block,role,layer")  # --format csv, as the command in the file says
-    assert "going on with: snnprof profile --model net.py:build" in err
+    assert "continuing with: snnprof profile --model net.py:build" in err
     assert main([*interrupted, "--output", "whole.json"]) == 0
     assert facts(Path("run.json")) == facts(Path("whole.json"))
 
