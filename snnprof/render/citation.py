@@ -52,6 +52,7 @@ def methods(reports: Sequence[EnergyReport]) -> str:
     activity, convention, keys = report.activity, report.convention, _keys(reports)
     sentences = [
         rf"We profiled {_model(activity)} with snnprof {__version__}~\cite{{snnprof}} on {_data(activity)}.",
+        "All figures are means per inference." if activity.samples else "All figures are totals of the run.",
         f"Synaptic operations were counted by this rule: {escaped(_rule(convention))}.",
         *(_price_sentence(report.hardware, keys) for report in reports),
         *_caveats(activity),
@@ -135,8 +136,9 @@ def _price_sentence(hardware: HardwareProfile, keys: Mapping[str, str]) -> str:
     listed = [f"{_price_text(price.value)} per {words}" for words, price in prices.items() if price]
     listed += ["memory accesses by the size of the memory"] if hardware.memory else []
     excluded = [COMPONENTS[name] for name in hardware.excludes]
-    without = f"; it leaves out {_enumerated(excluded)}" if excluded else ""
-    return rf"Energy by ``{escaped(hardware.title)}''~\cite{{{cited}}} is {_enumerated(listed)}{without}."
+    without = f"; it excludes {_enumerated(excluded)}" if excluded else ""
+    title = f"``{escaped(hardware.title)}''"
+    return rf"The energy estimate {title}~\cite{{{cited}}} charges {_enumerated(listed)}{without}."
 
 
 _NOT_OF_AN_INFERENCE = ("mul", "add", "compare", "learn_update")  # parts of a multiply-accumulate, and training
@@ -161,7 +163,7 @@ def _caveats(activity: Activity) -> Iterable[str]:
     if activity.run.data.kind == RANDOM_DATA:
         yield "The input was random data."
     if activity.run.model.note:
-        yield escaped(_as_sentence(activity.run.model.note))
+        yield f"On the model: {escaped(_as_sentence(activity.run.model.note))}"
     if activity.uncounted:
         yield escaped("Not counted: " + ", ".join(sorted({entry.op for entry in activity.uncounted})) + ".")
 
