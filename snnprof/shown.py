@@ -32,7 +32,7 @@ class Renderer(Protocol):
         self, value: Shown, by: By, columns: Sequence[str], caption: str, label: str, siunitx: bool
     ) -> str: ...  # fmt: skip
     def plot(self, value: Shown, kind: Plot, by: By) -> Figure: ...
-    def dataframe(self, value: Shown, per: Per) -> pd.DataFrame: ...
+    def dataframe(self, value: Shown, per: Per | None) -> pd.DataFrame: ...
 
 
 _load: Callable[[], Renderer] | None = None
@@ -107,11 +107,12 @@ class Shown:
         """
         return _renderer().plot(self, kind, by)
 
-    def to_dataframe(self, per: Per = "inference") -> pd.DataFrame:
+    def to_dataframe(self, per: Per | None = None) -> pd.DataFrame:
         """The rows of the CSV, under the same names; energies in picojoules, missing where unpriced.
 
         Args:
-            per: `inference`, or `run` for the whole run; `frame.attrs["per"]` and the column `per` say which.
+            per: `inference`, or `run` for the whole run; null, as in CSV: `inference` where the number of samples is
+                known. `frame.attrs["per"]` and the column `per` say which it is.
 
         Raises:
             SnnprofError: figures per inference of a run whose samples are not known.

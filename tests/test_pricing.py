@@ -620,5 +620,7 @@ def test_a_data_frame_says_what_its_figures_are_of(activity):
     for name in ("sops", "macs", "energy_pj", "sop_pj"):
         assert (each[name].dropna() * activity.samples).tolist() == pytest.approx(run[name].dropna().tolist())
     assert each["rate"].equals(run["rate"])
+    unknown = price(activity.model_copy(update={"samples": None}))
+    assert unknown.to_dataframe().attrs["per"] == "run"
     with pytest.raises(SnnprofError, match="samples"):
-        price(activity.model_copy(update={"samples": None})).to_dataframe(per="inference")
+        unknown.to_dataframe(per="inference")

@@ -35,7 +35,8 @@ def _field(value: Value, raw: bool) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        return f"{value:.0f}" if value.is_integer() and abs(value) < _EXACT else repr(without_noise(value))
+        plain = without_noise(value)
+        return f"{plain:.0f}" if plain.is_integer() and abs(plain) < _EXACT else repr(plain)
     return _text(str(value), raw)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -30,10 +31,8 @@ _SPECIAL = {
     "*": "{*}",
 }  # fmt: skip
 _NUMBER = re.compile(r"([+−]?)(\d[\d,]*)(?:\.(\d+))?(?: ± (\d[\d,]*)(?:\.(\d+))?)?")
-
-
 _LINE = 345.0  # points: the text of an article on A4 or letter paper
-_CHARACTER = 4.3  # points, on average in \\footnotesize
+_CHARACTER = 4.3  # points, on average in \footnotesize
 _GAP = 6.0  # points between two columns
 _SHORTEST_NAME = 100.0  # points
 _PIECES = re.compile(r"[^._/:\s]{20}|[^._/:\s]*[._/:\s]|[^._/:\s]+")
@@ -65,104 +64,106 @@ def render(document: Document, siunitx: bool = False, caption: str = "", label: 
     )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class _Laid:
+    """A column as it is set.
+
+    Attributes:
+        heading: the lines of its head: its name, no wider than its cells or its longest word, then its unit.
+        pointed: an S column of siunitx.
+        limit: points that its text may take; null: what it needs.
+    """
+
+    column: Column
+    heading: tuple[str, ...]
+    cells: tuple[str, ...]
+    pointed: bool
+    limit: float | None = None
+
+    @classmethod
+    def of(cls, table: Table, column: Column, cells: tuple[str, ...], siunitx: bool) -> _Laid:
+        unit, longest = table.unit(column), max(map(len, (*cells, *column.header.split())), default=1)
+        lines = [*textwrap.wrap(column.header, max(1, longest)), *([f"({unit})"] if unit else [])]
+        pointed = siunitx and column.numeric and any(map(_NUMBER.fullmatch, cells))
+        return cls(column, tuple(lines) or ("",), cells, pointed)
+
+    @property
+    def natural(self) -> float:
+        """Points that its longest text needs."""
+        return _CHARACTER * max(map(len, (*self.heading, *self.cells)))
+
+    @property
+    def least(self) -> float:
+        """Points without which a digit would be lost, or a name become unreadable."""
+        return self.natural if self.column.numeric else min(self.natural, _SHORTEST_NAME)
+
+    @property
+    def spec(self) -> str:
+        if self.pointed:
+            return _aligned(self.cells)
+        if self.limit is not None:
+            return rf">{{\raggedright\arraybackslash}}p{{{self.limit:.0f}pt}}"
+        return "r" if self.column.numeric else "l"
+
+
 def _context(table: Table, siunitx: bool, fit: bool) -> dict[str, object]:
-    columns = _fitting(table) if fit else table.printed
-    texts, headings = table.texts(columns), _headings(table, columns)
-    by_column = list(zip(*texts, strict=True)) or [()] * len(columns)
-    widths = _limits(columns, _natural(table, columns))
-    pointed = [
-        siunitx and column.numeric and any(map(_NUMBER.fullmatch, cells))
-        for column, cells in zip(columns, by_column, strict=True)
-    ]
+    printed = table.printed
+    by_column = list(zip(*table.texts(printed), strict=True)) or [()] * len(printed)
+    every = [_Laid.of(table, column, cells, siunitx) for column, cells in zip(printed, by_column, strict=True)]
+    columns = _limited(_fitting(every) if fit else every)
     lines: list[str] = []
     for position, ruled in sections(table.rows):
         row = table.rows[position]
-        bold = [row.total or column.key in row.best for column in columns]
-        cells = map(_cell, texts[position], bold, pointed, widths)
-        lines += ([r"\midrule"] if ruled else []) + [" & ".join(cells) + r" \\"]
+        cells = [_cell(laid, laid.cells[position], row.total or laid.column.key in row.best) for laid in columns]
+        lines += ([r"\midrule"] if ruled else []) + [_line(cells)]
+    kept = [laid.column for laid in columns]
     return {
         "title": _comment(table.title),
-        "left_out": _comment(", ".join(column.header for column in table.printed if column not in columns)),
-        "spec": "".join(
-            _aligned(cells)
-            if point
-            else rf">{{\raggedright\arraybackslash}}p{{{width:.0f}pt}}"
-            if width
-            else "r"
-            if column.numeric
-            else "l"
-            for column, cells, point, width in zip(columns, by_column, pointed, widths, strict=True)
-        ),
-        "groups": _groups(columns),
-        "headers": _header_lines(headings, pointed),
+        "left_out": _comment(", ".join(column.header for column in printed if column not in kept)),
+        "spec": "".join(laid.spec for laid in columns),
+        "groups": _groups(kept),
+        "headers": _header_lines(columns),
         "lines": lines,
         "notes": [escaped(note) for note in table.notes],
     }
 
 
-# -- what fits -------------------------------------------------------------------------------------------------
-
-
-def _fitting(table: Table) -> tuple[Column, ...]:
+def _fitting(columns: list[_Laid]) -> list[_Laid]:
     """The columns that fit the line, without the most expendable; those marked 0 always stay."""
-    columns = table.printed
-    while _least(table, columns) > _LINE and any(column.drop for column in columns):
-        worst = max(columns, key=lambda column: column.drop)
-        columns = tuple(column for column in columns if column is not worst)
+    while _width(laid.least for laid in columns) > _LINE and any(laid.column.drop for laid in columns):
+        worst = max(columns, key=lambda laid: laid.column.drop)
+        columns = [laid for laid in columns if laid is not worst]
     return columns
 
 
-def _least(table: Table, columns: Sequence[Column]) -> float:
-    """Points that a table needs with every name at its shortest."""
-    widths = zip(_natural(table, columns), columns, strict=True)
-    least = [width if column.numeric else min(width, _SHORTEST_NAME) for width, column in widths]
-    return sum(least) + _GAP * len(columns)
+def _limited(columns: list[_Laid]) -> list[_Laid]:
+    """The same columns, those of the longest names as narrow as makes the table fit the line."""
+    limit = max((laid.natural for laid in columns if not laid.column.numeric), default=0.0)
 
+    def width(laid: _Laid) -> float:
+        return laid.natural if laid.column.numeric else min(laid.natural, limit)
 
-def _natural(table: Table, columns: Sequence[Column]) -> list[float]:
-    """Points that each column needs for its longest text."""
-    headings = _headings(table, columns)
-    by_column = zip(*table.texts(columns), strict=True) if table.rows else ([] for _ in columns)
-    return [_CHARACTER * max(map(len, (*heading, *cells))) for heading, cells in zip(headings, by_column, strict=True)]
-
-
-def _limits(columns: Sequence[Column], natural: Sequence[float]) -> list[float | None]:
-    """Points that a column of names may take where the table is too wide for the line; null: what it needs."""
-    names = [width for width, column in zip(natural, columns, strict=True) if not column.numeric]
-    room = _LINE - _GAP * len(columns) - (sum(natural) - sum(names))
-    limit = max(names, default=0.0)
-    while limit > _SHORTEST_NAME and sum(min(width, limit) for width in names) > room:
+    while limit > _SHORTEST_NAME and _width(map(width, columns)) > _LINE:
         limit -= 1
-    return [
-        limit if not column.numeric and width > limit else None for width, column in zip(natural, columns, strict=True)
-    ]
+    return [replace(laid, limit=limit) if width(laid) < laid.natural else laid for laid in columns]
 
 
-# -- cells -----------------------------------------------------------------------------------------------------
+def _width(columns: Iterable[float]) -> float:
+    """Points of a table whose columns have these."""
+    return sum(width + _GAP for width in columns)
 
 
-def _headings(table: Table, columns: Sequence[Column]) -> list[list[str]]:
-    """Of each column: its name, on lines no longer than its cells or its longest word, and the unit on the last one."""
-    by_column = zip(*table.texts(columns), strict=True) if table.rows else ([] for _ in columns)
-    return [_heading(column, cells, table.unit(column)) for column, cells in zip(columns, by_column, strict=True)]
-
-
-def _heading(column: Column, cells: Iterable[str], unit: str) -> list[str]:
-    longest = max(map(len, (*cells, *column.header.split())), default=1)
-    return [*textwrap.wrap(column.header, max(1, longest)), *([f"({unit})"] if unit else [])] or [""]
-
-
-def _header_lines(headings: Sequence[Sequence[str]], pointed: Sequence[bool]) -> list[str]:
+def _header_lines(columns: Sequence[_Laid]) -> list[str]:
     """The lines of the head; short headings stand at its foot, over their numbers."""
-    height = max(map(len, headings))
-    padded = [[""] * (height - len(heading)) + list(heading) for heading in headings]
-    return [
-        " & ".join(
-            f"{{{escaped(text)}}}" if point else escaped(text) for text, point in zip(line, pointed, strict=True)
-        )
-        + r" \\"
-        for line in zip(*padded, strict=True)
-    ]
+    height = max(len(laid.heading) for laid in columns)
+    padded = [("",) * (height - len(laid.heading)) + laid.heading for laid in columns]
+    braced = [[f"{{{escaped(text)}}}" if laid.pointed else escaped(text) for text in heading]
+              for laid, heading in zip(columns, padded, strict=True)]  # fmt: skip
+    return [_line(texts) for texts in zip(*braced, strict=True)]
+
+
+def _line(cells: Iterable[str]) -> str:
+    return " & ".join(cells) + r" \\"
 
 
 def _groups(columns: Sequence[Column]) -> list[str]:
@@ -176,17 +177,17 @@ def _groups(columns: Sequence[Column]) -> list[str]:
         if name:
             rules.append(rf"\cmidrule(lr){{{column}-{column + span - 1}}}")
         column += span
-    return [" & ".join(cells) + r" \\", "".join(rules)]
+    return [_line(cells), "".join(rules)]
 
 
-def _cell(text: str, bold: bool, pointed: bool, width: float | None) -> str:
+def _cell(laid: _Laid, text: str, bold: bool) -> str:
     if not text:
         return ""
-    if pointed:
+    if laid.pointed:
         plain = text.replace("−", "-").replace(",", "").replace("±", "+-")
         number = plain if _NUMBER.fullmatch(text) else f"{{{escaped(text)}}}"
         return rf"\bfseries {number}" if bold else number
-    shown = _breakable(text) if width else escaped(text)
+    shown = escaped(text) if laid.limit is None else _breakable(text)
     return rf"\textbf{{{shown}}}" if bold else shown
 
 

@@ -108,19 +108,20 @@ def _entries(value: Shown) -> list[Entry]:
     return [Entry(facts.title(reports[0].activity), runs=(tuple(reports),))]
 
 
-def dataframe(value: Shown, per: Per) -> pd.DataFrame:
+def dataframe(value: Shown, per: Per | None) -> pd.DataFrame:
     import pandas as pd
 
     if isinstance(value, Comparison):
-        if per != "inference":
+        if per == "run":
             raise SnnprofError("the figures of a comparison are per inference", hint="call to_dataframe()")
         table = comparison_document(value).tables[0]
         frame = pd.DataFrame(table.records(), columns=table.keys())
     else:
         reports = _reports(value)
+        per = per or records.default_per(reports[0].activity)
         frame = pd.DataFrame(records.records(reports, per=per), columns=records.columns(reports))
         frame = frame.astype({name: float for name in frame if name not in records.TEXTS})
-    frame.attrs["per"] = per
+    frame.attrs["per"] = per or "inference"
     return frame
 
 
