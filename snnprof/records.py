@@ -7,6 +7,7 @@ joined without losing it. A value of None is unknown, and no value of a record i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from snnprof.activity import Activity, NeuronRecord, OpRecord
 from snnprof.errors import SnnprofError
@@ -51,12 +52,16 @@ def records(reports: Sequence[EnergyReport], by: By = "op", per: Per | None = No
             "figures per inference need the number of samples, which this run does not know",
             hint="count with recorder.activity(samples=...), or ask for per='run'",
         )
-    each: _Each = lambda value: None if value is None else value / samples  # noqa: E731
+    each = partial(_divided, samples)
     lines = [_record(group, by, each, reports) for group in grouped(list(reports), by)]
     if by == "op":
         lines = [{**line, **_facts(activity, line, each)} for line in [*lines, *_uncounted_neurons(activity, lines)]]
     names = columns(reports, by)
     return [{name: per if name == "per" else line.get(name) for name in names} for line in lines]
+
+
+def _divided(samples: int, value: float | None) -> float | None:
+    return None if value is None else value / samples
 
 
 def columns(reports: Sequence[EnergyReport], by: By = "op") -> list[str]:

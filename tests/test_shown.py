@@ -136,6 +136,18 @@ def test_latex_has_the_columns_that_were_asked_for(values: dict[str, Shown]) -> 
         values["report"].to_latex(columns=["joules"])
 
 
+def test_what_is_not_known_is_refused(values: dict[str, Shown]) -> None:
+    for ask in (lambda v: v.to_html(by="layers"), lambda v: v.plot(by="layers"), lambda v: v.to_dataframe(per="image")):
+        for value in values.values():
+            with pytest.raises(SnnprofError, match=r"unknown (by|per) '(layers|image)'"):
+                ask(value)
+
+
+def test_one_line_stays_one_line(activity: Activity) -> None:
+    shown = repr(snnprof.compare({"a\x1b[2J\nb": activity}))
+    assert shown == "<Comparison of a\\x1b[2J b; baseline: a\\x1b[2J b>"
+
+
 class Markup(HTMLParser):
     """The tags and attributes of a page."""
 

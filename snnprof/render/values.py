@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from snnprof import records
 from snnprof.comparison import Comparison, Entry
-from snnprof.errors import SnnprofError
+from snnprof.errors import SnnprofError, unknown
 from snnprof.pricing import EnergyReport, Reports
 from snnprof.render import facts, html, latex, markdown, notebook, summary, terminal
+from snnprof.render.cleaning import line
 from snnprof.render.comparison import comparison_document
 from snnprof.render.selection import with_columns
 from snnprof.render.table import Document
@@ -36,6 +37,10 @@ def text(value: Shown) -> str:
 
 
 def in_a_line(value: Shown) -> str:
+    return line(_summed_up(value))
+
+
+def _summed_up(value: Shown) -> str:
     if isinstance(value, Comparison):
         names = ", ".join(side.name for side in value.sides)
         return f"<Comparison of {names}; baseline: {value.baseline.name}>"
@@ -88,6 +93,8 @@ def plot(value: Shown, kind: Plot, by: By) -> Figure:
 def _figure(value: Shown, kind: Plot, by: By) -> Figure:
     from snnprof.render import plots
 
+    _must_be("by", by, get_args(By))
+    _must_be("kind of figure", kind, get_args(Plot))
     if kind == "tradeoff":
         return plots.tradeoff(_entries(value))
     if isinstance(value, Comparison):
@@ -96,8 +103,6 @@ def _figure(value: Shown, kind: Plot, by: By) -> Figure:
     if kind == "energy":
         return plots.energy(reports, by)
     drawn = {"rates": plots.rates, "timesteps": plots.timesteps, "attention": plots.attention}
-    if kind not in drawn:
-        raise SnnprofError(f"unknown kind of figure {kind!r}", hint=f"known: energy, {', '.join(drawn)}, tradeoff")
     return drawn[kind](reports[0].activity)
 
 
@@ -111,6 +116,7 @@ def _entries(value: Shown) -> list[Entry]:
 def dataframe(value: Shown, per: Per | None) -> pd.DataFrame:
     import pandas as pd
 
+    _must_be("per", per, (*get_args(Per), None))
     if isinstance(value, Comparison):
         if per == "run":
             raise SnnprofError("the figures of a comparison are per inference", hint="call to_dataframe()")
@@ -127,9 +133,15 @@ def dataframe(value: Shown, per: Per | None) -> pd.DataFrame:
 
 def _document(value: Shown, by: By = "op", figures: bool = False) -> Document:
     """A comparison has rows for operations of none of its sides: by `op` it shows no detail."""
+    _must_be("by", by, get_args(By))
     if isinstance(value, Comparison):
         return comparison_document(value, None if by == "op" else by)
     return report_document(_reports(value), by, figures=figures)
+
+
+def _must_be(name: str, given: str | None, known: Sequence[str | None]) -> None:
+    if given not in known:
+        raise unknown(name, str(given), [each for each in known if each])
 
 
 def _reports(value: Shown) -> list[EnergyReport]:
