@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from snnprof import kept
-from snnprof.cli import options, output
+from snnprof.cli import options, output, runs
 from snnprof.cli.pricing import Pricing
 from snnprof.cli.showing import Showing, form_of
 
@@ -51,7 +50,7 @@ def report(
     destinations = output.Destination.several(form_of(form, verbose, quiet), out or [], force, siunitx, raw_csv=raw_csv)
     showing = Showing.checked(destinations, by, sort, top, columns, quiet)
     pricing = Pricing(hardware, convention, latency)
-    reports = pricing.reports(Activity.load(kept.found(run)))
+    reports = pricing.reports(Activity.load(runs.path_of(run)))
     if notes:
         showing.show_notes(reports, destinations)
         return
