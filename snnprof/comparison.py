@@ -6,7 +6,6 @@ import math
 import statistics as _statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
 from pathlib import Path
 
 from snnprof import estimates, statistics
@@ -564,9 +563,10 @@ def _differing(sides: Sequence[Side]) -> Iterable[str]:
             yield f"{what} differ: " + "; ".join(f"{value} ({', '.join(who)})" for value, who in names.items())
     if any(side.entry.published for side in sides) and any(side.entry.runs for side in sides):
         yield "published rows count and price as their papers do, not by this comparison's convention"
-    for a, b in combinations(_profiles(sides), 2):
-        if a.scope != b.scope:
-            yield f"{a.id} ({a.scope}) and {b.id} ({b.scope}) price different scopes: compare down a column, not across"
+    scopes = {profile.id: profile.scope for profile in _profiles(sides)}
+    if len(set(scopes.values())) > 1:
+        *first, last = (f"{id} ({scope})" for id, scope in scopes.items())
+        yield f"{', '.join(first)} and {last} price different scopes: compare within a column, not across columns"
 
 
 def _of_run(side: Side, fact: Callable[[Activity], object]) -> object:

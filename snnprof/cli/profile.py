@@ -305,8 +305,8 @@ def _by_the_command_in(path: Path | None, context: typer.Context) -> None:
         raise SnnprofError(f"{path} does not hold the model that it ran", hint="name it: --model ...")
     if not _is_own_code(model):
         raise SnnprofError(
-            f"{path} names {model}, which is no code of this folder",
-            hint=f"a file alone does not choose what runs; add --model {model}",
+            f"{path} names {model}, which is neither a bundled model nor code in this folder",
+            hint=f"a run file alone does not choose which code runs; add --model {model}",
         )
     if os.environ.get("RANK", "0") == "0":  # of several processes, one says it
         output.say(f"continuing with: {shlex.join(['snnprof', *argv])}")
@@ -374,7 +374,7 @@ def _rescued(activity: Activity, target: Target, error: SnnprofError) -> Snnprof
         copy = run_file.rescued(activity.sealed(), target.path.name)
     except SnnprofError:  # what cannot be written there either is most likely the same disk
         return error
-    return SnnprofError(str(error), hint=f"the run is whole in {copy}: move it to where it belongs")
+    return SnnprofError(str(error), hint=f"the complete run was saved as {copy}: move it to where you want it")
 
 
 def _maps(asked: ProfileOptions, force: bool) -> tuple[Path, bytes] | None:
@@ -419,7 +419,7 @@ def _judge(activity: Activity) -> None:
     if missed:
         more = f" and {len(missed) - 3} more" if len(missed) > 3 else ""
         raise CheckFailed(
-            f"--strict: not counted: {', '.join(missed[:3])}{more}", hint="the report's findings say what each one is"
+            f"--strict: not counted: {', '.join(missed[:3])}{more}", hint="the findings of the report explain each one"
         )
 
 

@@ -82,7 +82,7 @@ def _is_silent(quiet: bool) -> bool:
 
 
 def _is_terminal() -> bool:
-    return sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def _rate(speed: float | None) -> str:

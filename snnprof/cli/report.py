@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from snnprof import kept
-from snnprof.cli import options, output
+from snnprof.cli import options, output, runs
 from snnprof.cli.pricing import Pricing
 from snnprof.cli.showing import Showing, form_of
 
@@ -54,7 +53,7 @@ def report(
     destinations = output.as_floats(destinations, caption, label, bool(columns))
     showing = Showing.checked(destinations, by, sort, top, columns, quiet)
     pricing = Pricing(hardware, convention, latency)
-    reports = pricing.reports(Activity.load(kept.found(run)))
+    reports = pricing.reports(Activity.load(runs.path_of(run)))
     if notes:
         showing.show_notes(reports, destinations)
         return

@@ -29,6 +29,18 @@ def loaded(names: Sequence[str]) -> list[tuple[str, Activity | Published]]:
     return list(zip(labels(names, things), things, strict=True))
 
 
+def path_of(run: Path) -> Path:
+    """The run file that a name stands for, in this folder or kept without --output.
+
+    Raises:
+        SnnprofError: there is none.
+    """
+    path = kept.found(run)
+    if not path.exists():
+        raise SnnprofError(f"there is no run file {run}", hint="make one with 'snnprof profile MODEL -o RUN.json'")
+    return path
+
+
 def stem(names: Sequence[str]) -> str:
     """A file name for what is made of these."""
     return "-".join(Path(name.replace(":", "-")).stem for name in names[:3])
@@ -49,10 +61,8 @@ def _check(names: Sequence[str]) -> None:
 
 
 def _is_file(name: str) -> bool:
-    path = kept.found(Path(name))
-    if path.suffix == ".json" and not path.is_file():
-        raise SnnprofError(f"there is no run file {name}", hint="make one with 'snnprof profile MODEL -o RUN.json'")
-    return path.is_file()
+    path = Path(name)
+    return (path_of(path) if path.suffix == ".json" else path).is_file()
 
 
 def _load(name: str) -> Activity | Published:
@@ -61,7 +71,7 @@ def _load(name: str) -> Activity | Published:
 
     if name.startswith(PAPER):
         return catalogue.published_row(name.removeprefix(PAPER))
-    return Activity.load(kept.found(Path(name))) if _is_file(name) else _run(name)
+    return Activity.load(path_of(Path(name))) if _is_file(name) else _run(name)
 
 
 def _run(model: str) -> Activity:

@@ -26,7 +26,7 @@ def comparison_document(comparison: Comparison, by: By | None = None, command: s
     if by:
         tables.append(_detail(comparison, by))
     return Document(
-        title=f"{len(comparison.sides)} compared, baseline {comparison.baseline.name}",
+        title=f"{len(comparison.sides)} models compared, baseline: {comparison.baseline.name}",
         tables=tuple(tables),
         notes=_notes(comparison),
         data={
@@ -98,8 +98,8 @@ def _bounds_text(interval: Interval | None) -> str | None:
 def _about_best(comparison: Comparison) -> Iterable[str]:
     if any(comparison.best.values()):
         yield (
-            "Best marks rank runs on the same data whose 95 % intervals do not overlap; published rows and runs on "
-            "other data are not ranked against them."
+            "The best figure is marked among runs on the same data, and only if its 95 % interval overlaps no other. "
+            "Published rows are not ranked."
         )
 
 
@@ -120,8 +120,8 @@ def _ratios(comparison: Comparison) -> Table:
     )
     rows = tuple(Row(_ratio_values(ratio), section=ratio.name) for ratio in comparison.ratios)
     note = (
-        f"A saving is claimed if the 95 % interval of the energy ratio excludes 1 and the cheaper model is less than "
-        f"{comparison.margin:g} points less accurate, by the whole interval of the difference (--margin)."
+        f"A saving is claimed only if the 95 % interval of the energy ratio excludes 1, and the whole interval of the "
+        f"accuracy difference stays above −{comparison.margin:g} points (--margin)."
     )
     return Table("ratios", f"Relative to {comparison.baseline.name}", columns, rows, (note,))
 

@@ -22,7 +22,7 @@ from snnprof.units import brief_count, brief_energy, energy_text, percent_text, 
 
 WIDTH = 100
 NARROWEST, WIDEST = 60, 120
-MOST_CHECKS, MOST_SPARKS = 5, 12
+MOST_FIRST, MOST_SPARKS = 4, 12
 ROLES = {
     "stem": "first layer", "SPS": "patch embedding (SPS)", "QKV": "Q, K, V", "QK": "Q, K", "QK^T": "Q × Kᵀ",
     "AV": "attention × V", "K^TV": "Kᵀ × V", "Q(K^TV)": "Q × (Kᵀ V)", "DWC": "depth-wise convolution",
@@ -246,8 +246,9 @@ def _where(sheet: Page, summary: Summary, view: View) -> None:
         rows.append([f"  {_others(parts.rest)}", *_cells(parts.rest, columns), _bar(sheet, parts.rest, wide)])
     sheet.line()
     sheet.table(rows, "l" + "r" * len(columns) + "l", indent="")
-    if len(summary.totals) > 1 and {"energy", "share"} & set(columns):
-        sheet.line(_dim(f"  energy and share: {first}"))
+    priced = [name for name in ("energy", "share") if name in columns]
+    if len(summary.totals) > 1 and priced:
+        sheet.line(_dim(f"  {' and '.join(priced)}: {first}"))
 
 
 def _layers(sheet: Page, layers: Parts, view: View) -> None:
@@ -341,29 +342,34 @@ class Check:
 
 
 def checks(summary: Summary) -> list[Check]:
-    """What matters most; `notes` has everything."""
-    first = [Check(_said(remark), (remark.code,) if remark.code else ())
-             for remark in notes.remarks(summary.reports) if remark.topic == notes.FIRST]  # fmt: skip
+    """What matters most: the run's own findings of that kind, the first few, then what the prices call for."""
+    return [*_first(summary)[:MOST_FIRST], *_of_prices(summary)]
+
+
+def _first(summary: Summary) -> list[Check]:
+    remarks = [remark for remark in notes.remarks(summary.reports) if remark.topic == notes.FIRST]
+    return [Check(_said(remark), (remark.code,) if remark.code else ()) for remark in remarks]
+
+
+def _of_prices(summary: Summary) -> list[Check]:
     codes = {finding.code for finding in summary.reports[0].findings}
-    return [*first, *_sign_turns(summary), *_bound(summary, codes), *_break_even(summary, codes)]
+    return [*_sign_turns(summary), *_bound(summary, codes), *_break_even(summary, codes)]
 
 
 def _checks(sheet: Page, summary: Summary, view: View) -> None:
-    shown = checks(summary)
-    left = len(shown) - MOST_CHECKS
-    every = notes.remarks(summary.reports)
-    codes = {code for check in shown for code in check.codes}
-    others = sum(remark.topic != notes.FIRST and remark.code not in codes for remark in every) + max(0, left)
+    shown, every = checks(summary), notes.remarks(summary.reports)
+    named = {code for check in _of_prices(summary) for code in check.codes}
+    others = sum(remark.topic != notes.FIRST and remark.code not in named for remark in every)
+    others += max(0, len(_first(summary)) - MOST_FIRST)
     if not shown and not others:
         return
     sheet.line()
     sheet.line(_heading("Check before publishing"))
-    for check in shown[:MOST_CHECKS]:
+    for check in shown:
         sheet.wrapped(check.text, mark=Text("!", style="bold yellow"), right=" ".join(check.codes))
     if others:
         where = f": snnprof report {shlex.quote(view.file)} --notes" if view.file else ""
-        more = "more " if left > 0 else ""
-        sheet.line(_dim(f"  {others} {more}note{'s' * (others != 1)} on method and prices{where}"))
+        sheet.line(_dim(f"  {others} more note{'s' * (others != 1)} on method and prices{where}"))
 
 
 def _said(remark: notes.Remark) -> str:

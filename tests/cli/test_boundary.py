@@ -252,6 +252,18 @@ def test_a_read_only_folder(run_file: Path, tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (2, f"error: cannot write {folder / 't.csv'}: permission denied\n")
 
 
+def test_a_reader_of_the_help_may_leave(run_file: Path) -> None:
+    """`snnprof --help | head -1`: the rest has no reader."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "snnprof", "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as p:
+        assert p.stdout is not None
+        assert p.stderr is not None
+        p.stdout.close()
+        assert p.stderr.read() == b""
+        assert p.wait() == 0
+
+
 def test_a_terminal_that_knows_no_unicode(run_file: Path) -> None:
     env = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     done = process("report", str(run_file), "--verbose", env=env)

@@ -132,7 +132,7 @@ def test_bad_arguments_of_report(
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (None, "cannot read run file"),
+        (None, "there is no run file"),
         ("", "not valid JSON"),
         ("[1, 2]", "it has no schema"),
         ('{"schema": "snnprof.activity/99"}', "has schema 'snnprof.activity/99'"),
