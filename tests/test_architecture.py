@@ -23,7 +23,7 @@ HOUSE = [
     ["workload"],
     ["record"],
     ["comparison", "summary"],
-    ["estimates", "records"],
+    ["estimates", "report_rows"],
     ["grouping"],
     ["workload.catalogue", "workload.options"],
     ["pricing", "cautions"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from snnprof import records
+from snnprof import report_rows
 from snnprof.activity import Activity, NeuronRecord, OpRecord
 from snnprof.estimates import attention_products, attention_rate, output_rate
 from snnprof.grouping import ROOT, By, Group, added, block_of, energy_of, grouped, is_contraction
@@ -56,13 +56,13 @@ def per_inference(activity: Activity) -> _Per:
 
 
 def energy_columns(reports: Sequence[EnergyReport]) -> list[Column]:
-    keys = records.energy_keys([report.hardware.id for report in reports])
+    keys = report_rows.energy_keys([report.hardware.id for report in reports])
     pairs = enumerate(zip(keys, reports, strict=True))
     return [Column(key, report.hardware.id, "energy", drop=min(position, 1)) for position, (key, report) in pairs]
 
 
 def _energies(ids: Iterable[str], energies: Iterable[float | None], per: _Per) -> dict[str, Value]:
-    return {key: per(energy) for key, energy in zip(records.energy_keys(list(ids)), energies, strict=True)}
+    return {key: per(energy) for key, energy in zip(report_rows.energy_keys(list(ids)), energies, strict=True)}
 
 
 # -- operations ------------------------------------------------------------------------------------------------
@@ -148,8 +148,8 @@ def _total(reports: list[EnergyReport], by: By, per: _Per) -> Row:
 
 def _machine(reports: list[EnergyReport], by: By) -> Table:
     """Every line of the report, of whatever kind, one row each: their energies add up to the total."""
-    lines = records.records(reports, by)
-    return Table("rows", "", tuple(map(Column, records.columns(reports, by))), tuple(map(Row, lines)))
+    lines = report_rows.rows(reports, by)
+    return Table("rows", "", tuple(map(Column, report_rows.columns(reports, by))), tuple(map(Row, lines)))
 
 
 # -- neurons and totals ----------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, get_args
 
-from snnprof import records
+from snnprof import report_rows
 from snnprof.comparison import Comparison, Entry
 from snnprof.errors import SnnprofError, unknown
 from snnprof.pricing import EnergyReport, Reports
@@ -124,9 +124,9 @@ def dataframe(value: Shown, per: Per | None) -> pd.DataFrame:
         frame = pd.DataFrame(table.records(), columns=table.keys())
     else:
         reports = _reports(value)
-        per = per or records.default_per(reports[0].activity)
-        frame = pd.DataFrame(records.records(reports, per=per), columns=records.columns(reports))
-        frame = frame.astype({name: float for name in frame if name not in records.TEXTS})
+        per = per or report_rows.default_per(reports[0].activity)
+        frame = pd.DataFrame(report_rows.rows(reports, per=per), columns=report_rows.columns(reports))
+        frame = frame.astype({name: float for name in frame if name not in report_rows.TEXTS})
     frame.attrs["per"] = per or "inference"
     return frame
 

@@ -33,7 +33,7 @@ def default_per(activity: Activity) -> Per:
     return "inference" if activity.samples else "run"
 
 
-def records(reports: Sequence[EnergyReport], by: By = "op", per: Per | None = None) -> list[Record]:
+def rows(reports: Sequence[EnergyReport], by: By = "op", per: Per | None = None) -> list[Record]:
     """The lines of one run, priced on each hardware.
 
     Args:
