@@ -126,6 +126,7 @@ def _setting(activity: Activity) -> str:
     else:
         samples = f"{activity.samples:,} of {run.data.total:,} samples"
     of = f" of {run.data.source}" if run.data.source else ""
+    of += " data" if run.data.kind == notes.RANDOM_DATA else ""
     steps = "" if run.timesteps is None else f"T = {run.timesteps}"
     parameters = f"{brief_count(run.model.parameters)} parameters" if run.model.parameters else ""
     return " · ".join(filter(None, [samples + of, steps, parameters]))
@@ -135,7 +136,8 @@ def _result(sheet: Page, summary: Summary) -> None:
     rows: list[tuple[str, str, str]] = []
     about: list[Cell] = []
     if summary.activity.accuracy:
-        rows.append(("Accuracy", *_accuracy(summary)))
+        share = summary.accuracy.value if summary.accuracy else None
+        rows.append(("Accuracy", percent_text(share, 2), ""))
         about.append(facts.accuracy_detail(summary.activity))
     rows.append(("SOPs", brief_count(summary.sops), _spread(summary.sops_interval)))
     about.append(_about_sops(summary))
@@ -148,11 +150,6 @@ def _result(sheet: Page, summary: Summary) -> None:
     about += _about_energies(sheet, summary.totals, sheet.width - heads[0].cell_len - GAP)
     for head, text in zip(heads, about, strict=True):
         sheet.hanging(head, text)
-
-
-def _accuracy(summary: Summary) -> tuple[str, str]:
-    interval = summary.accuracy
-    return percent_text(interval.value if interval else None, 2), ""
 
 
 def _spread(interval: Interval | None) -> str:
@@ -213,7 +210,7 @@ def _verdict(total: Total) -> Text:
     if total.factor is None:
         return Text("no ANN price" if total.hardware.energy.mac is None else "ANN unknown", style="dim")
     if total.sign == "equal":
-        return Text("equal to its ANN twin", style="yellow")
+        return Text("about equal to its ANN twin", style="yellow")
     style = "bold green" if total.sign == "below" else "bold yellow"
     return Text(f"{_factor(total.factor)} {str(total.sign).upper()} its ANN twin", style=style)
 
@@ -357,9 +354,10 @@ def _of_prices(summary: Summary) -> list[Check]:
 
 def _checks(sheet: Page, summary: Summary, view: View) -> None:
     shown, every = checks(summary), notes.remarks(summary.reports)
+    first = sum(remark.topic == notes.FIRST for remark in every)
     named = {code for check in _of_prices(summary) for code in check.codes}
     others = sum(remark.topic != notes.FIRST and remark.code not in named for remark in every)
-    others += max(0, len(_first(summary)) - MOST_FIRST)
+    others += max(0, first - MOST_FIRST)
     if not shown and not others:
         return
     sheet.line()
