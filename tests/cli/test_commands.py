@@ -374,9 +374,7 @@ def test_where_signs_are_typed_in_ascii(
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    for form in ("summary", "table"):
-        assert ok(capsys, "report", run_file, "--format", form).isascii() == ascii
-    assert "×" in ok(capsys, "report", run_file, "--format", "markdown"), "what goes into files stays as it is"
+    assert ok(capsys, "report", run_file, "--verbose", "--hardware", "cmos45-fp32").isascii() == ascii
 
 
 @pytest.fixture
