@@ -148,6 +148,7 @@ class Summary:
         parts: where the operations go; layers: the most expensive contractions.
         rates: null where no neuron layer was seen.
         unpriced: work that the first price list leaves out: what, and how often.
+        left_out: work that the convention does not count: what, and how many elements or dense MACs.
     """
 
     reports: tuple[EnergyReport, ...]
@@ -163,6 +164,7 @@ class Summary:
     layers: Parts
     rates: Rates | None
     unpriced: tuple[tuple[str, float], ...]
+    left_out: tuple[tuple[str, float], ...]
 
     @property
     def activity(self) -> Activity:
@@ -202,6 +204,7 @@ def summarise(reports: Sequence[EnergyReport], choice: Choice | None = None) -> 
         layers=_top_layers(first),
         rates=_rates(activity),
         unpriced=tuple((what, per(count)) for what, count in first.unpriced),
+        left_out=tuple((what, per(count)) for what, count in first.left_out),
     )
 
 

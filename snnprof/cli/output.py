@@ -236,17 +236,13 @@ class Screen:
 
 def _speaks_ascii_alone() -> bool:
     """A dumb terminal, an encoding without the signs, or the C locale, which Python itself takes for UTF-8."""
-    locale = next(filter(None, map(os.environ.get, ("LC_ALL", "LANG"))), "")
     try:
         "µ≥█".encode(getattr(sys.stdout, "encoding", None) or "utf-8")
     except UnicodeEncodeError:
         return True
-    return os.environ.get("TERM") == "dumb" or (locale in ("C", "POSIX") and not _character_set())
-
-
-def _character_set() -> str:
-    """What LC_CTYPE says beside a LANG of C; Python sets it to C.UTF-8 itself where nobody else has."""
-    return "" if os.environ.get("LC_CTYPE", "") in ("", "C", "POSIX", "C.UTF-8") else os.environ["LC_CTYPE"]
+    every, letters, other = (os.environ.get(name, "") for name in ("LC_ALL", "LC_CTYPE", "LANG"))
+    letters = letters.removesuffix("C.UTF-8")  # which Python sets where LANG is C
+    return os.environ.get("TERM") == "dumb" or (every or letters or other) in ("C", "POSIX")
 
 
 def write(text: str, output: Path | None, force: bool = True) -> None:

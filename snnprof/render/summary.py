@@ -22,7 +22,7 @@ from snnprof.units import brief_count, brief_energy, energy_text, percent_text, 
 
 WIDTH = 100
 NARROWEST, WIDEST = 60, 120
-MOST_FIRST, MOST_SPARKS = 4, 12
+MOST_FIRST, MOST_SPARKS, MOST_WORKS = 4, 12, 3
 ROLES = {
     "stem": "first layer", "SPS": "patch embedding (SPS)", "QKV": "Q, K, V", "QK": "Q, K", "QK^T": "Q × Kᵀ",
     "AV": "attention × V", "K^TV": "Kᵀ × V", "Q(K^TV)": "Q × (Kᵀ V)", "DWC": "depth-wise convolution",
@@ -127,6 +127,7 @@ def _setting(activity: Activity) -> str:
     else:
         samples = f"{activity.samples:,} of {run.data.total:,} samples"
     of = f" of {run.data.source}" if run.data.source else ""
+    of += " data" if run.data.kind == notes.RANDOM_DATA else ""
     steps = "" if run.timesteps is None else f"T = {run.timesteps}"
     parameters = f"{brief_count(run.model.parameters)} parameters" if run.model.parameters else ""
     return " · ".join(filter(None, [samples + of, steps, parameters]))
@@ -136,7 +137,8 @@ def _result(sheet: Page, summary: Summary) -> None:
     rows: list[tuple[str, str, str]] = []
     about: list[Cell] = []
     if summary.activity.accuracy:
-        rows.append(("Accuracy", *_accuracy(summary)))
+        share = summary.accuracy.value if summary.accuracy else None
+        rows.append(("Accuracy", percent_text(share, 2), ""))
         about.append(facts.accuracy_detail(summary.activity))
     rows.append(("SOPs", brief_count(summary.sops), _spread(summary.sops_interval)))
     about.append(_about_sops(summary))
@@ -151,17 +153,14 @@ def _result(sheet: Page, summary: Summary) -> None:
         sheet.hanging(head, text)
 
 
-def _accuracy(summary: Summary) -> tuple[str, str]:
-    interval = summary.accuracy
-    return percent_text(interval.value if interval else None, 2), ""
-
-
 def _spread(interval: Interval | None) -> str:
     return "" if interval is None or interval.relative is None else f"± {percent_text(interval.relative)}"
 
 
 def _about_sops(summary: Summary) -> str:
     parts = [] if summary.activity.samples else ["over the whole run"]
+    convention = summary.reports[0].convention.id
+    parts += [f"counted as {convention}"] if convention != "exact" else []
     if summary.density is not None:
         parts.append(f"{_share(summary.density)} of the {brief_count(summary.dense_macs)} dense MACs")
     spikes = summary.reports[0].spikes_per_synapse
@@ -214,7 +213,7 @@ def _verdict(total: Total) -> Text:
     if total.factor is None:
         return Text("no ANN price" if total.hardware.energy.mac is None else "ANN unknown", style="dim")
     if total.sign == "equal":
-        return Text("equal to its ANN twin", style="yellow")
+        return Text("about equal to its ANN twin", style="yellow")
     style = "bold green" if total.sign == "below" else "bold yellow"
     return Text(f"{_factor(total.factor)} {str(total.sign).upper()} its ANN twin", style=style)
 
@@ -285,15 +284,17 @@ def _cells(part: Part, columns: Sequence[str]) -> list[Cell]:
 
 
 def _cell(part: Part, column: str) -> str:
-    """A value in its own unit; multiplications stand in for SOPs where no spike drives the part."""
+    """A value in its own unit; multiplications stand beside SOPs, or in their place where no spike drives the part."""
     if column == "rate":
         return "" if part.rate is None else rate_text(part.rate)
     if column == "share":
         return _share(part.share)
     if column == "energy":
         return brief_energy(part.energy)
+    if column == "sops" and part.macs:
+        return f"{f'{brief_count(part.sops)} + ' if part.sops else ''}{brief_count(part.macs)} MACs"
     if column == "sops" and part.sops is None:
-        return f"{brief_count(part.macs)} MACs" if part.macs else ""
+        return ""
     value = getattr(part, column)
     return "" if value is None else brief_count(value)
 
@@ -353,14 +354,17 @@ def _first(summary: Summary) -> list[Check]:
 
 def _of_prices(summary: Summary) -> list[Check]:
     codes = {finding.code for finding in summary.reports[0].findings}
-    return [*_sign_turns(summary), *_bound(summary, codes), *_break_even(summary, codes)]
+    return [
+        *_sign_turns(summary), *_left_out(summary), *_bound(summary, codes), *_break_even(summary, codes),
+    ]  # fmt: skip
 
 
 def _checks(sheet: Page, summary: Summary, view: View) -> None:
     shown, every = checks(summary), notes.remarks(summary.reports)
+    first = sum(remark.topic == notes.FIRST for remark in every)
     named = {code for check in _of_prices(summary) for code in check.codes}
     others = sum(remark.topic != notes.FIRST and remark.code not in named for remark in every)
-    others += max(0, len(_first(summary)) - MOST_FIRST)
+    others += max(0, first - MOST_FIRST)
     if not shown and not others:
         return
     sheet.line()
@@ -386,6 +390,19 @@ def _sign_turns(summary: Summary) -> Iterator[Check]:
         yield Check(text, ("W20",))
 
 
+def _left_out(summary: Summary) -> Iterator[Check]:
+    """What the convention does not count, the largest first."""
+    if summary.left_out:
+        works = [_work(*each) for each in summary.left_out]
+        more = [f"{len(works) - MOST_WORKS} more kinds of work"] if len(works) > MOST_WORKS else []
+        convention = summary.reports[0].convention.id
+        yield Check(f"Convention {convention} does not count {_series([*works[:MOST_WORKS], *more])}.")
+
+
+def _work(what: str, count: float) -> str:
+    return f"{brief_count(count)} {facts.WORK.get(what, what)}"
+
+
 def _bound(summary: Summary, codes: set[str]) -> Iterator[Check]:
     """What the energy on the first list leaves out; of memory it is silent where another list prices it."""
     first = summary.totals[0]
@@ -393,7 +410,7 @@ def _bound(summary: Summary, codes: set[str]) -> Iterator[Check]:
         return
     memory = "W01" in codes and not any(total.hardware.memory for total in summary.totals)
     missing = ["memory accesses"] if memory else []
-    missing += [f"{brief_count(count)} {facts.WORK.get(what, what)}" for what, count in summary.unpriced]
+    missing += [_work(*each) for each in summary.unpriced]
     missing += ["static power"] if "W10" in codes else []
     named = [code for code in ("W02", "W10", "W21") if code in codes]
     text = f"Energy is a lower bound (≥): it excludes {_series(missing)}."

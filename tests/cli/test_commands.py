@@ -359,6 +359,24 @@ def test_profile_writes_the_run_and_prints_the_report(
     assert asked.argv == tuple(arguments)  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize(
+    ("environment", "ascii"),
+    [
+        ({}, False), ({"LANG": "en_US.UTF-8"}, False), ({"LANG": "C"}, True), ({"LANG": "C.UTF-8"}, False),
+        ({"LANG": "C", "LC_CTYPE": "C.UTF-8"}, True), ({"LANG": "C", "LC_CTYPE": "de_DE.UTF-8"}, False),
+        ({"LANG": "en_US.UTF-8", "LC_ALL": "POSIX"}, True), ({"LANG": "en_US.UTF-8", "TERM": "dumb"}, True),
+    ],
+)  # fmt: skip
+def test_where_signs_are_typed_in_ascii(
+    environment: dict[str, str], ascii: bool, run_file: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LANG", "LC_ALL", "LC_CTYPE", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert ok(capsys, "report", run_file, "--verbose", "--hardware", "cmos45-fp32").isascii() == ascii
+
+
 @pytest.fixture
 def ran(activity: Activity, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Activity:
     """What every `profile` of this test counts, at once; in an empty folder."""

@@ -83,6 +83,17 @@ def test_memory_is_excluded_only_where_no_list_prices_it() -> None:
     assert not any("memory accesses" in check.text for check in checks(summarise(reports("saformer"))))
 
 
+def test_another_convention_is_named_with_what_it_does_not_count() -> None:
+    """spikformer's table has contractions alone: no neuron updates, batch norms or biases."""
+    activity = Activity.load(RUNS / "spikformer.json")
+    report = price(activity, convention="spikformer")
+    updates = sum(neuron.updates for neuron in activity.neurons) / 360
+    assert "counted as spikformer" in text(report)
+    (said,) = [check.text for check in checks(summarise([report])) if "does not count" in check.text]
+    assert said.startswith(f"Convention spikformer does not count {updates / 1e3:.0f} k neuron updates, ")
+    assert "does not count" not in text(price(activity))
+
+
 def test_quiet_is_the_result_alone() -> None:
     whole, quiet = (text(reports("own"), 100, View(quiet=quiet)).splitlines() for quiet in (False, True))
     assert quiet == whole[2:8]

@@ -292,7 +292,10 @@ def test_a_run_file_that_was_edited_is_refused(interrupted, capsys):
     [
         ([], "does not hold the command that made it"),
         (["report", "x"], "does not hold the command that made it"),
-        (["profile", "--model", "os:system", "--set", "command=true"], "names os:system, which is no code of this"),
+        (
+            ["profile", "--model", "os:system", "--set", "command=true"],
+            "names os:system, which is neither a bundled model",
+        ),
         (["profile", "--format", "csv"], "does not hold the model that it ran"),
     ],
 )
@@ -358,7 +361,7 @@ def test_a_run_that_cannot_be_saved_is_printed_and_copied(net, images, tmp_path,
     out, err = capsys.readouterr()
     assert out.startswith("block,role,layer")
     assert "error: cannot write there/run.json: No such file or directory\n" in err
-    copy = Path(err.partition("hint: the run is whole in ")[2].partition(":")[0])
+    copy = Path(err.partition("hint: the complete run was saved as ")[2].partition(":")[0])
     assert Activity.load(copy).samples == 40
     shutil.rmtree(copy.parent)
 
