@@ -35,7 +35,10 @@ _LINE = 345.0  # points: the text of an article on A4 or letter paper
 _CHARACTER = 4.3  # points, on average in \footnotesize
 _GAP = 6.0  # points between two columns
 _SHORTEST_NAME = 100.0  # points
-_PIECES = re.compile(r"[^._/:\s]{20}|[^._/:\s]*[._/:\s]|[^._/:\s]+")
+_STRANGE = re.compile(rf"[^\x00-\u017f{re.escape(''.join(_SPECIAL))}]")  # printed as code points
+_CODE_POINT = 8  # characters of one
+_BREAK = re.compile(rf"(?<=[._/:])(?!\d)|(?<=\s)|(?<={_STRANGE.pattern})|(?={_STRANGE.pattern})")
+_LONGEST_PIECE = 20  # characters without a place to break
 
 
 def render(document: Document, siunitx: bool = False, caption: str = "", label: str = "", fit: bool = True) -> str:
@@ -90,7 +93,7 @@ class _Laid:
     @property
     def natural(self) -> float:
         """Points that its longest text needs."""
-        return _CHARACTER * max(map(len, (*self.heading, *self.cells)))
+        return _CHARACTER * max(map(_length, (*self.heading, *self.cells)))
 
     @property
     def least(self) -> float:
@@ -153,6 +156,11 @@ def _width(columns: Iterable[float]) -> float:
     return sum(width + _GAP for width in columns)
 
 
+def _length(text: str) -> int:
+    """Characters of a text as it is printed."""
+    return len(text) + (_CODE_POINT - 1) * len(_STRANGE.findall(text))
+
+
 def _header_lines(columns: Sequence[_Laid]) -> list[str]:
     """The lines of the head; short headings stand at its foot, over their numbers."""
     height = max(len(laid.heading) for laid in columns)
@@ -193,7 +201,8 @@ def _cell(laid: _Laid, text: str, bold: bool) -> str:
 
 def _breakable(text: str) -> str:
     """The text with places where a line may end: after what separates names, and within what has no such place."""
-    pieces = [escaped(piece) + (" " if piece.endswith(" ") else r"\allowbreak{}") for piece in _PIECES.findall(text)]
+    parts = [part[i : i + _LONGEST_PIECE] for part in _BREAK.split(text) for i in range(0, len(part), _LONGEST_PIECE)]
+    pieces = [escaped(part) + (" " if part.endswith(" ") else r"\allowbreak{}") for part in parts]
     return "".join(pieces).removesuffix(r"\allowbreak{}")
 
 

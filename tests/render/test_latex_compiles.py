@@ -43,7 +43,10 @@ def comparison(activity: Activity) -> Comparison:
 def test_pdflatex_takes_it(siunitx: bool, hostile_activity: Activity, comparison: Comparison, tmp_path: Path) -> None:
     if siunitx and not subprocess.run(["kpsewhich", "siunitx.sty"], capture_output=True, check=False).stdout:
         pytest.skip("siunitx is not installed (Debian: texlive-science)")
+    first, *others = hostile_activity.ops
+    foreign = [first.model_copy(update={"layer": "中文层" * 9}), *others]
     documents: list[Document] = [
+        report_document([price(hostile_activity.model_copy(update={"ops": foreign, "blocks": []}))]),
         report_document([price(hostile_activity, "cmos45-fp32"), price(hostile_activity, "rolls-77fj")]),
         report_document([price(hostile_activity, "cmos45-fp32")], by="role"),
         comparison_document(comparison, by="block"),
@@ -51,7 +54,7 @@ def test_pdflatex_takes_it(siunitx: bool, hostile_activity: Activity, comparison
         paper_document(comparison, "ablation"),
     ]
     body = "\n\n".join(latex.render(document, siunitx) for document in documents)
-    body += latex.render(documents[1], siunitx, caption="Energy by role, 100 % & more", label="tab:a_b")
+    body += latex.render(documents[2], siunitx, caption="Energy by role, 100 % & more", label="tab:a_b")
     body += r"See Table~\ref{tab:a_b}."
     said = pdflatex(tmp_path, "array,booktabs" + (",siunitx" if siunitx else ""), body)
     assert "Missing character" not in said
