@@ -503,7 +503,7 @@ def _was_rescued(here: Place, kind: str, what: str, there: bool = True) -> Outco
     complaints = without_a_word(here, 2)
     if "block,role,layer" not in here.out:
         complaints.append("no report")
-    copy = re.search(r"hint: the run is whole in (\S+):", here.err)
+    copy = re.search(r"hint: the complete run was saved as (\S+):", here.err)
     if copy is None:
         if what != "files may grow no more":  # then no copy can be written either
             complaints.append(f"no copy: {here.err[-300:]}")

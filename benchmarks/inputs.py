@@ -484,7 +484,8 @@ def run(case: Case, folder: Path, flag: str) -> Outcome:
     model = (
         case.model if case.model.islower() and case.model not in ("double", "half") else f"{folder}/net.py:{case.model}"
     )
-    command = ["profile", "--model", model, flag, argument, "--device", "cpu", "--output", str(out), *argument_of_data]
+    command = ["profile", "--model", model, flag, argument, "--device", "cpu", "--output", str(out), "--quiet"]
+    command += argument_of_data
     err = io.StringIO()
     with contextlib.redirect_stderr(err), contextlib.redirect_stdout(io.StringIO()):
         status = snnprof([*command, *case.also])

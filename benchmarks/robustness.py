@@ -600,11 +600,13 @@ def _touched(may_write: frozenset[str], before: dict[str, bytes], after: dict[st
 
 
 def warmed() -> None:
-    """Loads what commands load, so that forked processes share it."""
+    """Loads what commands load, so that forked processes share it; runs without --output are kept nowhere else."""
     import importlib
 
+    os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="snnprof-cache-")
     for name in ("__main__", "cli.app", "workload.run", "workload.models", "render.figures", "render.plots",
-                 "render.tables", "render.html", "render.latex", "render.comparison", "models.neuron"):  # fmt: skip
+                 "render.tables", "render.summary", "render.html", "render.latex", "render.comparison",
+                 "models.neuron"):  # fmt: skip
         importlib.import_module(f"snnprof.{name}")
     for name in ("fvcore.nn", "torch._dynamo", "matplotlib.backends.backend_svg", "matplotlib.backends.backend_pdf"):
         importlib.import_module(name)

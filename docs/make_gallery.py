@@ -6,7 +6,9 @@ pdftoppm are installed, and kept as it is elsewhere.
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -15,6 +17,9 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
 
 DOCS = Path(__file__).resolve().parent
 PICTURES = DOCS / "gallery"
@@ -33,7 +38,7 @@ class Item:
 
     Attributes:
         text: what to look at.
-        form: how its output is shown: `terminal`, `markdown`, `latex`, or empty for a picture.
+        form: how its output is shown: `screen`, `terminal`, `markdown`, `latex`, or empty for a picture.
     """
 
     title: str
@@ -44,8 +49,13 @@ class Item:
 
 ITEMS = (
     Item(
-        "A run in the terminal", "A role is what a layer does; without `--by` there is a row for each operation.",
-        "snnprof report ssa_bin.json --by role", "terminal",
+        "The first screen", "What `snnprof profile` prints, and `report` again: the result first, then where the "
+        "operations go. The sign of the comparison with the ANN turns between two price lists, and the screen says so.",
+        "snnprof report saformer.json", "screen",
+    ),
+    Item(
+        "All tables and notes", "A role is what a layer does; without `--by` there is a row for each operation.",
+        "snnprof report ssa_bin.json --by role --verbose", "terminal",
     ),
     Item(
         "Three models side by side", "Each ratio is split into operations and prices; the intervals are paired, since "
@@ -103,7 +113,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         for model in MODELS:
-            run(f"snnprof profile --model {model} --maps 4 --output {model}.json", work)
+            run(f"snnprof profile {model} --maps 4 --output {model}.json", work)
         for command in SWEEP.values():
             run(command, work)
         text = "\n".join(page(work))
@@ -115,7 +125,7 @@ def page(work: Path) -> Iterator[str]:
     yield "# Gallery\n"
     yield "Made by `python docs/make_gallery.py` from the bundled models; each table and picture is under its command."
     yield "The run files come from\n"
-    commands = (f"snnprof profile --model {model} --maps 4 --output {model}.json" for model in MODELS)
+    commands = (f"snnprof profile {model} --maps 4 --output {model}.json" for model in MODELS)
     yield fenced("\n".join((*commands, *SWEEP.values())), "sh")
     yield "A page for a co-author, with figures inside, is `snnprof report ssa_bin.json --output ssa_bin.html`."
     for item in ITEMS:
@@ -123,15 +133,17 @@ def page(work: Path) -> Iterator[str]:
         yield shown(item, run(item.command, work), work)
 
 
-def run(command: str, work: Path) -> str:
+def run(command: str, work: Path, **environment: str) -> str:
     """What a command prints; it runs in the folder of the run files."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "SOURCE_DATE_EPOCH": "0"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "SOURCE_DATE_EPOCH": "0", **environment}
     arguments = [sys.executable, "-m", "snnprof", *shlex.split(command)[1:]]
     done = subprocess.run(arguments, cwd=work, env=environment, check=True, stdout=subprocess.PIPE, text=True)
     return done.stdout
 
 
 def shown(item: Item, printed: str, work: Path) -> str:
+    if item.form == "screen":
+        return drawn(item, work)
     if item.form == "markdown":
         return printed
     if item.form == "terminal":
@@ -144,6 +156,15 @@ def shown(item: Item, printed: str, work: Path) -> str:
         return f"{fenced(made.read_text(encoding='utf-8'), 'latex')}\n![The table, compiled](gallery/main.png)\n"
     shutil.copyfile(made, PICTURES / made.name)
     return f"![{item.title}](gallery/{made.name})\n"
+
+
+def drawn(item: Item, work: Path) -> str:
+    """The screen as a picture, in the colours of a terminal of 100 columns."""
+    console = Console(record=True, width=100, file=io.StringIO(), force_terminal=True)
+    console.print(Text.from_ansi(run(item.command, work, FORCE_COLOR="1", TERM="xterm-256color", COLUMNS="100")))
+    picture = re.sub(r"@font-face \{.*?\}\s*", "", console.export_svg(title=item.command), flags=re.S)  # loads nothing
+    (PICTURES / "screen.svg").write_text(picture, encoding="utf-8")
+    return f"![{item.title}](gallery/screen.svg)\n"
 
 
 def fenced(text: str, language: str) -> str:

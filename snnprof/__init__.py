@@ -9,22 +9,27 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from snnprof import shown
 from snnprof._version import __version__
 
 if TYPE_CHECKING:
     from snnprof import errors
     from snnprof.activity import Activity
+    from snnprof.comparison import Comparison, compare
     from snnprof.hardware import HardwareProfile, load_hardware
-    from snnprof.pricing import EnergyReport, price
+    from snnprof.pricing import EnergyReport, Reports, price
     from snnprof.record.recorder import Recorder
     from snnprof.workload.models import load_model
     from snnprof.workload.run import profile
 
 _HOME = {
     "Activity": "snnprof.activity",
+    "Comparison": "snnprof.comparison",
     "EnergyReport": "snnprof.pricing",
     "HardwareProfile": "snnprof.hardware",
     "Recorder": "snnprof.record.recorder",
+    "Reports": "snnprof.pricing",
+    "compare": "snnprof.comparison",
     "load_hardware": "snnprof.hardware",
     "load_model": "snnprof.workload.models",
     "price": "snnprof.pricing",
@@ -33,10 +38,13 @@ _HOME = {
 
 __all__ = [
     "Activity",
+    "Comparison",
     "EnergyReport",
     "HardwareProfile",
     "Recorder",
+    "Reports",
     "__version__",
+    "compare",
     "errors",
     "load_hardware",
     "load_model",
@@ -55,6 +63,10 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return __all__
+
+
+# This file stands above all modules, so it alone may say who renders what they compute; see snnprof/shown.py.
+shown.render_with(lambda: importlib.import_module("snnprof.render.values"))
 
 
 # In a checkout, `models/` and `hardware_profiles/` stand beside this folder; installed, inside it.

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import typer
 
-from snnprof.errors import Dismissed, SnnprofError, printable
+from snnprof.errors import ERASE, Dismissed, SnnprofError, printable
 
 MACHINES_OWN = {
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ESTALE,
@@ -81,6 +81,8 @@ def _explained(error: BaseException, debug: bool) -> int:
 
 def _exited(error: SystemExit) -> int:
     """Dismissed processes exit, and typer where a shell asks how a word may go on; all else is the user's own code."""
+    if isinstance(error.__context__, BrokenPipeError):  # rich ends so where the reader of a help text has seen enough
+        return OK
     if isinstance(error, Dismissed) or COMPLETION in os.environ:
         return error.code if isinstance(error.code, int) else OK
     _say(
@@ -115,6 +117,8 @@ def _command_path(error: BaseException) -> str:
 
 def _say(*lines: str) -> None:
     try:
+        if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+            sys.stderr.write(ERASE)
         for line in filter(None, lines):
             print(printable(line), file=sys.stderr)
     except OSError:  # nobody is listening: the exit status must do

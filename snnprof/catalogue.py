@@ -43,11 +43,12 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from importlib.resources import files
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
@@ -270,6 +271,30 @@ class ModelEntry(_Facts):
             if match:
                 return match.expand(entry.block)
         return None
+
+
+def architecture(name: str, preset: str | None, changed: Mapping[str, str] = MappingProxyType({})) -> str | None:
+    """A network as papers name it, by blocks and width, e.g. `Spikformer-4-384`; null where either is not known.
+
+    Args:
+        changed: settings that replace the preset's, as texts.
+    """
+    if not is_known(name):
+        return None
+    known = entry(name)
+    preset = preset or known.default
+    if preset not in known.presets:
+        return None
+    settings = {**known.presets[preset].settings, **changed}
+    sizes = [settings.get("depth"), settings.get("width")]
+    family = known.title.partition(" (")[0]
+    return None if None in sizes else "-".join([family, *map(str, sizes)])
+
+
+def architecture_of(row: Published) -> str | None:
+    """The network behind a published row; null where no preset stands for it."""
+    owner = next((known.name for known in entries()[0] if row in known.published), "")
+    return architecture(owner, row.preset) if row.preset else None
 
 
 def names() -> list[str]:

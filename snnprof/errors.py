@@ -6,6 +6,8 @@ import difflib
 import unicodedata
 from collections.abc import Iterable
 
+ERASE = "\r\x1b[K"
+"""Empties the line of a terminal that the cursor is in."""
 LONGEST = 2000  # characters of one message
 _BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 """Letters, marks and symbols that print as nothing."""

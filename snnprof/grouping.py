@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from snnprof import catalogue, conventions
 from snnprof.activity import Activity, OpRecord
 from snnprof.pricing import EnergyReport, Row, Term
+from snnprof.shown import By as By
 
-By = Literal["op", "layer", "block", "role"]
 ROOT = "(root)"
 _NUMBERED = re.compile(r"(.*?\.)?\d+(?=\.|$)")
 

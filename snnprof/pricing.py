@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import overload
 
 from snnprof import cautions, conventions, memory, twins
 from snnprof.activity import Activity, Finding, NeuronRecord, OpRecord
@@ -14,17 +15,15 @@ from snnprof.conventions import Convention, Counts, Line
 from snnprof.errors import SnnprofError
 from snnprof.hardware import DEFAULT, Evidence, HardwareProfile, Price, load_hardware
 from snnprof.priced_run import TERMS, PricedRun, Row, Term, sum_by_name
+from snnprof.shown import Shown
 from snnprof.twins import Twin
 from snnprof.units import PICOJOULES
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["TERMS", "EnergyReport", "Gain", "Row", "Term", "price", "split_gain"]
 
 
-@dataclass(frozen=True)
-class EnergyReport(PricedRun):
+@dataclass(frozen=True, repr=False)
+class EnergyReport(Shown, PricedRun):
     """Activity × convention × hardware: derived, never stored as truth. All figures are of the whole run."""
 
     @cached_property
@@ -51,48 +50,70 @@ class EnergyReport(PricedRun):
         """The same pricing of each block of the run: what intervals rest on."""
         return [self._again(self.activity.restricted(block)) for block in self.activity.blocks]
 
-    def to_dataframe(self, per: Literal["run", "inference"] = "run") -> pd.DataFrame:
-        """One row per line; energies in picojoules, missing where unpriced. `frame.attrs["per"]` says of what.
-
-        Args:
-            per: `run` for the whole run, `inference` for one sample, as CSV, JSON and tables have it.
-
-        Raises:
-            SnnprofError: the samples of the run are not known.
-        """
-        import pandas as pd
-
-        samples = 1 if per == "run" else self.samples
-        if not samples:
-            raise SnnprofError("the number of samples is unknown", hint="recorder.activity(samples=...)")
-        frame = pd.DataFrame([_as_record(row, samples) for row in self.rows])
-        frame.attrs["per"] = per
-        return frame
-
     def _again(self, activity: Activity) -> EnergyReport:
-        return price(activity, self.hardware, self.convention, self.latency_s, self.hops)
+        return _priced_on(activity, self.hardware, self.convention, self.latency_s, self.hops)
 
 
+class Reports(Shown, tuple[EnergyReport, ...]):
+    """One run and one convention on several hardware: a tuple of reports, in the order that was asked for.
+
+    It prints, and exports, as one table with a column of energies for each hardware.
+    """
+
+
+Hardware = str | Path | HardwareProfile
+
+
+@overload
+def price(  # type: ignore[overload-overlap]  # a str is a sequence of str, too: it is one hardware
+    activity: Activity | str | Path, hardware: Hardware = ..., convention: str | Convention = ...,
+    latency_s: float | None = ..., hops: float | None = ...,
+) -> EnergyReport: ...  # fmt: skip
+@overload
 def price(
-    activity: Activity,
-    hardware: str | HardwareProfile = DEFAULT,
+    activity: Activity | str | Path, hardware: Sequence[Hardware], convention: str | Convention = ...,
+    latency_s: float | None = ..., hops: float | None = ...,
+) -> Reports: ...  # fmt: skip
+def price(
+    activity: Activity | str | Path,
+    hardware: Hardware | Sequence[Hardware] = DEFAULT,
     convention: str | Convention = "exact",
     latency_s: float | None = None,
     hops: float | None = None,
-) -> EnergyReport:
-    """Prices an activity.
+) -> EnergyReport | Reports:
+    """Prices a run.
 
     Args:
-        hardware: a profile or its id.
+        activity: what ran, or the path of its run file.
+        hardware: a profile, its id or its YAML file; or a list of them.
         convention: a convention or its id.
         latency_s: seconds per inference; needed to turn static power into energy.
         hops: routers a spike crosses on average; where it is not given, hops are unpriced.
 
+    Returns:
+        A report; for a list of hardware, whatever its length, `Reports`: a tuple of one report for each.
+
     Raises:
-        SnnprofError: there is no such profile or convention, or the activity lacks what the convention needs.
+        SnnprofError: there is no such file, profile or convention, the activity lacks what the convention needs, or
+            the list of hardware is empty or names a profile twice.
     """
-    profile = load_hardware(hardware) if isinstance(hardware, str) else hardware
+    ran = activity if isinstance(activity, Activity) else Activity.load(activity)
     rule = conventions.find(convention) if isinstance(convention, str) else convention
+    if isinstance(hardware, str | Path | HardwareProfile):
+        return _priced_on(ran, _profile(hardware), rule, latency_s, hops)
+    profiles = [_profile(each) for each in hardware]
+    if not profiles or len({profile.id for profile in profiles}) < len(profiles):
+        raise SnnprofError("a list of hardware needs at least one profile, and each only once")
+    return Reports(_priced_on(ran, profile, rule, latency_s, hops) for profile in profiles)
+
+
+def _profile(hardware: Hardware) -> HardwareProfile:
+    return hardware if isinstance(hardware, HardwareProfile) else load_hardware(hardware)
+
+
+def _priced_on(
+    activity: Activity, profile: HardwareProfile, rule: Convention, latency_s: float | None, hops: float | None
+) -> EnergyReport:
     pricer = _Pricer(activity, profile, hops)
     rows = [pricer.row(line) for line in rule.lines(activity)]
     rows += pricer.static(latency_s)
@@ -269,14 +290,3 @@ class _Pricer:
         return max(1, math.ceil(neurons / capacity)) if capacity else 1
 
 
-def _as_record(row: Row, samples: int) -> dict[str, Any]:
-    def each(value: float | None) -> float | None:
-        return None if value is None else value / samples
-
-    return {
-        "layer": row.layer, "op": row.op, "index": row.index, "category": row.category, "label": row.label,
-        "rate": row.rate, "fed_by": " ".join(row.fed_by), "dense_macs": each(row.dense_macs),
-        "sops": each(row.sops), "acs": each(row.acs), "macs": each(row.macs),
-        "formula_sops": each(row.formula_sops), "deviation": row.deviation, "energy_pj": each(row.energy_pj),
-        **{f"{term}_pj": each(row.terms.get(term)) for term in TERMS},
-    }  # fmt: skip

@@ -17,7 +17,7 @@ from snnprof.charts.maps import overlays
 from snnprof.charts.rates import neuron_role, rates_by_layer, rates_by_role, rates_by_step, roles_repeat
 from snnprof.charts.sweep import is_sweep, sweep_of
 from snnprof.charts.tradeoff import Point, data_names, tradeoff_of, unbeaten
-from snnprof.compare import PRINTED, Entry, Estimate
+from snnprof.comparison import PRINTED, Entry, Estimate
 from snnprof.errors import SnnprofError
 from snnprof.maps import AttentionMaps, LayerMaps
 from snnprof.pricing import price

@@ -96,7 +96,8 @@ def test_every_command_runs(page: Path, workshop: Path, capsys: pytest.CaptureFi
             continue
         words = [STANDS_FOR.get(word, word) for word in words]
         if "x.pth" in words:
-            torch.save(snnprof.load_model(words[words.index("--model") + 1]).state_dict(), workshop / "x.pth")
+            model = words[words.index("--model") + 1] if "--model" in words else words[1]
+            torch.save(snnprof.load_model(model).state_dict(), workshop / "x.pth")
         few = (
             ["--samples", "2" if "cifar" in line else "8"] if words[0] == "profile" and "--samples" not in words else []
         )
@@ -144,6 +145,17 @@ def test_examples_in_docstrings(name: str) -> None:
     outcome = doctest.testmod(importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE)
     assert outcome.attempted
     assert not outcome.failed
+
+
+def test_the_readme_shows_the_screen_that_is_printed() -> None:
+    """All but the seconds that the run took."""
+    screen = (ROOT / "tests" / "data" / "golden" / "screens" / "saformer-100-plain.txt").read_text(encoding="utf-8")
+    shown = (ROOT / "README.md").read_text(encoding="utf-8").split("$ snnprof profile saformer\n")[1].split("```")[0]
+    assert _without_seconds(shown) == _without_seconds(screen)
+
+
+def _without_seconds(text: str) -> str:
+    return re.sub(r" +\d+\.\d s$", "", text, flags=re.M)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

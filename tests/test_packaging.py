@@ -71,7 +71,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     built = {name for name in packed if name.startswith("snnprof/record/_sweep.") and name.endswith((".so", ".pyd"))}
     moved = {f"snnprof/{name}" for name in shipped("models", "hardware_profiles")}
     assert packed - built == (shipped("snnprof") - {"snnprof/record/_sweep.c"}) | moved
-    assert {PurePosixPath(name).suffix for name in packed} >= {".yaml", ".pt", ".npz", ".json", ".j2", ".typed"}
+    assert {PurePosixPath(name).suffix for name in packed} >= {".yaml", ".bib", ".pt", ".npz", ".json", ".j2", ".typed"}
 
 
 def test_the_wheel_says_what_it_is(wheel: Path) -> None:
@@ -161,7 +161,7 @@ def test_every_way_of_installing_works_elsewhere(installed: tuple[Place, Path]) 
     assert {row["id"] for row in hardware["hardware"]} | set(hardware["stubs"]) == named("hardware_profiles")
     models = json.loads(snnprof("models", "list", "--format", "json"))["models"]
     assert {row["model"].partition(":")[0] for row in models} == named("models")
-    assert "Operations per inference" in snnprof("profile", "--model", "saformer", "--samples", "4")
+    assert "Where the operations go" in snnprof("profile", "--model", "saformer", "--samples", "4")
 
 
 @pytest.mark.parametrize("version", ["3.10", "3.12", "3.13"])

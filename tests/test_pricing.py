@@ -585,9 +585,8 @@ def test_average_pooling_and_wide_attention_are_findings():
 
 def test_rows_and_data_frame(activity):
     report = price(activity)
-    frame = report.to_dataframe()
-    assert list(frame.columns[:3]) == ["layer", "op", "index"]
-    assert {"sops", "acs", "macs", "energy_pj"} <= set(frame.columns)
+    frame = report.to_dataframe(per="run")
+    assert {"layer", "op", "index", "sops", "acs", "macs", "energy_pj"} <= set(frame.columns)
     assert frame["energy_pj"].sum() == pytest.approx(report.energy_pj)
     assert frame["sops"].sum() == report.totals.sops
     stem = report.rows[0]
@@ -617,10 +616,13 @@ def test_options_and_objects_are_accepted(activity):
 
 def test_a_data_frame_says_what_its_figures_are_of(activity):
     report = price(activity)
-    run, each = report.to_dataframe(), report.to_dataframe(per="inference")
+    run, each = report.to_dataframe(per="run"), report.to_dataframe()
     assert (run.attrs["per"], each.attrs["per"]) == ("run", "inference")
+    assert (set(run["per"]), set(each["per"])) == ({"run"}, {"inference"})
     for name in ("sops", "macs", "energy_pj", "sop_pj"):
         assert (each[name].dropna() * activity.samples).tolist() == pytest.approx(run[name].dropna().tolist())
     assert each["rate"].equals(run["rate"])
+    unknown = price(activity.model_copy(update={"samples": None}))
+    assert unknown.to_dataframe().attrs["per"] == "run"
     with pytest.raises(SnnprofError, match="samples"):
-        price(activity.model_copy(update={"samples": None})).to_dataframe(per="inference")
+        unknown.to_dataframe(per="inference")

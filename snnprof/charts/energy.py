@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from snnprof import estimates
-from snnprof.compare import Entry
+from snnprof.comparison import Entry
 from snnprof.errors import SnnprofError
 from snnprof.grouping import By, Group, grouped, role_of
 from snnprof.pricing import TERMS, EnergyReport

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from snnprof.activity import Activity, Run
 from snnprof.charts.tradeoff import data_name
-from snnprof.compare import Entry, Estimate, side_of
+from snnprof.comparison import Entry, Estimate, side_of
 from snnprof.errors import SnnprofError, unknown
 
 TITLES = {"timesteps": "time steps T", "threshold": "firing threshold"}

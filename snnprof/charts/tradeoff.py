@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from snnprof.compare import PRINTED, Entry, Estimate, Side, side_of
+from snnprof.comparison import PRINTED, Entry, Estimate, Side, side_of
 from snnprof.errors import SnnprofError
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from snnprof.cli import options, output
+from snnprof.cli import options, output, runs
 from snnprof.cli.pricing import Pricing
 
 
@@ -24,4 +24,4 @@ def cite(
 
     target = output.checked_output(out, force)
     pricing = Pricing(hardware, convention)
-    output.write(citation.render(pricing.reports(Activity.load(run))), target)
+    output.write(citation.render(pricing.reports(Activity.load(runs.path_of(run)))), target)

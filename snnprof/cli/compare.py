@@ -10,6 +10,12 @@ from snnprof.cli import options, output, runs
 from snnprof.cli.pricing import Pricing
 from snnprof.errors import SnnprofError
 
+EXAMPLES = options.examples(
+    ("snnprof compare a.json b.json --by block", "two runs, block by block"),
+    ("snnprof compare saformer spikformer ssa_bin", "bundled models, run now on their own data"),
+    ("snnprof compare new.json old.json --fail-over 5%", "a test of a continuous integration"),
+)
+
 
 def compare(
     context: typer.Context,
@@ -33,8 +39,11 @@ def compare(
     layout: Annotated[
         str | None, typer.Option("--layout-of", help="The table as papers print it.", metavar="main|ablation")
     ] = None,
+    columns: options.TableColumns = None,
     form: options.Format = None,
     siunitx: options.Siunitx = False,
+    caption: options.Caption = None,
+    label: options.Label = None,
     raw_csv: options.RawCsv = False,
     out: options.Output = None,
     force: options.Force = False,
@@ -48,10 +57,12 @@ def compare(
     ] = None,
 ) -> None:
     """Compare accuracy, operations and energy, and say what may be concluded."""
-    from snnprof.compare import check_regression, compared, grouped_by_network
+    from snnprof.comparison import check_regression, compared, grouped_by_network
     from snnprof.render.comparison import PaperLayout, comparison_document, paper_document
+    from snnprof.render.selection import with_columns
 
-    destination = output.Destination.checked(form, out, force, siunitx, raw_csv=raw_csv)
+    asked = output.Destination.checked(form, out, force, siunitx, raw_csv=raw_csv)
+    (destination,) = output.as_floats([asked], caption, label, bool(columns))
     grouping = options.grouping(by) if by else None
     printed = cast(PaperLayout, output.chosen("layout", layout, get_args(PaperLayout))) if layout else None
     limit = _percent(fail_over)
@@ -64,7 +75,7 @@ def compare(
         document = paper_document(comparison, printed, command)
     else:
         document = comparison_document(comparison, grouping, command)
-    destination.emit(document)
+    destination.emit(with_columns(document, options.names(columns)))
     if limit is not None:
         check_regression(comparison, limit)
 

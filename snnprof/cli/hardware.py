@@ -10,7 +10,7 @@ import typer
 from snnprof.cli import options, output
 from snnprof.errors import SnnprofError, printable
 
-app = typer.Typer(help="List, show and check hardware profiles.", rich_markup_mode=None, no_args_is_help=True)
+app = typer.Typer(help="List, show and check hardware profiles.", rich_markup_mode="rich", no_args_is_help=True)
 
 
 @app.command("list")
@@ -21,7 +21,7 @@ def list_profiles(
     out: options.Output = None,
     force: options.Force = False,
 ) -> None:
-    """All hardware profiles, and the chips nobody has published a usable figure of."""
+    """All hardware profiles, and chips without a published energy per operation."""
     from snnprof.hardware import profiles, stubs
     from snnprof.render.catalogues import hardware_list
 
@@ -50,7 +50,7 @@ def show(
 
 @app.command("check")
 def check(file: Annotated[Path, typer.Argument(metavar="FILE", help="A hardware profile in YAML.")]) -> None:
-    """Check a profile file; every problem with its line."""
+    """Check a profile file and print each problem with its line."""
     from snnprof.hardware import check as problems_of
 
     problems = problems_of(file)

@@ -16,7 +16,7 @@ from snnprof.cli.pricing import DEFAULT_HARDWARE, Pricing
 from snnprof.errors import SnnprofError
 
 if TYPE_CHECKING:
-    from snnprof.compare import Entry
+    from snnprof.comparison import Entry
     from snnprof.render.figures import Look
     from snnprof.render.plots import Drawing
 

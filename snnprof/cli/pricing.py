@@ -10,13 +10,14 @@ from snnprof.errors import SnnprofError
 if TYPE_CHECKING:
     from snnprof.activity import Activity
     from snnprof.catalogue import Published
-    from snnprof.compare import Entry
+    from snnprof.comparison import Entry
     from snnprof.conventions import Convention
     from snnprof.hardware import HardwareProfile
     from snnprof.pricing import EnergyReport
 
-DEFAULT_HARDWARE = ("cmos45-fp32", "rolls-77fj")
-"""The two prices the field quotes; side by side, because a single one hides how much it decides."""
+DEFAULT_HARDWARE = ("cmos45-fp32", "cmos45-fp32-mem", "rolls-77fj")
+"""The two prices the field quotes, and the first with memory accesses, which can turn the comparison with the ANN;
+side by side, because a single one hides how much it decides."""
 
 
 class Pricing:
@@ -45,7 +46,7 @@ class Pricing:
     def entries(self, things: Sequence[tuple[str, Activity | Published]]) -> list[Entry]:
         """Named runs and published rows, priced, ready to compare."""
         from snnprof.activity import Activity
-        from snnprof.compare import Entry
+        from snnprof.comparison import Entry
 
         return [
             Entry(name, runs=(tuple(self.reports(thing)),)) if isinstance(thing, Activity)

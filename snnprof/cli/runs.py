@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from snnprof import kept
 from snnprof.errors import SnnprofError, unknown
 
 if TYPE_CHECKING:
@@ -21,10 +22,23 @@ def loaded(names: Sequence[str]) -> list[tuple[str, Activity | Published]]:
     Raises:
         SnnprofError: a name is neither a run file, nor `paper:ROW`, nor a model's.
     """
+    from snnprof.comparison import labels
+
     _check(names)
     things = [_load(name) for name in names]
-    labels = _labels(names, things)
-    return list(zip(labels, things, strict=True))
+    return list(zip(labels(names, things), things, strict=True))
+
+
+def path_of(run: Path) -> Path:
+    """The run file that a name stands for, in this folder or kept without --output.
+
+    Raises:
+        SnnprofError: there is none.
+    """
+    path = kept.found(run)
+    if not path.exists():
+        raise SnnprofError(f"there is no run file {run}", hint="make one with 'snnprof profile MODEL -o RUN.json'")
+    return path
 
 
 def stem(names: Sequence[str]) -> str:
@@ -48,9 +62,7 @@ def _check(names: Sequence[str]) -> None:
 
 def _is_file(name: str) -> bool:
     path = Path(name)
-    if path.suffix == ".json" and not path.is_file():
-        raise SnnprofError(f"there is no run file {name}", hint="make one with 'snnprof profile --output RUN.json'")
-    return path.is_file()
+    return (path_of(path) if path.suffix == ".json" else path).is_file()
 
 
 def _load(name: str) -> Activity | Published:
@@ -59,7 +71,7 @@ def _load(name: str) -> Activity | Published:
 
     if name.startswith(PAPER):
         return catalogue.published_row(name.removeprefix(PAPER))
-    return Activity.load(name) if _is_file(name) else _run(name)
+    return Activity.load(path_of(Path(name))) if _is_file(name) else _run(name)
 
 
 def _run(model: str) -> Activity:
@@ -67,17 +79,5 @@ def _run(model: str) -> Activity:
     from snnprof.options import ProfileOptions
     from snnprof.workload.run import profile_run
 
-    with progress() as tell:
+    with progress(model) as tell:
         return profile_run(ProfileOptions(model=model), tell)
-
-
-def _labels(names: Sequence[str], things: Sequence[Activity | Published]) -> list[str]:
-    """The model's name where that tells the runs apart, else the file's."""
-    from snnprof.activity import Activity
-
-    short = [
-        (thing.run.model.label or Path(name).stem) if isinstance(thing, Activity) else f"{thing.title} (published)"
-        for name, thing in zip(names, things, strict=True)
-    ]
-    full = [f"{label} [{name}]" if short.count(label) > 1 else label for label, name in zip(short, names, strict=True)]
-    return [f"{label} #{i + 1}" if full.count(label) > 1 else label for i, label in enumerate(full)]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from snnprof.catalogue import ModelEntry, Preset, Published
     from snnprof.hardware import HardwareProfile, Price, Source
 
-_PRICES = {
+PRICES = {
     "mac": "multiply-accumulate", "ac": "accumulate", "sop": "synaptic operation", "neuron_update": "neuron update",
     "neuron_update_idle": "neuron update without input", "spike_out": "spike leaving its neuron",
     "spike_in": "spike arriving", "hop": "spike crossing a router", "mul": "multiplication", "add": "addition",
@@ -66,7 +66,7 @@ def hardware_profile(profile: HardwareProfile) -> Document:
         Column("source", "Source", drop=2),
         Column("note", "Note", drop=3),
     )
-    prices = {name: getattr(profile.energy, name) for name in _PRICES}
+    prices = {name: getattr(profile.energy, name) for name in PRICES}
     rows = tuple(
         Row(_price_row(profile, name, price)) for name, price in prices.items() if price is not None
     )  # fmt: skip
@@ -81,7 +81,7 @@ def hardware_profile(profile: HardwareProfile) -> Document:
 
 def _price_row(profile: HardwareProfile, name: str, price: Price) -> dict[str, Value]:
     return {
-        "event": _PRICES[name], "energy_pj": price.value, "low_pj": price.low, "high_pj": price.high,
+        "event": PRICES[name], "energy_pj": price.value, "low_pj": price.low, "high_pj": price.high,
         "evidence": profile.evidence_of(price), "source": price.source, "note": price.note,
     }  # fmt: skip
 

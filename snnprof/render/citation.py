@@ -6,19 +6,34 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import quote
 
-from snnprof import catalogue
+from snnprof import bibliography, catalogue
 from snnprof._version import __version__
 from snnprof.activity import Activity
+from snnprof.conventions import Convention
 from snnprof.hardware import HardwareProfile, Source
 from snnprof.pricing import EnergyReport
 from snnprof.render import facts
+from snnprof.render.catalogues import PRICES
 from snnprof.render.latex import escaped
 from snnprof.render.notes import RANDOM_DATA
+from snnprof.units import PICOJOULES
 
-SOFTWARE = f"""@software{{snnprof,
-  title   = {{snnprof: what a spiking neural network costs, in operations and in joules}},
-  version = {{{__version__}}}
+SOFTWARE = f"""@misc{{snnprof,
+  author       = {{{{The snnprof authors}}}},
+  title        = {{snnprof: synaptic operations and energy of spiking neural networks}},
+  year         = {{2026}},
+  howpublished = {{Computer software}},
+  note         = {{Version {__version__}}}
 }}"""
+"""As CITATION.cff has it. Standard styles know no type `software`."""
+
+COMPONENTS = {
+    "arithmetic": "arithmetic", "weight_read": "reading weights",
+    "potential_rw": "reading and writing membrane potentials", "neuron_update": "neuron updates",
+    "routing": "routing spikes", "io": "input and output", "static": "static power", "leakage": "leakage",
+    "host": "the host computer",
+}  # fmt: skip
+"""What an energy may leave out, in the words of a paper."""
 
 _DOI = re.compile(r"10\.\d{4,9}/[-._;()/:A-Za-z0-9]+")
 _URL = re.compile(r"https?://[-A-Za-z0-9:/?@!'()*+,;=._~]+")
@@ -34,16 +49,19 @@ def methods(reports: Sequence[EnergyReport]) -> str:
     """What was counted, on what, how, and how it was priced."""
     report = reports[0]
     activity, convention, keys = report.activity, report.convention, _keys(reports)
-    return " ".join(
-        [
-            rf"Operations of {_model(activity)} were counted with snnprof {__version__}~\cite{{snnprof}}",
-            f"on {escaped(_data(activity))}.",
-            f"Counts follow the convention {escaped(convention.id)} ({escaped(convention.title)}; "
-            f"{escaped(convention.source)}).",
-            *(_price_sentence(report.hardware, keys) for report in reports),
-            *_caveats(activity),
-        ]
-    )
+    sentences = [
+        rf"We profiled {_model(activity)} with snnprof {__version__}~\cite{{snnprof}} on {_data(activity)}.",
+        "All figures are means per inference." if activity.samples else "All figures are totals of the run.",
+        f"Synaptic operations were counted by this rule: {escaped(_rule(convention))}.",
+        *(_price_sentence(report.hardware, keys) for report in reports),
+        *_caveats(activity),
+    ]
+    return " ".join(sentences)
+
+
+def _rule(convention: Convention) -> str:
+    """What a convention counts, and whose it is."""
+    return convention.title if convention.source == "snnprof" else f"{convention.title} ({convention.source})"
 
 
 def footnote(reports: Sequence[EnergyReport]) -> str:
@@ -51,7 +69,7 @@ def footnote(reports: Sequence[EnergyReport]) -> str:
     report = reports[0]
     samples = report.activity.samples
     means = f"means over {samples} samples" if samples else "totals of one run"
-    sentences = [f"OPs: synaptic operations, {means}, counted as {escaped(report.convention.id)}."]
+    sentences = [f"SOPs: synaptic operations, {means} ({escaped(report.convention.title)})."]
     for each in reports:
         missing = ", ".join(facts.WORK.get(what, what) for what, _ in each.unpriced)
         left_out = f"; without {escaped(missing)}" if missing else ""
@@ -104,25 +122,47 @@ def _data(activity: Activity) -> str:
     run, samples = activity.run, activity.samples
     of = f" of {run.data.total}" if run.data.total else ""
     number = "" if samples is None else f"{samples}{of} samples of "
-    details = [f"T = {run.timesteps}" if run.timesteps else "", "" if run.seed is None else f"seed {run.seed}"]
+    details = [f"$T = {run.timesteps}$" if run.timesteps else "", "" if run.seed is None else f"seed {run.seed}"]
     tail = ", ".join(filter(None, details))
-    return f"{number}{run.data.source or 'user data'}" + (f" ({tail})" if tail else "")
+    return f"{number}{escaped(run.data.source or 'user data')}" + (f" ({tail})" if tail else "")
 
 
 def _price_sentence(hardware: HardwareProfile, keys: Mapping[str, str]) -> str:
     cited = ",".join(keys[source.id] for source in hardware.sources)
-    energy = hardware.energy
-    prices = {"MAC": energy.mac, "AC": energy.ac, "SOP": energy.sop}
-    listed = ", ".join(f"{price.value:g} pJ per {name}" for name, price in prices.items() if price)
-    excluded = f"; not included: {escaped(', '.join(hardware.excludes).replace('_', ' '))}" if hardware.excludes else ""
-    return rf"Energy on {escaped(hardware.title)}~\cite{{{cited}}}: {listed}{excluded}."
+    prices = {
+        words: getattr(hardware.energy, name) for name, words in PRICES.items() if name not in _NOT_OF_AN_INFERENCE
+    }
+    listed = [f"{_price_text(price.value)} per {words}" for words, price in prices.items() if price]
+    listed += ["memory accesses by the size of the memory"] if hardware.memory else []
+    excluded = [COMPONENTS[name] for name in hardware.excludes]
+    without = f"; it excludes {_enumerated(excluded)}" if excluded else ""
+    title = f"``{escaped(hardware.title)}''"
+    return rf"The energy estimate {title}~\cite{{{cited}}} charges {_enumerated(listed)}{without}."
+
+
+_NOT_OF_AN_INFERENCE = ("mul", "add", "compare", "learn_update")  # parts of a multiply-accumulate, and training
+
+
+def _price_text(picojoules: float) -> str:
+    r"""A price in the unit that papers print it in.
+
+    >>> _price_text(0.9), _price_text(0.077), _price_text(13300.0)
+    ('0.9~pJ', '77~fJ', '13.3~nJ')
+    """
+    unit = "nJ" if picojoules >= PICOJOULES["nJ"] else "pJ" if picojoules >= 0.1 or not picojoules else "fJ"
+    return f"{picojoules / PICOJOULES[unit]:.6g}~{unit}"
+
+
+def _enumerated(parts: Sequence[str]) -> str:
+    *most, last = parts or ["nothing"]
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _caveats(activity: Activity) -> Iterable[str]:
     if activity.run.data.kind == RANDOM_DATA:
         yield "The input was random data."
     if activity.run.model.note:
-        yield escaped(_as_sentence(activity.run.model.note))
+        yield f"On the model: {escaped(_as_sentence(activity.run.model.note))}"
     if activity.uncounted:
         yield escaped("Not counted: " + ", ".join(sorted({entry.op for entry in activity.uncounted})) + ".")
 
@@ -132,7 +172,12 @@ def _as_sentence(text: str) -> str:
 
 
 def _entry(key: str, source: Source) -> str:
+    """The paper's own entry; for a source of which a profile says no more than a sentence, that sentence."""
+    known = bibliography.entry_of(source)
+    if known:
+        return known.replace(f"{{{source.id},", f"{{{key},", 1)
     fields = {
+        "key": key,  # by which styles sort an entry without an author
         "note": _field(source.citation or source.id),
         "doi": _address(source.doi, _DOI),
         "url": _address(source.url, _URL),

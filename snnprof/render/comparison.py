@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from snnprof import estimates
-from snnprof.compare import PRINTED, Comparison, Entry, Estimate, Ratio, Side
+from snnprof import catalogue, estimates
+from snnprof.comparison import PRINTED, Comparison, Entry, Estimate, Ratio, Side
 from snnprof.grouping import By, Group, grouped
 from snnprof.pricing import EnergyReport
 from snnprof.render import notes
@@ -25,7 +25,7 @@ def comparison_document(comparison: Comparison, by: By | None = None, command: s
     if by:
         tables.append(_detail(comparison, by))
     return Document(
-        title=f"{len(comparison.sides)} compared, baseline {comparison.baseline.name}",
+        title=f"{len(comparison.sides)} models compared, baseline: {comparison.baseline.name}",
         tables=tuple(tables),
         notes=_notes(comparison),
         data={
@@ -46,13 +46,14 @@ def _side_by_side(comparison: Comparison) -> Table:
         Column("accuracy_interval", "95 % CI of accuracy", drop=2),
         Column("accuracy_low", kind="percent", machine_only=True),
         Column("accuracy_high", kind="percent", machine_only=True),
-        Column("parameters", "Parameters", "count", drop=5, unit="M"),
+        Column("parameters", "Parameters", "count", drop=5, apart=True),
         Column("timesteps", "T", "integer", drop=4),
-        Column("dense_macs", "Dense MACs", "count", drop=6),
-        Column("sops", "SOPs", "count", interval="sops_spread"),
-        Column("macs", "MACs", "count", drop=3),
+        Column("dense_macs", "Dense MACs", "count", drop=6, apart=True),
+        Column("sops", "SOPs", "count", interval="sops_spread", apart=True),
+        Column("macs", "MACs", "count", drop=3, apart=True),
         *(_energy_column(id, position) for position, id in enumerate(ids)),
         Column("samples", "Samples", "integer", drop=7),
+        Column("per", machine_only=True),
     )
     rows = tuple(Row(_side_values(side, ids), best=_marks(comparison, side)) for side in comparison.sides)
     notes = (*_footnotes(comparison.sides), *_about_best(comparison))
@@ -61,7 +62,8 @@ def _side_by_side(comparison: Comparison) -> Table:
 
 def _energy_column(id: str, position: int) -> Column:
     heading = "As published" if id == PRINTED else id
-    return Column(_energy_key(id), heading, "energy", interval=f"{_energy_key(id)}_spread", drop=2 if position else 0)
+    key = _energy_key(id)
+    return Column(key, heading, "energy", interval=f"{key}_spread", drop=2 if position else 0, apart=True)
 
 
 def _energy_key(id: str) -> str:
@@ -79,6 +81,7 @@ def _side_values(side: Side, ids: Iterable[str]) -> dict[str, Value]:
         "accuracy_low": accuracy.low if accuracy else None, "accuracy_high": accuracy.high if accuracy else None,
         "parameters": side.parameters, "timesteps": side.timesteps, "dense_macs": side.dense_macs,
         "sops": side.sops.value, "sops_spread": side.sops.half, "macs": side.macs, "samples": side.samples,
+        "per": "inference",
         **{_energy_key(id): energy.value for id, energy in energies.items()},
         **{f"{_energy_key(id)}_spread": energy.half for id, energy in energies.items()},
     }  # fmt: skip
@@ -94,8 +97,8 @@ def _bounds_text(interval: Interval | None) -> str | None:
 def _about_best(comparison: Comparison) -> Iterable[str]:
     if any(comparison.best.values()):
         yield (
-            "Best marks rank runs on the same data whose 95 % intervals do not overlap; published rows and runs on "
-            "other data are not ranked against them."
+            "The best figure is marked among runs on the same data, and only if its 95 % interval overlaps no other. "
+            "Published rows are not ranked."
         )
 
 
@@ -116,8 +119,8 @@ def _ratios(comparison: Comparison) -> Table:
     )
     rows = tuple(Row(_ratio_values(ratio), section=ratio.name) for ratio in comparison.ratios)
     note = (
-        f"A saving is claimed if the 95 % interval of the energy ratio excludes 1 and the cheaper model is less than "
-        f"{comparison.margin:g} points less accurate, by the whole interval of the difference (--margin)."
+        f"A saving is claimed only if the 95 % interval of the energy ratio excludes 1, and the whole interval of the "
+        f"accuracy difference stays above −{comparison.margin:g} points (--margin)."
     )
     return Table("ratios", f"Relative to {comparison.baseline.name}", columns, rows, (note,))
 
@@ -213,9 +216,9 @@ def _main(comparison: Comparison) -> Table:
     columns = (
         Column("method", "Method"),
         Column("architecture", "Architecture", drop=2),
-        Column("parameters", "Param", "count", unit="M", drop=3),
-        Column("operations", "OPs", "count", unit="G"),
-        Column("energy_pj", "Energy", "energy", unit="mJ"),
+        Column("parameters", "Param", "count", drop=3, apart=True),
+        Column("operations", "OPs", "count", apart=True),
+        Column("energy_pj", "Energy", "energy", apart=True),
         Column("timesteps", "T", "integer", drop=1),
         Column("accuracy", "Acc", "percent"),
     )
@@ -247,9 +250,14 @@ def _twin_row(report: EnergyReport, side: Side) -> Row:
 
 
 def _architecture(entry: Entry) -> str | None:
+    """The network as papers name it: family, blocks, width; whatever data or training its preset is for."""
     if entry.published:
-        return entry.published.preset
-    return entry.activity.run.model.preset if entry.activity else None
+        return catalogue.architecture_of(entry.published)
+    if entry.activity is None:
+        return None
+    model, settings = entry.activity.run.model, entry.activity.run.conditions.get("--set", "")
+    changed = {key: value for key, _, value in (item.partition("=") for item in settings.split())}
+    return catalogue.architecture(model.name, model.preset, changed)
 
 
 def _main_notes(sides: Sequence[Side]) -> Iterable[str]:
@@ -257,7 +265,7 @@ def _main_notes(sides: Sequence[Side]) -> Iterable[str]:
     if reports:
         convention, hardware = reports[0].convention, reports[0].hardware
         yield (
-            f"OPs: synaptic operations per inference counted as {convention.id} ({convention.title}); for ANN twins "
+            f"OPs: synaptic operations per inference ({convention.title}); for ANN twins "
             f"dense MACs (1 MAC = 1 FLOP). Energy: {hardware.id} ({hardware.title})."
         )
     if any(side.entry.published for side in sides):
@@ -274,8 +282,8 @@ def _ablation(comparison: Comparison) -> Table:
             Column(f"{_slug(name)}_accuracy", "Acc", "percent", group=name),
             Column(f"{_slug(name)}_fr_attn", "fr_attn", "rate", drop=2, group=name),
             Column(f"{_slug(name)}_fr_out", "fr_out", "rate", drop=3, group=name),
-            Column(f"{_slug(name)}_sops", "SOPs", "count", unit="G", drop=1, group=name),
-            Column(f"{_slug(name)}_energy_pj", "Energy", "energy", unit="mJ", group=name),
+            Column(f"{_slug(name)}_sops", "SOPs", "count", drop=1, group=name, apart=True),
+            Column(f"{_slug(name)}_energy_pj", "Energy", "energy", group=name, apart=True),
         ]
     rows: dict[str, dict[str, Value]] = {}
     for side in sides:

@@ -1,4 +1,4 @@
-"""Documents as tidy CSV: one table, one row per record, raw values, units in the headers, empty = unknown."""
+"""Documents as tidy CSV: one table, one row per record, units in the headers, `per` in each row, empty = unknown."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import re
 
 from snnprof.render.cleaning import cleaned
 from snnprof.render.table import Document, Value
+from snnprof.units import without_noise
 
+_EXACT = 2**53  # the integers that a float holds
 _FORMULA = re.compile(r"[\s'\"“”‘’]*[=+\-@＝＋－＠]")
 
 
@@ -30,11 +32,11 @@ def render(document: Document, raw: bool = False) -> str:
 
 
 def _field(value: Value, raw: bool) -> str:
-    """Floats in full, so that they read back equal."""
     if value is None:
         return ""
-    if isinstance(value, (float, int)) and not isinstance(value, bool):
-        return repr(value)
+    if isinstance(value, float):
+        plain = without_noise(value)
+        return f"{plain:.0f}" if plain.is_integer() and abs(plain) < _EXACT else repr(plain)
     return _text(str(value), raw)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from snnprof.errors import visible
 from snnprof.render.table import Document
+from snnprof.units import without_noise
 
 
 def render(document: Document) -> str:
@@ -17,7 +19,16 @@ def render(document: Document) -> str:
         **{table.name: table.records() for table in first},
         "notes": [{"topic": notes.topic, "text": text} for notes in document.notes for text in notes.texts],
     }
-    return _escaped(json.dumps(content, allow_nan=False, ensure_ascii=False, indent=1)) + "\n"
+    return _escaped(json.dumps(_plain(content), allow_nan=False, ensure_ascii=False, indent=1)) + "\n"
+
+
+def _plain(content: Any) -> Any:
+    """The same content with plain floats, however deep."""
+    if isinstance(content, dict):
+        return {key: _plain(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_plain(value) for value in content]
+    return without_noise(content) if isinstance(content, float) else content
 
 
 def _escaped(text: str) -> str:

@@ -1,13 +1,18 @@
-"""Documents as LaTeX: booktabs tabulars that compile as they stand; the paper owns the float and the caption.
+"""Documents as LaTeX: booktabs tabulars that compile as they stand and fit the line of an article.
 
-A table wider than the line is shrunk to it. Needs UTF-8 input and the packages booktabs and graphicx, and siunitx where
-numbers are to stand with their points under each other.
+Columns that do not fit are left out, the most expendable first, unless they were asked for by name; names that are too
+long are broken into lines. Needs UTF-8 input and the packages array and booktabs; siunitx where numbers are to stand
+with their points under each other.
 """
 
 from __future__ import annotations
 
 import re
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from snnprof.render.cleaning import cleaned, line
@@ -26,62 +31,153 @@ _SPECIAL = {
     "*": "{*}",
 }  # fmt: skip
 _NUMBER = re.compile(r"([+−]?)(\d[\d,]*)(?:\.(\d+))?(?: ± (\d[\d,]*)(?:\.(\d+))?)?")
+_LINE = 345.0  # points: the text of an article on A4 or letter paper
+_CHARACTER = 4.3  # points, on average in \footnotesize
+_GAP = 6.0  # points between two columns
+_SHORTEST_NAME = 100.0  # points
+_STRANGE = re.compile(rf"[^\x00-\u017f{re.escape(''.join(_SPECIAL))}]")  # printed as code points
+_CODE_POINT = 8  # characters of one
+_BREAK = re.compile(rf"(?<=[._/:])(?!\d)|(?<=\s)|(?<={_STRANGE.pattern})|(?={_STRANGE.pattern})")
+_LONGEST_PIECE = 20  # characters without a place to break
 
 
-def render(document: Document, siunitx: bool = False) -> str:
-    """The document's tables.
+def render(document: Document, siunitx: bool = False, caption: str = "", label: str = "", fit: bool = True) -> str:
+    """The document's tables; with a caption or a label the first one alone, as a float.
 
     Args:
         siunitx: align numbers at their points, in S columns.
+        caption, label: of the float.
+        fit: leave out columns that make a table wider than the line.
     """
     document = cleaned(document)
-    comments = [f"{label}: {text}" for label, text in document.facts]
+    comments = [f"{name}: {text}" for name, text in document.facts]
     comments += [f"{notes.topic}: {text}" for notes in document.notes for text in notes.texts]
+    floats = bool(caption or label)
+    shown = document.tables[:1] if floats else document.tables
+    left_out = [table.title for table in document.tables[len(shown) :]]
+    if left_out:
+        comments.append(f"left out beside a float: {'; '.join(left_out)}")
     return _environment().get_template("latex.j2").render(
         command=_comment(document.command),
         title=_comment(document.title),
-        packages="booktabs,graphicx" + (",siunitx" if siunitx else ""),
-        tables=[_context(table, siunitx) for table in document.tables],
+        packages="array,booktabs" + (",siunitx" if siunitx else ""),
+        tables=[_context(table, siunitx, fit) for table in shown],
         comments=[_comment(text) for text in comments],
+        siunitx=siunitx, floats=floats, caption=escaped(caption), label=_label(label),
     )  # fmt: skip
 
 
-def _context(table: Table, siunitx: bool) -> dict[str, object]:
-    columns, texts = table.printed, table.texts()
-    aligned = [siunitx and column.numeric for column in columns]
+@dataclass(frozen=True)
+class _Laid:
+    """A column as it is set.
+
+    Attributes:
+        heading: the lines of its head: its name, no wider than its cells or its longest word, then its unit.
+        pointed: an S column of siunitx.
+        limit: points that its text may take; null: what it needs.
+    """
+
+    column: Column
+    heading: tuple[str, ...]
+    cells: tuple[str, ...]
+    pointed: bool
+    limit: float | None = None
+
+    @classmethod
+    def of(cls, table: Table, column: Column, cells: tuple[str, ...], siunitx: bool) -> _Laid:
+        unit, longest = table.unit(column), max(map(len, (*cells, *column.header.split())), default=1)
+        lines = [*textwrap.wrap(column.header, max(1, longest)), *([f"({unit})"] if unit else [])]
+        pointed = siunitx and column.numeric and any(map(_NUMBER.fullmatch, cells))
+        return cls(column, tuple(lines) or ("",), cells, pointed)
+
+    @property
+    def natural(self) -> float:
+        """Points that its longest text needs."""
+        return _CHARACTER * max(map(_length, (*self.heading, *self.cells)))
+
+    @property
+    def least(self) -> float:
+        """Points without which a digit would be lost, or a name become unreadable."""
+        return self.natural if self.column.numeric else min(self.natural, _SHORTEST_NAME)
+
+    @property
+    def spec(self) -> str:
+        if self.pointed:
+            return _aligned(self.cells)
+        if self.limit is not None:
+            return rf">{{\raggedright\arraybackslash}}p{{{self.limit:.0f}pt}}"
+        return "r" if self.column.numeric else "l"
+
+
+def _context(table: Table, siunitx: bool, fit: bool) -> dict[str, object]:
+    printed = table.printed
+    by_column = list(zip(*table.texts(printed), strict=True)) or [()] * len(printed)
+    every = [_Laid.of(table, column, cells, siunitx) for column, cells in zip(printed, by_column, strict=True)]
+    columns = _limited(_fitting(every) if fit else every)
     lines: list[str] = []
     for position, ruled in sections(table.rows):
         row = table.rows[position]
-        bold = [row.total or column.key in row.best for column in columns]
-        cells = map(_cell, texts[position], bold, aligned)
-        lines += ([r"\midrule"] if ruled else []) + [" & ".join(cells) + r" \\"]
-    by_column = list(zip(*texts, strict=True)) or [()] * len(columns)
+        cells = [_cell(laid, laid.cells[position], row.total or laid.column.key in row.best) for laid in columns]
+        lines += ([r"\midrule"] if ruled else []) + [_line(cells)]
+    kept = [laid.column for laid in columns]
     return {
         "title": _comment(table.title),
-        "spec": "".join(
-            _aligned(cells) if point else "r" if column.numeric else "l"
-            for column, cells, point in zip(columns, by_column, aligned, strict=True)
-        ),
-        "groups": _groups(table),
-        "header": " & ".join(_heading(column, table.unit(column)) for column in columns) + r" \\",
+        "left_out": _comment(", ".join(column.header for column in printed if column not in kept)),
+        "spec": "".join(laid.spec for laid in columns),
+        "groups": _groups(kept),
+        "headers": _header_lines(columns),
         "lines": lines,
         "notes": [escaped(note) for note in table.notes],
     }
 
 
-def _heading(column: Column, unit: str) -> str:
-    """The unit stands under the name, so that it makes no column wide; braces keep a heading out of an S column."""
-    name = escaped(column.header)
-    if unit:
-        side = "r" if column.numeric else "l"
-        name = rf"\begin{{tabular}}[b]{{@{{}}{side}@{{}}}}{name}\\({escaped(unit)})\end{{tabular}}"
-    return f"{{{name}}}" if column.numeric else name
+def _fitting(columns: list[_Laid]) -> list[_Laid]:
+    """The columns that fit the line, without the most expendable; those marked 0 always stay."""
+    while _width(laid.least for laid in columns) > _LINE and any(laid.column.drop for laid in columns):
+        worst = max(columns, key=lambda laid: laid.column.drop)
+        columns = [laid for laid in columns if laid is not worst]
+    return columns
 
 
-def _groups(table: Table) -> list[str]:
+def _limited(columns: list[_Laid]) -> list[_Laid]:
+    """The same columns, those of the longest names as narrow as makes the table fit the line."""
+    limit = max((laid.natural for laid in columns if not laid.column.numeric), default=0.0)
+
+    def width(laid: _Laid) -> float:
+        return laid.natural if laid.column.numeric else min(laid.natural, limit)
+
+    while limit > _SHORTEST_NAME and _width(map(width, columns)) > _LINE:
+        limit -= 1
+    return [replace(laid, limit=limit) if width(laid) < laid.natural else laid for laid in columns]
+
+
+def _width(columns: Iterable[float]) -> float:
+    """Points of a table whose columns have these."""
+    return sum(width + _GAP for width in columns)
+
+
+def _length(text: str) -> int:
+    """Characters of a text as it is printed."""
+    return len(text) + (_CODE_POINT - 1) * len(_STRANGE.findall(text))
+
+
+def _header_lines(columns: Sequence[_Laid]) -> list[str]:
+    """The lines of the head; short headings stand at its foot, over their numbers."""
+    height = max(len(laid.heading) for laid in columns)
+    padded = [("",) * (height - len(laid.heading)) + laid.heading for laid in columns]
+    braced = [[f"{{{escaped(text)}}}" if laid.pointed else escaped(text) for text in heading]
+              for laid, heading in zip(columns, padded, strict=True)]  # fmt: skip
+    return [_line(texts) for texts in zip(*braced, strict=True)]
+
+
+def _line(cells: Iterable[str]) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+def _groups(columns: Sequence[Column]) -> list[str]:
     """The line of headings over groups of columns, and the rules under it."""
-    groups = table.groups()
-    if not groups:
+    groups = [(name, len(list(each))) for name, each in groupby(columns, key=lambda column: column.group)]
+    if not any(name for name, _ in groups):
         return []
     cells, rules, column = [], [], 1
     for name, span in groups:
@@ -89,19 +185,25 @@ def _groups(table: Table) -> list[str]:
         if name:
             rules.append(rf"\cmidrule(lr){{{column}-{column + span - 1}}}")
         column += span
-    return [" & ".join(cells) + r" \\", "".join(rules)]
+    return [_line(cells), "".join(rules)]
 
 
-def _cell(text: str, bold: bool, aligned: bool) -> str:
+def _cell(laid: _Laid, text: str, bold: bool) -> str:
     if not text:
         return ""
-    number = _NUMBER.fullmatch(text)
-    if not aligned:
-        return rf"\textbf{{{escaped(text)}}}" if bold else escaped(text)
-    if not number:
-        return f"{{{escaped(text)}}}"
-    plain = text.replace("−", "-").replace(",", "").replace("±", "+-")
-    return rf"\bfseries {plain}" if bold else plain
+    if laid.pointed:
+        plain = text.replace("−", "-").replace(",", "").replace("±", "+-")
+        number = plain if _NUMBER.fullmatch(text) else f"{{{escaped(text)}}}"
+        return rf"\bfseries {number}" if bold else number
+    shown = escaped(text) if laid.limit is None else _breakable(text)
+    return rf"\textbf{{{shown}}}" if bold else shown
+
+
+def _breakable(text: str) -> str:
+    """The text with places where a line may end: after what separates names, and within what has no such place."""
+    parts = [part[i : i + _LONGEST_PIECE] for part in _BREAK.split(text) for i in range(0, len(part), _LONGEST_PIECE)]
+    pieces = [escaped(part) + (" " if part.endswith(" ") else r"\allowbreak{}") for part in parts]
+    return "".join(pieces).removesuffix(r"\allowbreak{}")
 
 
 def _aligned(cells: tuple[str, ...]) -> str:
@@ -111,9 +213,8 @@ def _aligned(cells: tuple[str, ...]) -> str:
     whole = max((len(whole.replace(",", "")) for _, whole, *_ in found), default=1)
     decimals = max((len(decimals or "") for _, _, decimals, *_ in found), default=0)
     halves = [f"{int(half.replace(',', ''))}{(rest or '').ljust(decimals, '0')}" for *_, half, rest in found if half]
-    uncertain = f"({max(len(half.lstrip('0')) or 1 for half in halves)}),separate-uncertainty" if halves else ""
-    signed = ",retain-explicit-plus" if sign else ""
-    return f"S[table-format={sign}{whole}.{decimals}{uncertain}{signed},detect-weight,mode=text]"
+    uncertain = f"({max(len(half.lstrip('0')) or 1 for half in halves)})" if halves else ""
+    return f"S[table-format={sign}{whole}.{decimals}{uncertain}]"
 
 
 def escaped(text: str) -> str:
@@ -122,7 +223,8 @@ def escaped(text: str) -> str:
     >>> escaped("a_b%c"), escaped("中")
     ('a\\\\_b\\\\%c', '{[}U+4E2D{]}')
     """
-    return "".join(_character(character) for character in " ".join(line(text).split()))
+    plain = "".join(_character(character) for character in " ".join(line(text).split()))
+    return plain.replace("--", "-{}-") if "--" in text else plain
 
 
 def _character(character: str) -> str:
@@ -131,6 +233,11 @@ def _character(character: str) -> str:
     if character.isprintable() and ord(character) < 0x180:
         return character
     return "{[}" + f"U+{ord(character):04X}" + "{]}"
+
+
+def _label(text: str) -> str:
+    """What may name a label: TeX would obey the rest."""
+    return re.sub(r"[^A-Za-z0-9.:/+@_ -]", "-", text)
 
 
 def _comment(text: str) -> str:

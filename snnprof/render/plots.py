@@ -14,7 +14,7 @@ from snnprof.charts.maps import overlays
 from snnprof.charts.rates import MOST_ROLES, rates_by_layer, rates_by_role, rates_by_step, roles_repeat
 from snnprof.charts.sweep import is_sweep, sweep_of
 from snnprof.charts.tradeoff import tradeoff_of
-from snnprof.compare import Entry
+from snnprof.comparison import Entry
 from snnprof.errors import SnnprofError, unknown
 from snnprof.grouping import By
 from snnprof.maps import AttentionMaps

@@ -7,7 +7,7 @@ the same in each; CSV and JSON take the raw values.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any, Literal
 
@@ -37,6 +37,7 @@ class Column:
         machine_only: in CSV and JSON only.
         unit: a unit it must have (`G`, `mJ`); empty: the one that fits the values.
         group: neighbouring columns of one group stand under one heading.
+        apart: where one unit would leave the smaller values unreadable, each is printed in its own.
     """
 
     key: str
@@ -47,6 +48,7 @@ class Column:
     machine_only: bool = False
     unit: str = ""
     group: str = ""
+    apart: bool = False
 
     @property
     def numeric(self) -> bool:
@@ -101,8 +103,8 @@ class Table:
         return f"{column.header} ({unit})" if unit else column.header
 
     def unit(self, column: Column) -> str:
-        """The unit in which a column's values are printed; empty where they have none."""
-        return self._scale(column)[0]
+        """The unit in which a column's values are printed; empty where they have none, or each its own."""
+        return "" if self._apart(column) else self._scale(column)[0]
 
     def groups(self) -> list[tuple[str, int]]:
         """Headings over the printed columns, and how many columns each spans; empty where there are none."""
@@ -112,7 +114,7 @@ class Table:
     def texts(self, columns: Sequence[Column] | None = None) -> list[list[str]]:
         """The printed cells, row by row."""
         columns = columns or self.printed
-        scales = [self._scale(column)[1] for column in columns]
+        scales = [None if self._apart(column) else self._scale(column)[1] for column in columns]
         return [[_cell(row, c, s) for c, s in zip(columns, scales, strict=True)] for row in self.rows]
 
     def records(self) -> list[dict[str, Value]]:
@@ -131,9 +133,16 @@ class Table:
             or any(row.values.get(column.key) is not None for row in self.rows)
         )
 
+    def _apart(self, column: Column) -> bool:
+        """Whether a value of the column is smaller than a hundredth of the unit that the largest one is printed in."""
+        values = [row.values.get(column.key) for row in self.rows]
+        sizes = [abs(value) for value in values if isinstance(value, (int, float)) and value]
+        return column.apart and bool(sizes) and min(sizes) < self._scale(column)[1] / 100
+
     def _scale(self, column: Column) -> tuple[str, float]:
-        """Columns of one kind share a unit, so that neighbours can be compared at a glance."""
-        alike = (other for other in self.columns if (other.kind, other.unit) == (column.kind, column.unit))
+        """Counts share a unit, so that neighbours can be compared at a glance; price lists lie too far apart."""
+        kin = [column] if column.kind == "energy" else self.columns
+        alike = (other for other in kin if (other.kind, other.unit) == (column.kind, column.unit))
         keys = [other.key for other in alike if not other.machine_only]
         values = (row.values.get(key) for row in self.rows for key in keys)
         return scale(column, [abs(v) for v in values if isinstance(v, (int, float))])
@@ -223,10 +232,15 @@ def value_text(value: Value, column: Column, divisor: float) -> str:
     return number_text(value / divisor, "integer" if whole else column.kind, digits)
 
 
-def _cell(row: Row, column: Column, divisor: float) -> str:
+def _cell(row: Row, column: Column, divisor: float | None) -> str:
+    """The printed value; a divisor of null gives it a unit of its own."""
     if column.key not in row.values:
         return ""
     value = row.values[column.key]
+    if divisor is None and isinstance(value, (int, float)):
+        unit, divisor = scale(column, [abs(value)])
+        return f"{_cell(row, replace(column, unit=unit), divisor)} {unit}".rstrip()
+    divisor = divisor or 1.0
     text = value_text(value, column, divisor)
     half = row.values.get(column.interval) if column.interval else None
     if isinstance(half, (int, float)) and isinstance(value, (int, float)):

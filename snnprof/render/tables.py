@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from snnprof import report_rows
 from snnprof.activity import Activity, NeuronRecord, OpRecord
 from snnprof.estimates import attention_products, attention_rate, output_rate
 from snnprof.grouping import ROOT, By, Group, added, block_of, energy_of, grouped, is_contraction
@@ -49,25 +50,19 @@ def report_document(
 
 
 def per_inference(activity: Activity) -> _Per:
-    """Run totals → figures of one inference; totals as they are where the samples were not told."""
+    """Run totals → figures of one inference; totals as they are where the number of samples is unknown."""
     samples = activity.samples
     return lambda value: value / samples if samples and value is not None else value
 
 
 def energy_columns(reports: Sequence[EnergyReport]) -> list[Column]:
-    keys = _energy_keys([report.hardware.id for report in reports])
+    keys = report_rows.energy_keys([report.hardware.id for report in reports])
     pairs = enumerate(zip(keys, reports, strict=True))
     return [Column(key, report.hardware.id, "energy", drop=min(position, 1)) for position, (key, report) in pairs]
 
 
-def _energy_keys(ids: Sequence[str]) -> list[str]:
-    """`energy_pj`, with the hardware's name where there are several."""
-    names = ["".join(c if c.isascii() and c.isalnum() else "_" for c in id) for id in ids]
-    return ["energy_pj"] if len(ids) == 1 else [f"energy_pj_{name}" for name in names]
-
-
 def _energies(ids: Iterable[str], energies: Iterable[float | None], per: _Per) -> dict[str, Value]:
-    return {key: per(energy) for key, energy in zip(_energy_keys(list(ids)), energies, strict=True)}
+    return {key: per(energy) for key, energy in zip(report_rows.energy_keys(list(ids)), energies, strict=True)}
 
 
 # -- operations ------------------------------------------------------------------------------------------------
@@ -102,8 +97,8 @@ def _columns(reports: list[EnergyReport], by: By) -> tuple[Column, ...]:
         Column("exact_sops", "Exact SOPs", "count"),
         *counted,
         Column("macs", "MACs", "count", drop=2),
-        Column("formula_sops", "fr·T·FLOPs", "count", drop=6),
-        Column("deviation", "Deviation", "signed_percent", drop=6),
+        Column("formula_sops", "Rate × MACs (papers)", "count", drop=6),
+        Column("deviation", "Formula vs. exact", "signed_percent", drop=6),
         *energy_columns(reports),
     )
 
@@ -153,20 +148,8 @@ def _total(reports: list[EnergyReport], by: By, per: _Per) -> Row:
 
 def _machine(reports: list[EnergyReport], by: By) -> Table:
     """Every line of the report, of whatever kind, one row each: their energies add up to the total."""
-    per = per_inference(reports[0].activity)
-    groups = grouped(reports, by)
-    fine = by == "op"
-    names = ("block", "role", "layer", "op", "index", "category") if fine else (by, "op")
-    numbers = ("rate", "dense_macs", "exact_sops", "events", "sops", "acs", "macs", "formula_sops", "deviation")
-    columns = [Column(name) for name in (*names, "input", "fed_by")]
-    columns += [Column(name, kind="count") for name in numbers]
-    rows = [Row({**_values(group, by, per), **(_identity(group) if fine else {})}) for group in groups]
-    return Table("rows", "", (*columns, *energy_columns(reports)), tuple(rows))
-
-
-def _identity(group: Group) -> dict[str, Value]:
-    row = group.rows[0]
-    return {"layer": row.layer, "op": row.op, "index": row.index, "category": row.category}
+    lines = report_rows.rows(reports, by)
+    return Table("rows", "", tuple(map(Column, report_rows.columns(reports, by))), tuple(map(Row, lines)))
 
 
 # -- neurons and totals ----------------------------------------------------------------------------------------
@@ -214,11 +197,11 @@ def _totals(reports: list[EnergyReport]) -> Table:
     """This run beside what else the same network could have done."""
     per = per_inference(reports[0].activity)
     ids = [report.hardware.id for report in reports]
-    columns = (Column("run", "Run as"), Column("operations", "Operations", "count"), *energy_columns(reports))
+    columns = (Column("run", "Scenario"), Column("operations", "Operations", "count"), *energy_columns(reports))
     pairs: list[tuple[str, list[EnergyReport] | list[Twin]]] = [
-        ("this SNN", reports),
-        ("same SNN, no sparsity used", [report.dense_run for report in reports]),
-        ("ANN twin, run once", [report.ann_twin for report in reports]),
+        ("This SNN", reports),
+        ("SNN executed densely (no sparsity exploited)", [report.dense_run for report in reports]),
+        ("Equivalent ANN (ANN twin; single forward pass)", [report.ann_twin for report in reports]),
     ]
     rows = [
         Row({"run": name, "operations": per(runs[0].operations),
@@ -226,7 +209,7 @@ def _totals(reports: list[EnergyReport]) -> Table:
         for name, runs in pairs
     ]  # fmt: skip
     rows += [Row({"run": name, **_energies(ids, energies, per)}) for name, energies in _limits(reports)]
-    return Table("twins", f"The same network, run otherwise, {facts.per(reports[0].activity)}", columns, tuple(rows))
+    return Table("twins", f"Reference points ({facts.per(reports[0].activity)})", columns, tuple(rows))
 
 
 def _limits(reports: list[EnergyReport]) -> Iterator[tuple[str, list[float | None]]]:
@@ -234,10 +217,13 @@ def _limits(reports: list[EnergyReport]) -> Iterator[tuple[str, list[float | Non
     narrow = [report.quantised_twin for report in reports]
     bits = {twin.bits for twin in narrow if twin}
     if bits:
-        yield f"ANN twin, {bits.pop()}-bit activations as INT8", [twin.energy_pj if twin else None for twin in narrow]
+        yield (
+            f"Equivalent ANN, {bits.pop()}-bit activations as INT8",
+            [twin.energy_pj if twin else None for twin in narrow],
+        )
     ends = [report.energy_range_pj for report in reports]
-    yield "this SNN, no neuron firing", [silent for silent, _ in ends]
-    yield "this SNN, all neurons firing at each step", [firing for _, firing in ends]
+    yield "Lower bound: no neuron fires", [silent for silent, _ in ends]
+    yield "Upper bound: every neuron fires at every step", [firing for _, firing in ends]
 
 
 def _energy(run: EnergyReport | Twin) -> float | None:

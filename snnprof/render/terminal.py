@@ -30,6 +30,7 @@ def render(document: Document, width: int | None = None, colour: bool = False) -
     console = Console(
         file=stream, width=UNLIMITED, force_terminal=colour, color_system="standard" if colour else None,
         no_color=not colour, highlight=False, markup=False, emoji=False, legacy_windows=False,
+        force_jupyter=False,
     )  # fmt: skip
     _print_document(console, cleaned(document), width)
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"

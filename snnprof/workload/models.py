@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import inspect
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 import yaml
@@ -26,6 +28,8 @@ from snnprof.workload.settings import must_suit
 
 WEIGHTLESS = {"timesteps"}  # settings that leave trained weights what they are
 UNTRAINED = "No checkpoint given. If the model is untrained, rates and energies are meaningless."
+_LOADED: WeakKeyDictionary[nn.Module, tuple[ModelFacts, str]] = WeakKeyDictionary()
+"""What `load_model` made, as long as somebody holds it: what is known of it, and the digest of its weights."""
 FORMS = "NAME[:PRESET], FILE.py:FUNCTION or package.module:ATTR"
 
 
@@ -54,8 +58,34 @@ class LoadedModel:
 
 
 def load_model(spec: str, settings: Mapping[str, Any] | None = None, checkpoint: str | Path | None = None) -> nn.Module:
-    """The module behind a name, file or import path; see `resolve`."""
-    return resolve(spec, settings, checkpoint).module
+    """The module behind a name, file or import path; see `resolve`. `snnprof.profile` knows it again."""
+    loaded = resolve(spec, settings, checkpoint)
+    _LOADED[loaded.module] = (loaded.facts, digest(loaded.module))
+    return loaded.module
+
+
+def facts_of(module: nn.Module) -> ModelFacts | None:
+    """What is known of a module that `load_model` made; null of any other.
+
+    Whoever trained it since, or gave it other weights, has another network: no checkpoint is named for it.
+    """
+    if module not in _LOADED:
+        return None
+    facts, before = _LOADED[module]
+    if digest(module) == before:
+        return facts
+    note = " ".join(filter(None, [facts.note, "Its weights were changed after it was loaded."]))
+    return facts.model_copy(update={"checkpoint": None, "sha256": None, "note": note})
+
+
+def digest(model: nn.Module) -> str:
+    """Tells weights apart: a digest of the names and bytes of all parameters and buffers."""
+    found = hashlib.sha256()
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        found.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        if tensor.layout is torch.strided and not tensor.is_quantized:
+            found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()[:16]
 
 
 def resolve(

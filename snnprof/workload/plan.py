@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
 
 from snnprof import capacity, merging
 from snnprof.activity import Activity, Run
@@ -176,20 +174,10 @@ def _conditions(loaded: LoadedModel, options: ProfileOptions) -> dict[str, str]:
         "--until-ci": options.until_ci,
         "--amp": options.amp,
         "--compile": options.compile or None,
-        "the weights": _digest(loaded.module),
+        "the weights": models.digest(loaded.module),
         "the code of the model": source_code.digest(loaded.module, options.model),
     }
     return {flag: str(value) for flag, value in flags.items() if value not in (None, "")}
-
-
-def _digest(model: nn.Module) -> str:
-    """Tells weights apart: a digest of the names and bytes of all parameters and buffers."""
-    digest = hashlib.sha256()
-    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        if tensor.layout is torch.strided and not tensor.is_quantized:
-            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:16]
 
 
 def _wanted(loaded: LoadedModel, options: ProfileOptions) -> Wanted:

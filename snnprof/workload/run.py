@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from torch import Tensor, nn
@@ -18,7 +19,9 @@ from snnprof.workload.batches import Order
 from snnprof.workload.checkpointer import Checkpointer
 from snnprof.workload.distributed import ProcessGroup, process_group
 from snnprof.workload.interrupt import Interrupt
+from snnprof.workload.models import facts_of
 from snnprof.workload.plan import DEFAULT_BATCH, RunPlan
+from snnprof.workload.progress import bar
 from snnprof.workload.session import Session
 from snnprof.workload.stream import Stream
 
@@ -35,6 +38,7 @@ def profile(
     neuron: tuple[str, ...] = (),
     seed: int = 0,
     self_check: bool = True,
+    progress: bool | Progress = False,
 ) -> Activity:
     """Runs a model over data and counts what happens.
 
@@ -50,6 +54,8 @@ def profile(
         neuron: names of classes and functions to be taken for neurons besides those known.
         self_check: count one sample twice after the run, by two counters, and say where they disagree.
         seed: torch is seeded with it and the batch's number before each batch.
+        progress: show a bar on stderr; or a function that is called with the name of the phase, the samples done and
+            the samples to do (null where unknown).
 
     Returns:
         The Activity; its run facts name the model's class and the device. After Ctrl-C it holds the batches that ran,
@@ -61,18 +67,31 @@ def profile(
     machine.now()
     if timesteps is not None and not 1 <= timesteps <= MAX_TIMESTEPS:
         raise SnnprofError(f"timesteps must be from 1 to {MAX_TIMESTEPS:,}, not {timesteps}")
+    known = facts_of(model)
     items = [batches] if isinstance(batches, Tensor) else batches
-    source = Stream(items, "python", layout, timesteps)
-    with machine.on_device(model, device), Interrupt() as interrupt:
+    source = Stream(items, "user data", layout, timesteps)
+    with _shown(progress) as tell, machine.on_device(model, device), Interrupt() as interrupt:
         recorder = Recorder(model, layout=layout, timesteps=timesteps, input=input, neuron=neuron)
-        session = Session(model, recorder, seed)
+        session = Session(model, recorder, seed, progress=tell, total=samples or _samples_of(batches))
 
         def run(recorded: Run) -> Run:
-            return recorded.model_copy(update={"data": source.facts, "seed": seed, **machine.facts(model)})
+            used = {"parameters_used": recorded.model.parameters_used}
+            named = {"model": known.model_copy(update=used)} if known else {}
+            return recorded.model_copy(update={"data": source.facts, "seed": seed, **named, **machine.facts(model)})
 
         checkpointer = Checkpointer(session, ProcessGroup(), interrupt, run)
         session.run(source.batches(Order(DEFAULT_BATCH, samples), session.shard.needs), checkpointer.should_stop)
         return _checked(checkpointer.result(), session, self_check)
+
+
+def _shown(progress: bool | Progress) -> AbstractContextManager[Progress]:
+    return bar() if progress is True else nullcontext(progress or ignore_progress)
+
+
+def _samples_of(batches: object) -> int | None:
+    """How many samples a DataLoader has; null for what else gives batches."""
+    dataset = getattr(batches, "dataset", None)
+    return len(dataset) if isinstance(dataset, Sized) else None
 
 
 def _quiet(text: str) -> None:

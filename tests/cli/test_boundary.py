@@ -252,9 +252,21 @@ def test_a_read_only_folder(run_file: Path, tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (2, f"error: cannot write {folder / 't.csv'}: permission denied\n")
 
 
+def test_a_reader_of_the_help_may_leave(run_file: Path) -> None:
+    """`snnprof --help | head -1`: the rest has no reader."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "snnprof", "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as p:
+        assert p.stdout is not None
+        assert p.stderr is not None
+        p.stdout.close()
+        assert p.stderr.read() == b""
+        assert p.wait() == 0
+
+
 def test_a_terminal_that_knows_no_unicode(run_file: Path) -> None:
     env = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
-    done = process("report", str(run_file), env=env)
+    done = process("report", str(run_file), "--verbose", env=env)
     assert done.returncode == 0
     assert "cmos45-fp32 (nJ)" in done.stdout
     assert done.stderr == ""
@@ -264,7 +276,7 @@ def test_a_pipe_has_no_colour_and_cuts_nothing(
     hostile_activity: Activity, hostile_names: tuple[str, ...], tmp_path: Path
 ) -> None:
     hostile_activity.save(tmp_path / "run.json")
-    done = process("report", str(tmp_path / "run.json"), env={**os.environ, "COLUMNS": "40"})
+    done = process("report", str(tmp_path / "run.json"), "--verbose", env={**os.environ, "COLUMNS": "40"})
     assert "\x1b" not in done.stdout
     assert "…" not in done.stdout
     assert all(name in done.stdout for name in hostile_names)
@@ -276,7 +288,7 @@ def test_a_narrow_terminal(no_colour: bool, run_file: Path) -> None:
     env.pop("NO_COLOR", None)
     if no_colour:
         env["NO_COLOR"] = "1"
-    text = on_a_terminal("report", str(run_file), env=env)
+    text = on_a_terminal("report", str(run_file), "--verbose", env=env)
     assert ("\x1b[" in text) != no_colour
     assert "Exact SOPs (k)" in text
     assert "Dense MACs" not in text

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from snnprof import kept
 from snnprof.__main__ import main
 from snnprof.activity import Activity, Uncounted
 from snnprof.maps import AttentionMaps
@@ -129,7 +132,7 @@ def test_bad_arguments_of_report(
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (None, "cannot read run file"),
+        (None, "there is no run file"),
         ("", "not valid JSON"),
         ("[1, 2]", "it has no schema"),
         ('{"schema": "snnprof.activity/99"}', "has schema 'snnprof.activity/99'"),
@@ -146,9 +149,10 @@ def test_bad_run_files(content: str | None, said: str, tmp_path: Path, fails: Ca
 def test_a_run_without_samples_shows_totals(activity: Activity, tmp_path: Path, capsys: Capture) -> None:
     path = tmp_path / "run.json"
     activity.model_copy(update={"samples": None, "accuracy": None, "blocks": []}).save(path)
-    text = ok(capsys, "report", path)
-    assert "over the whole run (samples not told)" in text
+    text = ok(capsys, "report", path, "--verbose")
+    assert "over the whole run (number of samples unknown)" in text
     assert "samples – of 360" in text
+    assert "number of samples unknown of digits" in ok(capsys, "report", path)
 
 
 def test_an_empty_run_can_be_shown(tmp_path: Path, capsys: Capture) -> None:
@@ -325,7 +329,18 @@ def test_version(capsys: Capture) -> None:
         (["--model", "spikformer", "--input", "odd"], "unknown input 'odd'"),
         (["--model", "spikformer", "--amp", "nonsense"], "hint: known: float16, bfloat16, fp16, bf16"),
         (["--model", "spikformer", "--amp", "float61"], "hint: did you mean 'float16'"),
-        (["--model", "spikformer", "--format", "html"], "unknown format 'html'"),
+        (["--model", "spikformer", "--format", "xml"], "unknown format 'xml'"),
+        (["saformer", "--model", "spikformer"], "two models are named: saformer and --model spikformer"),
+        (["saformer", "-o", "a.json", "-o", "b.json"], "one run is kept in one file, not in a.json and b.json"),
+        (["saformer", "-o", "a.html", "-o", "a.html"], "--output a.html is there twice"),
+        (["saformer", "-o", "a.pdf"], "hint: snnprof plot RUN.json"),
+        (["saformer", "-o", "nowhere/a.html"], "the folder nowhere does not exist"),
+        (["saformer", "--siunitx"], "--siunitx is for LaTeX, not for summary"),
+        (["saformer", "--sort", "colour"], "unknown column 'colour'"),
+        (["saformer", "--columns", "sops,size"], "unknown column 'size'"),
+        (["saformer", "--top", "0"], "--top needs a number of rows from 1"),
+        (["saformer", "--verbose", "--quiet"], "--verbose and --quiet contradict each other"),
+        (["saformer", "--verbose", "--format", "csv"], "--verbose is --format table, not csv"),
         (["--model", "spikformer", "--until-ci", "0"], "--until-ci must be a percentage"),
         (["--model", "spikformer", "--until-ci", "few"], "--until-ci must be a percentage"),
         (["--model", "spikformer", "--samples", "0"], "--samples"),
@@ -335,13 +350,13 @@ def test_version(capsys: Capture) -> None:
         (["--model", "spikformer", "--output", "nowhere/run.json"], "the folder nowhere does not exist"),
         (["--model", "spikformer", "--output", "-"], "it cannot be stdout"),
         (["--model", "spikformer", "--maps", "2"], "--maps writes its file beside the run file"),
-        ([], "missing option '--model'"),
+        ([], "no model is named"),
     ],
 )
 def test_profile_refuses_before_it_runs(
     arguments: list[str], said: str, fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("snnprof.cli.profile._run", lambda asked, target: pytest.fail("it ran"))
+    monkeypatch.setattr("snnprof.cli.profile._run", lambda asked, target, quiet: pytest.fail("it ran"))
     assert said in fails("profile", *arguments)
 
 
@@ -350,25 +365,13 @@ def test_profile_writes_the_run_and_prints_the_report(
 ) -> None:
     seen = {}
 
-    def run(asked: object, target: object) -> Activity:
+    def run(asked: object, target: object, quiet: bool) -> Activity:
         seen["asked"] = asked
         return activity
 
     monkeypatch.setattr("snnprof.cli.profile._run", run)
     path = tmp_path / "run.json"
-    arguments = [
-        "profile",
-        "--model",
-        "spikformer",
-        "--set",
-        "depth=1",
-        "--samples",
-        "20",
-        "-o",
-        str(path),
-        "-f",
-        "json",
-    ]
+    arguments = f"profile --model spikformer --set depth=1 --samples 20 -o {path} -f json".split()
     assert main(arguments) == 0
     out, err = capsys.readouterr()
     assert json.loads(out)["samples"] == 20
@@ -377,6 +380,140 @@ def test_profile_writes_the_run_and_prints_the_report(
     asked = seen["asked"]
     assert (asked.model, asked.settings, asked.samples) == ("spikformer", (("depth", "1"),), 20)  # type: ignore[attr-defined]
     assert asked.argv == tuple(arguments)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("environment", "ascii"),
+    [
+        ({}, False), ({"LANG": "en_US.UTF-8"}, False), ({"LANG": "C"}, True), ({"LANG": "C.UTF-8"}, False),
+        ({"LANG": "C", "LC_CTYPE": "C.UTF-8"}, True), ({"LANG": "C", "LC_CTYPE": "de_DE.UTF-8"}, False),
+        ({"LANG": "en_US.UTF-8", "LC_ALL": "POSIX"}, True), ({"LANG": "en_US.UTF-8", "TERM": "dumb"}, True),
+    ],
+)  # fmt: skip
+def test_where_signs_are_typed_in_ascii(
+    environment: dict[str, str], ascii: bool, run_file: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LANG", "LC_ALL", "LC_CTYPE", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert ok(capsys, "report", run_file, "--verbose", "--hardware", "cmos45-fp32").isascii() == ascii
+
+
+@pytest.fixture
+def ran(activity: Activity, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Activity:
+    """What every `profile` of this test counts, at once; in an empty folder."""
+    monkeypatch.setattr("snnprof.cli.profile._run", lambda asked, target, quiet: activity)
+    monkeypatch.chdir(tmp_path)
+    return activity
+
+
+def test_one_run_goes_into_several_files(ran: Activity, tmp_path: Path, capsys: Capture) -> None:
+    files = ["run.json", "page.html", "table.tex", "rows.csv", "notes.md", "all.txt"]
+    outputs = [word for file in files for word in ("-o", file)]
+    out = ok(capsys, "profile", "spikformer", *outputs, "--siunitx", "--quiet")
+    assert out.startswith("  Accuracy")
+    assert {path.name for path in tmp_path.iterdir()} == set(files)
+    assert Activity.load("run.json") == ran
+    starts = {"page.html": "<!doctype", "table.tex": "% ", "rows.csv": "block,", "notes.md": "### "}
+    assert all((tmp_path / name).read_text().startswith(start) for name, start in starts.items())
+    assert "S[table-format=" in (tmp_path / "table.tex").read_text()
+
+
+def test_several_reports_of_one_run(run_file: Path, tmp_path: Path, capsys: Capture) -> None:
+    pages = [tmp_path / "a.html", tmp_path / "b.csv"]
+    assert ok(capsys, "report", run_file, "-o", pages[0], "-o", pages[1]) == ""
+    assert all(page.stat().st_size for page in pages)
+
+
+def test_nothing_runs_where_one_file_is_there_already(ran: Activity, tmp_path: Path, fails: Callable[..., str]) -> None:
+    (tmp_path / "page.html").write_text("mine")
+    assert "page.html exists" in fails("profile", "spikformer", "-o", "run.json", "-o", "page.html")
+    assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+
+
+def test_a_run_without_output_is_kept_under_the_printed_name(
+    ran: Activity, activity_maker: Callable[..., Activity], tmp_path: Path, capsys: Capture
+) -> None:
+    assert main(["profile", "spikformer"]) == 0
+    out, err = capsys.readouterr()
+    assert err.startswith("kept as spikformer.json in ")
+    for command in (["report", "spikformer.json"], ["cite", "spikformer.json"],
+                    ["compare", "spikformer.json", "spikformer.json"],
+                    ["plot", "spikformer.json", "--kind", "rates", "-o", "rates.png"]):  # fmt: skip
+        ok(capsys, *command)
+    assert "snnprof report spikformer.json -o report.html" in out
+    activity_maker(firing=1).save(tmp_path / "spikformer.json")
+    assert f"snnprof report {kept.place('spikformer')} -o" in ok(capsys, "profile", "spikformer")
+
+
+def test_a_run_that_cannot_be_kept_is_shown_all_the_same(
+    ran: Activity, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert main(["profile", "spikformer"]) == 0
+    out, err = capsys.readouterr()
+    assert "Energy" in out
+    assert "Next" not in out
+    assert err.startswith("warning: this run is not kept: cannot make ")
+
+
+@pytest.mark.parametrize("command", ["profile", "report"])
+def test_rows_and_columns_are_chosen(command: str, ran: Activity, run_file: Path, capsys: Capture) -> None:
+    subject = "spikformer" if command == "profile" else run_file
+    choice = ["--by", "block", "--sort", "sops", "--columns", "sops,dense_macs", "--top", "1"]
+    screen = ok(capsys, command, subject, *choice)
+    assert ["Where", "the", "operations", "go", "SOPs", "Dense", "MACs"] in [
+        line.split() for line in screen.splitlines()
+    ]
+    rows = ok(capsys, command, subject, *choice, "--format", "csv").splitlines()
+    assert rows[0].split(",")[:3] == ["block", "sops", "dense_macs"]
+    assert len(rows) == 2
+
+
+def test_all_notes(run_file: Path, capsys: Capture, fails: Callable[..., str]) -> None:
+    notes, table = ok(capsys, "report", run_file, "--notes"), ok(capsys, "report", run_file, "--verbose")
+    assert "Excluded from the energy" in notes
+    assert notes.split("\n\n", 1)[1] in table
+    assert "--notes prints text, not csv" in fails("report", str(run_file), "--notes", "--format", "csv")
+
+
+@pytest.mark.parametrize("command", ["profile", "report", "compare"])
+def test_help_has_panels_and_examples(command: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    text = ok(capsys, command, "--help")
+    panels = {"profile": ["Model", "Data", "Run", "Pricing", "Output"], "report": ["Pricing", "Output"]}
+    assert all(f"─ {panel} ─" in text for panel in panels.get(command, []))
+    assert "Examples" in text
+    assert f"snnprof {command} " in text
+    assert "<bool>" not in text.replace("--help", "").split("Examples")[0].split("─ Pricing")[1]
+
+
+def test_something_is_said_before_torch_is_loaded() -> None:
+    """In a process of its own, since torch is loaded in this one."""
+    code = (
+        "import sys, os; from snnprof.cli import progress; from snnprof.__main__ import main\n"
+        "def say(text): print(text, 'torch' in sys.modules, flush=True); os._exit(0)\n"
+        "progress.output.say = say; main(['profile', 'saformer'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "profiling saformer: loading PyTorch False\n"
+
+
+def test_a_line_now_and_then(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch a second for a minute, on a stderr that is no terminal."""
+    from snnprof.cli import progress
+
+    clock = iter(range(1000))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    with progress.progress("net.py:build") as tell:
+        for batch in range(60):
+            tell("profiling", batch, 60)
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "profiling net.py:build: loading PyTorch"
+    assert 2 <= len(said) - 1 <= 3
+    assert all(line.endswith(" of 60 samples") for line in said[1:])
 
 
 def test_attention_maps_are_kept_and_drawn(tmp_path: Path, capsys: Capture) -> None:
@@ -398,22 +535,22 @@ def test_an_interrupted_run_is_kept_and_says_so(
     activity: Activity, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     partial = activity.model_copy(update={"run": activity.run.model_copy(update={"complete": False})})
-    monkeypatch.setattr("snnprof.cli.profile._run", lambda asked, target: partial)
+    monkeypatch.setattr("snnprof.cli.profile._run", lambda asked, target, quiet: partial)
     path = tmp_path / "run.json"
     assert main(["profile", "--model", "spikformer", "-o", str(path)]) == 130
     out, err = capsys.readouterr()
     assert "The run was interrupted" in out
-    assert err == f"wrote {path}\ngo on with: snnprof profile --resume {path}\ninterrupted\n"
+    assert err == f"wrote {path}\ncontinue with: snnprof profile --resume {path}\ninterrupted\n"
     assert Activity.load(path) == partial
 
 
 def test_strict_judges_what_was_not_counted(
     activity: Activity, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("snnprof.cli.profile._run", lambda asked, target: activity)
+    monkeypatch.setattr("snnprof.cli.profile._run", lambda asked, target, quiet: activity)
     assert main(["profile", "--model", "spikformer", "--strict"]) == 0
     missed = activity.model_copy(update={"uncounted": [Uncounted(layer="fft", op="fft_c2c", calls=3)]})
-    monkeypatch.setattr("snnprof.cli.profile._run", lambda asked, target: missed)
+    monkeypatch.setattr("snnprof.cli.profile._run", lambda asked, target, quiet: missed)
     capsys.readouterr()
     assert main(["profile", "--model", "spikformer", "--strict"]) == 1
     out, err = capsys.readouterr()

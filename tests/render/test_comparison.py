@@ -13,12 +13,13 @@ import pytest
 
 from snnprof import catalogue
 from snnprof.activity import Accuracy, Activity
-from snnprof.compare import Comparison, Entry, compared
+from snnprof.comparison import Comparison, Entry, compared
 from snnprof.pricing import price
 from snnprof.render import csv, facts, html, latex, markdown, terminal
 from snnprof.render import json as json_format
 from snnprof.render.comparison import comparison_document, paper_document
 from snnprof.render.notes import FIRST
+from snnprof.render.table import Column, Row, Table
 from snnprof.statistics import wilson
 
 
@@ -41,7 +42,8 @@ def escape_of(module: ModuleType) -> Callable[[str], str]:
 @pytest.mark.parametrize("layout", ["plain", "main", "ablation"])
 def test_people_read_the_same_cells(layout: str, module: ModuleType, comparison: Comparison) -> None:
     document = comparison_document(comparison, "role") if layout == "plain" else paper_document(comparison, layout)  # type: ignore[arg-type]
-    text = module.render(document).replace("<wbr>", "")
+    whole = {"fit": False} if module is latex else {}
+    text = module.render(document, **whole).replace("<wbr>", "").replace(r"\allowbreak{}", "")
     cells = {cell for table in document.tables for row in table.texts() for cell in row} - {""}
     assert len(cells) > 10
     assert all(escape_of(module)(cell) in text for cell in cells)
@@ -52,10 +54,11 @@ def test_machines_read_the_figures_themselves(comparison: Comparison) -> None:
     rows = list(csv_module.DictReader(io.StringIO(csv.render(document))))
     records = json.loads(json_format.render(document))["sides"]
     for side, row, record in zip(comparison.sides, rows, records, strict=True):
-        assert record["sops"] == side.sops.value == float(row["sops"])
+        assert record["sops"] == float(row["sops"]) == pytest.approx(side.sops.value)
+        assert row["per"] == "inference"
         assert record["accuracy"] == side.accuracy.value
         energy = side.energies.get("cmos45-fp32")
-        assert record["energy_pj_cmos45_fp32"] == (energy.value if energy else None)
+        assert record["energy_pj_cmos45_fp32"] == (pytest.approx(energy.value) if energy else None)
 
 
 def test_an_ablation_has_a_group_of_columns_for_each_data_set(comparison: Comparison) -> None:
@@ -117,3 +120,34 @@ def test_a_heavy_tail_is_a_line_of_the_report(activity: Activity, monkeypatch: p
     assert "heavy tail" not in dict(facts.facts([report]))
     monkeypatch.setattr("snnprof.estimates.HEAVY", 1.0)
     assert "times the median block" in dict(facts.facts([report]))["heavy tail"]
+
+
+def test_papers_name_networks_by_blocks_and_width(activity: Activity) -> None:
+    """Not by the preset, which also names the data or a row of an ablation; settings of the command line count."""
+
+    def architecture(name: str, preset: str | None, settings: str = "") -> object:
+        model = activity.run.model.model_copy(update={"name": name, "preset": preset})
+        run = activity.run.model_copy(update={"model": model, "conditions": {"--set": settings} if settings else {}})
+        entry = Entry("x", ((price(activity.model_copy(update={"run": run})),),))
+        return paper_document(compared([entry]), "main").tables[0].rows[0].values["architecture"]
+
+    assert architecture("spikformer", "4-384-cifar10") == "Spikformer-4-384"
+    assert architecture("ssa_bin", "digits") == "SSA_Bin-2-64"
+    assert architecture("saformer", "digits", "depth=3 width=32") == "SAFormer-3-32"
+    assert architecture("mine", None) is None
+    assert architecture("spikformer", "gone") is None
+
+
+def test_a_published_row_has_the_network_of_its_preset() -> None:
+    rows = [catalogue.published_row(id) for id in ("spikformer-4-384-400e-cifar10", "sew-resnet-34-imagenet")]
+    document = paper_document(compared([Entry(row.title, published=row) for row in rows]), "main")
+    assert [row.values["architecture"] for row in document.tables[0].rows] == ["Spikformer-4-384", None]
+
+
+def test_far_apart_values_of_a_column_have_units_of_their_own() -> None:
+    """2.5 million beside 11 billion: neither 0.0025 G nor 11,090 M; values near each other share a unit in the head."""
+    column = Column("sops", "SOPs", "count", apart=True)
+    apart = Table("t", "", (column,), tuple(Row({"sops": n}) for n in (2.53e6, 11.09e9, None)))
+    assert (apart.headers(), apart.texts()) == (["SOPs"], [["2.530 M"], ["11.090 G"], ["–"]])
+    near = Table("t", "", (column,), tuple(Row({"sops": n}) for n in (2.53e6, 11.09e6)))
+    assert (near.headers(), near.texts()) == (["SOPs (M)"], [["2.530"], ["11.090"]])

@@ -27,7 +27,7 @@ from snnprof.charts.energy import energy_of_networks, energy_of_run
 from snnprof.charts.maps import picture
 from snnprof.charts.rates import rates_by_layer, rates_by_role, rates_by_step
 from snnprof.charts.tradeoff import tradeoff_of
-from snnprof.compare import Entry
+from snnprof.comparison import Entry
 from snnprof.errors import SnnprofError
 from snnprof.maps import AttentionMaps, LayerMaps
 from snnprof.pricing import price

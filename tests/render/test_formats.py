@@ -70,11 +70,10 @@ def test_siunitx_columns_are_as_wide_as_their_numbers() -> None:
         Row({"name": "b", "n": 2.5e6, "d": None}),
     )
     text = latex.render(Document("t", (Table("t", "", columns, rows),)), siunitx=True)
-    assert r"\begin{tabular}{lS[table-format=2.3(2),separate-uncertainty,detect-weight,mode=text]" in text
-    assert "S[table-format=+3.1,retain-explicit-plus,detect-weight,mode=text]" in text
+    assert r"\begin{tabular}{@{}lS[table-format=2.3(2)]S[table-format=+3.1]@{}}" in text
     assert r"a & \bfseries 12.534 +- 0.029 & -111.0 \\" in text
     assert r"b & 2.500 & {--} \\" in text
-    assert r"{\begin{tabular}[b]{@{}r@{}}N\\(M)\end{tabular}}" in text
+    assert " & {N} & {D} \\\\\nName & {(M)} & {(\\%)} \\\\\n" in text
 
 
 def test_groups_of_columns_stand_under_one_heading() -> None:
@@ -97,7 +96,8 @@ def report(activity: Activity, **options: object) -> Document:
 @pytest.mark.parametrize("module", FOR_PEOPLE.values(), ids=FOR_PEOPLE)
 def test_formats_for_people_print_the_same_cells(module: ModuleType, activity: Activity) -> None:
     document = report(activity)
-    text = module.render(document).replace("<wbr>", "")
+    whole = {"fit": False} if module is latex else {}
+    text = module.render(document, **whole).replace("<wbr>", "").replace(r"\allowbreak{}", "")
     for table in document.tables:
         for cell in {cell for row in table.texts() for cell in row} - {"", "–"}:
             assert escape_of(module)(cell) in text
@@ -115,7 +115,8 @@ def test_csv_reads_back_equal(activity: Activity) -> None:
     assert document.machine is not None
     for record, row in zip(document.machine.records(), rows, strict=True):
         for key, value in record.items():
-            assert row[key] == "" if value is None else type(value)(row[key]) == value, key
+            expected = pytest.approx(value, rel=1e-11) if isinstance(value, float) else value
+            assert row[key] == "" if value is None else type(value)(row[key]) == expected, key
     assert all(re.fullmatch("[a-z0-9_]+", name) for name in rows[0])
 
 
@@ -196,7 +197,7 @@ def test_hostile_names_in_markdown(hostile_activity: Activity) -> None:
 
 def test_hostile_names_in_latex(hostile_activity: Activity) -> None:
     body = [line for line in latex.render(report(hostile_activity)).splitlines() if not line.startswith("%")]
-    text = "\n".join(body)
+    text = "\n".join(body).replace(r"\allowbreak{}", "")
     assert r"a\_b\%c" in text
     assert r"\textless{}script\textgreater{}" in text
     assert not re.search(r"(?<!\\)[%#_]", text)

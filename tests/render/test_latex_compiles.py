@@ -10,14 +10,16 @@ import pytest
 
 from snnprof import catalogue
 from snnprof.activity import Activity
-from snnprof.compare import Comparison, Entry, compared
+from snnprof.comparison import Comparison, Entry, compared
 from snnprof.pricing import price
 from snnprof.render import latex
 from snnprof.render.comparison import comparison_document, paper_document
 from snnprof.render.table import Document
 from snnprof.render.tables import report_document
 
-pytestmark = pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+pytestmark = pytest.mark.skipif(
+    shutil.which("pdflatex") is None, reason="pdflatex is not installed (Debian: texlive-latex-extra)"
+)
 
 
 def pdflatex(folder: Path, packages: str, body: str) -> str:
@@ -40,8 +42,11 @@ def comparison(activity: Activity) -> Comparison:
 @pytest.mark.parametrize("siunitx", [False, True])
 def test_pdflatex_takes_it(siunitx: bool, hostile_activity: Activity, comparison: Comparison, tmp_path: Path) -> None:
     if siunitx and not subprocess.run(["kpsewhich", "siunitx.sty"], capture_output=True, check=False).stdout:
-        pytest.skip("siunitx is not installed")
+        pytest.skip("siunitx is not installed (Debian: texlive-science)")
+    first, *others = hostile_activity.ops
+    foreign = [first.model_copy(update={"layer": "中文层" * 9}), *others]
     documents: list[Document] = [
+        report_document([price(hostile_activity.model_copy(update={"ops": foreign, "blocks": []}))]),
         report_document([price(hostile_activity, "cmos45-fp32"), price(hostile_activity, "rolls-77fj")]),
         report_document([price(hostile_activity, "cmos45-fp32")], by="role"),
         comparison_document(comparison, by="block"),
@@ -49,6 +54,8 @@ def test_pdflatex_takes_it(siunitx: bool, hostile_activity: Activity, comparison
         paper_document(comparison, "ablation"),
     ]
     body = "\n\n".join(latex.render(document, siunitx) for document in documents)
-    said = pdflatex(tmp_path, "booktabs,graphicx" + (",siunitx" if siunitx else ""), body)
+    body += latex.render(documents[2], siunitx, caption="Energy by role, 100 % & more", label="tab:a_b")
+    body += r"See Table~\ref{tab:a_b}."
+    said = pdflatex(tmp_path, "array,booktabs" + (",siunitx" if siunitx else ""), body)
     assert "Missing character" not in said
     assert "Overfull" not in said

@@ -232,12 +232,12 @@ def interrupted(net, images, tmp_path, monkeypatch, capsys):
 
 
 def test_the_command_that_is_said_finishes_the_run(interrupted, facts, capsys):
-    said = [line for line in Path("said").read_text().splitlines() if line.startswith("go on with: ")]
-    assert said == ["go on with: snnprof profile --resume run.json"]
-    assert main(said[0].removeprefix("go on with: snnprof ").split()) == 0
+    said = [line for line in Path("said").read_text().splitlines() if line.startswith("continue with: ")]
+    assert said == ["continue with: snnprof profile --resume run.json"]
+    assert main(said[0].removeprefix("continue with: snnprof ").split()) == 0
     out, err = capsys.readouterr()
     assert out.startswith("block,role,layer")  # --format csv, as the command in the file says
-    assert "going on with: snnprof profile --model net.py:build" in err
+    assert "continuing with: snnprof profile --model net.py:build" in err
     assert main([*interrupted, "--output", "whole.json"]) == 0
     assert facts(Path("run.json")) == facts(Path("whole.json"))
 
@@ -292,7 +292,10 @@ def test_a_run_file_that_was_edited_is_refused(interrupted, capsys):
     [
         ([], "does not hold the command that made it"),
         (["report", "x"], "does not hold the command that made it"),
-        (["profile", "--model", "os:system", "--set", "command=true"], "names os:system, which is no code of this"),
+        (
+            ["profile", "--model", "os:system", "--set", "command=true"],
+            "names os:system, which is neither a bundled model",
+        ),
         (["profile", "--format", "csv"], "does not hold the model that it ran"),
     ],
 )
@@ -358,7 +361,7 @@ def test_a_run_that_cannot_be_saved_is_printed_and_copied(net, images, tmp_path,
     out, err = capsys.readouterr()
     assert out.startswith("block,role,layer")
     assert "error: cannot write there/run.json: No such file or directory\n" in err
-    copy = Path(err.partition("hint: the run is whole in ")[2].partition(":")[0])
+    copy = Path(err.partition("hint: the complete run was saved as ")[2].partition(":")[0])
     assert Activity.load(copy).samples == 40
     shutil.rmtree(copy.parent)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from snnprof.charts.sweep import Curve, Sweep
-from snnprof.compare import Estimate
+from snnprof.comparison import Estimate
 from snnprof.render.figures import colours
 from snnprof.render.figures.look import ONE_COLUMN, Look
 from snnprof.render.figures.style import arms, decades, energy_axis, legend_below, page, percent_axis, styled

@@ -8,7 +8,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from snnprof.charts.tradeoff import Point, Tradeoff
-from snnprof.compare import PRINTED, Estimate
+from snnprof.comparison import PRINTED, Estimate
 from snnprof.render.figures import colours
 from snnprof.render.figures.look import ONE_COLUMN, TWO_COLUMNS, Look
 from snnprof.render.figures.placing import label_points

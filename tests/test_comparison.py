@@ -9,7 +9,7 @@ import pytest
 
 from snnprof import catalogue
 from snnprof.activity import Accuracy, Activity, Block
-from snnprof.compare import PRINTED, Entry, check_regression, compared, grouped_by_network, side_of
+from snnprof.comparison import PRINTED, Entry, check_regression, compared, grouped_by_network, side_of
 from snnprof.errors import CheckFailed, SnnprofError
 from snnprof.pricing import price, split_gain
 

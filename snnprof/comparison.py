@@ -6,14 +6,16 @@ import math
 import statistics as _statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
+from pathlib import Path
 
-from snnprof import estimates, statistics
+from snnprof import catalogue, estimates, statistics
 from snnprof.activity import Activity
 from snnprof.catalogue import Published
+from snnprof.conventions import Convention
 from snnprof.errors import CheckFailed, SnnprofError, unknown
-from snnprof.hardware import HardwareProfile
-from snnprof.pricing import EnergyReport, split_gain
+from snnprof.hardware import DEFAULT, HardwareProfile
+from snnprof.pricing import EnergyReport, Hardware, Reports, price, split_gain
+from snnprof.shown import Shown
 from snnprof.statistics import Interval
 
 
@@ -81,6 +83,8 @@ class Side:
         return self.entry.name
 
 
+PAPER = "paper:"
+"""What a published row's name begins with, among runs."""
 PRINTED = "published"
 MARGIN = 1.0
 """Points of accuracy."""
@@ -105,8 +109,8 @@ class Ratio:
     claim: str
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Shown):
     """Everything `snnprof compare` says.
 
     Attributes:
@@ -122,6 +126,66 @@ class Comparison:
     differing: tuple[str, ...]
     best: Mapping[str, frozenset[str]] = field(default_factory=dict)
     margin: float = MARGIN
+
+
+def compare(
+    runs: Sequence[Activity | str | Path] | Mapping[str, Activity | str | Path],
+    hardware: Hardware | Sequence[Hardware] = DEFAULT,
+    baseline: str | None = None,
+    convention: str | Convention = "exact",
+    margin: float = MARGIN,
+) -> Comparison:
+    """Compares runs, and published rows, with a baseline.
+
+    Args:
+        runs: activities, paths of run files, and `paper:ROW` for published rows; in a mapping, by the names to show.
+        hardware: a profile, its id or its YAML file; or a list of them.
+        baseline: the name of one of them; the first, unless named.
+        convention: a convention or its id.
+        margin: points of accuracy that a saving may cost and still be called one.
+
+    Raises:
+        SnnprofError: nothing to compare, or there is no such file, row, profile, convention or baseline.
+    """
+    if isinstance(runs, Activity | str | Path):
+        raise SnnprofError("compare takes a list of runs", hint="snnprof.compare([first, second])")
+    given = list(runs.values() if isinstance(runs, Mapping) else runs)
+    things = [_thing(each) for each in given]
+    names = list(runs) if isinstance(runs, Mapping) else labels(list(map(_place, given)), things)
+    priced = [_entry(name, thing, hardware, convention) for name, thing in zip(names, things, strict=True)]
+    return compared(priced, baseline, margin)
+
+
+def labels(places: Sequence[str], things: Sequence[Activity | Published]) -> list[str]:
+    """What to call each run: its model's name where that tells the runs apart, else also the file it comes from."""
+    short = [
+        (thing.run.model.label or Path(place).stem or "run") if isinstance(thing, Activity)
+        else f"{thing.title} (published)"
+        for place, thing in zip(places, things, strict=True)
+    ]  # fmt: skip
+    full = [f"{label} [{place}]" if place and short.count(label) > 1 else label
+            for label, place in zip(short, places, strict=True)]  # fmt: skip
+    return [f"{label} #{i + 1}" if full.count(label) > 1 else label for i, label in enumerate(full)]
+
+
+def _thing(run: Activity | str | Path) -> Activity | Published:
+    if isinstance(run, Activity):
+        return run
+    text = str(run)
+    return catalogue.published_row(text.removeprefix(PAPER)) if text.startswith(PAPER) else Activity.load(run)
+
+
+def _place(run: Activity | str | Path) -> str:
+    return "" if isinstance(run, Activity) else str(run)
+
+
+def _entry(
+    name: str, thing: Activity | Published, hardware: Hardware | Sequence[Hardware], convention: str | Convention
+) -> Entry:
+    if isinstance(thing, Published):
+        return Entry(name, published=thing)
+    priced: EnergyReport | Reports = price(thing, hardware, convention)
+    return Entry(name, runs=(tuple(priced) if isinstance(priced, Reports) else (priced,),))
 
 
 def compared(entries: Sequence[Entry], baseline: str | None = None, margin: float = MARGIN) -> Comparison:
@@ -504,9 +568,10 @@ def _differing(sides: Sequence[Side]) -> Iterable[str]:
             yield f"{what} differ: " + "; ".join(f"{value} ({', '.join(who)})" for value, who in names.items())
     if any(side.entry.published for side in sides) and any(side.entry.runs for side in sides):
         yield "published rows count and price as their papers do, not by this comparison's convention"
-    for a, b in combinations(_profiles(sides), 2):
-        if a.scope != b.scope:
-            yield f"{a.id} ({a.scope}) and {b.id} ({b.scope}) price different scopes: compare down a column, not across"
+    scopes = {profile.id: profile.scope for profile in _profiles(sides)}
+    if len(set(scopes.values())) > 1:
+        *first, last = (f"{id} ({scope})" for id, scope in scopes.items())
+        yield f"{', '.join(first)} and {last} price different scopes: compare within a column, not across columns"
 
 
 def _of_run(side: Side, fact: Callable[[Activity], object]) -> object:

@@ -1,0 +1,138 @@
+"""What `snnprof.shown.Shown` asks of rendering: reports and comparisons → text, documents, figures, data frames."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, get_args
+
+from snnprof import report_rows
+from snnprof.comparison import Comparison, Entry
+from snnprof.errors import SnnprofError, unknown
+from snnprof.pricing import EnergyReport, Reports
+from snnprof.render import facts, html, latex, markdown, notebook, summary, terminal
+from snnprof.render.cleaning import line
+from snnprof.render.comparison import comparison_document
+from snnprof.render.selection import with_columns
+from snnprof.render.table import Document
+from snnprof.render.tables import report_document
+from snnprof.shown import By, Per, Plot, Shown
+from snnprof.units import energy_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+_NO_TERMINAL = (100, 24)  # columns and lines where nothing says how wide the output may be
+_FEW_ROWS = 30
+_SCREEN_DPI = 100
+
+
+def text(value: Shown) -> str:
+    """A run as `snnprof report` prints it; a comparison as its tables."""
+    width = shutil.get_terminal_size(_NO_TERMINAL).columns
+    if isinstance(value, Comparison):
+        return terminal.render(comparison_document(value), width)
+    return summary.text(_reports(value), width)
+
+
+def in_a_line(value: Shown) -> str:
+    return line(_summed_up(value))
+
+
+def _summed_up(value: Shown) -> str:
+    if isinstance(value, Comparison):
+        names = ", ".join(side.name for side in value.sides)
+        return f"<Comparison of {names}; baseline: {value.baseline.name}>"
+    reports = _reports(value)
+    activity = reports[0].activity
+    energies = ", ".join(_energy(report) for report in reports)
+    return f"<{type(value).__name__} of {facts.title(activity)}: {energies}; {facts.per(activity)}>"
+
+
+def _energy(report: EnergyReport) -> str:
+    energy = report.per_inference(report.energy_pj) if report.samples else report.energy_pj
+    bound = "≥ " if report.lower_bound and energy is not None else ""
+    return f"{bound}{energy_text(energy, 3)} on {report.hardware.id}"
+
+
+def in_a_notebook(value: Shown) -> str:
+    """A long network by its blocks, so that a notebook with many of them stays light; a comparison with its claims."""
+    if isinstance(value, Comparison):
+        return notebook.render(comparison_document(value), tables=2)
+    short = len(_reports(value)[0].activity.ops) <= _FEW_ROWS
+    return notebook.render(_document(value, "op" if short else "block"))
+
+
+def page(value: Shown, by: By) -> str:
+    return html.render(_document(value, by, figures=True))
+
+
+def markdown_text(value: Shown, by: By) -> str:
+    return markdown.render(_document(value, by))
+
+
+def latex_tables(
+    value: Shown, by: By, columns: Sequence[str], caption: str, label: str, siunitx: bool
+) -> str:  # fmt: skip
+    document = with_columns(_document(value, by), columns)
+    return latex.render(document, siunitx, caption, label, fit=not columns)
+
+
+def plot(value: Shown, kind: Plot | None, by: By | None) -> Figure:
+    from snnprof.render import plots
+    from snnprof.render.figures import encoded
+
+    if by is not None:
+        _must_be("by", by, get_args(By))
+    figure = plots.drawn(kind, _entries(value), by=by).figure
+    width, height = figure.get_size_inches()
+    size = {"width": round(_SCREEN_DPI * width), "height": round(_SCREEN_DPI * height)}
+    # A notebook draws figures of pyplot alone, which keeps each of them for ever; so this one says how it is drawn.
+    figure._repr_png_ = lambda: (encoded(figure, ".png"), size)  # type: ignore[attr-defined]
+    return figure
+
+
+def _entries(value: Shown) -> list[Entry]:
+    if isinstance(value, Comparison):
+        return [side.entry for side in value.sides]
+    reports = _reports(value)
+    return [Entry(facts.title(reports[0].activity), runs=(tuple(reports),))]
+
+
+def dataframe(value: Shown, per: Per | None) -> pd.DataFrame:
+    import pandas as pd
+
+    _must_be("per", per, (*get_args(Per), None))
+    if isinstance(value, Comparison):
+        if per == "run":
+            raise SnnprofError("the figures of a comparison are per inference", hint="call to_dataframe()")
+        table = comparison_document(value).tables[0]
+        frame = pd.DataFrame(table.records(), columns=table.keys())
+    else:
+        reports = _reports(value)
+        per = per or report_rows.default_per(reports[0].activity)
+        frame = pd.DataFrame(report_rows.rows(reports, per=per), columns=report_rows.columns(reports))
+        frame = frame.astype({name: float for name in frame if name not in report_rows.TEXTS})
+    frame.attrs["per"] = per or "inference"
+    return frame
+
+
+def _document(value: Shown, by: By = "op", figures: bool = False) -> Document:
+    """A comparison has rows for operations of none of its sides: by `op` it shows no detail."""
+    _must_be("by", by, get_args(By))
+    if isinstance(value, Comparison):
+        return comparison_document(value, None if by == "op" else by)
+    return report_document(_reports(value), by, figures=figures)
+
+
+def _must_be(name: str, given: str | None, known: Sequence[str | None]) -> None:
+    if given not in known:
+        raise unknown(name, str(given), [each for each in known if each])
+
+
+def _reports(value: Shown) -> list[EnergyReport]:
+    if isinstance(value, EnergyReport):
+        return [value]
+    assert isinstance(value, Reports)
+    return list(value)

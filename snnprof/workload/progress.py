@@ -1,0 +1,36 @@
+"""A progress bar for programs and notebooks; the command line has one of its own, for terminals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from snnprof.options import Progress
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+
+@contextmanager
+def bar() -> Iterator[Progress]:
+    """A callback that shows each phase as a line on stderr; plain text, so that every notebook can show it."""
+    from tqdm import tqdm
+
+    lines: dict[str, tqdm] = {}
+
+    def tell(phase: str, done: int, total: int | None) -> None:
+        if phase not in lines:
+            _close(lines)
+            lines[phase] = tqdm(desc=phase, total=total, unit=" samples")
+        lines[phase].update(done - lines[phase].n)
+
+    try:
+        yield tell
+    finally:
+        _close(lines)
+
+
+def _close(lines: dict[str, tqdm]) -> None:
+    for line in lines.values():
+        line.close()
