@@ -299,8 +299,8 @@ def _cell(part: Part, column: str) -> str:
     return "" if value is None else brief_count(value)
 
 
-def _bar(sheet: Page, part: Part, wide: bool) -> str:
-    return sheet.bar(part.share or 0.0, 40) if wide else ""
+def _bar(sheet: Page, part: Part, wide: bool) -> Text:
+    return Text(sheet.bar(part.share or 0.0, 40) if wide else "", style="cyan")
 
 
 # -- firing rates ----------------------------------------------------------------------------------------------
