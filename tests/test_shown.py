@@ -119,8 +119,8 @@ def test_neurons_are_rows_whatever_the_convention_counts(activity: Activity) -> 
 
 
 def test_figures_of_one_run_refuse_several(values: dict[str, Shown]) -> None:
-    assert values["reports"].plot("rates").axes
-    with pytest.raises(SnnprofError, match="not a comparison"):
+    assert values["report"].plot("rates").axes
+    with pytest.raises(SnnprofError, match="draws one run, not 2"):
         values["comparison"].plot("rates")
     with pytest.raises(SnnprofError, match="unknown kind of figure 'pie'"):
         values["report"].plot("pie")  # type: ignore[arg-type]
