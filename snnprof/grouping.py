@@ -30,6 +30,7 @@ class Group:
         deviation: formula_sops / exact_sops − 1; null where either is missing.
         energies: picojoules by hardware id; null where nothing could be priced.
         terms: picojoules by hardware id and kind of work.
+        unpriced: by hardware id: work without a price, and how often.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Group:
     events: float | None
     energies: Mapping[str, float | None]
     terms: Mapping[str, Mapping[Term, float | None]]
+    unpriced: Mapping[str, Mapping[str, float]]
 
     @property
     def formula_sops(self) -> float | None:
@@ -126,6 +128,15 @@ def energy_of(rows: Iterable[Row]) -> float | None:
     return None if energy == 0 and any(row.unpriced for row in every) else energy
 
 
+def unpriced_of(rows: Iterable[Row]) -> dict[str, float]:
+    """Work of some rows that has no price: what, and how often."""
+    counts: dict[str, float] = {}
+    for row in rows:
+        for what, count in row.unpriced.items():
+            counts[what] = counts.get(what, 0.0) + count
+    return counts
+
+
 def added(values: Iterable[float | None]) -> float | None:
     """The sum of what is known; null where nothing is."""
     known = [value for value in values if value is not None]
@@ -168,6 +179,7 @@ def _group(activity: Activity, key: _Key, by: By, reports: list[EnergyReport], r
         events=_exact(activity, shown, conventions.spike_events),
         energies={id: energy_of(part) for id, part in zip(ids, rows, strict=True)},
         terms={id: _terms(part) for id, part in zip(ids, rows, strict=True)},
+        unpriced={id: unpriced_of(part) for id, part in zip(ids, rows, strict=True)},
     )
 
 

@@ -1,33 +1,76 @@
-"""Documents as one HTML file: offline, readable without JavaScript, light and dark, sortable where scripts run."""
+"""Documents as one HTML file: offline, readable without JavaScript, light and dark, at any width.
+
+Every text is escaped by the template; what the page's script reads is JSON in which no tag can begin or end. The
+page's policy lets no other script run and nothing be loaded.
+"""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from importlib import resources
+from typing import TYPE_CHECKING, Any
 
+from snnprof import explanations
 from snnprof.render.cleaning import cleaned
-from snnprof.render.table import Column, Document, Row, Table, Value, sections
+from snnprof.render.table import UNKNOWN, Column, Document, Row, Table, Value, sections
+from snnprof.units import percent_text
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
     from markupsafe import Markup
 
 _LONG = 28  # characters beyond which a text may be broken into lines
+_IN_THE_TREE = ("operations", "neurons")  # tables whose rows the tree of layers has too
+_CODE = re.compile(r"\(([CW]\d\d)\)$")
 
 
 def render(document: Document) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
     document = cleaned(document)
+    script = _file("page.js")
+    page = document.page
+    return _environment().get_template("html.j2").render(
+        document=document,
+        page=page and {"kind": page.kind, **asdict(page)},
+        prices=[_amounts(each) for each in asdict(page)["prices"]] if page else [],
+        tables=[_context(table) for table in document.tables],
+        findings=[(notes.topic, [_finding(text) for text in notes.texts]) for notes in document.notes],
+        style=Markup(_file("page.css")),
+        script=Markup(script),
+        script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
+    )  # fmt: skip
+
+
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     environment = Environment(
         loader=PackageLoader("snnprof.render", "."), undefined=StrictUndefined, autoescape=True,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
-    return environment.get_template("html.j2").render(
-        document=document,
-        tables=[_context(table) for table in document.tables],
-        figures=[(title, Markup(svg)) for title, svg in document.figures],
-    )
+    environment.filters.update(breakable=_breakable, share=_share)
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
+    return environment
+
+
+def _file(name: str) -> str:
+    return resources.files("snnprof.render.page").joinpath(name).read_text(encoding="utf-8")
+
+
+def _amounts(prices: dict[str, Any]) -> dict[str, Any]:
+    """A price list as the page's script reads it."""
+    return {**prices, "total": prices["total"]["text"], "whole": prices["total"]["value"]}
+
+
+def _finding(text: str) -> dict[str, object]:
+    """A sentence and, where it ends in a code that has one, its explanation."""
+    code = _CODE.search(text)
+    known = explanations.every().get(code[1]) if code else None
+    return {"text": text, "explanation": known.parts if known else ()}
 
 
 def _context(table: Table) -> dict[str, object]:
@@ -46,7 +89,7 @@ def _context(table: Table) -> dict[str, object]:
         ]
         (foot if row.total else body).append({"cells": cells, "ruled": ruled})
     return {
-        "groups": table.groups(),
+        "groups": table.groups(), "folded": table.name in _IN_THE_TREE and columns[0].key == "layer",
         "title": table.title, "notes": table.notes, "body": body, "foot": foot,
         "headers": [(table.heading(column), column.numeric) for column in columns],
     }  # fmt: skip
@@ -63,6 +106,10 @@ def _breakable(text: str) -> Markup:
     from markupsafe import Markup, escape
 
     return Markup(re.sub(r"([._])(?=\w{3})", r"\1<wbr>", str(escape(text))))
+
+
+def _share(share: float | None) -> str:
+    return UNKNOWN if share is None else percent_text(share)
 
 
 def _sort_key(row: Row, key: str) -> str:
