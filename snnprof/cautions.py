@@ -1,6 +1,6 @@
 """Cautions about an energy figure: what the prices leave out, what makes it fragile, which comparisons are unfair.
 
-Each caution is one entry of the table at the end; the codes are explained in docs/conventions.md.
+Each caution is one entry of the table at the end; snnprof/explanations.yaml explains the codes.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ HOUSE = [
     ["twins", "memory"],
     ["conventions"],
     ["statistics"],
-    ["hardware"],
+    ["hardware", "explanations"],
     ["yaml_file"],
     ["activity", "run_file", "maps", "capacity", "plugins"],
     ["units", "errors", "_version"],
@@ -119,7 +119,9 @@ def loaded_by(*arguments: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["profile", "--help"], ["hardware", "list"], ["models", "list"]], ids=" ".join
+    "arguments",
+    [["--help"], ["profile", "--help"], ["hardware", "list"], ["models", "list"], ["explain", "C06"]],
+    ids=" ".join,
 )
 def test_light_commands_load_nothing_heavy(arguments: list[str]) -> None:
     assert not loaded_by(*arguments) & set(HEAVY)

@@ -24,7 +24,7 @@ PAGES = sorted(
 )  # fmt: skip
 STANDS_FOR = {
     "RUN.json": "run.json", "OLD.json": "a.json", "NEW.json": "b.json", "FILE": "mine.yaml", "NAME": "saformer",
-    "DIR": "cifar", "cifar10:DIR": "cifar10:cifar", "paper:ROW": "paper:ssa_bin-bin-cifar10",
+    "DIR": "cifar", "ID": "cmos45-fp32", "cifar10:DIR": "cifar10:cifar", "paper:ROW": "paper:ssa_bin-bin-cifar10",
 }  # fmt: skip
 NEEDS = ("spikingjelly", "snntorch", "norse")
 NOT_RUN = {

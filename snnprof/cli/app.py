@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from snnprof._version import __version__
-from snnprof.cli import cite, compare, env, hardware, models, plot, profile, report
+from snnprof.cli import cite, compare, env, explain, hardware, models, plot, profile, report
 
 EPILOG = (
     "Exit status: 0 done; 1 a check that was asked for failed (--strict, --fail-over); 2 bad usage or input; "
@@ -50,4 +50,5 @@ app.command("plot")(plot.plot)
 app.add_typer(hardware.app, name="hardware")
 app.add_typer(models.app, name="models")
 app.command("cite")(cite.cite)
+app.command("explain")(explain.explain)
 app.command("env")(env.env)

@@ -1,0 +1,88 @@
+"""Every finding is explained, on the command line and on its page."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from snnprof import explanations
+from snnprof.__main__ import main
+
+ROOT = Path(__file__).parent.parent
+CODE = re.compile(r"[CW]\d\d")
+
+
+def strings(node: ast.AST) -> set[str]:
+    found = {each.value for each in ast.walk(node) if isinstance(each, ast.Constant) and isinstance(each.value, str)}
+    return {text for text in found if CODE.fullmatch(text)}
+
+
+def made(tree: ast.AST) -> set[str]:
+    """Codes that a call makes a finding of: its first argument, or the one named `code`."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    heads = [call.args[0] for call in calls if call.args]
+    named = [keyword.value for call in calls for keyword in call.keywords if keyword.arg == "code"]
+    return {code for node in heads + named if isinstance(node, ast.Constant) for code in strings(node)}
+
+
+def test_codes_and_explanations_are_the_same() -> None:
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "snnprof").rglob("*.py")]
+    explained = set(explanations.every())
+    assert explained == {code for tree in trees for code in made(tree)}
+    assert explained >= {code for tree in trees for code in strings(tree)}
+
+
+@pytest.mark.parametrize("code", explanations.every())
+def test_an_explanation_is_complete(code: str) -> None:
+    explanation = explanations.find(code.lower())
+    assert explanation.code == code
+    assert not explanation.title.endswith(".")
+    for _, text in explanation.parts:
+        assert text.endswith((".", "`."))
+        assert text[0].isupper() or text.startswith(("snnprof", "fvcore", "`"))
+        assert "\n" not in text
+
+
+def test_explain_prints_the_three_parts(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    assert main(["explain", "c06", "W20"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "C06: The network hardly fires"
+    assert [line for line in lines if line in ("What it means", "Why it matters", "What to do")] == [
+        "What it means", "Why it matters", "What to do", "What it means", "Why it matters", "What to do",
+    ]  # fmt: skip
+    assert "W20: The choice of hardware decides the result" in lines
+    assert max(map(len, lines)) <= 60
+
+
+def test_explain_without_a_code_lists_all(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(explanations.every())
+
+
+@pytest.mark.parametrize(("code", "near"), [("C99", "'C09'"), ("W011", "'W01'"), ("\x1b[2J", "see 'snnprof explain'")])
+def test_an_unknown_code_is_one_sentence(code: str, near: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", code]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: unknown finding code ")
+    assert near in err
+    assert "\x1b" not in err
+
+
+def test_the_page_is_current() -> None:
+    """Make it anew with: python docs/make_findings.py"""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "docs" / "make_findings.py"), "--check"], capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr
+    page = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
+    assert {f"### {code}" for code in explanations.every()} <= set(page.splitlines())
+    assert {explanations.anchor(code) for code in explanations.every()} == {
+        heading.removeprefix("### ").lower() for heading in page.splitlines() if heading.startswith("### ")
+    }
