@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from snnprof.grouping import Group, energy_of
@@ -50,6 +50,6 @@ def times_below_ann(report: EnergyReport) -> float | None:
     return None if gain is None else gain.total
 
 
-def _amount(report: EnergyReport, pj: float | None, missing: Sequence[str] | dict[str, float], more: bool) -> Amount:
+def _amount(report: EnergyReport, pj: float | None, missing: Mapping[str, float], more: bool) -> Amount:
     each = report.per_inference(pj) if report.samples else pj
     return Amount(each, tuple(missing), more and each is not None)

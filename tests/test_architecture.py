@@ -23,7 +23,7 @@ HOUSE = [
     ["workload"],
     ["record"],
     ["compare"],
-    ["estimates"],
+    ["estimates", "repricing"],
     ["grouping"],
     ["workload.catalogue", "workload.options"],
     ["pricing", "cautions"],

@@ -8,7 +8,6 @@ from typing import TypeVar, cast
 from snnprof.errors import visible
 from snnprof.render.table import Column, Document, Notes, Row, Table
 
-
 T = TypeVar("T")
 
 

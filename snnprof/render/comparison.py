@@ -10,6 +10,7 @@ from snnprof.compare import PRINTED, Comparison, Entry, Estimate, Ratio, Side
 from snnprof.grouping import By, Group, grouped
 from snnprof.pricing import EnergyReport
 from snnprof.render import notes
+from snnprof.render.page.comparison import comparison_page
 from snnprof.render.table import Column, Document, Kind, Notes, Row, Table, Value
 from snnprof.statistics import Interval
 
@@ -35,6 +36,7 @@ def comparison_document(comparison: Comparison, by: By | None = None, command: s
         },
         command=command,
         schema=SCHEMA,
+        page=comparison_page(comparison),
     )
 
 

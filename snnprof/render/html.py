@@ -7,20 +7,25 @@ page's policy lets no other script run and nothing be loaded.
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from snnprof import explanations
 from snnprof.render.cleaning import cleaned
-from snnprof.render.table import UNKNOWN, Column, Document, Row, Table, Value, sections
-from snnprof.units import percent_text
+from snnprof.render.notes import FIRST
+from snnprof.render.page.places import share_text
+from snnprof.render.table import Column, Document, Notes, Row, Table, Value, sections
 
 if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
+
+    from snnprof.render.page.values import Prices
 
 _LONG = 28  # characters beyond which a text may be broken into lines
 _IN_THE_TREE = ("operations", "neurons")  # tables whose rows the tree of layers has too
@@ -33,18 +38,31 @@ def render(document: Document) -> str:
     document = cleaned(document)
     script = _file("page.js")
     page = document.page
+    first = [notes for notes in document.notes if page and notes.topic == FIRST]
+    notes = [notes for notes in document.notes if notes not in first]
     return _environment().get_template("html.j2").render(
         document=document,
-        page=page and {"kind": page.kind, **asdict(page)},
-        prices=[_amounts(each) for each in asdict(page)["prices"]] if page else [],
+        page=page,
+        prices=[_amounts(each) for each in page.prices] if page else [],
         tables=[_context(table) for table in document.tables],
-        findings=[(notes.topic, [_finding(text) for text in notes.texts]) for notes in document.notes],
+        first=[_finding(text) for each in first for text in each.texts],
+        findings=[(each.topic, [_finding(text) for text in each.texts]) for each in notes],
+        contents=[*page.contents, *_foot(notes, document.facts)] if page else [],
         style=Markup(_file("page.css")),
         script=Markup(script),
         script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
     )  # fmt: skip
 
 
+def _foot(notes: Sequence[Notes], facts: Sequence[object]) -> Iterator[tuple[str, str]]:
+    """Where a page's sentences stand."""
+    if notes:
+        yield "findings", "What a reader must know"
+    if facts:
+        yield "facts", "Facts"
+
+
+@functools.cache
 def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -52,7 +70,7 @@ def _environment() -> Environment:
         loader=PackageLoader("snnprof.render", "."), undefined=StrictUndefined, autoescape=True,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
-    environment.filters.update(breakable=_breakable, share=_share)
+    environment.filters.update(breakable=_breakable, share=share_text)
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     return environment
 
@@ -61,9 +79,9 @@ def _file(name: str) -> str:
     return resources.files("snnprof.render.page").joinpath(name).read_text(encoding="utf-8")
 
 
-def _amounts(prices: dict[str, Any]) -> dict[str, Any]:
+def _amounts(prices: Prices) -> dict[str, Any]:
     """A price list as the page's script reads it."""
-    return {**prices, "total": prices["total"]["text"], "whole": prices["total"]["value"]}
+    return {**asdict(prices), "total": prices.total.text, "whole": prices.total.value}
 
 
 def _finding(text: str) -> dict[str, object]:
@@ -106,10 +124,6 @@ def _breakable(text: str) -> Markup:
     from markupsafe import Markup, escape
 
     return Markup(re.sub(r"([._])(?=\w{3})", r"\1<wbr>", str(escape(text))))
-
-
-def _share(share: float | None) -> str:
-    return UNKNOWN if share is None else percent_text(share)
 
 
 def _sort_key(row: Row, key: str) -> str:

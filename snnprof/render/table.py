@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from snnprof.units import PICOJOULES
 
 if TYPE_CHECKING:
-    from snnprof.render.page.values import ReportPage
+    from snnprof.render.page.values import ComparisonPage, ReportPage
 
 Value = str | int | float | bool | None
 Kind = Literal["text", "integer", "count", "energy", "rate", "percent", "signed_percent", "ratio", "decimal"]
@@ -170,7 +170,7 @@ class Document:
     notes: tuple[Notes, ...] = ()
     data: Mapping[str, Any] = field(default_factory=dict)
     command: str = ""
-    page: ReportPage | None = None
+    page: ReportPage | ComparisonPage | None = None
     machine: Table | None = None
     schema: str = "snnprof.report/0"
 

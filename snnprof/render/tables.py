@@ -243,4 +243,3 @@ def _limits(reports: list[EnergyReport]) -> Iterator[tuple[str, list[float | Non
 
 def _energy(run: EnergyReport | Twin) -> float | None:
     return run.energy_pj if isinstance(run, Twin) else energy_of([run.totals])
-

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from snnprof.activity import NeuronRecord, Operand, OpRecord
 from snnprof.grouping import ROOT, Group, block_of, grouped
 from snnprof.pricing import EnergyReport
-from snnprof.render.page.places import DIGITS, Places
+from snnprof.render.page.places import DIGITS, Places, share_text
 from snnprof.render.page.values import Block, Chart, Column, Layer, Number, Source
 from snnprof.units import count_text, percent_text
 
@@ -32,13 +32,16 @@ def tree(places: Places) -> tuple[Block, ...]:
 
 def rates(report: EnergyReport) -> tuple[Chart, ...]:
     """Firing rates of the neuron layers, a chart for each block, all on one scale."""
-    activity = report.activity
-    top = max((neuron.rate or 0.0 for neuron in activity.neurons), default=0.0)
+    activity, anchors, top = report.activity, _anchors(report), highest_rate(report)
     blocks: dict[str, list[Column]] = {}
     for neuron in activity.neurons:
-        column = _column(neuron.layer or ROOT, neuron.rate or 0.0, top, _anchors(report).get(neuron.layer, ""))
+        column = _column(neuron.layer or ROOT, neuron.rate or 0.0, top, anchors[neuron.layer])
         blocks.setdefault(block_of(activity, neuron.layer), []).append(column)
     return tuple(Chart(name, tuple(columns)) for name, columns in blocks.items())
+
+
+def highest_rate(report: EnergyReport) -> float:
+    return max((neuron.rate or 0.0 for neuron in report.activity.neurons), default=0.0)
 
 
 def _anchors(report: EnergyReport) -> dict[str, str]:
@@ -69,7 +72,7 @@ class _Lines:
         row = group.rows[0]
         op = self._ops.get((row.layer, row.op, row.index or 0)) if row.category == "contraction" else None
         neuron = self._neurons.get(row.layer) if row.category == "neuron" else None
-        facts, charts = [("Does", group.role)] if group.role else [], list[Chart]()
+        facts, charts = [("Role", group.role)] if group.role else [], list[Chart]()
         if op:
             facts, charts = [*facts, *self._of_op(op, group)], self._charts_of_op(op)
         if neuron:
@@ -81,7 +84,7 @@ class _Lines:
             op=neuron.type if neuron else group.op.replace("_", " "),
             reads=group.label,
             role=group.role,
-            rate=Number("" if group.rate is None else percent_text(group.rate), group.rate),
+            rate=Number("" if group.rate is None else share_text(group.rate), group.rate),
             sops=self._number(row.sops),
             macs=self._number(row.macs),
             priced=self._places.of(group),
@@ -183,5 +186,4 @@ def _histogram(name: str, operand: Operand) -> Chart:
 
 
 def _column(name: str, share: float, top: float, anchor: str = "") -> Column:
-    text = percent_text(share) if not 0 < share < 5e-4 else "< 0.1 %"
-    return Column(name, text, share / top if top and math.isfinite(share) else 0.0, anchor)
+    return Column(name, share_text(share), share / top if top and math.isfinite(share) else 0.0, anchor)

@@ -70,6 +70,11 @@ def amount_number(amount: Amount) -> Number:
     return Number(f"{'≥ ' if amount.lower_bound else ''}{energy_text(pj, DIGITS)}", pj)
 
 
+def share_text(share: float | None) -> str:
+    """In percent; what is too small to show is not nothing."""
+    return "< 0.1 %" if share is not None and 0 < share < 5e-4 else percent_text(share)
+
+
 def interval_text(report: EnergyReport) -> str:
     """Half the 95 % interval of the energy, e.g. `± 0.9 %`; empty where there are too few blocks."""
     interval = estimates.energy(report)
@@ -104,4 +109,3 @@ def _works(kinds: Iterable[str]) -> str:
 def _rounded(pj: float | None) -> float | None:
     """Seven digits: the texts show three, and the page stays small."""
     return None if pj is None else float(f"{pj:.7g}")
-

@@ -8,8 +8,8 @@ from snnprof import estimates, repricing
 from snnprof.activity import Activity
 from snnprof.grouping import By, Group, grouped, role_of
 from snnprof.pricing import EnergyReport
-from snnprof.render.page.layers import rates, tree
-from snnprof.render.page.places import DIGITS, Places, against_ann, amount_number, interval_text
+from snnprof.render.page.layers import highest_rate, rates, tree
+from snnprof.render.page.places import DIGITS, Places, against_ann, amount_number, interval_text, share_text
 from snnprof.render.page.values import Bar, Block, Number, ReportPage, Tile
 from snnprof.render.table import UNKNOWN
 from snnprof.units import count_text, percent_text
@@ -36,7 +36,16 @@ def report_page(reports: Sequence[EnergyReport]) -> ReportPage:
         tree=blocks,
         whole=whole,
         rates=rates(reports[0]),
+        rates_top=share_text(highest_rate(reports[0])),
+        contents=tuple(_contents(activity)),
     )
+
+
+def _contents(activity: Activity) -> Iterator[tuple[str, str]]:
+    yield "layers", "Layers"
+    if activity.neurons:
+        yield "rates", "Firing rates"
+    yield "lists", "All price lists"
 
 
 def _subtitle(activity: Activity) -> Iterator[str]:
@@ -81,12 +90,12 @@ def _operations(report: EnergyReport) -> Tile:
     if interval is not None and interval.half is not None:
         small.append(f"± {percent_text(interval.relative)}")
     if totals.dense_macs:
-        share = percent_text(totals.sops / totals.dense_macs)
+        share = share_text(totals.sops / totals.dense_macs)
         small.append(f"{share} of {_count(report, totals.dense_macs)} dense MACs")
     if totals.macs:
         small.append(f"and {_count(report, totals.macs)} MACs on real values")
     if report.spikes_per_synapse is not None:
-        small.append(f"{report.spikes_per_synapse:.2f} spikes per synapse")
+        small.append(f"{report.spikes_per_synapse:.2g} spikes per synapse")
     return Tile("SOPs", _count(report, totals.sops), tuple(small))
 
 

@@ -137,10 +137,11 @@ class ReportPage:
     """One run.
 
     Attributes:
+        contents: fragments and names of what a reader may want to go to.
         kind: the template that shows it.
         bars: headings, and the parts of the network by each of them.
         whole: the whole run.
-        rates: firing rates of the neuron layers, a chart for each block.
+        rates: firing rates of the neuron layers, a chart for each block, all on one scale up to `rates_top`.
     """
 
     subtitle: str
@@ -150,4 +151,74 @@ class ReportPage:
     tree: tuple[Block, ...]
     whole: Block
     rates: tuple[Chart, ...]
+    rates_top: str
+    contents: tuple[tuple[str, str], ...]
     kind: str = "report"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One model on a scale from 0 to 1: its figure and the ends of its interval; null where unknown."""
+
+    name: str
+    text: str
+    at: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Models on one scale.
+
+    Attributes:
+        start, end: what the ends of the scale stand for.
+        bars: whether the scale starts at 0, so that lengths can be compared; points otherwise.
+        line: where the value lies that parts better from worse.
+    """
+
+    title: str
+    marks: tuple[Mark, ...]
+    start: str
+    end: str
+    bars: bool = True
+    line: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A part of a stacked bar; `hue` numbers its colour, the same for a name all over the page."""
+
+    name: str
+    text: str
+    width: float
+    hue: int
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One model's bar, in parts."""
+
+    name: str
+    text: str
+    segments: tuple[Segment, ...]
+
+
+@dataclass(frozen=True)
+class ComparisonPage:
+    """Several runs side by side.
+
+    Attributes:
+        stacks: titles, and the models' bars by part of the network.
+        legend: names and hues of the parts.
+    """
+
+    subtitle: str
+    tiles: tuple[Tile, ...]
+    scales: tuple[Scale, ...]
+    stacks: tuple[tuple[str, tuple[Stack, ...]], ...]
+    legend: tuple[tuple[str, int], ...]
+    kind: str = "comparison"
+    contents: tuple[tuple[str, str], ...] = ()
+    prices: tuple[Prices, ...] = ()
