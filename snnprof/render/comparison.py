@@ -10,8 +10,8 @@ from snnprof.compare import PRINTED, Comparison, Entry, Estimate, Ratio, Side
 from snnprof.grouping import By, Group, grouped
 from snnprof.pricing import EnergyReport
 from snnprof.render import notes
-from snnprof.render.page.comparison import comparison_page
 from snnprof.render.table import Column, Document, Kind, Notes, Row, Table, Value
+from snnprof.render.web.comparison import comparison_page
 from snnprof.statistics import Interval
 
 SCHEMA = "snnprof.comparison/0"

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 from snnprof import explanations
 from snnprof.render.cleaning import cleaned
 from snnprof.render.notes import FIRST
-from snnprof.render.page.places import share_text
 from snnprof.render.table import Column, Document, Notes, Row, Table, Value, sections
+from snnprof.render.web.places import share_text
 
 if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
-    from snnprof.render.page.values import Prices
+    from snnprof.render.web.values import Prices
 
 _LONG = 28  # characters beyond which a text may be broken into lines
 _IN_THE_TREE = ("operations", "neurons")  # tables whose rows the tree of layers has too
@@ -36,7 +36,7 @@ def render(document: Document) -> str:
     from markupsafe import Markup
 
     document = cleaned(document)
-    script = _file("page.js")
+    script = _file("web.js")
     page = document.page
     first = [notes for notes in document.notes if page and notes.topic == FIRST]
     notes = [notes for notes in document.notes if notes not in first]
@@ -48,7 +48,7 @@ def render(document: Document) -> str:
         first=[_finding(text) for each in first for text in each.texts],
         findings=[(each.topic, [_finding(text) for text in each.texts]) for each in notes],
         contents=[*page.contents, *_foot(notes, document.facts)] if page else [],
-        style=Markup(_file("page.css")),
+        style=Markup(_file("web.css")),
         script=Markup(script),
         script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
     )  # fmt: skip
@@ -76,7 +76,7 @@ def _environment() -> Environment:
 
 
 def _file(name: str) -> str:
-    return resources.files("snnprof.render.page").joinpath(name).read_text(encoding="utf-8")
+    return resources.files("snnprof.render.web").joinpath(name).read_text(encoding="utf-8")
 
 
 def _amounts(prices: Prices) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from snnprof.units import PICOJOULES
 
 if TYPE_CHECKING:
-    from snnprof.render.page.values import ComparisonPage, ReportPage
+    from snnprof.render.web.values import ComparisonPage, ReportPage
 
 Value = str | int | float | bool | None
 Kind = Literal["text", "integer", "count", "energy", "rate", "percent", "signed_percent", "ratio", "decimal"]

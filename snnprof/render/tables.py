@@ -9,8 +9,8 @@ from snnprof.estimates import attention_products, attention_rate, output_rate
 from snnprof.grouping import ROOT, By, Group, added, block_of, energy_of, grouped, is_contraction
 from snnprof.pricing import EnergyReport
 from snnprof.render import facts, notes
-from snnprof.render.page.report import report_page
 from snnprof.render.table import Column, Document, Row, Table, Value
+from snnprof.render.web.report import report_page
 from snnprof.twins import Twin
 
 _Per = Callable[["float | None"], "float | None"]

@@ -18,11 +18,11 @@ from snnprof.pricing import price
 from snnprof.render import html
 from snnprof.render.comparison import comparison_document
 from snnprof.render.facts import WORK
-from snnprof.render.page.comparison import comparison_page
-from snnprof.render.page.layers import LEVELS
-from snnprof.render.page.report import report_page
-from snnprof.render.page.values import Layer, ReportPage
 from snnprof.render.tables import report_document
+from snnprof.render.web.comparison import comparison_page
+from snnprof.render.web.layers import LEVELS
+from snnprof.render.web.report import report_page
+from snnprof.render.web.values import Layer, ReportPage
 from snnprof.units import energy_text
 from snnprof.workload import catalogue
 

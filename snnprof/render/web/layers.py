@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from snnprof.activity import NeuronRecord, Operand, OpRecord
 from snnprof.grouping import ROOT, Group, block_of, grouped
 from snnprof.pricing import EnergyReport
-from snnprof.render.page.places import DIGITS, Places, share_text
-from snnprof.render.page.values import Block, Chart, Column, Layer, Number, Source
+from snnprof.render.web.places import DIGITS, Places, share_text
+from snnprof.render.web.values import Block, Chart, Column, Layer, Number, Source
 from snnprof.units import count_text, percent_text
 
 _KINDS = {"contraction": "operation", "neuron": "neurons", "elementwise": "other", "static": "static"}

@@ -8,10 +8,10 @@ from snnprof import estimates, repricing
 from snnprof.activity import Activity
 from snnprof.grouping import By, Group, grouped, role_of
 from snnprof.pricing import EnergyReport
-from snnprof.render.page.layers import highest_rate, rates, tree
-from snnprof.render.page.places import DIGITS, Places, against_ann, amount_number, interval_text, share_text
-from snnprof.render.page.values import Bar, Block, Number, ReportPage, Tile
 from snnprof.render.table import UNKNOWN
+from snnprof.render.web.layers import highest_rate, rates, tree
+from snnprof.render.web.places import DIGITS, Places, against_ann, amount_number, interval_text, share_text
+from snnprof.render.web.values import Bar, Block, Number, ReportPage, Tile
 from snnprof.units import count_text, percent_text
 
 _OTHER = "other "  # how grouping names what has no role

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from snnprof.compare import PRINTED, Comparison, Estimate, Ratio, Side
 from snnprof.grouping import By, Group, grouped, role_of
-from snnprof.render.page.places import DIGITS
-from snnprof.render.page.values import ComparisonPage, Mark, Scale, Segment, Stack, Tile
 from snnprof.render.table import UNKNOWN
+from snnprof.render.web.places import DIGITS
+from snnprof.render.web.values import ComparisonPage, Mark, Scale, Segment, Stack, Tile
 from snnprof.units import count_text, energy_text, percent_text
 
 HUES = 8

@@ -8,7 +8,7 @@ from snnprof import estimates, repricing
 from snnprof.grouping import Group
 from snnprof.pricing import EnergyReport
 from snnprof.render.facts import WORK
-from snnprof.render.page.values import Number, Priced, Prices
+from snnprof.render.web.values import Number, Priced, Prices
 from snnprof.repricing import Amount
 from snnprof.units import count_text, energy_text, percent_text
 
