@@ -11,8 +11,8 @@ export OMP_NUM_THREADS ?= 1
 help:  ## say what each target does
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
 
-demo: $(VENV)/.run  ## profile SAFormer on the bundled digits and print what it costs
-	$(BIN)/snnprof profile --model saformer
+demo: $(VENV)/.run  ## profile SAFormer on the bundled digits and show what it costs
+	$(BIN)/snnprof profile saformer
 
 test: $(VENV)/.dev  ## run the tests
 	$(BIN)/python -m pytest --numprocesses 2 --quiet

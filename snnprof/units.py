@@ -38,6 +38,41 @@ def count_text(count: float | None, digits: int = 4) -> str:
     return _rounded(count, digits)
 
 
+def brief_energy(picojoules: float | None) -> str:
+    """An energy in three digits; `–` for unknown.
+
+    >>> brief_energy(3_264_300.0), brief_energy(999_960.0), brief_energy(0.0)
+    ('3.26 µJ', '1.00 µJ', '0 pJ')
+    """
+    if not picojoules:
+        return "–" if picojoules is None else "0 pJ"
+    return _brief(picojoules, [(unit, PICOJOULES[unit]) for unit in ("J", "mJ", "µJ", "nJ", "pJ", "fJ")])
+
+
+def brief_count(count: float | None) -> str:
+    """A count in three digits, with a prefix from a thousand on; `–` for unknown.
+
+    >>> brief_count(3_096_000), brief_count(4811.5), brief_count(64.0)
+    ('3.10 M', '4.81 k', '64')
+    """
+    if count is None:
+        return "–"
+    if abs(count) < 1000 and float(count).is_integer():
+        return str(int(count))
+    return _brief(count, [*_COUNTS, ("", 1.0)]).rstrip()
+
+
+def rate_text(share: float | None) -> str:
+    """A rate in percent; what is not nothing never reads 0.
+
+    >>> rate_text(0.0004), rate_text(0.235), rate_text(0.0)
+    ('<0.1 %', '23.5 %', '0 %')
+    """
+    if not share:
+        return "–" if share is None else "0 %"
+    return "<0.1 %" if share < 0.0005 else percent_text(share)
+
+
 def percent_text(share: float | None, digits: int = 1) -> str:
     """A share in percent; `–` for unknown."""
     return "–" if share is None else f"{100 * share:.{digits}f} %"
@@ -47,3 +82,11 @@ def _rounded(value: float, digits: int) -> str:
     """`digits` significant digits, never in scientific notation."""
     whole = len(str(int(abs(value))))
     return f"{value:.{max(0, digits - whole)}f}"
+
+
+def _brief(value: float, units: list[tuple[str, float]]) -> str:
+    """Three digits in the largest unit that leaves one before the point, after rounding."""
+    rounded = float(f"{value:.2e}")
+    unit, size = next((pair for pair in units if abs(rounded) >= pair[1]), units[-1])
+    figure = rounded / size
+    return f"{_rounded(figure, 3) if abs(figure) >= 1 else f'{figure:.3g}'} {unit}"

@@ -22,7 +22,7 @@ HOUSE = [
     ["render"],
     ["workload"],
     ["record"],
-    ["compare"],
+    ["compare", "summary"],
     ["estimates", "repricing"],
     ["grouping"],
     ["workload.catalogue", "workload.options"],
@@ -32,7 +32,7 @@ HOUSE = [
     ["statistics"],
     ["hardware", "explanations"],
     ["yaml_file"],
-    ["activity", "run_file", "maps", "capacity", "plugins"],
+    ["activity", "run_file", "kept", "maps", "capacity", "plugins"],
     ["units", "errors", "_version"],
 ]
 TORCH_ALLOWED = ("record", "workload", "cli.env")

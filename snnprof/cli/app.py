@@ -7,18 +7,24 @@ from typing import Annotated
 import typer
 
 from snnprof._version import __version__
-from snnprof.cli import cite, compare, env, explain, hardware, models, plot, profile, report
+from snnprof.cli import cite, compare, env, explain, hardware, models, options, plot, profile, report
 
-EPILOG = (
-    "Exit status: 0 done; 1 a check that was asked for failed (--strict, --fail-over); 2 bad usage or input; "
-    "70 a bug; 130 interrupted. Results go to stdout, everything else to stderr."
+EXAMPLES = options.examples(
+    ("snnprof profile saformer", "what a bundled model costs on its test data"),
+    ("snnprof profile net.py:build --data test.npz -o run.json", "your own model, kept in a file"),
+    ("snnprof report run.json --hardware loihi1-davies2018", "the same run, priced again"),
+    ("snnprof compare a.json b.json", "which network needs less, and why"),
+)
+STATUS = (
+    "[dim]Exit status: 0 done; 1 a check that was asked for failed (--strict, --fail-over); 2 bad usage or input; "
+    "70 a bug; 130 interrupted. Results go to stdout, everything else to stderr.[/dim]"
 )
 
 app = typer.Typer(
     name="snnprof",
     help="What a spiking neural network costs: exact synaptic operations on real data, priced with cited hardware.",
-    epilog=EPILOG,
-    rich_markup_mode=None,
+    epilog=f"{EXAMPLES}\n\n{STATUS}",
+    rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -34,18 +40,24 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit.", metavar=""
+        ),
     ] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show the traceback of an error (anywhere on the line, or SNNPROF_DEBUG=1).")
+        bool,
+        typer.Option(
+            "--debug", help="Show the traceback of an error (anywhere on the line, or SNNPROF_DEBUG=1).", metavar=""
+        ),
     ] = False,
 ) -> None:
     """`--debug` is read by the error boundary, before any parsing; it stands here for the help."""
 
 
-app.command("profile")(profile.profile)
-app.command("report")(report.report)
-app.command("compare")(compare.compare)
+app.command("profile", epilog=profile.EXAMPLES)(profile.profile)
+app.command("report", epilog=report.EXAMPLES)(report.report)
+app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
 app.command("plot")(plot.plot)
 app.add_typer(hardware.app, name="hardware")
 app.add_typer(models.app, name="models")

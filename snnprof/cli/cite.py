@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from snnprof import kept
 from snnprof.cli import options, output
 from snnprof.cli.pricing import Pricing
 
@@ -24,4 +25,4 @@ def cite(
 
     target = output.checked_output(out, force)
     pricing = Pricing(hardware, convention)
-    output.write(citation.render(pricing.reports(Activity.load(run))), target)
+    output.write(citation.render(pricing.reports(Activity.load(kept.found(run)))), target)

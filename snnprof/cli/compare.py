@@ -10,6 +10,12 @@ from snnprof.cli import options, output, runs
 from snnprof.cli.pricing import Pricing
 from snnprof.errors import SnnprofError
 
+EXAMPLES = options.examples(
+    ("snnprof compare a.json b.json --by block", "two runs, block by block"),
+    ("snnprof compare saformer spikformer ssa_bin", "bundled models, run now on their own data"),
+    ("snnprof compare new.json old.json --fail-over 5%", "a test of a continuous integration"),
+)
+
 
 def compare(
     context: typer.Context,

@@ -10,7 +10,7 @@ import typer
 from snnprof.cli import options, output
 from snnprof.errors import SnnprofError, printable
 
-app = typer.Typer(help="List, show and check hardware profiles.", rich_markup_mode=None, no_args_is_help=True)
+app = typer.Typer(help="List, show and check hardware profiles.", rich_markup_mode="rich", no_args_is_help=True)
 
 
 @app.command("list")

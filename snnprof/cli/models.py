@@ -8,7 +8,7 @@ import typer
 
 from snnprof.cli import options, output
 
-app = typer.Typer(help="List and show the models known by name.", rich_markup_mode=None, no_args_is_help=True)
+app = typer.Typer(help="List and show the models known by name.", rich_markup_mode="rich", no_args_is_help=True)
 
 
 @app.command("list")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from snnprof.grouping import By as Grouping
 
 GROUPINGS = ("op", "layer", "block", "role")
+MODEL, DATA, RUN, PRICING, OUTPUT = "Model", "Data", "Run", "Pricing", "Output"
+"""Panels of the help, in this order."""
 
 
 def _starting_with(names: Iterable[str], incomplete: str) -> list[str]:
@@ -38,11 +40,22 @@ def model_names(incomplete: str) -> list[str]:
     return _starting_with(names(), incomplete)
 
 
+def flag(*names: str, help: str, panel: str) -> Any:
+    """A switch; its help names no type."""
+    return typer.Option(*names, help=help, metavar="", rich_help_panel=panel)
+
+
+def examples(*lines: tuple[str, str]) -> str:
+    """The end of a command's help: commands as one types them, and what each is for."""
+    shown = (f"[cyan]{command}[/cyan]  [dim]# {purpose}[/dim]" for command, purpose in lines)
+    return "\n\n".join(["[bold]Examples[/bold]", *shown])
+
+
 Hardware = Annotated[
     list[str] | None,
     typer.Option(
-        "--hardware", help="Hardware profile: an id or a YAML file; repeatable.", metavar="ID|FILE",
-        autocompletion=_hardware_names,
+        "--hardware", help="Price list: an id or a YAML file. Repeatable.", metavar="ID|FILE",
+        autocompletion=_hardware_names, rich_help_panel=PRICING,
     ),
 ]  # fmt: skip
 OneHardware = Annotated[
@@ -51,22 +64,71 @@ OneHardware = Annotated[
 ]
 Convention = Annotated[
     str,
-    typer.Option("--convention", help="How operations are counted.", metavar="ID", autocompletion=_convention_names),
-]
+    typer.Option(
+        "--convention", help="How operations are counted.", metavar="ID", autocompletion=_convention_names,
+        rich_help_panel=PRICING,
+    ),
+]  # fmt: skip
 Output = Annotated[
-    Path | None, typer.Option("--output", "-o", help="Write here instead of stdout; - is stdout.", metavar="FILE")
+    Path | None,
+    typer.Option(
+        "--output", "-o", help="Write to this file instead of stdout.", metavar="FILE", rich_help_panel=OUTPUT
+    ),
 ]
+Outputs = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--output", "-o", metavar="FILE", rich_help_panel=OUTPUT,
+        help="Write to this file instead of stdout; the suffix decides the format. Repeatable.",
+    ),
+]  # fmt: skip
 Format = Annotated[
-    str | None, typer.Option("--format", "-f", help="table, json, csv, markdown, latex or html.", metavar="FORMAT")
+    str | None,
+    typer.Option(
+        "--format", "-f", help="table, json, csv, markdown, latex or html.", metavar="FORMAT", rich_help_panel=OUTPUT
+    ),
 ]
-Siunitx = Annotated[bool, typer.Option("--siunitx", help="latex: numbers in siunitx columns, aligned at their points.")]
+ReportFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--format", "-f", help="summary (default), table, json, csv, markdown, latex or html.", metavar="FORMAT",
+        rich_help_panel=OUTPUT,
+    ),
+]  # fmt: skip
+Siunitx = Annotated[
+    bool, flag("--siunitx", help="LaTeX: numbers in siunitx columns, aligned at their points.", panel=OUTPUT)
+]
 RawCsv = Annotated[
-    bool, typer.Option("--raw-csv", help="csv: leave texts that a spreadsheet would run (=, +, -, @) as they are.")
+    bool, flag("--raw-csv", help="CSV: leave texts that a spreadsheet would run (=, +, -, @) as is.", panel=OUTPUT)
 ]
 By = Annotated[str, typer.Option("--by", help="One row per op, layer, block or role.", metavar="|".join(GROUPINGS))]
-Force = Annotated[bool, typer.Option("--force", help="Overwrite the output file.")]
+RowsBy = Annotated[
+    str | None,
+    typer.Option(
+        "--by", help="One row per op, layer, block or role.", metavar="|".join(GROUPINGS), rich_help_panel=OUTPUT
+    ),
+]
+Sort = Annotated[
+    str | None,
+    typer.Option(
+        "--sort", help="Largest first by this column, such as energy or sops.", metavar="COLUMN", rich_help_panel=OUTPUT
+    ),
+]
+Top = Annotated[int | None, typer.Option("--top", help="Only the first N rows.", metavar="N", rich_help_panel=OUTPUT)]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        "--columns", help="Only these columns, such as sops,energy.", metavar="COLUMN,...", rich_help_panel=OUTPUT
+    ),
+]
+Verbose = Annotated[bool, flag("--verbose", "-v", help="All tables and notes (--format table).", panel=OUTPUT)]
+Quiet = Annotated[bool, flag("--quiet", "-q", help="Only the result: accuracy, operations, energy.", panel=OUTPUT)]
+Force = Annotated[bool, flag("--force", help="Overwrite the output files.", panel=OUTPUT)]
 Latency = Annotated[
-    float | None, typer.Option("--latency", help="Seconds per inference, for static power.", metavar="SECONDS")
+    float | None,
+    typer.Option(
+        "--latency", help="Seconds per inference, for static power.", metavar="SECONDS", rich_help_panel=PRICING
+    ),
 ]
 
 

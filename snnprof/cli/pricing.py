@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from snnprof.pricing import EnergyReport
     from snnprof.workload.catalogue import Published
 
-DEFAULT_HARDWARE = ("cmos45-fp32", "rolls-77fj")
-"""The two prices the field quotes; side by side, because a single one hides how much it decides."""
+DEFAULT_HARDWARE = ("cmos45-fp32", "cmos45-fp32-mem", "rolls-77fj")
+"""The two prices the field quotes, and the first with memory accesses, which can turn the comparison with the ANN;
+side by side, because a single one hides how much it decides."""
 
 
 class Pricing:

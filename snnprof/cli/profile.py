@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
-from snnprof import run_file
+from snnprof import kept, run_file
 from snnprof.cli import options, output
 from snnprof.cli.pricing import Pricing
+from snnprof.cli.showing import Showing, form_of
 from snnprof.errors import CheckFailed, SnnprofError
 from snnprof.run_file import Target
 from snnprof.workload.options import MAX_SEED, MAX_TIMESTEPS, Amp, InputKind, Layout, ProfileOptions, file_and_key
@@ -20,98 +23,175 @@ from snnprof.workload.options import MAX_SEED, MAX_TIMESTEPS, Amp, InputKind, La
 if TYPE_CHECKING:
     from snnprof.activity import Activity
 
-FORMATS = ("table", "json", "csv", "markdown", "latex")
+EXAMPLES = options.examples(
+    ("snnprof profile saformer", "a bundled model on its own test data"),
+    ("snnprof profile net.py:build --data test.npz --layout time-batch -o run.json", "your own model"),
+    ("snnprof profile spikformer:4-384-cifar10 --checkpoint x.pth --data cifar10:DIR", "a paper's own weights"),
+    ("snnprof profile saformer -o run.json -o report.html -o table.tex --quiet", "everything in one run"),
+)
+FIGURES = (".pdf", ".svg", ".png")
 INTERRUPTED = 130
 STRICT_FINDINGS = ("C04", "C16", "C17", "C22")
 """A weighted module ran without a contraction, the self-check disagrees, fvcore saw more, spikes counted as real."""
 
 
+def _seed(value: int) -> int:
+    if not -MAX_SEED - 1 <= value <= MAX_SEED:
+        raise typer.BadParameter(f"{value} is not a whole number of 64 bits")
+    return value
+
+
 def profile(
     context: typer.Context,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="MODEL", help="What to run; with --resume, by default what ran before.", show_default=False,
+            autocompletion=options.model_names,
+        ),
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(
-            "--model", help="What to run; with --resume, by default what ran before.",
-            metavar="NAME[:PRESET]|FILE.py:FUNCTION|package.module:ATTR", autocompletion=options.model_names,
+            "--model", metavar="MODEL", autocompletion=options.model_names, rich_help_panel=options.MODEL,
+            help="The same as the argument: NAME, NAME:PRESET, FILE.py:FUNCTION or package.module:ATTR.",
         ),
     ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="An argument of the model; repeatable.", metavar="KEY=VALUE")
+        list[str] | None,
+        typer.Option(
+            "--set", help="An argument of the model. Repeatable.", metavar="KEY=VALUE", rich_help_panel=options.MODEL
+        ),
     ] = None,
     checkpoint: Annotated[
-        Path | None, typer.Option("--checkpoint", help="Weights to load.", metavar="FILE[:KEY]")
+        Path | None,
+        typer.Option("--checkpoint", help="Weights to load.", metavar="FILE[:KEY]", rich_help_panel=options.MODEL),
+    ] = None,
+    neuron: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--neuron", help="Treat this class or function as a spiking neuron. Repeatable.",
+            metavar="CLASS|FUNCTION", rich_help_panel=options.MODEL,
+        ),
     ] = None,
     data: Annotated[
         str | None,
         typer.Option(
-            "--data", metavar="SOURCE",
+            "--data", metavar="SOURCE", rich_help_panel=options.DATA,
             help="digits, cifar10:DIR, cifar100:DIR, cifar10-dvs:DIR, dvs128-gesture:DIR, n-caltech101:DIR, "
-            "imagefolder:DIR, FILE.npz, .npy, .pt, .h5 or .csv, FILE.py:FUNCTION or random; default: what the model "
-            "was made for.",
+            "imagefolder:DIR, FILE.npz, .npy, .pt, .h5 or .csv, FILE.py:FUNCTION or random. Default: the data that "
+            "the model was made for.",
         ),
     ] = None,
     layout: Annotated[
-        str | None, typer.Option("--layout", help="Axes of a batch.", metavar="|".join(get_args(Layout)))
-    ] = None,
-    input_kind: Annotated[
-        str, typer.Option("--input", help="What the input's values are.", metavar="|".join(get_args(InputKind)))
-    ] = "auto",
-    timesteps: Annotated[
-        int | None, typer.Option("--timesteps", min=1, max=MAX_TIMESTEPS, help="Time steps T.", metavar="T")
-    ] = None,
-    batch_size: Annotated[int | None, typer.Option("--batch-size", min=1, help="Samples at once.", metavar="N")] = None,
-    samples: Annotated[int | None, typer.Option("--samples", min=1, help="Stop after N samples.", metavar="N")] = None,
-    until_ci: Annotated[
         str | None,
-        typer.Option("--until-ci", help="Stop when the SOPs are known to within PCT percent.", metavar="PCT"),
-    ] = None,
-    seed: Annotated[
-        int, typer.Option("--seed", min=-MAX_SEED - 1, max=MAX_SEED, help="Decides all randomness.", metavar="S")
-    ] = 0,
-    device: Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1, mps.", metavar="D")] = None,
-    amp: Annotated[
-        str | None, typer.Option("--amp", help="Autocast to this number format.", metavar="|".join(get_args(Amp)))
-    ] = None,
-    compiled: Annotated[bool, typer.Option("--compile", help="Run under torch.compile.")] = False,
-    neuron: Annotated[
-        list[str] | None,
         typer.Option(
-            "--neuron", help="Treat this class or function as a spiking neuron; repeatable.", metavar="CLASS|FUNCTION"
+            "--layout", help="Axes of a batch.", metavar="|".join(get_args(Layout)), rich_help_panel=options.DATA
         ),
     ] = None,
+    input_kind: Annotated[
+        str,
+        typer.Option(
+            "--input", help="What the values of the input are.", metavar="|".join(get_args(InputKind)),
+            rich_help_panel=options.DATA,
+        ),
+    ] = "auto",
+    timesteps: Annotated[
+        int | None,
+        typer.Option(
+            "--timesteps", min=1, max=MAX_TIMESTEPS, help="Time steps T.", metavar="T", rich_help_panel=options.DATA
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option("--batch-size", min=1, help="Batch size.", metavar="N", rich_help_panel=options.DATA),
+    ] = None,
+    samples: Annotated[
+        int | None,
+        typer.Option("--samples", min=1, help="Stop after N samples.", metavar="N", rich_help_panel=options.DATA),
+    ] = None,
+    until_ci: Annotated[
+        str | None,
+        typer.Option(
+            "--until-ci", help="Stop when the SOPs are known to within PCT percent.", metavar="PCT",
+            rich_help_panel=options.DATA,
+        ),
+    ] = None,
+    seed: Annotated[
+        int,
+        typer.Option(
+            "--seed", callback=_seed, help="Random seed.", metavar="S", rich_help_panel=options.RUN
+        ),
+    ] = 0,
+    device: Annotated[
+        str | None,
+        typer.Option("--device", help="cpu, cuda, cuda:1 or mps.", metavar="D", rich_help_panel=options.RUN),
+    ] = None,
+    amp: Annotated[
+        str | None,
+        typer.Option(
+            "--amp", help="Autocast to this number format.", metavar="|".join(get_args(Amp)),
+            rich_help_panel=options.RUN,
+        ),
+    ] = None,
+    compiled: Annotated[
+        bool, options.flag("--compile", help="Run under torch.compile.", panel=options.RUN)
+    ] = False,
     no_self_check: Annotated[
-        bool, typer.Option("--no-self-check", help="Do not count one sample a second time after the run.")
+        bool, options.flag("--no-self-check", help="Do not count one sample a second time.", panel=options.RUN)
     ] = False,
     resume: Annotated[
         Path | None,
-        typer.Option("--resume", help="Go on from this run; alone, by the command in it.", metavar="RUN.json"),
+        typer.Option(
+            "--resume", help="Continue an interrupted run; without a MODEL, by the command in its file.",
+            metavar="RUN.json", rich_help_panel=options.RUN,
+        ),
     ] = None,
+    maps: Annotated[
+        int,
+        typer.Option(
+            "--maps", min=0, help="Keep the attention maps of K samples.", metavar="K", rich_help_panel=options.RUN
+        ),
+    ] = 0,
+    strict: Annotated[
+        bool, options.flag("--strict", help="Exit with 1 if anything was not counted.", panel=options.RUN)
+    ] = False,
     hardware: options.Hardware = None,
     convention: options.Convention = "exact",
     latency: options.Latency = None,
-    maps: Annotated[int, typer.Option("--maps", min=0, help="Keep attention maps of K samples.", metavar="K")] = 0,
     out: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Keep the run in this file.", metavar="RUN.json")
+        list[Path] | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", rich_help_panel=options.OUTPUT,
+            help="Keep the run in RUN.json, or write a report: .html, .csv, .md, .tex or .txt. Repeatable.",
+        ),
     ] = None,
     force: options.Force = False,
-    form: Annotated[
-        str, typer.Option("--format", "-f", help="What to print.", metavar="|".join(FORMATS))
-    ] = "table",
+    form: options.ReportFormat = None,
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
+    by: options.RowsBy = None,
+    sort: options.Sort = None,
+    top: options.Top = None,
+    columns: options.Columns = None,
     siunitx: options.Siunitx = False,
     raw_csv: options.RawCsv = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if anything was not counted.")] = False,
 ) -> None:  # fmt: skip
-    """Count the synaptic operations of a model on data, and price them.
+    """Run a model on data, count its synaptic operations, and price them.
 
-    --output keeps the run; report, compare and plot read it without running the model again.
+    MODEL is the name of a bundled model ([cyan]saformer[/cyan], [cyan]spikformer:4-384-cifar10[/cyan]; see
+    [cyan]snnprof models list[/cyan]), or your own: [cyan]FILE.py:FUNCTION[/cyan] or [cyan]package.module:ATTR[/cyan],
+    a function that returns an nn.Module.
     """
+    started = time.monotonic()
+    model = _one_model(name, model)
     if model is None:
         _by_the_command_in(resume, context)
         return
-    from snnprof.render.tables import report_document
-
-    target = _target(out, _existing(resume, "--resume"), force)
-    printed = output.Destination.checked(form, siunitx=siunitx, allowed=FORMATS, raw_csv=raw_csv)
+    run_path, reports_to = _outputs(out or [])
+    target = _target(run_path, _existing(resume, "--resume"), force) or _cached(model)
+    destinations = _destinations(form_of(form, verbose, quiet), reports_to, force, siunitx, raw_csv)
+    showing = Showing.checked(destinations, by, sort, top, columns, quiet)
     pricing = Pricing(hardware, convention, latency)
     _check_model_name(model)
     asked = ProfileOptions(
@@ -120,13 +200,16 @@ def profile(
         timesteps=timesteps, batch_size=batch_size, samples=samples, until_ci=_percent(until_ci), seed=seed,
         device=device, amp=_amp(amp), compile=compiled, neurons=tuple(neuron or ()),
         self_check=not no_self_check,
-        resume=resume, maps=maps, output=out, argv=tuple(context.obj),
+        resume=resume, maps=maps, output=run_path, argv=tuple(context.obj),
     )  # fmt: skip
-    may_replace = force or _goes_on_in_its_file(out, resume)
+    may_replace = force or _goes_on_in_its_file(run_path, resume)
     maps_file = _maps(asked, may_replace)
-    activity = _run(asked, target)
-    lost = _saved(activity, target)
-    printed.emit(report_document(pricing.reports(activity), command=output.command_line(context)))
+    activity = _run(asked, target, quiet)
+    lost = _saved(activity, target, quiet)
+    reports = pricing.reports(activity)
+    file = "" if lost or target is None else _named(target.path)
+    for destination in destinations:
+        showing.show(reports, destination, output.command_line(context), file, time.monotonic() - started)
     if maps_file:
         output.write_file(maps_file[1], maps_file[0], may_replace)
     if lost is not None:
@@ -138,6 +221,64 @@ def profile(
         _judge(activity)
 
 
+def _one_model(named: str | None, option: str | None) -> str | None:
+    if named is not None and option is not None and named != option:
+        raise SnnprofError(f"two models are named: {named} and --model {option}", hint="run one after the other")
+    return named if option is None else option
+
+
+def _outputs(paths: Sequence[Path]) -> tuple[Path | None, list[Path]]:
+    """The run file, and the files that a report goes into, by their suffixes.
+
+    Raises:
+        SnnprofError: two run files, stdout, or a figure.
+    """
+    reports = [path for path in paths if output.SUFFIXES.get(path.suffix.lower(), "json") != "json"]
+    runs = [path for path in paths if path not in reports]
+    for path in runs:
+        if path == output.STDOUT:
+            hint = "--format json prints the report"
+            raise SnnprofError("--output names the run file; it cannot be stdout", hint=hint)
+        if path.suffix.lower() in FIGURES:
+            raise SnnprofError(f"--output {path}: a figure is drawn from a run file", hint="snnprof plot RUN.json")
+    if len(runs) > 1:
+        raise SnnprofError(f"one run is kept in one file, not in {' and '.join(map(str, runs))}")
+    return (runs[0] if runs else None), reports
+
+
+def _destinations(
+    form: str | None, paths: Sequence[Path], force: bool, siunitx: bool, raw_csv: bool
+) -> list[output.Destination]:
+    """Stdout first, then the files. Options of one format are for whichever of them has it."""
+    in_files = output.Destination.several(None, paths, force) if paths else []
+    forms = {each.form for each in in_files}
+    tex, csv = siunitx and "latex" in forms, raw_csv and "csv" in forms
+    if tex or csv:
+        in_files = output.Destination.several(None, paths, force, tex, raw_csv=csv)
+    printed = output.Destination.checked(
+        form, siunitx=siunitx and not tex, allowed=output.REPORT_FORMATS, raw_csv=raw_csv and not csv
+    )
+    return [printed, *in_files]
+
+
+def _cached(model: str) -> Target | None:
+    """Where a run without --output is kept; a run that cannot be kept goes on all the same."""
+    try:
+        return Target(kept.place(model), force=True)
+    except SnnprofError as error:
+        output.warn([error])
+        return None
+
+
+def _named(path: Path) -> str:
+    """The run file as the next command names it."""
+    return kept.shown(path) if _is_cached(path) else str(path)
+
+
+def _is_cached(path: Path) -> bool:
+    return path.parent.name == "runs" and path == kept.folder() / path.name
+
+
 def _by_the_command_in(path: Path | None, context: typer.Context) -> None:
     """`--resume RUN.json` alone: the command that began the run, in the same folder; what is given now counts more.
 
@@ -145,7 +286,9 @@ def _by_the_command_in(path: Path | None, context: typer.Context) -> None:
         SnnprofError: there is none, or it names code that a file may not choose.
     """
     if path is None:
-        raise SnnprofError("missing option '--model'", hint="see 'snnprof profile --help'")
+        raise SnnprofError(
+            "no model is named", hint="for example 'snnprof profile saformer'; see 'snnprof models list'"
+        )
     from snnprof.activity import Activity
 
     _existing(path, "--resume")
@@ -155,15 +298,16 @@ def _by_the_command_in(path: Path | None, context: typer.Context) -> None:
     before = context.command.make_context("profile", argv[1:]).params
     now = {name: value for name, value in context.params.items() if _is_given(name, context)}
     asked = {**before, "out": None, "force": False, **now}
-    if asked["model"] is None:
+    model = asked["model"] or asked["name"]
+    if model is None:
         raise SnnprofError(f"{path} does not hold the model that it ran", hint="name it: --model ...")
-    if not _is_own_code(asked["model"]):
+    if not _is_own_code(model):
         raise SnnprofError(
-            f"{path} names {asked['model']}, which is no code of this folder",
-            hint=f"a file alone does not choose what runs; add --model {asked['model']}",
+            f"{path} names {model}, which is no code of this folder",
+            hint=f"a file alone does not choose what runs; add --model {model}",
         )
     if os.environ.get("RANK", "0") == "0":  # of several processes, one says it
-        output.say(f"going on with: {shlex.join(['snnprof', *argv])}")
+        output.say(f"continuing with: {shlex.join(['snnprof', *argv])}")
     assert context.command.callback is not None
     context.command.callback(**asked)
 
@@ -191,14 +335,15 @@ def _say_how_to_go_on(model: str, target: Target | None) -> None:
     """The command that finishes an interrupted run; it must be given in the same folder."""
     if target is not None and target.is_there:
         named = [] if _is_own_code(model) else ["--model", model]
-        output.say(f"go on with: {shlex.join(['snnprof', 'profile', *named, '--resume', str(target.path)])}")
+        output.say(f"continue with: {shlex.join(['snnprof', 'profile', *named, '--resume', str(target.path)])}")
 
 
-def _run(asked: ProfileOptions, target: Target | None) -> Activity:
+def _run(asked: ProfileOptions, target: Target | None, quiet: bool) -> Activity:
     from snnprof.cli.progress import progress
-    from snnprof.workload.run import profile_run
 
-    with progress() as tell:
+    with progress(asked.model, quiet) as tell:
+        from snnprof.workload.run import profile_run
+
         try:
             return profile_run(asked, tell, target, output.say)
         except KeyboardInterrupt:
@@ -206,7 +351,7 @@ def _run(asked: ProfileOptions, target: Target | None) -> Activity:
             raise
 
 
-def _saved(activity: Activity, target: Target | None) -> SnnprofError | None:
+def _saved(activity: Activity, target: Target | None, quiet: bool) -> SnnprofError | None:
     """Writes the run; where that fails, what to say once the report is out, and where the run is meanwhile."""
     if target is None:
         return None
@@ -214,7 +359,10 @@ def _saved(activity: Activity, target: Target | None) -> SnnprofError | None:
         activity.save(target)
     except SnnprofError as error:
         return _rescued(activity, target, error)
-    output.say(f"wrote {target.path}")
+    if not _is_cached(target.path):
+        output.say(f"wrote {target.path}")
+    elif not quiet:
+        output.say(f"kept as {_named(target.path)} in {target.path.parent}")
     return None
 
 
@@ -244,8 +392,6 @@ def _maps(asked: ProfileOptions, force: bool) -> tuple[Path, bytes] | None:
 
 def _target(out: Path | None, resume: Path | None, force: bool) -> Target | None:
     """Where the run is kept: in --output, or in the file that it goes on from. Fails now rather than after the work."""
-    if out == output.STDOUT:
-        raise SnnprofError("--output names the run file; it cannot be stdout", hint="--format json prints the report")
     if resume is not None and _goes_on_in_its_file(out, resume):
         output.must_be_writable(resume)
         if not force:

@@ -1,37 +1,73 @@
-"""Progress for a person at a terminal: on stderr, gone when done, and silent in a pipe."""
+"""What a person sees while a run goes on, from the first moment: bars on a terminal, else a line now and then."""
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from snnprof.cli import output
 from snnprof.workload.options import ignore_progress
 
 if TYPE_CHECKING:
     from snnprof.workload.options import Progress
 
+LINE_SECONDS = 20.0
+
 
 @contextmanager
-def progress() -> Iterator[Progress]:
-    """A callback that shows each phase as a bar, with its rate and the time that remains."""
-    if not sys.stderr.isatty():
+def progress(model: str, quiet: bool = False) -> Iterator[Progress]:
+    """Says at once what is about to run, before anything slow is loaded; then a callback that shows how far it is.
+
+    Args:
+        model: what runs, as the user named it.
+    """
+    if quiet or os.environ.get("RANK", "0") != "0":  # of several processes, one says it
         yield ignore_progress
-        return
+    elif sys.stderr.isatty():
+        with _bars(model) as tell:
+            yield tell
+    else:
+        output.say(f"profiling {model}: loading PyTorch")
+        yield _lines()
+
+
+@contextmanager
+def _bars(model: str) -> Iterator[Progress]:
+    """Each phase as a bar, with its rate and the time that remains; all gone when done."""
     from rich.console import Console
     from rich.progress import Progress as Bars
     from rich.progress import TaskID, TextColumn
 
     columns = (*Bars.get_default_columns(), TextColumn("{task.fields[rate]}"))
     with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+        loading = bars.add_task(f"{model.replace('[', chr(92) + '[')}: loading PyTorch", total=None, rate="")
         tasks: dict[str, TaskID] = {}
 
         def tell(phase: str, done: int, total: int | None) -> None:
             if phase not in tasks:
+                bars.update(loading, visible=False)
                 tasks[phase] = bars.add_task(phase, total=total, rate="")
-            speed = bars.tasks[tasks[phase]].speed
-            rate = "" if speed is None else f"{speed:,.1f} samples/s"
-            bars.update(tasks[phase], completed=done, total=total, rate=rate)
+            bars.update(tasks[phase], completed=done, total=total, rate=_rate(bars.tasks[tasks[phase]].speed))
 
         yield tell
+
+
+def _lines() -> Progress:
+    """A line at most every `LINE_SECONDS`."""
+    last = time.monotonic()
+
+    def tell(phase: str, done: int, total: int | None) -> None:
+        nonlocal last
+        if time.monotonic() - last >= LINE_SECONDS:
+            last = time.monotonic()
+            output.say(f"{phase}: {done:,}{f' of {total:,}' if total else ''} samples")
+
+    return tell
+
+
+def _rate(speed: float | None) -> str:
+    return "" if speed is None else f"{speed:,.1f} samples/s"

@@ -7,31 +7,53 @@ from typing import Annotated
 
 import typer
 
+from snnprof import kept
 from snnprof.cli import options, output
 from snnprof.cli.pricing import Pricing
+from snnprof.cli.showing import Showing, form_of
+
+EXAMPLES = options.examples(
+    ("snnprof report run.json --hardware cmos45-int8 --hardware mine.yaml", "other price lists"),
+    ("snnprof report run.json --by layer --sort sops --columns rate,sops,share", "all layers, the busiest first"),
+    ("snnprof report run.json -o report.html -o table.tex", "a page for co-authors, a table for the paper"),
+)
 
 
 def report(
     context: typer.Context,
-    run: Annotated[Path, typer.Argument(metavar="RUN.json", help="A file made by 'snnprof profile --output'.")],
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN.json", help="A run that 'snnprof profile' made.", show_default=False)
+    ],
     hardware: options.Hardware = None,
     convention: options.Convention = "exact",
     latency: options.Latency = None,
-    by: options.By = "op",
-    form: options.Format = None,
+    by: options.RowsBy = None,
+    sort: options.Sort = None,
+    top: options.Top = None,
+    columns: options.Columns = None,
+    notes: Annotated[
+        bool, options.flag("--notes", help="Print all notes on the run and its prices.", panel=options.OUTPUT)
+    ] = False,
+    form: options.ReportFormat = None,
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
     siunitx: options.Siunitx = False,
     raw_csv: options.RawCsv = False,
-    out: options.Output = None,
+    out: options.Outputs = None,
     force: options.Force = False,
 ) -> None:
-    """Print a run as a table, JSON, CSV, Markdown, LaTeX or HTML."""
-    from snnprof.activity import Activity
-    from snnprof.render.tables import report_document
+    """Print a run again: priced on other hardware, counted otherwise, or in another format.
 
-    destination = output.Destination.checked(form, out, force, siunitx, raw_csv=raw_csv)
-    grouping = options.grouping(by)
+    The model does not run, and PyTorch is not loaded.
+    """
+    from snnprof.activity import Activity
+
+    destinations = output.Destination.several(form_of(form, verbose, quiet), out or [], force, siunitx, raw_csv=raw_csv)
+    showing = Showing.checked(destinations, by, sort, top, columns, quiet)
     pricing = Pricing(hardware, convention, latency)
-    reports = pricing.reports(Activity.load(run))
-    command = output.command_line(context)
-    figures = destination.form == "html"
-    destination.emit(report_document(reports, by=grouping, command=command, figures=figures))
+    reports = pricing.reports(Activity.load(kept.found(run)))
+    if notes:
+        showing.show_notes(reports, destinations)
+        return
+    for destination in destinations:
+        showing.show(reports, destination, output.command_line(context), file=str(run))

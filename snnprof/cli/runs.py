@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from snnprof import kept
 from snnprof.errors import SnnprofError, unknown
 
 if TYPE_CHECKING:
@@ -47,9 +48,9 @@ def _check(names: Sequence[str]) -> None:
 
 
 def _is_file(name: str) -> bool:
-    path = Path(name)
+    path = kept.found(Path(name))
     if path.suffix == ".json" and not path.is_file():
-        raise SnnprofError(f"there is no run file {name}", hint="make one with 'snnprof profile --output RUN.json'")
+        raise SnnprofError(f"there is no run file {name}", hint="make one with 'snnprof profile MODEL -o RUN.json'")
     return path.is_file()
 
 
@@ -59,7 +60,7 @@ def _load(name: str) -> Activity | Published:
 
     if name.startswith(PAPER):
         return catalogue.published_row(name.removeprefix(PAPER))
-    return Activity.load(name) if _is_file(name) else _run(name)
+    return Activity.load(kept.found(Path(name))) if _is_file(name) else _run(name)
 
 
 def _run(model: str) -> Activity:
@@ -67,7 +68,7 @@ def _run(model: str) -> Activity:
     from snnprof.workload.options import ProfileOptions
     from snnprof.workload.run import profile_run
 
-    with progress() as tell:
+    with progress(model) as tell:
         return profile_run(ProfileOptions(model=model), tell)
 
 

@@ -37,7 +37,7 @@ def hardware_list(profiles: Sequence[HardwareProfile], stubs: Mapping[str, str])
     return Document(
         title="Hardware profiles",
         tables=(Table("hardware", "", columns, rows, (note,)),),
-        notes=(Notes("Known, but without a usable price", notes),) if notes else (),
+        notes=(Notes("Chips without a published energy per operation", notes),) if notes else (),
         data={"stubs": dict(stubs)},
         schema="snnprof.hardware-list/0",
     )
@@ -106,7 +106,9 @@ def _profile_facts(profile: HardwareProfile) -> tuple[tuple[str, str], ...]:
 def source_text(source: Source) -> str:
     """Citation, where in it, and whether it was opened or quoted second-hand."""
     where = [source.citation or source.id, source.locator, f"doi:{source.doi}" if source.doi else source.url]
-    access = {"read": "read", "secondary": "quoted second-hand", "memory": "from memory, unverified"}[source.access]
+    access = {"read": "read", "secondary": "cited via a secondary source", "memory": "from memory, unverified"}[
+        source.access
+    ]
     return ", ".join(part for part in where if part) + f" ({access})"
 
 

@@ -44,7 +44,7 @@ def model_name(activity: Activity) -> str:
 
 def per(activity: Activity) -> str:
     """What the figures stand for."""
-    return "per inference" if activity.samples else "over the whole run (samples not told)"
+    return "per inference" if activity.samples else "over the whole run (number of samples unknown)"
 
 
 def facts(reports: Sequence[EnergyReport]) -> Iterator[tuple[str, str]]:
@@ -62,7 +62,7 @@ def facts(reports: Sequence[EnergyReport]) -> Iterator[tuple[str, str]]:
         yield f"energy, {each.hardware.id}", _energy(each)
     for each in reports:
         yield from _gain(each)
-    yield "coverage", _coverage(activity)
+    yield "cross-check", _cross_check(activity)
     if activity.self_check is not None:
         yield "self-check", _self_check(activity.self_check)
     yield "counted by", f"{report.convention.id}: {report.convention.title} ({report.convention.source})"
@@ -110,9 +110,10 @@ def _model(activity: Activity) -> str:
     model = activity.run.model
     parts = [model_name(activity) or UNKNOWN]
     if model.parameters:
-        used = f", {count_text(model.parameters_used)} of them used" if model.parameters_used else ""
-        parts.append(f"{count_text(model.parameters)} parameters{used}")
-    weights = f"weights {model.checkpoint}" if model.checkpoint else "no checkpoint: weights as initialised"
+        used = model.parameters_used not in (0, model.parameters)
+        reach = f", {count_text(model.parameters_used)} of them reach the output" if used else ""
+        parts.append(f"{count_text(model.parameters)} parameters{reach}")
+    weights = f"weights {model.checkpoint}" if model.checkpoint else "no checkpoint: weights as the model sets them"
     return "; ".join([*parts, weights])
 
 
@@ -130,8 +131,15 @@ def _accuracy(activity: Activity) -> str:
     counted = activity.accuracy
     if counted is None or not counted.total:
         return UNKNOWN
-    share, interval = counted.correct / counted.total, estimates.accuracy(activity)
-    text = f"{percent_text(share, 2)} ({counted.correct}/{counted.total}"
+    return f"{percent_text(counted.correct / counted.total, 2)} ({accuracy_detail(activity)})"
+
+
+def accuracy_detail(activity: Activity) -> str:
+    """How many were right, and the interval of the accuracy, e.g. `357/360, 95 % CI 97.6–99.7`."""
+    counted, interval = activity.accuracy, estimates.accuracy(activity)
+    if counted is None:
+        return UNKNOWN
+    text = f"{counted.correct}/{counted.total}"
     if interval and interval.low is not None and interval.high is not None:
         text += f", 95 % CI {100 * interval.low:.1f}–{100 * interval.high:.1f}"
         if min(counted.correct, counted.total - counted.correct) < FEW:
@@ -139,7 +147,7 @@ def _accuracy(activity: Activity) -> str:
     if interval and interval.of_set and activity.run.data.total != counted.total:
         low, high = interval.of_set
         text += f"; of all {activity.run.data.total} samples {100 * low:.1f}–{100 * high:.1f}"
-    return f"{text})"
+    return text
 
 
 def _few(correct: int, total: int) -> str:
@@ -181,25 +189,27 @@ def _energy(report: EnergyReport) -> str:
         text = _with_interval(each(energy), estimates.energy(report), energy_text)
         text = f"≥ {text}" if report.lower_bound else text
     if report.grade:
-        text += f"; evidence: {report.grade}"
+        text += f"; evidence: {report.grade}{'' if report.grade == 'measured' else ', not measured'}"
     if report.unpriced:
         missing = (f"{count_text(each(count))} {WORK.get(what, what)}" for what, count in report.unpriced)
-        text += f"; not in the total: ≈ {', '.join(missing)}"
+        text += f"; excludes ≈ {', '.join(missing)}"
     return text
 
 
 def _gain(report: EnergyReport) -> Iterator[tuple[str, str]]:
-    for name, twin in (("ANN twin", report.ann_twin), ("no sparsity", report.dense_run)):
+    for name, twin in (("ANN twin", report.ann_twin), ("dense run", report.dense_run)):
         gain = split_gain(twin, report)
         if gain:
             split = f"{gain.operations:.3g} (operations) × {gain.price:.3g} (price per operation)"
             yield f"{name}, {report.hardware.id}", f"{gain.total:.3g} × the energy of this SNN = {split}"
 
 
-def _coverage(activity: Activity) -> str:
+def _cross_check(activity: Activity) -> str:
     if activity.coverage is None:
         return f"{UNKNOWN} (fvcore could not trace the model)"
-    return f"{percent_text(activity.coverage)} of what fvcore sees"
+    if activity.coverage == 1:
+        return "dense MACs match fvcore (100 %)"
+    return f"{percent_text(activity.coverage)} of the dense MACs that fvcore counts were counted"
 
 
 def _self_check(check: SelfCheck) -> str:

@@ -18,7 +18,7 @@ from snnprof.render.table import Notes
 
 RANDOM_DATA = "random"
 FIRST, MISSING, PRICES, COUNTED, DATA = TOPICS = (
-    "Read this first", "Not in the energy", "What the prices and rates mean", "How layers were counted",
+    "Read this first", "Excluded from the energy", "What the prices and rates mean", "How layers were counted",
     "Data",
 )  # fmt: skip
 _TOPIC_OF = {

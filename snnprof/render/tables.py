@@ -50,7 +50,7 @@ def report_document(
 
 
 def per_inference(activity: Activity) -> _Per:
-    """Run totals → figures of one inference; totals as they are where the samples were not told."""
+    """Run totals → figures of one inference; totals as they are where the number of samples is unknown."""
     samples = activity.samples
     return lambda value: value / samples if samples and value is not None else value
 
@@ -103,8 +103,8 @@ def _columns(reports: list[EnergyReport], by: By) -> tuple[Column, ...]:
         Column("exact_sops", "Exact SOPs", "count"),
         *counted,
         Column("macs", "MACs", "count", drop=2),
-        Column("formula_sops", "fr·T·FLOPs", "count", drop=6),
-        Column("deviation", "Deviation", "signed_percent", drop=6),
+        Column("formula_sops", "Rate × MACs (papers)", "count", drop=6),
+        Column("deviation", "Formula vs. exact", "signed_percent", drop=6),
         *energy_columns(reports),
     )
 
@@ -215,11 +215,11 @@ def _totals(reports: list[EnergyReport]) -> Table:
     """This run beside what else the same network could have done."""
     per = per_inference(reports[0].activity)
     ids = [report.hardware.id for report in reports]
-    columns = (Column("run", "Run as"), Column("operations", "Operations", "count"), *energy_columns(reports))
+    columns = (Column("run", "Scenario"), Column("operations", "Operations", "count"), *energy_columns(reports))
     pairs: list[tuple[str, list[EnergyReport] | list[Twin]]] = [
-        ("this SNN", reports),
-        ("same SNN, no sparsity used", [report.dense_run for report in reports]),
-        ("ANN twin, run once", [report.ann_twin for report in reports]),
+        ("This SNN", reports),
+        ("SNN executed densely (no sparsity exploited)", [report.dense_run for report in reports]),
+        ("Equivalent ANN (ANN twin; single forward pass)", [report.ann_twin for report in reports]),
     ]
     rows = [
         Row({"run": name, "operations": per(runs[0].operations),
@@ -227,7 +227,7 @@ def _totals(reports: list[EnergyReport]) -> Table:
         for name, runs in pairs
     ]  # fmt: skip
     rows += [Row({"run": name, **_energies(ids, energies, per)}) for name, energies in _limits(reports)]
-    return Table("twins", f"The same network, run otherwise, {facts.per(reports[0].activity)}", columns, tuple(rows))
+    return Table("twins", f"Reference points ({facts.per(reports[0].activity)})", columns, tuple(rows))
 
 
 def _limits(reports: list[EnergyReport]) -> Iterator[tuple[str, list[float | None]]]:
@@ -235,10 +235,13 @@ def _limits(reports: list[EnergyReport]) -> Iterator[tuple[str, list[float | Non
     narrow = [report.quantised_twin for report in reports]
     bits = {twin.bits for twin in narrow if twin}
     if bits:
-        yield f"ANN twin, {bits.pop()}-bit activations as INT8", [twin.energy_pj if twin else None for twin in narrow]
+        yield (
+            f"Equivalent ANN, {bits.pop()}-bit activations as INT8",
+            [twin.energy_pj if twin else None for twin in narrow],
+        )
     ends = [report.energy_range_pj for report in reports]
-    yield "this SNN, no neuron firing", [silent for silent, _ in ends]
-    yield "this SNN, all neurons firing at each step", [firing for _, firing in ends]
+    yield "Lower bound: no neuron fires", [silent for silent, _ in ends]
+    yield "Upper bound: every neuron fires at every step", [firing for _, firing in ends]
 
 
 def _energy(run: EnergyReport | Twin) -> float | None:

@@ -254,7 +254,7 @@ def test_a_read_only_folder(run_file: Path, tmp_path: Path) -> None:
 
 def test_a_terminal_that_knows_no_unicode(run_file: Path) -> None:
     env = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
-    done = process("report", str(run_file), env=env)
+    done = process("report", str(run_file), "--verbose", env=env)
     assert done.returncode == 0
     assert "cmos45-fp32 (nJ)" in done.stdout
     assert done.stderr == ""
@@ -264,7 +264,7 @@ def test_a_pipe_has_no_colour_and_cuts_nothing(
     hostile_activity: Activity, hostile_names: tuple[str, ...], tmp_path: Path
 ) -> None:
     hostile_activity.save(tmp_path / "run.json")
-    done = process("report", str(tmp_path / "run.json"), env={**os.environ, "COLUMNS": "40"})
+    done = process("report", str(tmp_path / "run.json"), "--verbose", env={**os.environ, "COLUMNS": "40"})
     assert "\x1b" not in done.stdout
     assert "…" not in done.stdout
     assert all(name in done.stdout for name in hostile_names)
@@ -276,7 +276,7 @@ def test_a_narrow_terminal(no_colour: bool, run_file: Path) -> None:
     env.pop("NO_COLOR", None)
     if no_colour:
         env["NO_COLOR"] = "1"
-    text = on_a_terminal("report", str(run_file), env=env)
+    text = on_a_terminal("report", str(run_file), "--verbose", env=env)
     assert ("\x1b[" in text) != no_colour
     assert "Exact SOPs (k)" in text
     assert "Dense MACs" not in text

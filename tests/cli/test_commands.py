@@ -146,9 +146,10 @@ def test_bad_run_files(content: str | None, said: str, tmp_path: Path, fails: Ca
 def test_a_run_without_samples_shows_totals(activity: Activity, tmp_path: Path, capsys: Capture) -> None:
     path = tmp_path / "run.json"
     activity.model_copy(update={"samples": None, "accuracy": None, "blocks": []}).save(path)
-    text = ok(capsys, "report", path)
-    assert "over the whole run (samples not told)" in text
+    text = ok(capsys, "report", path, "--verbose")
+    assert "over the whole run (number of samples unknown)" in text
     assert "samples – of 360" in text
+    assert "number of samples unknown of digits" in ok(capsys, "report", path)
 
 
 def test_an_empty_run_can_be_shown(tmp_path: Path, capsys: Capture) -> None:
@@ -302,7 +303,18 @@ def test_version(capsys: Capture) -> None:
         (["--model", "spikformer", "--input", "odd"], "unknown input 'odd'"),
         (["--model", "spikformer", "--amp", "nonsense"], "hint: known: float16, bfloat16, fp16, bf16"),
         (["--model", "spikformer", "--amp", "float61"], "hint: did you mean 'float16'"),
-        (["--model", "spikformer", "--format", "html"], "unknown format 'html'"),
+        (["--model", "spikformer", "--format", "xml"], "unknown format 'xml'"),
+        (["saformer", "--model", "spikformer"], "two models are named: saformer and --model spikformer"),
+        (["saformer", "-o", "a.json", "-o", "b.json"], "one run is kept in one file, not in a.json and b.json"),
+        (["saformer", "-o", "a.html", "-o", "a.html"], "--output a.html is there twice"),
+        (["saformer", "-o", "a.pdf"], "hint: snnprof plot RUN.json"),
+        (["saformer", "-o", "nowhere/a.html"], "the folder nowhere does not exist"),
+        (["saformer", "--siunitx"], "--siunitx is for LaTeX, not for summary"),
+        (["saformer", "--sort", "colour"], "unknown column 'colour'"),
+        (["saformer", "--columns", "sops,size"], "unknown column 'size'"),
+        (["saformer", "--top", "0"], "--top needs a number of rows from 1"),
+        (["saformer", "--verbose", "--quiet"], "--verbose and --quiet contradict each other"),
+        (["saformer", "--verbose", "--format", "csv"], "--verbose is --format table, not csv"),
         (["--model", "spikformer", "--until-ci", "0"], "--until-ci must be a percentage"),
         (["--model", "spikformer", "--until-ci", "few"], "--until-ci must be a percentage"),
         (["--model", "spikformer", "--samples", "0"], "--samples"),
@@ -312,13 +324,13 @@ def test_version(capsys: Capture) -> None:
         (["--model", "spikformer", "--output", "nowhere/run.json"], "the folder nowhere does not exist"),
         (["--model", "spikformer", "--output", "-"], "it cannot be stdout"),
         (["--model", "spikformer", "--maps", "2"], "--maps writes its file beside the run file"),
-        ([], "missing option '--model'"),
+        ([], "no model is named"),
     ],
 )
 def test_profile_refuses_before_it_runs(
     arguments: list[str], said: str, fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("snnprof.cli.profile._run", lambda asked, target: pytest.fail("it ran"))
+    monkeypatch.setattr("snnprof.cli.profile._run", lambda asked, target, quiet: pytest.fail("it ran"))
     assert said in fails("profile", *arguments)
 
 
@@ -327,25 +339,13 @@ def test_profile_writes_the_run_and_prints_the_report(
 ) -> None:
     seen = {}
 
-    def run(asked: object, target: object) -> Activity:
+    def run(asked: object, target: object, quiet: bool) -> Activity:
         seen["asked"] = asked
         return activity
 
     monkeypatch.setattr("snnprof.cli.profile._run", run)
     path = tmp_path / "run.json"
-    arguments = [
-        "profile",
-        "--model",
-        "spikformer",
-        "--set",
-        "depth=1",
-        "--samples",
-        "20",
-        "-o",
-        str(path),
-        "-f",
-        "json",
-    ]
+    arguments = f"profile --model spikformer --set depth=1 --samples 20 -o {path} -f json".split()
     assert main(arguments) == 0
     out, err = capsys.readouterr()
     assert json.loads(out)["samples"] == 20
@@ -375,22 +375,22 @@ def test_an_interrupted_run_is_kept_and_says_so(
     activity: Activity, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     partial = activity.model_copy(update={"run": activity.run.model_copy(update={"complete": False})})
-    monkeypatch.setattr("snnprof.cli.profile._run", lambda asked, target: partial)
+    monkeypatch.setattr("snnprof.cli.profile._run", lambda asked, target, quiet: partial)
     path = tmp_path / "run.json"
     assert main(["profile", "--model", "spikformer", "-o", str(path)]) == 130
     out, err = capsys.readouterr()
     assert "The run was interrupted" in out
-    assert err == f"wrote {path}\ngo on with: snnprof profile --resume {path}\ninterrupted\n"
+    assert err == f"wrote {path}\ncontinue with: snnprof profile --resume {path}\ninterrupted\n"
     assert Activity.load(path) == partial
 
 
 def test_strict_judges_what_was_not_counted(
     activity: Activity, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("snnprof.cli.profile._run", lambda asked, target: activity)
+    monkeypatch.setattr("snnprof.cli.profile._run", lambda asked, target, quiet: activity)
     assert main(["profile", "--model", "spikformer", "--strict"]) == 0
     missed = activity.model_copy(update={"uncounted": [Uncounted(layer="fft", op="fft_c2c", calls=3)]})
-    monkeypatch.setattr("snnprof.cli.profile._run", lambda asked, target: missed)
+    monkeypatch.setattr("snnprof.cli.profile._run", lambda asked, target, quiet: missed)
     capsys.readouterr()
     assert main(["profile", "--model", "spikformer", "--strict"]) == 1
     out, err = capsys.readouterr()

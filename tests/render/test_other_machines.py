@@ -19,9 +19,11 @@ def test_the_ends_of_the_range_and_the_narrow_twin(activity):
     """T = 2 steps carry as much as 2-bit activations."""
     rows, report = twins(activity, "cmos45-fp32"), price(activity)
     silent, firing = report.energy_range_pj
-    assert rows["this SNN, no neuron firing"]["energy_pj"] == pytest.approx(silent / activity.samples)
-    assert rows["this SNN, all neurons firing at each step"]["energy_pj"] == pytest.approx(firing / activity.samples)
-    narrow = rows["ANN twin, 2-bit activations as INT8"]["energy_pj"]
+    assert rows["Lower bound: no neuron fires"]["energy_pj"] == pytest.approx(silent / activity.samples)
+    assert rows["Upper bound: every neuron fires at every step"]["energy_pj"] == pytest.approx(
+        firing / activity.samples
+    )
+    narrow = rows["Equivalent ANN, 2-bit activations as INT8"]["energy_pj"]
     assert narrow == pytest.approx(report.quantised_twin.energy_pj / activity.samples)
 
 

@@ -1,0 +1,113 @@
+"""How a report is shown: which rows and columns, as the first screen or as a document, and where it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from snnprof.cli import options, output
+from snnprof.errors import SnnprofError
+
+if TYPE_CHECKING:
+    from snnprof.grouping import By
+    from snnprof.pricing import EnergyReport
+    from snnprof.render.selection import Selection
+    from snnprof.render.summary import View
+
+
+def form_of(form: str | None, verbose: bool, quiet: bool) -> str | None:
+    """--format, --verbose and --quiet as one format.
+
+    Raises:
+        SnnprofError: they contradict each other.
+    """
+    if verbose and quiet:
+        raise SnnprofError("--verbose and --quiet contradict each other")
+    if verbose and form not in (None, "table"):
+        raise SnnprofError(f"--verbose is --format table, not {form}")
+    return "table" if verbose else form
+
+
+@dataclass(frozen=True)
+class Showing:
+    """What --by, --sort, --top and --columns ask for, in the terms of the first screen and of a document.
+
+    Raises:
+        SnnprofError: there is no such grouping or column.
+    """
+
+    view: View
+    by: By | None
+    selection: Selection
+
+    @classmethod
+    def checked(
+        cls,
+        destinations: Sequence[output.Destination],
+        by: str | None = None,
+        sort: str | None = None,
+        top: int | None = None,
+        columns: str | None = None,
+        quiet: bool = False,
+    ) -> Showing:
+        """Checks the options against the formats that are asked for."""
+        from snnprof.render.selection import Selection
+        from snnprof.render.summary import View
+        from snnprof.summary import SHOWN, Choice
+
+        grouping = options.grouping(by) if by else None
+        names = tuple(name.strip() for name in columns.split(",")) if columns else ()
+        forms = {each.form for each in destinations}
+        choice = Choice(grouping, sort or "energy", top, names or SHOWN) if "summary" in forms else Choice()
+        selection = Selection(sort, top, names) if forms - {"summary"} else Selection()
+        return cls(View(quiet=quiet, choice=choice), grouping, selection)
+
+    def show(
+        self,
+        reports: Sequence[EnergyReport],
+        destination: output.Destination,
+        command: str,
+        file: str = "",
+        seconds: float | None = None,
+    ) -> None:
+        """Renders a report and writes it.
+
+        Args:
+            reports: one run, one report per price list.
+            command: the command that is running.
+            file: the run file as the next command names it.
+            seconds: how long the run took.
+        """
+        if destination.form == "summary":
+            from snnprof.render import summary
+
+            at = (
+                output.Screen.found() if destination.path is None else output.Screen(summary.WIDTH, False, False, False)
+            )
+            view = replace(self.view, file=file, seconds=seconds, ascii=at.ascii)
+            destination.put(summary.text(reports, at.width, view, at.colour))
+            return
+        from snnprof.render.tables import report_document
+
+        figures = destination.form == "html"
+        document = report_document(reports, by=self.by or "op", command=command, figures=figures)
+        destination.emit(self.selection.of(document))
+
+    def show_notes(self, reports: Sequence[EnergyReport], destinations: Sequence[output.Destination]) -> None:
+        """All notes on a run and its prices, as text.
+
+        Raises:
+            SnnprofError: another format is asked for.
+        """
+        from snnprof.render import facts, notes
+        from snnprof.render.table import Document
+
+        texts = notes.topics(notes.remarks(reports), [report.hardware.id for report in reports])
+        document = Document(facts.title(reports[0].activity), (), notes=texts)
+        for destination in destinations:
+            if destination.form not in ("summary", "table"):
+                raise SnnprofError(
+                    f"--notes prints text, not {destination.form}", hint="every format has the notes too"
+                )
+            replace(destination, form="table").emit(document)

@@ -1,0 +1,430 @@
+"""The first screen: the result, where the operations go, the firing rates, and what to check before publishing."""
+
+from __future__ import annotations
+
+import io
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.text import Text
+
+from snnprof.activity import Activity
+from snnprof.hardware import WHOLE, HardwareProfile
+from snnprof.pricing import EnergyReport
+from snnprof.render import facts, notes
+from snnprof.render.page import GAP, Cell, Page, sparkline
+from snnprof.render.terminal import UNLIMITED
+from snnprof.statistics import Interval
+from snnprof.summary import BREAK_EVEN, Choice, Part, Parts, Rates, Summary, Total, summarise
+from snnprof.units import brief_count, brief_energy, energy_text, percent_text, rate_text
+
+WIDTH = 100
+NARROWEST, WIDEST = 60, 120
+MOST_CHECKS, MOST_SPARKS = 5, 12
+ROLES = {
+    "stem": "first layer", "SPS": "patch embedding (SPS)", "QKV": "Q, K, V", "QK": "Q, K", "QK^T": "Q × Kᵀ",
+    "AV": "attention × V", "K^TV": "Kᵀ × V", "Q(K^TV)": "Q × (Kᵀ V)", "DWC": "depth-wise convolution",
+    "residual": "residual additions",
+}  # fmt: skip
+"""The catalogue's roles as a reader calls them; the others are words already."""
+HEADINGS = {
+    "rate": "Input rate", "sops": "SOPs", "macs": "MACs", "dense_macs": "Dense MACs", "energy": "Energy",
+    "share": "Share",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class View:
+    """How a summary is shown.
+
+    Attributes:
+        file: the run file as the next command names it; empty where there is none.
+        seconds: how long the run took, where that is known.
+        ascii: for terminals that show nothing else.
+        quiet: the result's lines alone.
+    """
+
+    file: str = ""
+    seconds: float | None = None
+    ascii: bool = False
+    quiet: bool = False
+    choice: Choice = field(default_factory=Choice)
+
+
+class Renderable:
+    """A report as rich prints it, at the width of the console."""
+
+    def __init__(self, reports: Sequence[EnergyReport], view: View | None = None) -> None:
+        self.view = view or View()
+        self.summary = summarise(reports, self.view.choice)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield page(self.summary, options.max_width, self.view)
+
+
+def text(
+    reports: EnergyReport | Sequence[EnergyReport], width: int = WIDTH, view: View | None = None, colour: bool = False
+) -> str:
+    """A report as plain text at a width.
+
+    Args:
+        reports: one run, on one or several price lists.
+        colour: with the escapes that colour a terminal.
+    """
+    every = [reports] if isinstance(reports, EnergyReport) else reports
+    stream = io.StringIO()
+    console = Console(
+        file=stream, width=UNLIMITED, force_terminal=colour, color_system="standard" if colour else None,
+        no_color=not colour, highlight=False, markup=False, emoji=False, legacy_windows=False,
+    )  # fmt: skip
+    view = view or View()
+    console.print(page(summarise(every, view.choice), width, view))
+    return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
+
+
+def page(summary: Summary, width: int, view: View) -> Page:
+    """The summary laid out at a width."""
+    sheet = Page(min(max(width, NARROWEST), WIDEST), view.ascii)
+    if view.quiet:
+        _result(sheet, summary)
+        return sheet
+    sheet.ends(Text(_title(summary.activity), style="bold"), _setting(summary.activity))
+    sheet.line()
+    _result(sheet, summary)
+    _where(sheet, summary, view)
+    if summary.layers.shown and summary.parts.by not in ("op", "layer"):
+        _layers(sheet, summary.layers, view)
+    if summary.rates:
+        _rates(sheet, summary.rates)
+    _checks(sheet, summary, view)
+    sheet.line()
+    _check_line(sheet, summary.activity, view)
+    if view.file:
+        command = f"snnprof report {shlex.quote(view.file)} -o report.html"
+        start = Text.assemble(Text("Next", style="bold"), "  ")
+        sheet.hanging(start, "  ·  ".join([command, "plot", "compare", "cite"]), gap=0)
+    return sheet
+
+
+# -- the result ------------------------------------------------------------------------------------------------
+
+
+def _title(activity: Activity) -> str:
+    model = activity.run.model
+    name = facts.model_name(activity) or "A model"
+    return f"{model.label.removesuffix(f' {model.preset}')}, preset {model.preset}" if model.preset else name
+
+
+def _setting(activity: Activity) -> str:
+    run = activity.run
+    if activity.samples is None:
+        samples = "number of samples unknown"
+    elif run.data.total in (None, activity.samples):
+        samples = f"{activity.samples:,} sample{'s' * (activity.samples != 1)}"
+    else:
+        samples = f"{activity.samples:,} of {run.data.total:,} samples"
+    of = f" of {run.data.source}" if run.data.source else ""
+    steps = "" if run.timesteps is None else f"T = {run.timesteps}"
+    parameters = f"{brief_count(run.model.parameters)} parameters" if run.model.parameters else ""
+    return " · ".join(filter(None, [samples + of, steps, parameters]))
+
+
+def _result(sheet: Page, summary: Summary) -> None:
+    rows: list[tuple[str, str, str]] = []
+    about: list[Cell] = []
+    if summary.activity.accuracy:
+        rows.append(("Accuracy", *_accuracy(summary)))
+        about.append(facts.accuracy_detail(summary.activity))
+    rows.append(("SOPs", brief_count(summary.sops), _spread(summary.sops_interval)))
+    about.append(_about_sops(summary))
+    if summary.macs:
+        rows.append(("MACs", brief_count(summary.macs), ""))
+        about.append(_about_macs(summary))
+    for position, (total, figure) in enumerate(zip(summary.totals, _energies(summary.totals), strict=True)):
+        rows.append(("" if position else "Energy", figure, _spread(total.interval)))
+    heads = [Text.assemble("  ", head) for head in sheet.columns(rows, "lrr")]
+    about += _about_energies(sheet, summary.totals, sheet.width - heads[0].cell_len - GAP)
+    for head, text in zip(heads, about, strict=True):
+        sheet.hanging(head, text)
+
+
+def _accuracy(summary: Summary) -> tuple[str, str]:
+    interval = summary.accuracy
+    return percent_text(interval.value if interval else None, 2), ""
+
+
+def _spread(interval: Interval | None) -> str:
+    return "" if interval is None or interval.relative is None else f"± {percent_text(interval.relative)}"
+
+
+def _about_sops(summary: Summary) -> str:
+    parts = [] if summary.activity.samples else ["over the whole run"]
+    if summary.density is not None:
+        parts.append(f"{_share(summary.density)} of the {brief_count(summary.dense_macs)} dense MACs")
+    spikes = summary.reports[0].spikes_per_synapse
+    if spikes is not None:
+        parts.append(f"{_spikes(spikes)} spikes per synapse")
+    return " · ".join(parts)
+
+
+def _spikes(per_synapse: float) -> str:
+    return f"{per_synapse:.2f}" if per_synapse >= 0.01 or not per_synapse else f"{per_synapse:.1g}"
+
+
+def _about_macs(summary: Summary) -> str:
+    """Which layers multiply, and why."""
+    rows = summary.mac_rows
+    if not rows:
+        return ""
+    of = rows[0].layer if len(rows) == 1 else f"{len(rows)} layers"
+    if all(row.fed_by == ("input",) for row in rows):
+        return f"{'first layer' if len(rows) == 1 else of} only (real-valued input)"
+    return f"{of}: real-valued or many-valued data"
+
+
+def _energies(totals: Sequence[Total]) -> list[str]:
+    """The energies, with the signs of those that are lower bounds under each other."""
+    texts = [brief_energy(total.energy_pj) for total in totals]
+    widest = max(map(len, texts))
+    bounds = ["≥ " if total.lower_bound and total.energy_pj is not None else "" for total in totals]
+    return [f"{bound}{text:>{widest}}" for bound, text in zip(bounds, texts, strict=True)]
+
+
+def _about_energies(sheet: Page, totals: Sequence[Total], room: int) -> list[Text]:
+    """The price list, what it covers, and where the network stands beside its ANN; a narrow page has no middle."""
+    cells: list[list[Cell]] = [[total.hardware.id, _covers(total.hardware), _verdict(total)] for total in totals]
+    whole = sheet.columns(cells, "lll")
+    return whole if whole[0].cell_len <= room else sheet.columns([[id, verdict] for id, _, verdict in cells], "ll")
+
+
+def _covers(hardware: HardwareProfile) -> str:
+    if hardware.scope in WHOLE:
+        return "whole chip"
+    if hardware.memory or "weight_read" in hardware.includes:
+        return "with memory access"
+    if hardware.evidence == "convention" and hardware.sop:
+        return f"{energy_text(hardware.sop.value, 2)} per SOP (convention)"
+    return "arithmetic only" if hardware.scope == "compute" else "per operation"
+
+
+def _verdict(total: Total) -> Text:
+    if total.factor is None:
+        return Text("no ANN price" if total.hardware.energy.mac is None else "ANN unknown", style="dim")
+    if total.sign == "equal":
+        return Text("equal to its ANN twin", style="yellow")
+    style = "bold green" if total.sign == "below" else "bold yellow"
+    return Text(f"{_factor(total.factor)} {str(total.sign).upper()} its ANN twin", style=style)
+
+
+def _factor(value: float) -> str:
+    if value < 1.1:
+        return f"{percent_text(value - 1, 0)}"
+    return f"{value:.1f}×" if value < 10 else f"{value:,.0f}×"
+
+
+def _share(share: float | None) -> str:
+    if share is None:
+        return "–"
+    return "<1 %" if 0 < share < 0.005 else percent_text(share, 0)
+
+
+# -- where the operations go -----------------------------------------------------------------------------------
+
+
+def _where(sheet: Page, summary: Summary, view: View) -> None:
+    parts, first = summary.parts, summary.totals[0].hardware.id
+    if not parts.shown:
+        return
+    columns = view.choice.columns
+    wide = sheet.width >= WIDTH and "share" in columns
+    rows: list[list[Cell]] = [[_heading("Where the operations go"), *(_dim(HEADINGS[name]) for name in columns), ""]]
+    rows += [[f"  {_part_name(part, parts)}", *_cells(part, columns), _bar(sheet, part, wide)] for part in parts.shown]
+    if parts.rest:
+        rows.append([f"  {_others(parts.rest)}", *_cells(parts.rest, columns), _bar(sheet, parts.rest, wide)])
+    sheet.line()
+    sheet.table(rows, "l" + "r" * len(columns) + "l", indent="")
+    if len(summary.totals) > 1 and {"energy", "share"} & set(columns):
+        sheet.line(_dim(f"  energy and share: {first}"))
+
+
+def _layers(sheet: Page, layers: Parts, view: View) -> None:
+    columns = ("rate", "sops", "energy", "share")
+    rows: list[list[Cell]] = [[_heading("Top layers"), *(_dim(HEADINGS[name]) for name in columns)]]
+    rows += [[f"  {_part_name(part, layers)}", *_cells(part, columns)] for part in layers.shown]
+    sheet.line()
+    sheet.table(rows, "l" + "r" * len(columns), indent="")
+    if layers.rest and view.file:
+        sheet.line(_dim(f"  … {layers.rest.joined} more: snnprof report {shlex.quote(view.file)} --by op"))
+
+
+def _heading(text: str) -> Text:
+    return Text(text, style="bold")
+
+
+def _dim(text: str) -> Text:
+    return Text(text, style="dim")
+
+
+def _part_name(part: Part, parts: Parts) -> str:
+    if parts.by == "role":
+        real = " (real input)" if part.name == "stem" and part.sops is None else ""
+        return ROLES.get(part.name, part.name) + real
+    return f"{part.name}, {part.op}" if parts.by == "op" and part.op.startswith("matmul") else part.name
+
+
+def _others(rest: Part) -> str:
+    return f"{rest.joined} other{'s' * (rest.joined != 1)}"
+
+
+def _cells(part: Part, columns: Sequence[str]) -> list[Cell]:
+    return [_cell(part, name) for name in columns]
+
+
+def _cell(part: Part, column: str) -> str:
+    """A value in its own unit; multiplications stand in for SOPs where no spike drives the part."""
+    if column == "rate":
+        return "" if part.rate is None else rate_text(part.rate)
+    if column == "share":
+        return _share(part.share)
+    if column == "energy":
+        return brief_energy(part.energy)
+    if column == "sops" and part.sops is None:
+        return f"{brief_count(part.macs)} MACs" if part.macs else ""
+    value = getattr(part, column)
+    return "" if value is None else brief_count(value)
+
+
+def _bar(sheet: Page, part: Part, wide: bool) -> str:
+    return sheet.bar(part.share or 0.0, 40) if wide else ""
+
+
+# -- firing rates ----------------------------------------------------------------------------------------------
+
+
+def _rates(sheet: Page, rates: Rates) -> None:
+    low, high = rates.lowest, rates.highest
+    sheet.line()
+    span = f"mean {rate_text(rates.mean)}"
+    if low[1] < high[1]:
+        span += f", from {rate_text(low[1])} ({low[0]}) to {rate_text(high[1])} ({high[0]})"
+    silent = f"{len(rates.silent)} silent: {notes.listed(rates.silent)}" if rates.silent else "no silent layer"
+    sheet.hanging(Text.assemble(sheet.text(_heading("Firing rates"))), f" {span}; {silent}")
+    words = [f"{name}  {sparkline(each, high[1])}".strip() for name, each in rates.blocks[:MOST_SPARKS]]
+    if len(rates.blocks) > MOST_SPARKS:
+        words.append(f"… {len(rates.blocks) - MOST_SPARKS} more")
+    _filled(sheet, words)
+
+
+def _filled(sheet: Page, words: Sequence[str], gap: str = "     ") -> None:
+    """As many on a line as fit."""
+    line = ""
+    for word in words:
+        if line and len(line) + len(gap) + len(word) + 2 > sheet.width:
+            sheet.line("  ", line)
+            line = ""
+        line = f"{line}{gap}{word}" if line else word
+    sheet.line("  ", line)
+
+
+# -- what to check ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Check:
+    """A sentence to read before publishing, and the codes of the findings that it is made of."""
+
+    text: str
+    codes: tuple[str, ...] = ()
+
+
+def checks(summary: Summary) -> list[Check]:
+    """What matters most; `notes` has everything."""
+    first = [Check(_said(remark), (remark.code,) if remark.code else ())
+             for remark in notes.remarks(summary.reports) if remark.topic == notes.FIRST]  # fmt: skip
+    codes = {finding.code for finding in summary.reports[0].findings}
+    return [*first, *_sign_turns(summary), *_bound(summary, codes), *_break_even(summary, codes)]
+
+
+def _checks(sheet: Page, summary: Summary, view: View) -> None:
+    shown = checks(summary)
+    left = len(shown) - MOST_CHECKS
+    every = notes.remarks(summary.reports)
+    codes = {code for check in shown for code in check.codes}
+    others = sum(remark.topic != notes.FIRST and remark.code not in codes for remark in every) + max(0, left)
+    if not shown and not others:
+        return
+    sheet.line()
+    sheet.line(_heading("Check before publishing"))
+    for check in shown[:MOST_CHECKS]:
+        sheet.wrapped(check.text, mark=Text("!", style="bold yellow"), right=" ".join(check.codes))
+    if others:
+        where = f": snnprof report {shlex.quote(view.file)} --notes" if view.file else ""
+        more = "more " if left > 0 else ""
+        sheet.line(_dim(f"  {others} {more}note{'s' * (others != 1)} on method and prices{where}"))
+
+
+def _said(remark: notes.Remark) -> str:
+    """The fact alone, as a sentence; its advice is among the notes."""
+    subjects = "".join(f"{notes.listed(names)}: " for names in (remark.hardware, remark.layers) if names)
+    text = f"{subjects}{remark.text}" if subjects else remark.text[:1].upper() + remark.text[1:]
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def _sign_turns(summary: Summary) -> Iterator[Check]:
+    if summary.sign_turns:
+        below, above = (", ".join(summary.with_sign(sign)) for sign in ("below", "above"))
+        text = f"The comparison with the ANN turns with the price list: below it on {below}, above it on {above}."
+        yield Check(text, ("W20",))
+
+
+def _bound(summary: Summary, codes: set[str]) -> Iterator[Check]:
+    """What the energy on the first list leaves out; of memory it is silent where another list prices it."""
+    first = summary.totals[0]
+    if not first.lower_bound or first.energy_pj is None:
+        return
+    memory = "W01" in codes and not any(total.hardware.memory for total in summary.totals)
+    missing = ["memory accesses"] if memory else []
+    missing += [f"{brief_count(count)} {facts.WORK.get(what, what)}" for what, count in summary.unpriced]
+    missing += ["static power"] if "W10" in codes else []
+    named = [code for code in ("W02", "W10", "W21") if code in codes]
+    text = f"Energy is a lower bound (≥): it excludes {_series(missing)}."
+    yield Check(text, tuple(["W01", *named] if memory else named))
+
+
+def _series(items: Sequence[str]) -> str:
+    *first, last = items or ["work without a counting rule"]
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _break_even(summary: Summary, codes: set[str]) -> Iterator[Check]:
+    spikes = summary.reports[0].spikes_per_synapse
+    low, high = BREAK_EVEN
+    if spikes is None or spikes <= low:
+        return
+    where = "inside" if spikes <= high else "above"
+    text = f"{_spikes(spikes)} spikes per synapse: {where} the published SNN/ANN break-even range, {low}–{high}."
+    yield Check(text, ("W13",) if "W13" in codes else ())
+
+
+def _check_line(sheet: Page, activity: Activity, view: View) -> None:
+    check, good = activity.self_check, Text("✓", style="bold green")
+    seconds = "" if view.seconds is None else f"{view.seconds:.1f} s"
+    if check is None:
+        sheet.wrapped(f"Not counted a second time; {_coverage(activity)}.", "", right=seconds)
+    elif check.equal == check.rows:
+        samples = "one sample" if check.samples == 1 else f"{check.samples} samples"
+        text = f"{check.equal} of {check.rows} operations re-counted on {samples}; {_coverage(activity)}."
+        sheet.wrapped(text, "", good, seconds)
+    else:
+        text = f"{check.rows - check.equal} of {check.rows} operations differ when counted a second time (C16)."
+        sheet.wrapped(text, "", Text("✗", style="bold red"), seconds)
+
+
+def _coverage(activity: Activity) -> str:
+    if activity.coverage is None:
+        return "no cross-check with fvcore, which could not trace the model"
+    if activity.coverage == 1:
+        return "dense MACs agree with fvcore (100 %)"
+    return f"{percent_text(activity.coverage)} of the dense MACs that fvcore sees"
