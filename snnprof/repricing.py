@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from snnprof.grouping import Group, energy_of
 from snnprof.hardware import bundled
-from snnprof.pricing import EnergyReport, price, split_gain
+from snnprof.pricing import EnergyReport, price
+from snnprof.summary import Total
 
 
 @dataclass(frozen=True)
@@ -17,12 +18,10 @@ class Amount:
     Attributes:
         pj: picojoules; null where there is work and none of it has a price.
         missing: kinds of the work that have no price.
-        lower_bound: whether more would be spent than `pj` says.
     """
 
     pj: float | None
     missing: tuple[str, ...]
-    lower_bound: bool
 
 
 def on_every_list(reports: Sequence[EnergyReport]) -> list[EnergyReport]:
@@ -36,20 +35,15 @@ def on_every_list(reports: Sequence[EnergyReport]) -> list[EnergyReport]:
 def amount(group: Group, report: EnergyReport) -> Amount:
     """What a group costs on the report's price list; the group was made of that report too."""
     id = report.hardware.id
-    return _amount(report, group.energies[id], group.unpriced[id], bool(group.unpriced[id]))
+    return Amount(_each(report, group.energies[id]), tuple(group.unpriced[id]))
 
 
-def total(report: EnergyReport) -> Amount:
-    """What the run costs on the report's price list."""
-    return _amount(report, energy_of([report.totals]), report.totals.unpriced, report.lower_bound)
+def total(report: EnergyReport) -> Total:
+    """The energy of the run on the report's price list, without an interval, which would need every block priced."""
+    pj, twin = energy_of([report.totals]), report.ann_twin.energy_pj
+    ratio = twin / pj if twin and pj else None
+    return Total(report.hardware, _each(report, pj), None, report.lower_bound, ratio)
 
 
-def times_below_ann(report: EnergyReport) -> float | None:
-    """Energy of the ANN twin over that of the run; below 1 where the ANN needs less, null where either is unknown."""
-    gain = split_gain(report.ann_twin, report)
-    return None if gain is None else gain.total
-
-
-def _amount(report: EnergyReport, pj: float | None, missing: Mapping[str, float], more: bool) -> Amount:
-    each = report.per_inference(pj) if report.samples else pj
-    return Amount(each, tuple(missing), more and each is not None)
+def _each(report: EnergyReport, pj: float | None) -> float | None:
+    return report.per_inference(pj) if report.samples else pj

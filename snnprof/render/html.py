@@ -10,16 +10,15 @@ import base64
 import functools
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from snnprof import explanations
 from snnprof.render.cleaning import cleaned
-from snnprof.render.notes import FIRST
-from snnprof.render.table import Column, Document, Notes, Row, Table, Value, sections
-from snnprof.render.web.places import share_text
+from snnprof.render.table import Column, Document, Row, Table, Value, sections
+from snnprof.units import rate_text
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -38,27 +37,25 @@ def render(document: Document) -> str:
     document = cleaned(document)
     script = _file("web.js")
     page = document.page
-    first = [notes for notes in document.notes if page and notes.topic == FIRST]
-    notes = [notes for notes in document.notes if notes not in first]
     return _environment().get_template("html.j2").render(
         document=document,
         page=page,
         prices=[_amounts(each) for each in page.prices] if page else [],
         tables=[_context(table) for table in document.tables],
-        first=[_finding(text) for each in first for text in each.texts],
-        findings=[(each.topic, [_finding(text) for text in each.texts]) for each in notes],
-        contents=[*page.contents, *_foot(notes, document.facts)] if page else [],
+        checks=[_sentence(check.text, check.codes) for check in page.checks] if page else [],
+        findings=[(each.topic, [_finding(text) for text in each.texts]) for each in document.notes],
+        contents=[*page.contents, *_foot(document)] if page else [],
         style=Markup(_file("web.css")),
         script=Markup(script),
         script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
     )  # fmt: skip
 
 
-def _foot(notes: Sequence[Notes], facts: Sequence[object]) -> Iterator[tuple[str, str]]:
+def _foot(document: Document) -> Iterator[tuple[str, str]]:
     """Where a page's sentences stand."""
-    if notes:
+    if document.notes:
         yield "findings", "What a reader must know"
-    if facts:
+    if document.facts:
         yield "facts", "Facts"
 
 
@@ -70,7 +67,7 @@ def _environment() -> Environment:
         loader=PackageLoader("snnprof.render", "."), undefined=StrictUndefined, autoescape=True,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
-    environment.filters.update(breakable=_breakable, share=share_text)
+    environment.filters.update(breakable=_breakable, share=rate_text)
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     return environment
 
@@ -85,10 +82,14 @@ def _amounts(prices: Prices) -> dict[str, Any]:
 
 
 def _finding(text: str) -> dict[str, object]:
-    """A sentence and, where it ends in a code that has one, its explanation."""
+    """A sentence and, where it ends in a code, what that means."""
     code = _CODE.search(text)
-    known = explanations.every().get(code[1]) if code else None
-    return {"text": text, "explanation": known.parts if known else ()}
+    return _sentence(text, [code[1]] if code else [])
+
+
+def _sentence(text: str, codes: Iterable[str]) -> dict[str, object]:
+    known = [explanations.every()[code] for code in codes if code in explanations.every()]
+    return {"text": text, "explained": known}
 
 
 def _context(table: Table) -> dict[str, object]:

@@ -23,7 +23,7 @@ from snnprof.pricing import price
 from snnprof.render import html
 from snnprof.render.comparison import comparison_document
 from snnprof.render.tables import report_document
-from snnprof.units import energy_text
+from snnprof.units import brief_energy, rate_text
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="no browser driver: python -m pip install playwright")
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
@@ -206,13 +206,13 @@ def test_every_list_shows_what_price_says(activity: Activity, show: Callable[...
         for group in grouped([priced], "op"):
             row, pj = group.rows[0], group.rows[0].energy_pj
             bound = "≥ " if row.unpriced and pj is not None else ""
-            expected[group.name, group.op.replace("_", " ")] = bound + energy_text(None if pj is None else pj / 20, 3)
+            expected[group.name, group.op.replace("_", " ")] = bound + brief_energy(None if pj is None else pj / 20)
         script = "rows => rows.map(row => [...row.cells].map(cell => cell.textContent))"
         seen = {(cells[0], cells[1]): cells[6] for cells in shown.page.locator("tr.layer").evaluate_all(script)}
         assert {key: seen[key] for key in expected} == expected
         assert set(seen) - set(expected) <= {("(root)", "static")}
         assert priced.energy_pj is not None
-        total = ("≥ " if priced.lower_bound else "") + energy_text(priced.energy_pj / 20, 3)
+        total = ("≥ " if priced.lower_bound else "") + brief_energy(priced.energy_pj / 20)
         assert shown.texts("#tree tfoot .energy") == [total]
         assert shown.texts("#chosen-total") == [total]
         assert shown.texts("#chosen-id") == [hardware.id]
@@ -228,9 +228,7 @@ def test_shares_and_bars_follow(activity: Activity, show: Callable[..., Shown]) 
     seen = dict(bars.evaluate_all(script))
     expected = {group.name: group.energies["loihi1-davies2018"] for group in grouped([priced], "block")}
     del expected["static"]
-    assert seen == {
-        name: "–" if pj is None else f"{100 * pj / priced.energy_pj:.1f} %" for name, pj in expected.items()
-    }
+    assert seen == {name: rate_text(None if pj is None else pj / priced.energy_pj) for name, pj in expected.items()}
     widths = (
         shown.page.locator(".bars:not(.rates)")
         .first.locator("i")
@@ -254,8 +252,10 @@ def test_numbers_read_as_python_prints_them(activity: Activity, show: Callable[.
     values = [0.0, 0.5e-3, 1.25e-3, 0.1, 0.9995, 1.0, 9.995, 12.25, 12.35, 112.5, 113.5, 999.5, 999.96, 1e3, 1.125e6,
               1.135e6, 112500.0, 113500.0, 4.6e9, 1e12, 1.2345e15]  # fmt: skip
     texts = shown.page.evaluate("values => values.map(energyText)", values)
-    assert texts == [energy_text(value, 3) for value in values]
-    assert shown.page.evaluate("energyText(null)") == energy_text(None)
+    assert texts == [brief_energy(value) for value in values]
+    shares = [0.0, 4e-4, 5e-4, 0.0625, 0.1875, 0.5, 1.0]
+    assert shown.page.evaluate("shares => shares.map(shareText)", shares) == [rate_text(share) for share in shares]
+    assert shown.page.evaluate("energyText(null)") == brief_energy(None)
 
 
 # -- the tree --------------------------------------------------------------------------------------------------
@@ -352,7 +352,7 @@ def test_without_scripts_everything_can_be_read(activity: Activity, show: Callab
     shown = show(report(activity), scripts=False)
     assert shown.page.locator(".scripted:visible").count() == 0
     assert shown.page.locator("tr.layer:visible").count() == shown.page.locator("tr.layer").count()
-    energy = energy_text((price(activity, "cmos45-fp32").energy_pj or 0.0) / 20, 3)
+    energy = brief_energy((price(activity, "cmos45-fp32").energy_pj or 0.0) / 20)
     assert shown.texts("#tree tfoot .energy") == [f"≥ {energy}"]
     more = shown.page.locator("tr.more").first
     more.locator("summary").click()

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from snnprof.compare import PRINTED, Comparison, Estimate, Ratio, Side
 from snnprof.grouping import By, Group, grouped, role_of
+from snnprof.render.summary import ROLES
 from snnprof.render.table import UNKNOWN
-from snnprof.render.web.places import DIGITS
 from snnprof.render.web.values import ComparisonPage, Mark, Scale, Segment, Stack, Tile
-from snnprof.units import count_text, energy_text, percent_text
+from snnprof.units import brief_count, brief_energy, percent_text
 
 HUES = 8
 """Colours that parts of the network have of their own; the rest shares one."""
@@ -21,13 +21,12 @@ def comparison_page(comparison: Comparison) -> ComparisonPage:
     runs = [side for side in comparison.sides if side.entry.reports]
     by: By = "role" if all(map(_has_roles, runs)) else "block"
     hues = {name: min(hue, HUES) for hue, name in enumerate(_parts(runs, by))}
-    rest = len(hues) - HUES
     return ComparisonPage(
         subtitle=" · ".join(side.name for side in comparison.sides),
         tiles=tuple(_tiles(comparison)),
         scales=tuple(_scales(comparison, runs or comparison.sides)),
         stacks=tuple(_stacks(runs, by, hues)) if len(hues) > 1 else (),
-        legend=(*list(hues.items())[:HUES], *([(f"{rest} more", HUES)] if rest > 0 else [])),
+        legend=tuple(_legend(hues)),
     )
 
 
@@ -140,11 +139,11 @@ def _mark(name: str, estimate: Estimate, text: Callable[[float | None], str], pl
 
 
 def _count(value: float | None) -> str:
-    return count_text(value, DIGITS)
+    return brief_count(value)
 
 
 def _energy(value: float | None) -> str:
-    return energy_text(value, DIGITS)
+    return brief_energy(value)
 
 
 def _percent(value: float | None) -> str:
@@ -168,6 +167,12 @@ def _parts(runs: Sequence[Side], by: By) -> Iterable[str]:
     return sorted((name for name in cost if cost[name]), key=lambda name: -cost[name])
 
 
+def _legend(hues: dict[str, int]) -> Iterator[tuple[str, int]]:
+    yield from ((ROLES.get(name, name), hue) for name, hue in hues.items() if hue < HUES)
+    if len(hues) > HUES:
+        yield f"{len(hues) - HUES} more", HUES
+
+
 def _stacks(runs: Sequence[Side], by: By, hues: dict[str, int]) -> Iterator[tuple[str, tuple[Stack, ...]]]:
     """One chart for each price list; of several runs joined, the first."""
     for report in runs[0].entry.reports:
@@ -182,11 +187,11 @@ def _stacks(runs: Sequence[Side], by: By, hues: dict[str, int]) -> Iterator[tupl
 def _stack(side: Side, groups: Sequence[Group], id: str, longest: float, hues: dict[str, int]) -> Stack:
     costs = {group.name: _cost(side, group, id) for group in groups}
     segments = [
-        Segment(name, energy_text(costs[name], DIGITS), costs[name] / longest, hue)
+        Segment(ROLES.get(name, name), brief_energy(costs[name]), costs[name] / longest, hue)
         for name, hue in hues.items()
         if costs.get(name)
     ]
-    return Stack(side.name, energy_text(sum(costs.values()), DIGITS), tuple(segments))
+    return Stack(side.name, brief_energy(sum(costs.values())), tuple(segments))
 
 
 def _cost(side: Side, group: Group, id: str) -> float:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from snnprof.activity import NeuronRecord, Operand, OpRecord
+from snnprof.activity import Activity, NeuronRecord, Operand, OpRecord
 from snnprof.grouping import ROOT, Group, block_of, grouped
-from snnprof.pricing import EnergyReport
-from snnprof.render.web.places import DIGITS, Places, share_text
+from snnprof.render.summary import ROLES
+from snnprof.render.web.places import Places
 from snnprof.render.web.values import Block, Chart, Column, Layer, Number, Source
-from snnprof.units import count_text, percent_text
+from snnprof.units import brief_count, percent_text, rate_text
 
 _KINDS = {"contraction": "operation", "neuron": "neurons", "elementwise": "other", "static": "static"}
 _STATIC = "static"
@@ -30,9 +30,9 @@ def tree(places: Places) -> tuple[Block, ...]:
     )
 
 
-def rates(report: EnergyReport) -> tuple[Chart, ...]:
+def rates(activity: Activity) -> tuple[Chart, ...]:
     """Firing rates of the neuron layers, a chart for each block, all on one scale."""
-    activity, anchors, top = report.activity, _anchors(report), highest_rate(report)
+    anchors, top = _anchors(activity), highest_rate(activity)
     blocks: dict[str, list[Column]] = {}
     for neuron in activity.neurons:
         column = _column(neuron.layer or ROOT, neuron.rate or 0.0, top, anchors[neuron.layer])
@@ -40,13 +40,13 @@ def rates(report: EnergyReport) -> tuple[Chart, ...]:
     return tuple(Chart(name, tuple(columns)) for name, columns in blocks.items())
 
 
-def highest_rate(report: EnergyReport) -> float:
-    return max((neuron.rate or 0.0 for neuron in report.activity.neurons), default=0.0)
+def highest_rate(activity: Activity) -> float:
+    return max((neuron.rate or 0.0 for neuron in activity.neurons), default=0.0)
 
 
-def _anchors(report: EnergyReport) -> dict[str, str]:
+def _anchors(activity: Activity) -> dict[str, str]:
     """The fragments that lead to neuron layers."""
-    return {neuron.layer: f"neurons-{number}" for number, neuron in enumerate(report.activity.neurons)}
+    return {neuron.layer: f"neurons-{number}" for number, neuron in enumerate(activity.neurons)}
 
 
 class _Lines:
@@ -55,7 +55,7 @@ class _Lines:
     def __init__(self, places: Places) -> None:
         report = places.reports[0]
         self._places = places
-        self._anchors = _anchors(report)
+        self._anchors = _anchors(report.activity)
         self._ops = {op.key: op for op in report.activity.ops}
         self._neurons = {neuron.layer: neuron for neuron in report.activity.neurons}
         self._each: Callable[[float | None], float | None] = (
@@ -72,7 +72,7 @@ class _Lines:
         row = group.rows[0]
         op = self._ops.get((row.layer, row.op, row.index or 0)) if row.category == "contraction" else None
         neuron = self._neurons.get(row.layer) if row.category == "neuron" else None
-        facts, charts = [("Role", group.role)] if group.role else [], list[Chart]()
+        facts, charts = [("Role", ROLES.get(group.role, group.role))] if group.role else [], list[Chart]()
         if op:
             facts, charts = [*facts, *self._of_op(op, group)], self._charts_of_op(op)
         if neuron:
@@ -84,7 +84,7 @@ class _Lines:
             op=neuron.type if neuron else group.op.replace("_", " "),
             reads=group.label,
             role=group.role,
-            rate=Number("" if group.rate is None else share_text(group.rate), group.rate),
+            rate=Number("" if group.rate is None else rate_text(group.rate), group.rate),
             sops=self._number(row.sops),
             macs=self._number(row.macs),
             priced=self._places.of(group),
@@ -109,7 +109,7 @@ class _Lines:
             yield "In the code", op.source
 
     def _of_neuron(self, neuron: NeuronRecord) -> Iterator[tuple[str, str]]:
-        yield "Neurons", count_text(neuron.size, DIGITS)
+        yield "Neurons", brief_count(neuron.size)
         if neuron.steps:
             yield "Steps per inference", str(neuron.steps)
         yield "Spikes", self._text(neuron.spikes)
@@ -128,8 +128,7 @@ class _Lines:
         return Number(self._text(count) if count else "", self._each(count))
 
     def _text(self, count: float) -> str:
-        each = self._each(count)
-        return count_text(each if each is None or each >= 1 else round(each, 3), DIGITS)
+        return brief_count(self._each(count))
 
 
 def _shapes(op: OpRecord) -> str:
@@ -186,4 +185,4 @@ def _histogram(name: str, operand: Operand) -> Chart:
 
 
 def _column(name: str, share: float, top: float, anchor: str = "") -> Column:
-    return Column(name, share_text(share), share / top if top and math.isfinite(share) else 0.0, anchor)
+    return Column(name, rate_text(share), share / top if top and math.isfinite(share) else 0.0, anchor)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from snnprof import estimates, repricing
 from snnprof.activity import Activity
 from snnprof.grouping import By, Group, grouped, role_of
 from snnprof.pricing import EnergyReport
-from snnprof.render.table import UNKNOWN
+from snnprof.render.facts import accuracy_detail
+from snnprof.render.summary import ROLES, checks, covers
 from snnprof.render.web.layers import highest_rate, rates, tree
-from snnprof.render.web.places import DIGITS, Places, against_ann, amount_number, interval_text, share_text
-from snnprof.render.web.values import Bar, Block, Number, ReportPage, Tile
-from snnprof.units import count_text, percent_text
-
-_OTHER = "other "  # how grouping names what has no role
+from snnprof.render.web.places import Places, against_ann, interval_text, total_text
+from snnprof.render.web.values import Bar, Check, Number, ReportPage, Tile
+from snnprof.summary import Summary, Total, summarise
+from snnprof.units import brief_count, percent_text, rate_text
 
 
 def report_page(reports: Sequence[EnergyReport]) -> ReportPage:
@@ -23,20 +22,21 @@ def report_page(reports: Sequence[EnergyReport]) -> ReportPage:
     Args:
         reports: the same run and convention, one report per price list; the page opens with the first.
     """
-    activity = reports[0].activity
-    places = Places(repricing.on_every_list(reports), len(reports))
+    summary = summarise(reports)
+    activity, places = summary.activity, Places(summary)
     bars = tuple((f"By {by}", _bars(places, by)) for by in _divisions(activity))
     blocks = tree(places)
-    whole = _whole(reports[0], places)
     return ReportPage(
         subtitle=" · ".join(_subtitle(activity)),
-        tiles=tuple(_tiles(reports)),
+        checks=tuple(Check(check.text, check.codes) for check in checks(summary)),
+        tiles=tuple(_tiles(summary)),
         bars=bars,
         prices=places.prices(),
         tree=blocks,
-        whole=whole,
-        rates=rates(reports[0]),
-        rates_top=share_text(highest_rate(reports[0])),
+        sops=Number(brief_count(summary.sops), summary.sops),
+        macs=Number(brief_count(summary.macs), summary.macs),
+        rates=rates(activity),
+        rates_top=rate_text(highest_rate(activity)),
         contents=tuple(_contents(activity)),
     )
 
@@ -50,53 +50,41 @@ def _contents(activity: Activity) -> Iterator[tuple[str, str]]:
 
 def _subtitle(activity: Activity) -> Iterator[str]:
     run, samples = activity.run, activity.samples
-    if run.data.source:
-        yield run.data.source
-    if samples is not None:
+    if samples is None:
+        yield "all figures are of the whole run"
+    else:
         of = f" of {run.data.total:,}" if run.data.total and run.data.total != samples else ""
-        yield f"{samples:,}{of} samples"
+        yield f"{samples:,}{of} samples{f' of {run.data.source}' if run.data.source else ''}"
     if run.timesteps is not None:
         yield f"T = {run.timesteps}"
     if run.model.parameters:
-        yield f"{count_text(run.model.parameters)} parameters"
-    if not samples:
-        yield "all figures are of the whole run"
+        yield f"{brief_count(run.model.parameters)} parameters"
 
 
-def _tiles(reports: Sequence[EnergyReport]) -> Iterator[Tile]:
-    first = reports[0]
-    if first.activity.accuracy:
-        yield _accuracy(first.activity)
-    yield _operations(first)
-    for position, report in enumerate(reports):
-        small = [interval_text(report), against_ann(report), f"evidence: {report.grade}" if report.grade else ""]
-        figure = amount_number(repricing.total(report)).text
-        yield Tile(f"Energy, {report.hardware.id}", figure, tuple(filter(None, small)), position)
+def _tiles(summary: Summary) -> Iterator[Tile]:
+    if summary.accuracy:
+        yield Tile("Accuracy", percent_text(summary.accuracy.value, 2), (accuracy_detail(summary.activity),))
+    yield Tile("SOPs", brief_count(summary.sops), tuple(_about_sops(summary)))
+    for position, total in enumerate(summary.totals):
+        yield Tile(f"Energy, {total.hardware.id}", total_text(total), tuple(_about_energy(total)), position)
 
 
-def _accuracy(activity: Activity) -> Tile:
-    counted, interval = activity.accuracy, estimates.accuracy(activity)
-    if counted is None or not counted.total:
-        return Tile("Accuracy", UNKNOWN, ())
-    small = [f"{counted.correct:,} of {counted.total:,} right"]
-    if interval and interval.low is not None and interval.high is not None:
-        small.append(f"95 % interval {100 * interval.low:.1f}–{100 * interval.high:.1f}")
-    return Tile("Accuracy", percent_text(counted.correct / counted.total, 2), tuple(small))
+def _about_sops(summary: Summary) -> Iterator[str]:
+    if summary.sops_interval and summary.sops_interval.relative is not None:
+        yield f"± {percent_text(summary.sops_interval.relative)}"
+    if summary.density is not None:
+        yield f"{rate_text(summary.density)} of {brief_count(summary.dense_macs)} dense MACs"
+    if summary.macs:
+        yield f"and {brief_count(summary.macs)} MACs"
+    if summary.reports[0].spikes_per_synapse is not None:
+        yield f"{summary.reports[0].spikes_per_synapse:.2g} spikes per synapse"
 
 
-def _operations(report: EnergyReport) -> Tile:
-    totals, interval = report.totals, estimates.sops(report)
-    small = []
-    if interval is not None and interval.half is not None:
-        small.append(f"± {percent_text(interval.relative)}")
-    if totals.dense_macs:
-        share = share_text(totals.sops / totals.dense_macs)
-        small.append(f"{share} of {_count(report, totals.dense_macs)} dense MACs")
-    if totals.macs:
-        small.append(f"and {_count(report, totals.macs)} MACs on real values")
-    if report.spikes_per_synapse is not None:
-        small.append(f"{report.spikes_per_synapse:.2g} spikes per synapse")
-    return Tile("SOPs", _count(report, totals.sops), tuple(small))
+def _about_energy(total: Total) -> Iterator[str]:
+    if interval := interval_text(total):
+        yield interval
+    yield covers(total.hardware)
+    yield against_ann(total)
 
 
 def _divisions(activity: Activity) -> list[By]:
@@ -108,21 +96,16 @@ def _bars(places: Places, by: By) -> tuple[Bar, ...]:
     """The parts that cost or do anything, the dearest on the first list first."""
     id = places.reports[0].hardware.id
     groups = sorted(grouped(places.reports, by), key=lambda group: -(group.energies[id] or 0.0))
-    return tuple(_bar(places, group) for group in groups if group.sops or group.macs or any(group.energies.values()))
+    return tuple(
+        _bar(places, group, ROLES if by == "role" else {})
+        for group in groups
+        if group.sops or group.macs or any(group.energies.values())
+    )
 
 
-def _bar(places: Places, group: Group) -> Bar:
+def _bar(places: Places, group: Group, titles: Mapping[str, str]) -> Bar:
     report = places.reports[0]
-    work = [f"{_count(report, count)} {what}" for what, count in (("SOPs", group.sops), ("MACs", group.macs)) if count]
-    return Bar(group.name, " + ".join(work), places.of(group))
-
-
-def _whole(report: EnergyReport, places: Places) -> Block:
-    totals = report.totals
-    numbers = [Number(_count(report, count), count) for count in (totals.sops, totals.macs)]
-    return Block("total", numbers[0], numbers[1], places.of_total(), ())
-
-
-def _count(report: EnergyReport, count: float) -> str:
-    each = report.per_inference(count) if report.samples else count
-    return count_text(each, DIGITS)
+    counts = {"SOPs": group.sops, "MACs": group.macs}
+    each = {what: report.per_inference(count) if report.samples else count for what, count in counts.items() if count}
+    work = " + ".join(f"{brief_count(count)} {what}" for what, count in each.items())
+    return Bar(titles.get(group.name, group.name), work, places.of(group))

@@ -20,6 +20,14 @@ class Tile:
 
 
 @dataclass(frozen=True)
+class Check:
+    """A sentence to read before anything else, and the codes of the findings behind it."""
+
+    text: str
+    codes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Number:
     """A number as the page prints it, and its value; null where it is unknown or there is none."""
 
@@ -140,16 +148,18 @@ class ReportPage:
         contents: fragments and names of what a reader may want to go to.
         kind: the template that shows it.
         bars: headings, and the parts of the network by each of them.
-        whole: the whole run.
+        sops, macs: of the whole run.
         rates: firing rates of the neuron layers, a chart for each block, all on one scale up to `rates_top`.
     """
 
     subtitle: str
+    checks: tuple[Check, ...]
     tiles: tuple[Tile, ...]
     bars: tuple[tuple[str, tuple[Bar, ...]], ...]
     prices: tuple[Prices, ...]
     tree: tuple[Block, ...]
-    whole: Block
+    sops: Number
+    macs: Number
     rates: tuple[Chart, ...]
     rates_top: str
     contents: tuple[tuple[str, str], ...]
@@ -221,4 +231,5 @@ class ComparisonPage:
     legend: tuple[tuple[str, int], ...]
     kind: str = "comparison"
     contents: tuple[tuple[str, str], ...] = ()
+    checks: tuple[Check, ...] = ()
     prices: tuple[Prices, ...] = ()

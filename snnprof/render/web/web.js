@@ -6,30 +6,31 @@ const one = (selector, root = document) => root.querySelector(selector);
 
 // -- numbers as Python prints them ----------------------------------------------------------------------------
 
-const UNITS = [["J", 1e12], ["mJ", 1e9], ["µJ", 1e6], ["nJ", 1e3], ["pJ", 1]];
+const UNITS = [["J", 1e12], ["mJ", 1e9], ["µJ", 1e6], ["nJ", 1e3], ["pJ", 1], ["fJ", 1e-3]];
 const UNKNOWN = "–";
 
-/** `decimals` digits behind the point; a number exactly between two texts takes the even one, as in Python. */
-function fixed(value, decimals) {
-  const exact = value.toFixed(decimals + 20);
-  const kept = exact.slice(0, -20).replace(/\.$/, "");
-  return /50{19}$/.test(exact) && /[02468]$/.test(kept) ? kept : value.toFixed(decimals);
+/** `value.toFixed(digits)` or the like; a number exactly between two texts takes the even one, as in Python. */
+function rounded(value, method, digits) {
+  const [, kept, rest, power = ""] = /^(.*)(\d{20})(e.*)?$/.exec(value[method](digits + 20));
+  const even = /[02468]\.?$/.test(kept) && /^50+$/.test(rest);
+  return even ? kept.replace(/\.$/, "") + power : value[method](digits);
 }
 
-function digits(value, count) {
-  return fixed(value, Math.max(0, count - String(Math.trunc(Math.abs(value))).length));
-}
-
+/** Three digits in the largest unit that leaves one before the point, after rounding. */
 function energyText(pj) {
   if (pj === null) return UNKNOWN;
-  const unit = UNITS.find(([, size]) => Math.abs(pj) >= size);
-  if (unit) return `${digits(pj / unit[1], 3)} ${unit[0]}`;
-  return pj === 0 ? "0 pJ" : `${digits(pj / 1e-3, 3)} fJ`;
+  if (pj === 0) return "0 pJ";
+  const three = Number(rounded(pj, "toExponential", 2));
+  const [unit, size] = UNITS.find((each) => three >= each[1]) ?? UNITS.at(-1);
+  const figure = three / size;
+  const decimals = Math.max(0, 3 - String(Math.trunc(figure)).length);
+  return `${figure >= 1 ? figure.toFixed(decimals) : Number(figure.toPrecision(3))} ${unit}`;
 }
 
 function shareText(share) {
   if (share === null) return UNKNOWN;
-  return share > 0 && share < 5e-4 ? "< 0.1 %" : `${fixed(100 * share, 1)} %`;
+  if (share === 0) return "0 %";
+  return share < 5e-4 ? "<0.1 %" : `${rounded(100 * share, "toFixed", 1)} %`;
 }
 
 // -- sorting --------------------------------------------------------------------------------------------------
@@ -193,6 +194,7 @@ function choose(lists, number) {
     total: list.total, interval: list.interval, id: list.id, against: list.against, title: list.title,
     evidence: list.evidence, unpriced: list.unpriced && `Not in the total: ${list.unpriced}.`,
   };
+  one("#whole").textContent = list.total;
   for (const [name, text] of Object.entries(texts)) one(`#chosen-${name}`).textContent = text;
   for (const tile of all(".tile[data-prices]")) tile.ariaPressed = String(Number(tile.dataset.prices) === number);
   for (const place of all("[data-place]")) reprice(place, list);
@@ -209,9 +211,8 @@ function reprice(place, list) {
   const pj = list.pj[number];
   const missing = list.kinds[list.missing[number]];
   place.classList.toggle("nothing", pj === null && !missing);
-  const whole = place.closest("tfoot") !== null;
   const energy = one(".energy", place);
-  energy.textContent = whole ? list.total : (pj !== null && missing ? "≥ " : "") + energyText(pj);
+  energy.textContent = (pj !== null && missing ? "≥ " : "") + energyText(pj);
   energy.title = missing ? `no price for ${missing}` : "";
   const share = pj !== null && list.whole ? pj / list.whole : null;
   one(".track i", place).style.width = `${100 * (share ?? 0)}%`;
