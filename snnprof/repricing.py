@@ -45,5 +45,21 @@ def total(report: EnergyReport) -> Total:
     return Total(report.hardware, _each(report, pj), None, report.lower_bound, ratio)
 
 
+def mean_totals(runs: Sequence[Sequence[EnergyReport]]) -> list[Total]:
+    """The energy on every list, of several runs their mean: null where that of one is unknown, no ANN beside it.
+
+    Args:
+        runs: for each run its reports, all on the same price lists.
+    """
+    each = [list(map(total, on_every_list(reports))) for reports in runs]
+    return [same[0] if len(same) == 1 else _mean(same) for same in zip(*each, strict=True)]
+
+
+def _mean(totals: Sequence[Total]) -> Total:
+    known = [each.energy_pj for each in totals if each.energy_pj is not None]
+    pj = sum(known) / len(known) if len(known) == len(totals) else None
+    return Total(totals[0].hardware, pj, None, any(each.lower_bound for each in totals), None)
+
+
 def _each(report: EnergyReport, pj: float | None) -> float | None:
     return report.per_inference(pj) if report.samples else pj

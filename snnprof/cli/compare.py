@@ -69,7 +69,7 @@ def compare(
     if printed:
         document = paper_document(comparison, printed, command)
     else:
-        document = comparison_document(comparison, grouping, command)
+        document = comparison_document(comparison, grouping, command, figures=destination.form == "html")
     destination.emit(document)
     if limit is not None:
         check_regression(comparison, limit)

@@ -18,8 +18,16 @@ SCHEMA = "snnprof.comparison/0"
 PaperLayout = Literal["main", "ablation"]
 
 
-def comparison_document(comparison: Comparison, by: By | None = None, command: str = "") -> Document:
-    """The figures side by side, the ratios to the baseline, and what differs."""
+def comparison_document(
+    comparison: Comparison, by: By | None = None, command: str = "", figures: bool = False
+) -> Document:
+    """The figures side by side, the ratios to the baseline, and what differs.
+
+    Args:
+        by: what one row of the details stands for; null for no details.
+        command: how to make the document again.
+        figures: with the page that formats with pictures show.
+    """
     tables = [_side_by_side(comparison)]
     if comparison.ratios:
         tables.append(_ratios(comparison))
@@ -36,7 +44,7 @@ def comparison_document(comparison: Comparison, by: By | None = None, command: s
         },
         command=command,
         schema=SCHEMA,
-        page=comparison_page(comparison),
+        page=comparison_page(comparison) if figures else None,
     )
 
 

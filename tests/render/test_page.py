@@ -190,6 +190,28 @@ def test_models_on_one_scale(activity_maker: Callable[..., Activity]) -> None:
         assert sum(part.width for part in stack.segments) == pytest.approx(total / max(totals))
 
 
+def test_a_comparison_on_every_list(activity_maker: Callable[..., Activity]) -> None:
+    """Energies and ratios are those that `price` gives, list by list; of several runs joined, their mean."""
+    low, high, other = activity_maker(firing=3), activity_maker(firing=5), activity_maker(firing=1)
+    entries = [
+        Entry("two", tuple((price(run, "cmos45-fp32"),) for run in (low, high))),
+        Entry("one", ((price(other, "cmos45-fp32"),),)),
+    ]
+    page = comparison_page(compared(entries))
+    assert {row.id for row in page.lists} == {hardware.id for hardware in bundled()}
+    less = 0
+    for row in page.lists:
+        two, one = ([(price(run, row.id).energy_pj or 0.0) / 20 for run in runs] for runs in ((low, high), (other,)))
+        assert [number.value for number in row.energies] == pytest.approx([sum(two) / 2, one[0]])
+        assert row.ratios[0].value == pytest.approx(one[0] / (sum(two) / 2))
+        assert row.energies[1].text.startswith("≥ ") == price(other, row.id).lower_bound
+        less += one[0] < sum(two) / 2
+    more = len(page.lists) - less
+    assert page.verdicts == (
+        f"one needs less energy than two on {less} of {len(page.lists)} price lists, more on {more}.",
+    )
+
+
 def test_published_rows_share_no_scale_with_runs(activity: Activity) -> None:
     row = next(row for row in catalogue.published().values() if row.energy_mj and row.sops_g)
     comparison = compared([Entry("run", ((price(activity, "cmos45-fp32"),),)), Entry("printed", published=row)])
@@ -200,7 +222,7 @@ def test_published_rows_share_no_scale_with_runs(activity: Activity) -> None:
 
 def test_only_published_rows() -> None:
     rows = list(catalogue.published().values())[:2]
-    document = comparison_document(compared([Entry(row.title, published=row) for row in rows]))
+    document = comparison_document(compared([Entry(row.title, published=row) for row in rows]), figures=True)
     assert "Energy as published" in html.render(document)
 
 

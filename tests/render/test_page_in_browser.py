@@ -108,7 +108,7 @@ def comparison(*activities: Activity) -> str:
         )
         for number, activity in enumerate(activities)
     ]
-    return html.render(comparison_document(compared(entries), "layer", "snnprof compare"))
+    return html.render(comparison_document(compared(entries), "layer", "snnprof compare", figures=True))
 
 
 def hostile(activity: Activity) -> Activity:

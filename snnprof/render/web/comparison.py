@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from snnprof import repricing
 from snnprof.compare import PRINTED, Comparison, Estimate, Ratio, Side
 from snnprof.grouping import By, Group, grouped, role_of
 from snnprof.render.summary import ROLES
 from snnprof.render.table import UNKNOWN
-from snnprof.render.web.values import ComparisonPage, Mark, Scale, Segment, Stack, Tile
+from snnprof.render.web.places import total_text
+from snnprof.render.web.values import Compared, ComparisonPage, Mark, Number, Scale, Segment, Stack, Tile
 from snnprof.units import brief_count, brief_energy, percent_text
 
 HUES = 8
@@ -21,12 +23,22 @@ def comparison_page(comparison: Comparison) -> ComparisonPage:
     runs = [side for side in comparison.sides if side.entry.reports]
     by: By = "role" if all(map(_has_roles, runs)) else "block"
     hues = {name: min(hue, HUES) for hue, name in enumerate(_parts(runs, by))}
+    base = comparison.baseline
+    others = [side for side in runs if side is not base] if base in runs else []
+    lists = tuple(_lists(runs, others, base)) if len(runs) > 1 else ()
     return ComparisonPage(
         subtitle=" · ".join(side.name for side in comparison.sides),
         tiles=tuple(_tiles(comparison)),
         scales=tuple(_scales(comparison, runs or comparison.sides)),
         stacks=tuple(_stacks(runs, by, hues)) if len(hues) > 1 else (),
         legend=tuple(_legend(hues)),
+        contents=(("lists", "All price lists"),) if lists else (),
+        runs=tuple(side.name for side in runs),
+        others=tuple(side.name for side in others),
+        lists=lists,
+        verdicts=tuple(
+            _verdict(side.name, base.name, [row.ratios[i] for row in lists]) for i, side in enumerate(others)
+        ),
     )
 
 
@@ -38,17 +50,17 @@ def _tiles(comparison: Comparison) -> Iterator[Tile]:
     for side in comparison.sides:
         ratios = [ratio for ratio in comparison.ratios if ratio.name == side.name]
         if ratios:
-            others = [f"{_list(ratio)}: {_ratio_text(ratio.energy.value)}" for ratio in ratios[1:]]
-            small = (f"the energy of {comparison.baseline.name} on {_list(ratios[0])}", *others, ratios[0].claim)
+            others = [f"{_list_name(ratio)}: {_ratio_text(ratio.energy.value)}" for ratio in ratios[1:]]
+            small = (f"the energy of {comparison.baseline.name} on {_list_name(ratios[0])}", *others, ratios[0].claim)
             yield Tile(side.name, _ratio_text(ratios[0].energy.value), small)
 
 
-def _list(ratio: Ratio) -> str:
+def _list_name(ratio: Ratio) -> str:
     return "the papers' own prices" if ratio.hardware == PRINTED else ratio.hardware
 
 
 def _ratio_text(ratio: float) -> str:
-    return f"{ratio:.3g}×" if ratio < 1000 else f"{ratio:,.0f}×"
+    return f"{ratio:#.3g}×" if ratio < 100 else f"{ratio:,.0f}×"
 
 
 # -- figures on scales -----------------------------------------------------------------------------------------
@@ -67,7 +79,7 @@ def _scales(comparison: Comparison, shown: Sequence[Side]) -> Iterator[Scale]:
         title = "Energy as published" if id == PRINTED else f"Energy, {id}"
         yield from _bars(title, priced, _energy, "Lower bounds: some work has no price." if bounds else "")
     if comparison.ratios:
-        yield _ratios(comparison)
+        yield _ratio_scale(comparison)
 
 
 def _namer(sides: Sequence[Side]) -> Callable[[Side], str]:
@@ -100,10 +112,10 @@ def _points(figures: Sequence[tuple[str, Estimate]]) -> Scale:
     return Scale("Accuracy", tuple(marks), percent_text(low), percent_text(high), bars=False, note=note)
 
 
-def _ratios(comparison: Comparison) -> Scale:
+def _ratio_scale(comparison: Comparison) -> Scale:
     """Energies over the baseline's, on a logarithmic scale that holds 1."""
     figures = [
-        (f"{ratio.name}, {_list(ratio)}", Estimate(ratio.energy.value, ratio.energy.half, ratio.energy))
+        (f"{ratio.name}, {_list_name(ratio)}", Estimate(ratio.energy.value, ratio.energy.half, ratio.energy))
         for ratio in comparison.ratios
     ]
     ends = [math.log(end) for _, each in figures for end in _ends(each) if end > 0] + [0.0]
@@ -150,6 +162,34 @@ def _percent(value: float | None) -> str:
     return percent_text(value, 2)
 
 
+# -- on every price list ---------------------------------------------------------------------------------------
+
+
+def _lists(runs: Sequence[Side], others: Sequence[Side], base: Side) -> Iterator[Compared]:
+    """Energies of the runs, and of the others over the baseline's, list by list."""
+    totals = {side.name: repricing.mean_totals(side.entry.runs) for side in runs}
+    for position, first in enumerate(totals[runs[0].name]):
+        here = {name: each[position] for name, each in totals.items()}
+        yield Compared(
+            id=first.hardware.id,
+            title=first.hardware.title,
+            energies=tuple(Number(total_text(total), total.energy_pj) for total in here.values()),
+            ratios=tuple(_over(here[side.name].energy_pj, here[base.name].energy_pj) for side in others),
+        )
+
+
+def _over(mine: float | None, theirs: float | None) -> Number:
+    value = mine / theirs if mine is not None and theirs else None
+    return Number(UNKNOWN if value is None else _ratio_text(value), value)
+
+
+def _verdict(name: str, base: str, ratios: Sequence[Number]) -> str:
+    """Whether the choice of prices turns the comparison."""
+    known = [ratio.value for ratio in ratios if ratio.value is not None]
+    less, more = sum(value < 1 for value in known), sum(value > 1 for value in known)
+    return f"{name} needs less energy than {base} on {less} of {len(known)} price lists, more on {more}."
+
+
 # -- where the energy goes -------------------------------------------------------------------------------------
 
 
@@ -159,7 +199,7 @@ def _has_roles(side: Side) -> bool:
 
 
 def _parts(runs: Sequence[Side], by: By) -> Iterable[str]:
-    """Names of the parts, the dearest first."""
+    """Names of the parts, the most expensive first."""
     cost: dict[str, float] = {}
     for side in runs:
         for group in grouped(list(side.entry.reports), by):

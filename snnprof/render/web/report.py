@@ -93,7 +93,7 @@ def _divisions(activity: Activity) -> list[By]:
 
 
 def _bars(places: Places, by: By) -> tuple[Bar, ...]:
-    """The parts that cost or do anything, the dearest on the first list first."""
+    """The parts that cost or do anything, the most expensive on the first list first."""
     id = places.reports[0].hardware.id
     groups = sorted(grouped(places.reports, by), key=lambda group: -(group.energies[id] or 0.0))
     return tuple(

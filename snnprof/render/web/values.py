@@ -216,10 +216,22 @@ class Stack:
 
 
 @dataclass(frozen=True)
+class Compared:
+    """The runs on one price list: their energies, and the ratios of all but the baseline to it."""
+
+    id: str
+    title: str
+    energies: tuple[Number, ...]
+    ratios: tuple[Number, ...]
+
+
+@dataclass(frozen=True)
 class ComparisonPage:
     """Several runs side by side.
 
     Attributes:
+        lists: the runs on every price list; `runs` and `others` head the columns of their energies and ratios.
+        verdicts: on how many lists each of the others needs less than the baseline.
         stacks: titles, and the models' bars by part of the network.
         legend: names and hues of the parts.
     """
@@ -229,6 +241,10 @@ class ComparisonPage:
     scales: tuple[Scale, ...]
     stacks: tuple[tuple[str, tuple[Stack, ...]], ...]
     legend: tuple[tuple[str, int], ...]
+    runs: tuple[str, ...]
+    others: tuple[str, ...]
+    lists: tuple[Compared, ...]
+    verdicts: tuple[str, ...]
     kind: str = "comparison"
     contents: tuple[tuple[str, str], ...] = ()
     checks: tuple[Check, ...] = ()
