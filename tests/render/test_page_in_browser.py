@@ -335,6 +335,24 @@ def test_a_layer_opens_and_leads_to_what_feeds_it(activity: Activity, show: Call
     target = shown.page.locator("tr.layer:target")
     assert target.is_visible()
     assert target.locator(".name").text_content() == "block.0.mlp.fc1_lif"
+    shown.page.uncheck(".kinds input[data-kind='neurons']")
+    more.locator("a", has_text="fc1_lif").first.click()
+    assert target.is_visible(), "the same link again"
+
+
+def test_a_link_unfolds_a_section(activity: Activity, show: Callable[..., Shown]) -> None:
+    for text in (report(activity), comparison(activity, activity)):
+        shown = show(text)
+        shown.page.click("nav a[href='#lists']")
+        assert shown.page.locator("#lists table").is_visible()
+
+
+def test_a_name_can_be_copied(activity: Activity, show: Callable[..., Shown]) -> None:
+    shown = show(report(activity))
+    name = shown.page.locator("tr.operation .name").first
+    name.dblclick()
+    assert shown.page.evaluate("getSelection().toString()") in (name.text_content() or "")
+    assert shown.page.evaluate("getSelection().toString()")
 
 
 def test_plain_tables_sort_too(activity: Activity, show: Callable[..., Shown]) -> None:

@@ -145,7 +145,7 @@ function fold(body, folded) {
 function reveal() {
   const target = location.hash && document.getElementById(location.hash.slice(1));
   if (target instanceof HTMLDetailsElement) target.open = true;
-  const row = target && target.closest("tr.layer");
+  const row = target ? target.closest("tr.layer") : null;
   if (!row) return;
   one("#filter").value = "";
   one(".kinds input[data-kind='neurons']").checked = true;
@@ -158,14 +158,15 @@ function reveal() {
 function startTree() {
   for (const row of all("tr.layer", tree)) {
     if (!row.more) continue;
-    const name = row.cells[0];
     const button = document.createElement("button");
     button.type = "button";
     button.ariaExpanded = "false";
-    button.append(...name.childNodes);
-    name.append(button);
+    button.ariaLabel = one("summary", row.more).textContent;
+    row.cells[0].prepend(button);
     row.more.hidden = true;
-    row.addEventListener("click", () => openLine(row, !isOpen(row)));
+    row.addEventListener("click", () => {
+      if (getSelection().isCollapsed) openLine(row, !isOpen(row)); // a name that is being copied opens nothing
+    });
   }
   for (const button of all("button.fold", tree)) {
     button.closest("tr").addEventListener("click", () => {
@@ -181,7 +182,6 @@ function startTree() {
   one("#unfold").addEventListener("click", foldAll(false));
   one("#filter").addEventListener("input", refresh);
   for (const box of all(".kinds input")) box.addEventListener("change", refresh);
-  addEventListener("hashchange", reveal);
   if (all("tr.layer", tree).length > MANY) foldAll(true)();
 }
 
@@ -192,13 +192,13 @@ function choose(lists, number) {
   one("#prices").value = String(number);
   const texts = {
     total: list.total, interval: list.interval, id: list.id, against: list.against, title: list.title,
-    evidence: list.evidence, unpriced: list.unpriced && `Not in the total: ${list.unpriced}.`,
+    evidence: list.evidence && `; evidence: ${list.evidence}`, unpriced: list.unpriced && `Not in the total: ${list.unpriced}.`,
   };
   one("#whole").textContent = list.total;
   for (const [name, text] of Object.entries(texts)) one(`#chosen-${name}`).textContent = text;
   for (const tile of all(".tile[data-prices]")) tile.ariaPressed = String(Number(tile.dataset.prices) === number);
   for (const place of all("[data-place]")) reprice(place, list);
-  for (const bars of all(".bars")) {
+  for (const bars of all(".bars:not(.rates)")) {
     const cost = (bar) => list.pj[bar.dataset.place] ?? -1;
     bars.append(...[...bars.children].sort((a, b) => cost(b) - cost(a)));
   }
@@ -233,5 +233,8 @@ function startPrices() {
 if (tree) {
   startTree();
   startPrices();
-  reveal();
 }
+// A link that is followed a second time changes no address, so clicks are watched as well.
+addEventListener("hashchange", reveal);
+addEventListener("click", (event) => event.target.closest("a[href^='#']") && setTimeout(reveal));
+reveal();
