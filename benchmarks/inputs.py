@@ -262,7 +262,7 @@ CHECKPOINTS = [
     Case("the same state dict under two keys", _torch(lambda s: {"model": s, "best": s})),
     Case("ema-pytorch: `online_model.*` and `ema_model.*` in one", TWO_EMAS, REFUSED, "fit: ema_model, online_model"),
     Case("the same, `FILE:ema_model`", _keyed(TWO_EMAS, "ema_model")),
-    Case("a key that is not there", _keyed(BOTH, "state_dict_emma"), REFUSED, "unknown state dict"),
+    Case("a key that is not there", _keyed(BOTH, "state_dict_emma"), REFUSED, "has no state dict"),
     Case("a tuple `(state_dict, epoch)`", _torch(lambda s: (s, 3))),
     Case("part by part: `{'stem': …, 'block': …, 'head': …}`", _torch(_parts)),
     *(Case(f"prefix `{prefix}`", _torch(lambda s, prefix=prefix: _prefixed(prefix, s)))  # type: ignore[misc]
@@ -295,7 +295,7 @@ CHECKPOINTS = [
     Case("TorchScript", _script, REFUSED, "is a TorchScript archive"),
     Case("a whole pickled module", _torch(lambda s: nn.Linear(4, 3)), REFUSED, "is a whole pickled module (Linear)"),
     Case("`{'model': whole module}`", _torch(lambda s: {"model": nn.Linear(4, 3)}), REFUSED, "whole pickled module"),
-    Case("a pickle that calls `open()`", _torch(lambda s: {"model": s, "hook": Call()}), REFUSED, "which is not run"),
+    Case("a pickle that calls `open()`", _torch(lambda s: {"model": s, "hook": Call()}), REFUSED, "does not run"),
     Case("an optimizer's state alone", _torch(lambda s: _optimizer()), REFUSED, "holds no weights"),
     Case("a Git LFS pointer", _bytes(b"version https://git-lfs.github.com/spec/v1\n"), REFUSED, "Git LFS"),
     Case("a web page", _bytes(b"<!DOCTYPE html><html></html>"), REFUSED, "is a web page"),
@@ -426,7 +426,7 @@ DATA = [
     Case("`.npz` of text", _npz(x=np.array([["a"], ["b"]])), REFUSED, "must hold numbers"),
     Case("`.npz` of records", _npz(x=RECORD), REFUSED, "must hold numbers"),
     Case("`.npz` of token ids, for an embedding", _npz(x=np.arange(48).reshape(12, 4) % 20, y=Y), NOTED,
-         "given to the embedding", model="Tokens", other_data=True),
+         "go to the embedding", model="Tokens", other_data=True),
     Case("`.npy`", _npy, NOTED, "a .npy file has no labels", no_accuracy=True),
     Case("`.pt` of x and y", _tensors({"x": torch.tensor(X), "y": torch.tensor(Y)})),
     Case("`.pt` of a tuple (x, y)", _tensors((torch.tensor(X), torch.tensor(Y)))),
@@ -453,10 +453,10 @@ DATA = [
     Case("one-hot labels", _function("one_hot")),
     Case("several classes per sample", _function("several_classes"), NOTED, "not one class", no_accuracy=True),
     Case("real targets", _function("real_targets"), NOTED, "are real numbers", no_accuracy=True),
-    Case("labels outside the classes", _function("outside"), NOTED, "labels reach from 1 to 3", other_data=True),
+    Case("labels outside the classes", _function("outside"), NOTED, "Labels range from 1 to 3", other_data=True),
     Case("labels in some batches only", _function("some_without"), NOTED, "some have none", other_data=True),
     Case("fewer labels than samples", _function("fewer_labels"), NOTED, "7 for 12 samples", no_accuracy=True),
-    Case("labels that are words", _function("words"), REFUSED, "is list, not a tensor or numbers"),
+    Case("labels that are words", _function("words"), REFUSED, "must be a tensor or numbers, not list"),
     Case("NaN in a batch", _function("not_a_number"), NOTED, "has NaN or infinity in the data", other_data=True),
     Case("NaN in what the model puts out", _function("loader"), NOTED, "has NaN in the model's output", "Broken",
          other_data=True),
@@ -498,7 +498,7 @@ def run(case: Case, folder: Path, flag: str) -> Outcome:
 
 def _told(content: dict[str, Any], flag: str) -> Iterator[str]:
     note = content["run"]["data" if flag == "--data" else "model"].get("note")
-    if note and "as the model's own code left them" not in note:
+    if note and not note.startswith("No checkpoint given"):
         yield f"Note: {note}."
     for finding in content["findings"]:
         if finding["code"] in ("C20", "C21", "C25", "C26"):

@@ -71,7 +71,7 @@ def _explained(error: BaseException, debug: bool) -> int:
         _say(f"error: {where}{_sentence(os.strerror(error.errno))}")
         return USAGE
     if where := _in_users_file(error):
-        _say(f"error: {where}: {type(error).__name__}: {error}", "hint: where it has the name of a module, rename it")
+        _say(f"error: {where}: {type(error).__name__}: {error}", "hint: rename it if it has the name of a module")
         return USAGE
     _say(f"error: internal error: {type(error).__name__}: {error}")
     if not debug:

@@ -515,7 +515,7 @@ class Activity(_Record):
         for op in self.ops:
             sizes = [size for shape in op.shape.values() for size in (shape if isinstance(shape, list) else [shape])]
             if not all(isinstance(size, int) and size >= 0 for size in sizes):
-                raise SnnprofError(f"{name}: the shape of {op.layer!r} holds something else than sizes")
+                raise SnnprofError(f"{name}: the shape of {op.layer!r} is not a list of sizes")
             if op.op == "matmul" and len(op.data) != 2 and not op.weights:
                 raise SnnprofError(f"{name}: the product in {op.layer!r} has {len(op.data)} data operands, not 2")
             if op.op != "matmul" and not op.data:

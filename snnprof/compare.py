@@ -39,6 +39,9 @@ class Entry:
         return self.reports[0].activity if self.reports else None
 
 
+NOT_COMPARABLE = "energies are not directly comparable"
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A figure per inference.
@@ -370,25 +373,28 @@ def _quotient(a: float | None, b: float | None) -> float | None:
 
 
 def _claim(side: Side, base: Side, energy: Interval, accuracy: Interval | None, margin: float) -> str:
-    """`saves x %` where there is evidence for it; else both differences."""
+    """`saves x %` if there is evidence for it; otherwise both differences, and why they show no saving."""
     same = _same_predictions(side, base)
-    if _same_data(side, base) and _is_evident(energy, accuracy, same, margin):
+    objection = _objection(energy, accuracy, same, margin) if _same_data(side, base) else "measured on different data"
+    if not objection:
         kept = "same predictions" if same or accuracy is None else f"accuracy {_points(accuracy)}"
         return f"{_saving(energy)}; {kept}"
     known = "unknown" if accuracy is None else _points(accuracy)
-    elsewhere = "" if _same_data(side, base) else "on different data: "
-    return f"{elsewhere}energy {_change(energy)}, accuracy {known}: no saving claimed"
+    return f"energy {_change(energy)}, accuracy {known}: {objection}"
 
 
-def _is_evident(energy: Interval, accuracy: Interval | None, same: bool, margin: float) -> bool:
-    """Whether one needs less energy, and is at most `margin` points less accurate, each by its interval."""
-    if energy.low is None or energy.high is None or energy.low <= 1 <= energy.high:
-        return False
+def _objection(energy: Interval, accuracy: Interval | None, same: bool, margin: float) -> str:
+    """Why one does not evidently save energy; "" if it does and is at most `margin` points less accurate."""
+    if energy.low is None or energy.high is None:
+        return "no conclusion without an interval"
+    if energy.low <= 1 <= energy.high:
+        return "no significant difference in energy"
     if same:
-        return True
+        return ""
     if accuracy is None or accuracy.low is None or accuracy.high is None:
-        return False
-    return 100 * accuracy.low > -margin if energy.value < 1 else 100 * accuracy.high < margin
+        return NOT_COMPARABLE
+    kept = 100 * accuracy.low > -margin if energy.value < 1 else 100 * accuracy.high < margin
+    return "" if kept else NOT_COMPARABLE
 
 
 def _same_predictions(side: Side, base: Side) -> bool:

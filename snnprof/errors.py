@@ -36,8 +36,12 @@ class Dismissed(SystemExit):
     """Ends, in silence, a process of several whose leader says what there is to say."""
 
 
-def unknown(what: str, name: str, known: Iterable[str], see: str = "") -> SnnprofError:
-    """The error for a name that is not in a list, with the nearest names as the hint."""
+def unknown(what: str, name: str, known: Iterable[str], see: str = "", owner: str = "") -> SnnprofError:
+    """The error for a name that is not in a list, with the nearest names as the hint.
+
+    >>> str(unknown("preset", "huge", ["tiny"], owner="spikformer"))
+    "spikformer has no preset 'huge'"
+    """
     names = list(known)
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     parts = []
@@ -47,7 +51,8 @@ def unknown(what: str, name: str, known: Iterable[str], see: str = "") -> Snnpro
         parts.append(f"see '{see}'")
     elif not near and names:
         parts.append("known: " + ", ".join(names))
-    return SnnprofError(f"unknown {what} {name!r}", hint=" ".join(parts))
+    named = f"{what} {name!r}".strip()
+    return SnnprofError(f"{owner} has no {named}" if owner else f"unknown {named}", hint=" ".join(parts))
 
 
 def first_line(error: BaseException) -> str:

@@ -297,7 +297,7 @@ def _measured_needs_conditions(profile: HardwareProfile) -> _Complaints:
     if profile.technology.node_nm is None:
         yield ("technology", "node_nm"), "a measured figure needs the technology node"
     if "vdd_v" not in profile.technology.model_fields_set:
-        yield ("technology",), "a measured figure needs vdd_v, or vdd_v: null where the source gives none"
+        yield ("technology",), "a measured figure needs vdd_v, or vdd_v: null if the source gives none"
     if not any(source.doi for source in profile.sources):
         yield ("sources",), "a measured figure needs a source with a doi"
 
@@ -562,7 +562,7 @@ def _refuse_stub(data: Mapping[str, Any]) -> None:
     if "stub" in data:
         raise SnnprofError(
             f"hardware profile {data.get('id')!r} has no prices: {data['stub']}",
-            hint="write a profile of your own: see docs/hardware.md",
+            hint="write your own profile: see docs/hardware.md",
         )
 
 

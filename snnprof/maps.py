@@ -87,7 +87,7 @@ class AttentionMaps:
         except OSError as error:
             raise SnnprofError(f"cannot read attention maps {path}: {error.strerror or error}") from error
         except Exception as error:  # a damaged archive raises zipfile, zlib, memory and header errors of many kinds
-            raise SnnprofError(f"{path} holds no attention maps", hint=f"profile again with --maps: {error}") from error
+            raise SnnprofError(f"{path} has no attention maps", hint=f"profile again with --maps: {error}") from error
 
 
 def beside(run_file: Path) -> Path:

@@ -187,7 +187,7 @@ class EnergyReport:
 
         samples = 1 if per == "run" else self.samples
         if not samples:
-            raise SnnprofError("the samples of the run are not known", hint="recorder.activity(samples=...)")
+            raise SnnprofError("the number of samples is unknown", hint="recorder.activity(samples=...)")
         frame = pd.DataFrame([_as_record(row, samples) for row in self.rows])
         frame.attrs["per"] = per
         return frame

@@ -82,7 +82,7 @@ class Budget:
         """
         energy = self.report.per_inference(self.report.energy_pj)
         if energy is None:
-            raise _error(f"{self.report.hardware.id} prices nothing that this network does")
+            raise _error(f"{self.report.hardware.id} has no price for any operation of this network")
         return Energy(energy, self.report.lower_bound)
 
     @property
@@ -93,7 +93,7 @@ class Budget:
     def _per_inference(self, value: float) -> float:
         each = self.report.per_inference(value)
         if each is None:
-            raise _error("a budget is per inference, and this run does not know its samples")
+            raise _error("a budget is per inference, but the number of samples of this run is unknown")
         return each
 
 
@@ -124,7 +124,7 @@ def _picojoules(energy: Energy | str) -> float:
     if isinstance(energy, Energy):
         return energy.picojoules
     if not isinstance(energy, str):
-        raise TypeError(f"an energy compares with a text such as '0.2 mJ', not with {energy!r}, which has no unit")
+        raise TypeError(f"compare an energy with a text such as '0.2 mJ', not with {energy!r}, which has no unit")
     from snnprof.hardware import picojoules
 
     return picojoules(energy)

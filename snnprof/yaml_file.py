@@ -112,7 +112,7 @@ def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode, place: Place, line
             raise YamlProblem("a key must be a word", line)
         key = key_node.value
         if key in data:
-            raise YamlProblem(f"the key {key!r} stands twice", line)
+            raise YamlProblem(f"the key {key!r} appears twice", line)
         here = (*place, key)
         lines[here] = line
         data[key] = _plain(loader, child, here, lines)

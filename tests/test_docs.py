@@ -24,7 +24,8 @@ PAGES = sorted(
 )  # fmt: skip
 STANDS_FOR = {
     "RUN.json": "run.json", "OLD.json": "a.json", "NEW.json": "b.json", "FILE": "mine.yaml", "NAME": "saformer",
-    "DIR": "cifar", "ID": "cmos45-fp32", "cifar10:DIR": "cifar10:cifar", "paper:ROW": "paper:ssa_bin-bin-cifar10",
+    "DIR": "cifar", "ID": "cmos45-fp32", "CODE": "C06", "cifar10:DIR": "cifar10:cifar",
+    "paper:ROW": "paper:ssa_bin-bin-cifar10",
 }  # fmt: skip
 NEEDS = ("spikingjelly", "snntorch", "norse")
 NOT_RUN = {
@@ -58,7 +59,9 @@ def test_set():
 def commands(page: Path) -> list[list[str]]:
     """Commands in blocks, and those between backticks, in the order of the page."""
     text = page.read_text(encoding="utf-8").replace("\\\n", " ")
-    found = re.findall(r"^(?:    |\$ )?(snnprof [^\n]*)|`(snnprof [a-z-]+ [^`\n]*)`", text, re.M)
+    prose, fenced = (rf"^{start}(snnprof [^\n]*)|`(snnprof [a-z-]+ [^`\n]*)`" for start in ("    ", r"(?:    |\$ )?"))
+    parts = re.split(r"^```.*$", text, flags=re.M)
+    found = [each for n, part in enumerate(parts) for each in re.findall(fenced if n % 2 else prose, part, re.M)]
     lines = [block or inline for block, inline in found]
     return [shlex.split(line, comments=True)[1:] for line in lines]
 

@@ -129,7 +129,7 @@ EXPECTED = {  # file: (line, key, words)
     "other-schema": (1, "schema", "snnprof.hardware/1"),
     "sop-is-not-ac": (9, "energy.sop", "differs from energy.ac"),
     "stub-parent": (3, "", "'loihi2' has no prices"),
-    "twice": (4, "", "the key 'title' stands twice"),
+    "twice": (4, "", "the key 'title' appears twice"),
     "two-documents": (2, "", "not valid YAML"),
     "unknown-component": (11, "excludes.0", "should be 'arithmetic'"),
     "unknown-energy-key": (9, "energy.macs", "did you mean 'mac'"),

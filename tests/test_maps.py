@@ -62,7 +62,7 @@ def test_other_files_are_refused(content: bytes | str, tmp_path: Path) -> None:
         np.savez(path, x=np.zeros(3))
     else:
         path.write_bytes(content)
-    with pytest.raises(SnnprofError, match="holds no attention maps"):
+    with pytest.raises(SnnprofError, match="has no attention maps"):
         AttentionMaps.load(path)
     with pytest.raises(SnnprofError, match="cannot read attention maps"):
         AttentionMaps.load(tmp_path / "none.npz")
@@ -81,5 +81,5 @@ def test_other_files_are_refused(content: bytes | str, tmp_path: Path) -> None:
 def test_arrays_that_do_not_belong_together(name: str, value: np.ndarray, tmp_path: Path) -> None:
     arrays = dict(np.load(io.BytesIO(kept().encoded())))
     np.savez(tmp_path / "x.npz", **{**arrays, name: value})
-    with pytest.raises(SnnprofError, match="holds no attention maps"):
+    with pytest.raises(SnnprofError, match="has no attention maps"):
         AttentionMaps.load(tmp_path / "x.npz")

@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 WIDEST = 100
 
 
-def known_codes() -> list[str]:
+def _known_codes(incomplete: str) -> list[str]:
     from snnprof.explanations import every
 
-    return list(every())
+    return [code for code in every() if code.startswith(incomplete.upper())]
 
 
 def explain(
     codes: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[CODE]...", help="Codes of findings, e.g. C06.", autocompletion=known_codes),
+        typer.Argument(metavar="CODE", help="Code of a finding, e.g. C06; repeatable.", autocompletion=_known_codes),
     ] = None,
 ) -> None:
     """Explain a finding: what it means, why it matters, what to do. Without a code, list all findings."""
@@ -38,8 +38,11 @@ def explain(
 
 
 def _sections(explanations: Iterable[Explanation], width: int) -> Iterator[str]:
+    wrapper = textwrap.TextWrapper(
+        width, initial_indent="  ", subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
     for number, explanation in enumerate(explanations):
         yield from [""] if number else []
         yield f"{explanation.code}: {explanation.title}"
         for heading, text in explanation.parts:
-            yield from ("", heading, *textwrap.wrap(text, width, initial_indent="  ", subsequent_indent="  "))
+            yield from ("", heading, *wrapper.wrap(text))

@@ -116,7 +116,7 @@ class Options:
             if allowed and getattr(self, name) not in allowed:
                 raise unknown(f"value for {name}", str(getattr(self, name)), map(str, allowed))
         if self.method == "formula" and self.synapses == "nonzero":
-            raise SnnprofError("synapses=nonzero needs method=exact: a rate knows no single weight")
+            raise SnnprofError("synapses=nonzero needs method=exact: a rate does not tell which weights spikes meet")
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,9 @@ class Convention:
         """
         for name in changed:
             if name not in self.options:
-                raise unknown("convention option", name, self.options)
+                raise unknown("option", name, self.options, owner=f"convention {self.id}")
         if changed.get("method", self.settings.method) != self.settings.method:
-            raise SnnprofError(f"convention {self.id!r} has method={self.settings.method}", hint="choose another one")
+            raise SnnprofError(
+                f"convention {self.id!r} has method={self.settings.method}", hint="choose another convention"
+            )
         return replace(self, settings=replace(self.settings, **changed))

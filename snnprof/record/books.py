@@ -349,9 +349,8 @@ class Books:
     def _note_raw_input(self, operand: Tensor, facts: Facts) -> None:
         if facts.fed_by == {provenance.INPUT} and facts.grid is None and values.raw_bytes(operand):
             self.recorder.note(
-                "C20", self.layer, f"{self.layer or 'the model'} reads whole numbers up to 255, as images hold before "
-                "they are normalised",
-                "divide by 255 and normalise as in training, unless the network was trained on bytes",
+                "C20", self.layer, "The input holds whole numbers up to 255, like images before normalisation",
+                "Divide by 255 and normalise as in training, unless the network was trained on bytes",
             )  # fmt: skip
 
     def _operands_facts(self, form: Contraction) -> tuple[Facts, Facts]:

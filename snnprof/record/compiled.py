@@ -248,7 +248,7 @@ class Trace:
         """Every operation of the eager batch must have been met."""
         for key, calls in self._script.items():
             if key in self._firing and self._done.get(key, 0) != len(calls):
-                raise NotCompiled(f"{key[0] or 'the model'} makes its spikes otherwise in a compiled graph")
+                raise NotCompiled(f"{key[0] or 'the model'} makes its spikes in another way in a compiled graph")
             if key[1] == "contraction" and self._done.get(key, 0) != len(calls):
                 raise OtherOperations(
                     f"{key[0] or 'the model'} ran {len(calls)} contractions in the eager batch "
@@ -260,9 +260,7 @@ class Trace:
     def contraction(self, form: rules.Contraction) -> None:
         call = self._next("contraction")
         if call.macs != form.macs:
-            raise OtherOperations(
-                f"{self.layer or 'the model'}: {form.macs} MACs where the eager batch had {call.macs}"
-            )
+            raise OtherOperations(f"{self.layer or 'the model'}: {form.macs} MACs, but the eager batch had {call.macs}")
         if not isinstance(call.counter, OpCounter) or call.plan is None:
             return
         counter, plan = call.counter, call.plan

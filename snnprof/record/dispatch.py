@@ -80,8 +80,8 @@ class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return None
         if not operator.free and any(tensor.is_complex() for tensor in tensors_in((args, kwargs))):
             books.recorder.note(
-                "C32", books.layer, f"{operator.name} ran on complex numbers, each of which counts as one number",
-                "multiply its MACs by 4 for real arithmetic; a complex number counts as non-zero where a part of it is",
+                "C32", books.layer, f"{operator.name} ran on complex numbers; each counts as one number, which is "
+                "non-zero if one of its parts is", "Multiply its MACs by 4 for real arithmetic",
             )  # fmt: skip
         facts = told(books, operator.name, books.facts_of, args, kwargs)
         return [real(())] if facts is None else facts

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from snnprof.activity import Activity, Finding
+from snnprof.units import count_text
 
 if TYPE_CHECKING:
     from snnprof.record.books import Books
@@ -40,9 +41,9 @@ def of_accuracy(activity: Activity, classes: int | None) -> list[Finding]:
     return [
         Finding(
             code="C19",
-            text=f"{accuracy.correct} of {accuracy.total} predictions are right, no more than guessing among {classes} "
-            "classes would be",
-            hint="check the checkpoint, the order of the labels and how the data are normalised",
+            text=f"{accuracy.correct} of {accuracy.total} predictions are correct, no more than guessing among "
+            f"{classes} classes gives",
+            hint="Check the checkpoint, the order of the labels and the normalisation of the data",
         )
     ]
 
@@ -62,8 +63,8 @@ def of_coverage(activity: Activity) -> list[Finding]:
         Finding(
             code="C17",
             layer=layer,
-            text=f"{_name(layer)} has more multiply-accumulates by fvcore than were counted",
-            hint="compare its rows with its code; report it if an operation is missing",
+            text=f"fvcore finds more multiply-accumulates{_place(layer)} than snnprof counted",
+            hint="Compare the layer's rows with its code, and report it if an operation is missing",
         )
         for layer in missing
     ]
@@ -75,8 +76,8 @@ def of_look(books: Books) -> list[Finding]:
         Finding(
             code="C22",
             layer=layer,
-            text=f"{_name(layer)} was counted as reading real values, but showed only a few evenly spaced ones",
-            hint="if they are spikes, report the code that makes them, or name it with --neuron",
+            text=f"An input{_place(layer)} was counted as real-valued, but held only a few evenly spaced values",
+            hint="If they are spikes, name the module that makes them with --neuron, or report its code",
         )
         for layer in sorted(books.few_values)
     ]
@@ -87,9 +88,9 @@ def _late(books: Books) -> list[Finding]:
         Finding(
             code="C01",
             layer=layer,
-            text=f"{_name(layer)} ran an operation that the first batch did not run: a contraction's operands were "
-            "taken for real, other arithmetic is listed as uncounted",
-            hint="put a batch that takes every branch of the model first",
+            text=f"An operation{_place(layer)} first ran after the first batch; contractions count as real-valued, "
+            "other arithmetic as uncounted",
+            hint="Put a batch that takes every branch of the model first",
         )
         for layer in sorted(books.late)
     ]
@@ -100,8 +101,9 @@ def _disguised(books: Books) -> list[Finding]:
         Finding(
             code="C02",
             layer=layer,
-            text=f"{_name(layer)} multiplies element by element and then sums: a contraction in disguise",
-            hint="it is in the lines mul and reduce, not in the SOPs; write it as a matrix product to have it counted",
+            text=f"A contraction{_place(layer)} is written as multiply and sum; it counts in the lines mul and reduce, "
+            "not as SOPs",
+            hint="Write it as a matrix product or a convolution",
         )
         for layer in sorted(books.disguised)
     ]
@@ -112,9 +114,9 @@ def _foreign(books: Books) -> list[Finding]:
         Finding(
             code="C12",
             layer=layer,
-            text=f"{_name(layer)} contracts a tensor that is neither input, parameter nor buffer (an attribute, an "
-            "object, NumPy, a list): beside data it counts as weight, beside a weight as data",
-            hint="register fixed matrices as buffers, and pass data as arguments, to have them told apart",
+            text=f"A contraction{_place(layer)} reads a tensor that is neither input, parameter nor buffer; next to "
+            "data it counts as weight, next to a weight as data",
+            hint="Register fixed matrices as buffers and pass data as arguments",
         )
         for layer in sorted(books.foreign)
     ]
@@ -130,8 +132,8 @@ def _constants(books: Books) -> list[Finding]:
     return [
         Finding(
             code="C13",
-            text=f"products of weights alone ran in {', '.join(layers[:3])}{more}: {macs} MACs that are in no total",
-            hint="they can be computed once, before the network runs; see 'constant_ops' in the run file",
+            text=f"Products of weights alone ran in {', '.join(layers[:3])}{more}: {macs} MACs, which are in no total",
+            hint="Compute them once before inference; 'constant_ops' in the run file lists them",
         )
     ]
 
@@ -141,8 +143,8 @@ def _flips(activity: Activity) -> list[Finding]:
         Finding(
             code="C03",
             layer=op.layer,
-            text=f"{_name(op.layer)} read spikes in some steps and real values in others; each share is counted apart",
-            hint="see its parts in the run file; a real share is counted as MAC",
+            text=f"An operation{_place(op.layer)} read spikes in some steps (additions), real values in others (MACs)",
+            hint="See its 'parts' in the run file",
         )
         for op in activity.ops
         if {"spikes", "real"} <= {part.kind for part in op.parts}
@@ -154,8 +156,8 @@ def _idle(idle: list[str]) -> list[Finding]:
         Finding(
             code="C04",
             layer=layer,
-            text=f"{_name(layer)} has a weight matrix and ran, but no contraction was seen in it",
-            hint="its arithmetic is missing from every figure; report the operator it uses, or count it by hand",
+            text="A layer with a weight matrix ran without any contraction that snnprof saw; its work is missing",
+            hint="Report the operator that it uses, or count it by hand",
         )
         for layer in idle
     ]
@@ -168,9 +170,9 @@ def _uncounted(activity: Activity) -> list[Finding]:
     return [
         Finding(
             code="C05",
-            text=f"{len(names)} operator(s) compute and are in no figure, for want of a rule or since the first batch "
-            f"did not run them: {', '.join(names)}",
-            hint="see 'uncounted' in the run file; --strict turns this into exit status 1",
+            text=f"Some operators have no counting rule, or first ran after the first batch: {', '.join(names)}; their "
+            "work is missing from all totals",
+            hint="See 'uncounted' in the run file; --strict exits with status 1",
         )
     ]
 
@@ -183,8 +185,9 @@ def _silence(activity: Activity) -> list[Finding]:
     return [
         Finding(
             code="C06",
-            text=f"the network is nearly silent: {spikes} spikes in {updates} neuron-steps",
-            hint="untrained weights or initial batch-norm statistics do this; profile a trained checkpoint",
+            text=f"{'Neurons hardly fire' if spikes else 'No neuron fired'} ({count_text(spikes)} spikes in "
+            f"{count_text(updates)} neuron-steps)",
+            hint="Profile a trained checkpoint; untrained weights or initial batch norm statistics cause this",
         )
     ]
 
@@ -197,8 +200,9 @@ def _dead(activity: Activity) -> list[Finding]:
         Finding(
             code="C18",
             layer=neuron.layer,
-            text=f"neuron layer {neuron.layer!r} never fired, in {neuron.updates} neuron-steps",
-            hint="what it feeds costs nothing here; check its threshold and its input",
+            text=f"This neuron layer never fired in {count_text(neuron.updates)} neuron-steps, so the layers that it "
+            "feeds cost nothing",
+            hint="Check its threshold and its input",
         )
         for neuron in activity.neurons
         if neuron.updates and not neuron.spikes
@@ -210,9 +214,9 @@ def _unbounded(activity: Activity) -> list[Finding]:
         Finding(
             code="C15",
             layer=op.layer,
-            text=f"{_name(op.layer)} reads whole multiples of {operand.quantum:.4g} that nothing bounds: the largest "
-            f"seen is {operand.max_level if operand.max_level is not None else 'not known'}",
-            hint="clamp them, or take another convention (levels=mac) if they are no spikes",
+            text=f"An operation{_place(op.layer)} reads whole multiples of {operand.quantum:.4g} without an upper "
+            f"bound (largest seen: {operand.max_level if operand.max_level is not None else 'unknown'})",
+            hint="Clamp them, or count them as multiplications (levels=mac) if they are no spikes",
         )
         for op in activity.ops
         for operand in op.data
@@ -222,3 +226,8 @@ def _unbounded(activity: Activity) -> list[Finding]:
 
 def _name(layer: str) -> str:
     return repr(layer) if layer else "the model's own forward"
+
+
+def _place(layer: str) -> str:
+    """Where a finding is about no layer's code but the model's own; reports name layers themselves."""
+    return "" if layer else f" in {_name(layer)}"

@@ -123,8 +123,8 @@ def told(books: Books, name: str, tell: Callable[..., R], *facts: Any) -> R | No
         raise
     except Exception as error:
         books.recorder.note(
-            "C31", books.layer, f"{name} was called with what could not be counted: {first_line(error)}",
-            "it is listed as uncounted; report it with the model's code",
+            "C31", books.layer, f"A call of {name} is uncounted, since counting it failed: {first_line(error)}",
+            "Report it with the model's code",
         )  # fmt: skip
         books._uncount(books.layer, name)
         return None

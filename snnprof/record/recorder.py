@@ -310,9 +310,9 @@ class Recorder:
                 return
             self._candidates.pop(left, None)
             self.note(
-                "C33", name, f"{name or 'the model'} was left by an exception that is no Exception, such as "
-                "KeyboardInterrupt, and the model went on: what ran until the next module was left may be missing",
-                "end a part of the model by a value, or by an exception derived from Exception",
+                "C33", name, "An exception that is not derived from Exception, such as KeyboardInterrupt, ended this "
+                "module and the model went on; operations before the end of the next module may be missing",
+                "End a part of the model with a return value, or with an exception derived from Exception",
             )  # fmt: skip
 
     def _watches(self, leaving: str | None = None) -> bool:
@@ -322,8 +322,8 @@ class Recorder:
         if leaving is not None:
             self._ran.add(leaving)
         self.note(
-            "C09", "", "the model runs modules in other threads, where operators cannot be seen",
-            "unwrap DataParallel, and pass --device for one device",
+            "C09", "", "The model runs modules in other threads, where the recorder cannot see operators",
+            "Unwrap DataParallel, and choose one device with --device",
         )  # fmt: skip
         return False
 
@@ -398,13 +398,13 @@ class Recorder:
     def _note_input(self, tensor: Tensor, facts: Facts) -> None:
         if self.input == "auto" and facts.levels is not None and facts.levels > 1:
             self.note(
-                "C08", "", f"the model's input holds whole numbers up to {facts.levels} and was taken for event counts",
-                "pass --input real if they are pixel values, or --input spikes to silence this",
+                "C08", "", f"The model's input holds whole numbers up to {facts.levels}, which count as events",
+                "Pass --input real for pixel values, or --input spikes to confirm",
             )  # fmt: skip
         elif self.input == "spikes" and values.smallest_step(tensor) is None:
             self.note(
-                "C08", "", "the model's input was told to be spikes, but its values are multiples of no common step: "
-                "those that are not whole count as real", "pass the input as it is before it is normalised",
+                "C08", "", "--input spikes was given, but the values of the input have no common step; those that are "
+                "not whole numbers count as real", "Pass the input before normalisation",
             )  # fmt: skip
         image = tensor.dim() > 2 and facts.grid is None and self.input != "spikes"
         self.books.raw_input |= image and values.raw_bytes(tensor)
@@ -492,8 +492,8 @@ class Recorder:
         facts = values.of_neuron(spikes, self.books.store.get(spikes), name)
         if facts.grid is None:
             self.note(
-                "C07", name, f"neuron layer {name!r} puts out graded values; what it feeds counts as real",
-                "if it is no spiking neuron, leave it out of --neuron",
+                "C07", name, "The output of this neuron layer is graded; layers that read it count as real-valued",
+                "If it is no spiking neuron, leave it out of --neuron",
             )  # fmt: skip
         elif not facts.single:
             counter.source = counter.source or self.books.firing.sources.new()

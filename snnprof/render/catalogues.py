@@ -33,7 +33,7 @@ def hardware_list(profiles: Sequence[HardwareProfile], stubs: Mapping[str, str])
     )
     rows = tuple(Row(_hardware_row(profile)) for profile in profiles)
     notes = tuple(f"{id}: {why}" for id, why in stubs.items())
-    note = "A scope of compute is arithmetic alone; see 'snnprof hardware show ID' for sources and what is left out."
+    note = "Scope 'compute' means arithmetic only; 'snnprof hardware show ID' lists sources and exclusions."
     return Document(
         title="Hardware profiles",
         tables=(Table("hardware", "", columns, rows, (note,)),),
@@ -104,7 +104,7 @@ def _profile_facts(profile: HardwareProfile) -> tuple[tuple[str, str], ...]:
 
 
 def source_text(source: Source) -> str:
-    """Citation, where in it, and whether it was opened or quoted second-hand."""
+    """Citation, where in it, and whether it was read or cited via a secondary source."""
     where = [source.citation or source.id, source.locator, f"doi:{source.doi}" if source.doi else source.url]
     access = {"read": "read", "secondary": "cited via a secondary source", "memory": "from memory, unverified"}[
         source.access

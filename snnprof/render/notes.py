@@ -102,7 +102,7 @@ def _first(report: EnergyReport) -> Iterator[str]:
     if run.data.kind == RANDOM_DATA:
         yield "The input is random data: rates and energies say nothing about a real task."
     if not run.complete:
-        yield "The run was interrupted: these are the samples it got through."
+        yield "The run was interrupted: figures cover the samples that were finished."
     if run.model.note:
         yield run.model.note
 
@@ -122,8 +122,12 @@ def _sentence(remark: Remark, hardware: Sequence[str], models: Sequence[str]) ->
         list(remark.layers),
     ]
     subjects = "".join(f"{listed(names)}: " for names in named if names)
-    hint = f"; {remark.hint}" if remark.hint else ""
-    return f"{subjects}{remark.text}{hint}{f' ({remark.code})' if remark.code else ''}"
+    sentences = " ".join(_full(part) for part in (remark.text, remark.hint) if part)
+    return f"{subjects}{sentences}{f' ({remark.code})' if remark.code else ''}"
+
+
+def _full(sentence: str) -> str:
+    return sentence if sentence.endswith((".", "!", "?")) else f"{sentence}."
 
 
 # -- the same thing said twice ---------------------------------------------------------------------------------

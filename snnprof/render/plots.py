@@ -88,8 +88,8 @@ def timesteps(activity: Activity) -> Figure:
     known = [neuron for neuron in activity.neurons if neuron.spikes_per_step and neuron.updates]
     if not known:
         raise SnnprofError(
-            "the run does not know its time steps, so there is nothing to plot by step",
-            hint="profile with --timesteps T, or with the --layout that the model's input has",
+            "the number of time steps is unknown, so there is nothing to plot by step",
+            hint="profile with --timesteps T, or with the --layout of the model's input",
         )
     steps = max(len(neuron.spikes_per_step) for neuron in known)
     shown = [neuron for neuron in known if len(neuron.spikes_per_step) == steps]
@@ -111,7 +111,7 @@ def attention(activity: Activity) -> Figure:
     found = {op.layer: op for op in activity.ops if op.op == "matmul" and op.data and op.data[0].histogram}
     if not found:
         raise SnnprofError(
-            "the run holds no histogram of attention values",
+            "the run has no histogram of attention values",
             hint="only products of two spike tensors have one; a model without them has no attention matrix",
         )
     series = [_distribution(activity, op) for op in found.values()]
@@ -133,7 +133,7 @@ def attention_maps(kept: AttentionMaps) -> Figure:
     lets through at each token.
     """
     if not kept.layers or not len(kept.images):
-        raise SnnprofError("the file holds no attention map")
+        raise SnnprofError("the file has no attention map")
     images = [_picture(image) for image in kept.images]
     shape = images[0].shape[:2]
     matrices = all(layer.kind == "matrix" for layer in kept.layers)
@@ -165,7 +165,7 @@ def tradeoff(entries: Sequence[Entry]) -> Figure:
     marks = [mark for side in sides for mark in _marks(side, name_data=len(sources) > 1)]
     if not marks:
         raise SnnprofError(
-            "there is nothing to plot: no side has both an accuracy and an energy",
+            "there is nothing to plot: no run has both an accuracy and an energy",
             hint="profile labelled data, on hardware that prices the work",
         )
     unit, size = scale(_ENERGY, [mark.x for mark in marks])

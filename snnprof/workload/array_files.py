@@ -28,8 +28,8 @@ LABEL_COLUMNS = ("label", "labels", "y", "class", "target", "targets")
 NUMPY_HINT = "save it with numpy.savez(FILE, x=..., y=...)"
 TORCH_HINT = "save it with torch.save({'x': ..., 'y': ...}, FILE)"
 HDF5_HINT = "store two datasets 'x' (samples first) and 'y', or read it in a function: --data FILE.py:FUNCTION"
-CSV_HINT = "one sample in each line, numbers only, and a header that calls the labels' column 'label'"
-PIECES_HINT = "read it piece by piece in a function of your own: --data FILE.py:FUNCTION"
+CSV_HINT = "write one sample per line, numbers only, and name the column of labels 'label' in a header"
+PIECES_HINT = "read it in pieces in your own function: --data FILE.py:FUNCTION"
 SHOWN = 6
 
 

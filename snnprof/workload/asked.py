@@ -115,8 +115,8 @@ class Asked:
         seen = team.gather((self.source.facts, _contents(self.source, team), self.order, self.conditions))
         if any(other != seen[0] for other in seen):
             raise SnnprofError(
-                "the processes of this run do not have the same data or weights",
-                hint="seed what the model's or the data's own code draws, or give weights by --checkpoint",
+                "the processes of this run have different data or weights",
+                hint="seed the random numbers in the model's and the data's code, or load weights with --checkpoint",
             )
 
 

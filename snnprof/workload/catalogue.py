@@ -244,7 +244,8 @@ class ModelEntry(_Facts):
             if name == own or name in preset.aliases:
                 return own
         aliases = [alias for preset in self.presets.values() for alias in preset.aliases]
-        raise unknown(f"preset of {self.name}", name, [*self.presets, *aliases], f"snnprof models show {self.name}")
+        names = [*self.presets, *aliases]
+        raise unknown("preset", name, names, f"snnprof models show {self.name}", owner=self.name)
 
     def preset(self, name: str | None = None) -> Preset:
         """A preset by name or alias, or the default one."""

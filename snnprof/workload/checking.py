@@ -85,9 +85,8 @@ def findings(check: SelfCheck) -> list[Finding]:
         Finding(
             code="C16",
             layer=row.layer,
-            text=f"{row.layer or 'the model'}: the self-check counted {row.recounted} where the recorder counted "
-            f"{row.counted} ({row.op}, one sample)",
-            hint="report it with the model's code; do not publish figures of this layer",
+            text=f"The self-check counted {row.recounted}, the recorder {row.counted} ({row.op}, one sample)",
+            hint="Do not publish figures of this layer, and report it with the model's code",
         )
         for row in check.differences
     ]

@@ -59,7 +59,7 @@ def notes(wanted: Collection[str], found: Checkpoint) -> str:
     if left:
         parts.append(f"{_entries(left)} of the checkpoint not used: {first(left)}")
     if lacking:
-        parts.append(f"{_entries(lacking)} not in the checkpoint, which evaluation does not need: {first(lacking)}")
+        parts.append(f"{_entries(lacking)} not in the checkpoint and not needed for evaluation: {first(lacking)}")
     return "; ".join(parts)
 
 

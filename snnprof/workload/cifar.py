@@ -112,7 +112,7 @@ def _binary(path: Path, version: _Version) -> tuple[Bytes, NDArray[np.int64]]:
     size = version.label_bytes + PIXELS
     rows = np.fromfile(path, dtype=np.uint8)
     if not rows.size or rows.size % size:
-        raise SnnprofError(f"{path} is not a CIFAR file: {rows.size} bytes are no whole number of images of {size}")
+        raise SnnprofError(f"{path} is not a CIFAR file: {rows.size} bytes are not a whole number of images of {size}")
     rows = rows.reshape(-1, size)
     images = np.ascontiguousarray(rows[:, version.label_bytes :]).reshape(-1, 3, 32, 32)
     return images, rows[:, version.label_bytes - 1].astype(np.int64)

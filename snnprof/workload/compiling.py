@@ -39,7 +39,7 @@ class Compiling:
                 self.recorder.step_aside()
                 return self._compiled(x)
             except (NotCompiled, OtherOperations) as reason:
-                self._give_up(f"the model does not compile into one graph and ran eagerly: {reason}")
+                self._give_up(f"The model does not compile into one graph and ran eagerly: {reason}")
         self.recorder.step_in()
         return self.model(x)
 
@@ -53,7 +53,7 @@ class Compiling:
         different = [name for name, value in self._attributes.items() if found.get(name, value) != value]
         self._attributes = {**found, **self._attributes}
         if different:
-            self._say(f"batches before which {different[0]} is not what it was before the first one ran eagerly")
+            self._say(f"Batches ran eagerly if {different[0]} had changed since the first one")
         return bool(different)
 
     def _give_up(self, reason: str) -> None:
@@ -61,7 +61,7 @@ class Compiling:
         self._say(reason)
 
     def _say(self, text: str) -> None:
-        self.recorder.note("C10", "", text, "profile without --compile; the counts are the same")
+        self.recorder.note("C10", "", text, "Profile without --compile; the counts are the same")
 
 
 def _attributes(model: nn.Module) -> dict[str, str]:

@@ -95,7 +95,7 @@ def _answered() -> Iterator[None]:
     except RuntimeError as error:
         raise SnnprofError(
             f"another process of this run has stopped, or did not answer within {PEER_SECONDS:g} s",
-            hint="what it said itself, if anything, is above or in its own log; go on with --resume",
+            hint="read its message above or in its log, then continue with --resume",
         ) from error
 
 

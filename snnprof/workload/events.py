@@ -121,8 +121,8 @@ class Frames:
         width, height = self.sensor
         resized = f"{height} × {width} resized to {self.size[0]} × {self.size[1]} (bilinear), so values are real"
         parts = [
-            f"{self.bins} bins of equally many events, what is left over (fewer than {self.bins}) dropped",
-            "OFF and ON events in a channel each",
+            f"{self.bins} bins of equally many events, the remainder (fewer than {self.bins}) dropped",
+            "one channel for OFF events and one for ON events",
             resized if self.resized else "counts at the sensor's size, not resized",
             "not normalised" if self.mean is None else "normalised as in training, so values are real",
         ]
@@ -262,7 +262,7 @@ RECORDINGS = {
         (128, 128), _last_tenth("CIFAR10DVS", suffixes=(".aedat", ".aedat4")), _cifar10_dvs,
         "unpack the archives from figshare.com/articles/dataset/CIFAR10-DVS_New/4724671 (.aedat), or tonic's "
         "CIFAR10DVS (.aedat4), as DIR/airplane/*.aedat … DIR/truck/*.aedat",
-        f"{NO_SPLIT}; .aedat files turned as SpikingJelly does (127 − x, 127 − y, polarity swapped)",
+        f"{NO_SPLIT}; .aedat files rotated as in SpikingJelly (127 − x, 127 − y, polarity swapped)",
     ),
     "dvs128-gesture": Recordings(
         (128, 128), _gesture_files, _dvs128_gesture,

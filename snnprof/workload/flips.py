@@ -44,9 +44,9 @@ def finding(run: Fired, reference: Fired) -> Finding | None:
     return Finding(
         code="C11",
         layer="",
-        text=f"{percent_text(flipped / steps, 2)} of the neuron-steps of one sample spike otherwise than in float32 on "
-        f"the CPU ({flipped} of {steps}), most of all in {most!r} ({percent_text(worst / size, 2)})",
-        hint="counts are exact for the run that was made; compare its accuracy with that of a run in float32",
+        text=f"{percent_text(flipped / steps, 2)} of the neuron-steps of one sample differ from float32 on the CPU "
+        f"({flipped} of {steps}), most in {most!r} ({percent_text(worst / size, 2)})",
+        hint="Compare the accuracy with a run in float32; counts are exact for the run that was made",
     )
 
 
@@ -54,8 +54,8 @@ def unknown(reason: str) -> Finding:
     return Finding(
         code="C11",
         layer="",
-        text=f"the spikes could not be compared with those in float32 on the CPU: {reason}",
-        hint="counts are exact for the run that was made; profile it with --device cpu to compare",
+        text=f"Spikes could not be compared with float32 on the CPU: {reason}",
+        hint="Profile with --device cpu to compare; counts are exact for the run that was made",
     )
 
 

@@ -68,7 +68,7 @@ def open_folder(folder: Path, wanted: Wanted) -> Samples:
     if wanted.shape is None:
         raise SnnprofError(
             "--data imagefolder needs to know the size of the model's input",
-            hint="load the images in a function of your own and pass --data FILE.py:FUNCTION",
+            hint="load the images in your own function: --data FILE.py:FUNCTION",
         )
     found = labelled(folder, SUFFIXES)
     if not found.files:

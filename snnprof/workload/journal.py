@@ -117,7 +117,7 @@ class Journal:
             activity.save(target)
         except SnnprofError as error:
             if str(error) != self._failure:
-                self.warn(f"warning: {error}; what was counted is kept in memory, and saving is tried again")
+                self.warn(f"warning: {error}; the counts stay in memory, and snnprof tries to save them again")
             self._failure = str(error)
         else:
             self._failure = ""
@@ -183,7 +183,7 @@ class Journal:
         span = parts.span(batches, self._first_span)
         if self.session.seen < self.session.share.done or len(self.earlier.blocks) != -(-batches // span):
             raise SnnprofError(
-                "the data does not hold the samples of the run to go on from", hint="profile again without --resume"
+                "the data does not hold the samples of the run to resume", hint="profile again without --resume"
             )
         return [number * span // self.session.span for number in range(len(self.earlier.blocks))]
 

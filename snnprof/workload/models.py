@@ -24,6 +24,7 @@ from snnprof.workload.checkpoints import Checkpoint, WeightsFile
 from snnprof.workload.settings import must_suit
 
 WEIGHTLESS = {"timesteps"}  # settings that leave trained weights what they are
+UNTRAINED = "No checkpoint given. If the model is untrained, rates and energies are meaningless."
 FORMS = "NAME[:PRESET], FILE.py:FUNCTION or package.module:ATTR"
 
 
@@ -168,7 +169,7 @@ def _foreign(spec: str, given: dict[str, Any], file: WeightsFile | None, seed: i
     else:
         module = _built(found, given, spec, seed)
     weights = None if file is None else checkpoints.load_into(module, file, spec)
-    note = _unused_note(module, weights) if weights else "weights as the model's own code left them"
+    note = _unused_note(module, weights) if weights else UNTRAINED
     return LoadedModel(module.eval(), _facts(module, spec, weights, note, spec.rpartition(":")[2]))
 
 
@@ -191,7 +192,7 @@ def find(spec: str) -> Any:
 def _attribute(module: ModuleType, name: str, spec: str) -> Any:
     if not hasattr(module, name):
         public = [known for known in vars(module) if not known.startswith("_")]
-        raise unknown(f"name in {spec.rpartition(':')[0]}", name, public)
+        raise unknown("", name, public, owner=spec.rpartition(":")[0])
     return getattr(module, name)
 
 
@@ -237,7 +238,7 @@ def _no_model(spec: str) -> SnnprofError:
 
 
 def _failed(what: str, error: Exception) -> SnnprofError:
-    return SnnprofError(f"{what}: {type(error).__name__}: {error}", hint="--debug shows where")
+    return SnnprofError(f"{what}: {type(error).__name__}: {error}", hint="--debug shows the traceback")
 
 
 def _builder(entry: ModelEntry) -> Callable[..., Any]:
@@ -269,7 +270,7 @@ def _check_settings(builder: Callable[..., Any], settings: Mapping[str, Any], sp
         return
     for key in settings:
         if key not in parameters:
-            raise unknown(f"setting of {spec}", key, parameters)
+            raise unknown("setting", key, parameters, owner=spec)
     needed = [
         name
         for name, parameter in parameters.items()
@@ -285,12 +286,12 @@ def _read_off_note(preset: str, read_off: Mapping[str, Any]) -> str | None:
     if not read_off:
         return None
     shown = ", ".join(f"{key} = {value}" for key, value in read_off.items())
-    return f"read off the checkpoint: {shown}; the rest, heads and T included, is assumed to be as in {preset}"
+    return f"derived from the checkpoint: {shown}; everything else, including heads and T, is assumed as in {preset}"
 
 
 def _random_note(seed: int, shipped: bool) -> str:
     why = "the shipped weights belong to other settings; " if shipped else ""
-    return f"{why}weights are random (seed {seed}), not trained: rates and energies are not the trained network's"
+    return f"{why}weights are random (seed {seed}), not trained: rates and energies are meaningless"
 
 
 def _unused_note(module: nn.Module, weights: Checkpoint | None) -> str | None:

@@ -10,9 +10,9 @@ from snnprof.record.recorder import Recorder
 from snnprof.record.unwatched import Undispatched
 
 HINTS = {
-    "the data": "look for divisions by zero and missing values in how the data are prepared; a neuron that reads NaN "
+    "the data": "Look for divisions by zero and missing values in how the data are prepared; a neuron that reads NaN "
     "never fires again",
-    "the model's output": "check the checkpoint, the normalisation and --amp; the accuracy of such samples is void",
+    "the model's output": "Check the checkpoint, the normalisation and --amp; the accuracy of such samples is void",
 }
 
 
@@ -41,7 +41,7 @@ class NotFinite:
                 self._told.add(what)
                 kind = "NaN" if what != "the data" else "NaN or infinity"
                 self._recorder.note(
-                    "C25", "", f"batch {number} has {kind} in {what}, in {int(samples)} of its {size} samples; "
-                    "later batches may have it too", HINTS[what],
+                    "C25", "", f"Batch {number} has {kind} in {what}, in {int(samples)} of its {size} samples; "
+                    "later batches may have them too", HINTS[what],
                 )  # fmt: skip
         self._counts.clear()

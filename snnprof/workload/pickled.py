@@ -180,7 +180,7 @@ def load(path: Path) -> Any:
         if any(name.startswith("torch.nn.modules.") for name in strange):
             raise whole_module(path) from error
         raise SnnprofError(
-            f"checkpoint {path} holds pickled code besides weights, which is not run", hint=RESAVE
+            f"checkpoint {path} contains pickled code besides weights, which snnprof does not run", hint=RESAVE
         ) from error
     except UNREADABLE as error:
         raise _damaged(path) from error
@@ -191,7 +191,7 @@ def whole_module(path: Path, name: str = "") -> SnnprofError:
     kind = f" ({name.rpartition('.')[2]})" if name else ""
     return SnnprofError(
         f"checkpoint {path} is a whole pickled module{kind}, not a state dict, and reading it would run its code",
-        hint="where you trust it: torch.save(torch.load(FILE, weights_only=False).state_dict(), NEW)",
+        hint="if you trust it: torch.save(torch.load(FILE, weights_only=False).state_dict(), NEW)",
     )
 
 

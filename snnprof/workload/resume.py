@@ -39,11 +39,11 @@ def earlier_run(path: Path) -> Activity:
     activity = Activity.from_json(text, str(path))
     if run_file.is_changed(text):
         raise SnnprofError(
-            f"{path} cannot be gone on from: it was changed after snnprof wrote it (its checksum is another)",
+            f"{path} cannot be resumed: it was changed after snnprof wrote it (its checksum differs)",
             hint="take the file as it was written, or profile again without --resume",
         )
     if not activity.samples or not activity.blocks:
-        raise SnnprofError(f"{path} cannot be gone on from: it does not say which samples ran")
+        raise SnnprofError(f"{path} cannot be resumed: it does not record which samples ran")
     return activity
 
 
@@ -69,7 +69,7 @@ def must_have_read(earlier: Run, now: str) -> None:
     """
     read = earlier.data.read
     if read is not None and read != now:
-        raise _another("the data that it has counted (an input, a label or their order)", read[:8], now[:8])
+        raise _another("the data that it counted (an input, a label or their order)", read[:8], now[:8])
 
 
 def _compare(what: str, before: Any, after: Any) -> None:
@@ -79,8 +79,8 @@ def _compare(what: str, before: Any, after: Any) -> None:
 
 def _another(what: str, before: Any, after: Any) -> SnnprofError:
     return SnnprofError(
-        f"cannot go on from this run: {what} differs ({_shown(before)} then, {_shown(after)} now)",
-        hint="repeat its command, or profile anew without --resume",
+        f"cannot resume this run: {what} differs ({_shown(before)} then, {_shown(after)} now)",
+        hint="repeat its command, or profile again without --resume",
     )
 
 

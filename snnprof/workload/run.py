@@ -95,7 +95,7 @@ def profile_run(
         warn: is told what went wrong and was left for later.
 
     Raises:
-        SnnprofError: anything about model, checkpoint, data, device or the run to go on from is wrong.
+        SnnprofError: anything about model, checkpoint, data, device or the run to resume is wrong.
     """
     place = options.output or options.resume
     kept = target or (Target(place, force=True) if place else None)

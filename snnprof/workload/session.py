@@ -98,8 +98,8 @@ class Session:
             self._call = Compiling(model, recorder)
         elif compile:
             recorder.note(
-                "C10", "", "layout step calls the model once a step, which is not compiled; it ran eagerly",
-                "profile without --compile; the counts are the same",
+                "C10", "", "Layout step calls the model once per step, which snnprof does not compile; it ran eagerly",
+                "Profile without --compile; the counts are the same",
             )  # fmt: skip
         self._sample: Input | None = None
         self._first: Input | None = None
@@ -176,7 +176,7 @@ class Session:
             self.skipped = self.batches
         elif batch.start < self.share.done:
             raise SnnprofError(
-                f"the run to go on from ends after {self.share.done} samples, in the middle of batch {number}",
+                f"the run to resume ends after {self.share.done} samples, in the middle of batch {number}",
                 hint="its data came in other batches; profile again",
             )
 
@@ -221,8 +221,8 @@ class Session:
         if not self._unlabelled:
             self._unlabelled = True
             self.recorder.note(
-                "C26", "", f"there is no accuracy: {why}",
-                "give one class number for each sample, [B], [B, 1] or one-hot, or no labels at all",
+                "C26", "", f"There is no accuracy: {why}",
+                "Give one class number per sample ([B], [B, 1] or one-hot), or no labels at all",
             )  # fmt: skip
 
     def _sequence(self, number: int, x: Input) -> Tensor | None:
@@ -244,15 +244,15 @@ class Session:
         if other:
             raise SnnprofError(
                 f"the model runs {other} time steps, not the {recorder.timesteps} that --timesteps says",
-                hint=f"pass --timesteps {other}, or leave it out: it is seen",
+                hint=f"pass --timesteps {other}, or leave it out to have T detected",
             )
         carries, rows = seen.along_first_axis(x, logits), _rows_are_second_axis(x, logits)
         anew = recorder.timesteps is None and self._tell_steps(seen)
         if carries or rows:
             recorder.note(
-                "C14", "", "the first axis of a batch may be time: the model "
-                f"{'carries state along it' if carries else 'puts out a row for each element of the second'}",
-                "pass --layout time-batch if time comes first; all figures per inference are wrong otherwise",
+                "C14", "", "The first axis of a batch may be time: the model "
+                f"{'carries state along it' if carries else 'outputs one row for each element of the second'}",
+                "If time comes first, pass --layout time-batch; without it, all figures per inference are wrong",
             )  # fmt: skip
         return anew
 
@@ -273,7 +273,7 @@ class Session:
         if logits is None or logits.dim() != 2 or len(logits) != count:
             if y is not None:
                 shown = "no tensor" if logits is None else f"{list(logits.shape)}"
-                self._no_accuracy(f"the model puts out {shown}, not {count} rows of class scores")
+                self._no_accuracy(f"the model outputs {shown}, not {count} rows of class scores")
             return
         self.classes = logits.shape[1]
         if y is not None and y.shape == (count,) and not y.is_floating_point() and y.numel():
@@ -281,8 +281,8 @@ class Session:
             if (low < 0 or high >= self.classes) and not self._outside:
                 self._outside = True
                 self.recorder.note(
-                    "C21", "", f"labels reach from {low} to {high}, but the model puts out {self.classes} classes",
-                    "check that model and data belong together; the accuracy counts such labels as wrong",
+                    "C21", "", f"Labels range from {low} to {high}, but the model outputs {self.classes} classes; the "
+                    "accuracy counts other labels as wrong", "Check that model and data belong together",
                 )  # fmt: skip
 
     def _learn(self) -> None:
@@ -342,7 +342,7 @@ class Session:
         except Exception as error:
             raise SnnprofError(
                 f"the state of the model's neurons cannot be reset: {type(error).__name__}: {error}",
-                hint="their own reset method is called before every batch, without arguments; --debug shows where",
+                hint="snnprof calls their reset method before every batch without arguments; see --debug",
             ) from error
         if self._fresh is None:
             self._fresh = ModelState.of(self.model)
@@ -360,12 +360,12 @@ class Session:
                 raise
             if self._runs_alone(x):
                 raise SnnprofError(
-                    f"the model runs, but not while it is watched: {_reason(error)}",
-                    hint="this is a gap in snnprof: report it with the model's code; --debug shows where",
+                    f"the model runs alone, but not under the recorder: {_reason(error)}",
+                    hint="this is a fault of snnprof: report it with the model's code; --debug shows the traceback",
                 ) from error
             raise SnnprofError(
                 f"the model does not run on a batch of shape {inputs.shapes(x)}: {_reason(error)}",
-                hint="check --data, --layout and --timesteps against what its forward takes; --debug shows where",
+                hint="check that --data, --layout and --timesteps fit its forward; --debug shows the traceback",
             ) from error
 
     def _runs_alone(self, x: Input) -> bool:
@@ -387,8 +387,8 @@ class Session:
             return self._call(x)
         if isinstance(self._call, Compiling):
             self.recorder.note(
-                "C10", "", "the model takes several inputs, which is not compiled; it ran eagerly",
-                "profile without --compile; the counts are the same",
+                "C10", "", "snnprof does not compile models with several inputs; the model ran eagerly",
+                "Profile without --compile; the counts are the same",
             )  # fmt: skip
         return inputs.call(self.model, x)
 
@@ -577,11 +577,11 @@ def _note_what_stays(state: ModelState, recorder: Recorder) -> None:
     """What a pass wrote to and nobody may write to, or could not be put back."""
     for name in state.changed_parameters():
         recorder.note(
-            "C23", name.rpartition(".")[0], f"a pass writes to parameter {name!r}: it is state, or the model learns",
-            "make it a buffer if it is state, or turn the learning off; large parameters are not put back",
+            "C23", name.rpartition(".")[0], f"A pass writes to parameter {name!r}: it is state, or the model learns",
+            "Register state as a buffer, or switch learning off; large parameters are not restored",
         )  # fmt: skip
     for path in state.unrestorable:
         recorder.note(
-            "C24", path.rpartition(".")[0], f"{path!r} could not be put back to what it was before a batch",
-            "make a copy of the model for other work; batches may not start from the same state",
+            "C24", path.rpartition(".")[0], f"{path!r} could not be restored, so batches may not start from the same "
+            "state", "Use a copy of the model for other work",
         )  # fmt: skip

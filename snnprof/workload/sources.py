@@ -136,7 +136,7 @@ def _function(spec: str, wanted: Wanted) -> Source:
     except SnnprofError:
         raise
     except Exception as error:
-        raise SnnprofError(f"{spec} failed: {type(error).__name__}: {error}", hint="run it on its own first") from error
+        raise SnnprofError(f"{spec} failed: {type(error).__name__}: {error}", hint="call it alone first") from error
     if by_position:
         return _data_set(spec, items, count or 0, wanted)
     if isinstance(items, Tensor):

@@ -36,7 +36,7 @@ def open_file(path: Path, wanted: Wanted) -> Arrays:
         notes.append(note)
     whole = _are_tokens(samples, wanted)
     if whole:
-        notes.append("whole numbers are given to the embedding as they are")
+        notes.append("whole numbers go to the embedding unchanged")
     notes.append(_step_note(samples, wanted))
     facts = array_facts(str(path), "array", samples, "; ".join(filter(None, notes)) or None)
     return Arrays(facts, wanted, samples, labels, torch.Tensor.long if whole else partial(_real, dtype=wanted.dtype))
@@ -106,7 +106,7 @@ def _labels(path: Path, y: Any, samples: int, wanted: Wanted) -> Tensor | None:
     if lowest < 0 or (wanted.classes and highest >= wanted.classes):
         raise SnnprofError(
             f"{path}: labels run from {lowest} to {highest}; they must count classes from 0",
-            hint=f"the model has {wanted.classes or 'no known number of'} classes; leave 'y' out for no accuracy",
+            hint=f"the model has {wanted.classes or 'an unknown number of'} classes; without 'y' there is no accuracy",
         )
     return labels
 

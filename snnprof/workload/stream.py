@@ -95,7 +95,7 @@ class Stream:
             except Exception as error:
                 raise SnnprofError(
                     f"{self.facts.source} failed while it made a batch: {type(error).__name__}: {error}",
-                    hint="iterate over it on its own first; --debug shows where",
+                    hint="iterate over it alone first; --debug shows the traceback",
                 ) from error
             yield item
 
@@ -145,7 +145,7 @@ def as_numbers(value: Any, what: str) -> Tensor:
         tensor = arrays.as_tensor(value)
     except (TypeError, ValueError, RuntimeError) as error:
         raise SnnprofError(
-            f"{what} is {type(value).__name__}, not a tensor or numbers",
+            f"{what} must be a tensor or numbers, not {type(value).__name__}",
             hint="yield x, (x, label), ((x1, x2), label) or ({name: x}, label)",
         ) from error
     if odd := oddity(tensor):

@@ -58,7 +58,7 @@ class WeightsFile:
             state = next(filter(None, named), None)
             below = {} if state is None else {key: state}
         if not below:
-            raise unknown(f"state dict in {self.path}", key, self._keys())
+            raise unknown("state dict", key, self._keys(), owner=str(self.path))
         return replace(self, states=below, facts={own: self._facts_of(own) for own in below}, chosen=key)
 
     def _facts_of(self, key: str) -> dict[str, Any]:

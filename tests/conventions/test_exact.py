@@ -207,7 +207,7 @@ def test_unknown_names_are_errors_with_a_hint():
     with pytest.raises(SnnprofError) as error:
         conventions.find("exat")
     assert "exact" in error.value.hint
-    with pytest.raises(SnnprofError, match="convention option 'lvels'"):
+    with pytest.raises(SnnprofError, match="no option 'lvels'"):
         conventions.find("exact").with_options(lvels="mac")
     with pytest.raises(SnnprofError) as error:
         conventions.find("exact").with_options(levels="by-value")

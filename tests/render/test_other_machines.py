@@ -34,8 +34,8 @@ def test_no_narrow_twin_where_no_profile_has_an_int8_table(activity):
 @pytest.mark.parametrize(
     ("hardware", "words"),
     [
-        (("cmos45-fp32", "rolls-77fj", "loihi1-davies2018"), "as on rolls-77fj: 1 (operations) ×"),
-        (("cmos45-fp32",), "priced on cmos45-fp32 alone"),
+        (("cmos45-fp32", "rolls-77fj", "loihi1-davies2018"), "instead of rolls-77fj changes the energy"),
+        (("cmos45-fp32",), "Priced on cmos45-fp32 alone"),
     ],
 )
 def test_how_much_the_machine_decides_is_said_once(activity, hardware, words):

@@ -96,7 +96,7 @@ def test_stated_sizes_are_the_networks_own(name):
     ("name", "message", "hint"),
     [
         ("spikfomer", "unknown model 'spikfomer'", "did you mean 'spikformer'"),
-        ("spikformer:4-834", "unknown preset of spikformer '4-834'", "snnprof models show spikformer"),
+        ("spikformer:4-834", "spikformer has no preset '4-834'", "snnprof models show spikformer"),
     ],
 )
 def test_unknown_names_say_what_is_near(name, message, hint):

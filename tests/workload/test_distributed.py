@@ -63,7 +63,7 @@ models._built = lambda builder, settings, spec, seed: built(builder, settings, s
 """
     run = tmp_path / "run.json"
     apart.team(2, seeds + apart.profile(run, model=net, data=images(40), batch_size=4), [2, 2])
-    assert "do not have the same data or weights" in (tmp_path / "run.json.error").read_text()
+    assert "have different data or weights" in (tmp_path / "run.json.error").read_text()
     assert not run.exists()
 
 
@@ -144,7 +144,7 @@ batches.PRINTED_BYTES = 64
 """
     run = tmp_path / "run.json"
     apart.team(2, changed + apart.profile(run, model=net, data=images(40), batch_size=4), [2, 2])
-    assert "do not have the same data or weights" in (tmp_path / "run.json.error").read_text()
+    assert "have different data or weights" in (tmp_path / "run.json.error").read_text()
     assert not run.exists()
 
 

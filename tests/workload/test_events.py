@@ -100,7 +100,7 @@ def test_cifar10_dvs_as_its_authors_store_it(tonic, tmp_path):
     assert y.tolist() == list(range(10))
     note = source.facts.note
     assert "4 bins of equally many events" in note
-    assert "OFF and ON events in a channel each" in note
+    assert "one channel for OFF events and one for ON events" in note
     assert "not resized" in note
     assert f"{float(x.mean()):.3g} events per bin on average and {int(x.max())} at most" in note
     assert source.facts.shape == [4, 2, 128, 128]

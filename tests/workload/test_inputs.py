@@ -146,14 +146,14 @@ def test_labels_that_are_no_classes(y: torch.Tensor, why: str) -> None:
     assert class_numbers(y, 6) == (None, why)
     activity = snnprof.profile(nn.Linear(4, 3), [(X, y)])
     assert activity.accuracy is None
-    assert codes(activity, "C26") == [("C26", f"there is no accuracy: the labels {why}")]
+    assert codes(activity, "C26") == [("C26", f"There is no accuracy: the labels {why}")]
 
 
 def test_labels_in_some_batches_only() -> None:
     activity = snnprof.profile(nn.Linear(4, 3), [(X, Y), X, (X, Y)])
     assert activity.accuracy is None
     assert codes(activity, "C26") == [
-        ("C26", "there is no accuracy: some batches of the data have labels and some have none")
+        ("C26", "There is no accuracy: some batches of the data have labels and some have none")
     ]
 
 
@@ -162,12 +162,13 @@ def test_labels_in_some_batches_only() -> None:
 )
 def test_outputs_that_are_no_class_scores(out: Any, shown: str) -> None:
     ((_, text),) = codes(snnprof.profile(Scores(out), [(X, Y)], self_check=False), "C26")
-    assert re.fullmatch(f"there is no accuracy: the model puts out {shown}, not 6 rows of class scores", text)
+    assert re.fullmatch(f"There is no accuracy: the model outputs {shown}, not 6 rows of class scores", text)
 
 
 def test_labels_outside_the_classes_are_told_once() -> None:
     activity = snnprof.profile(nn.Linear(4, 3), [(X, Y + 1), (X, Y - 1)])
-    assert codes(activity, "C21") == [("C21", "labels reach from 1 to 3, but the model puts out 3 classes")]
+    ((_, text),) = codes(activity, "C21")
+    assert text.startswith("Labels range from 1 to 3, but the model outputs 3 classes")
 
 
 # -- NaN -------------------------------------------------------------------------------------------------------
@@ -179,14 +180,14 @@ def test_numbers_that_are_none_in_a_batch(value: float) -> None:
     odd[2, 1] = odd[4, 0] = value
     activity = snnprof.profile(Scores(lambda x: torch.zeros_like(x)), [(X, Y), (odd, Y), (odd, Y)])
     assert codes(activity, "C25") == [
-        ("C25", "batch 1 has NaN or infinity in the data, in 2 of its 6 samples; later batches may have it too")
+        ("C25", "Batch 1 has NaN or infinity in the data, in 2 of its 6 samples; later batches may have them too")
     ]
 
 
 def test_nan_in_what_the_model_puts_out() -> None:
     activity = snnprof.profile(Scores(lambda x: x * torch.nan), [(X, Y)])
     assert codes(activity, "C25") == [
-        ("C25", "batch 0 has NaN in the model's output, in 6 of its 6 samples; later batches may have it too")
+        ("C25", "Batch 0 has NaN in the model's output, in 6 of its 6 samples; later batches may have them too")
     ]
 
 

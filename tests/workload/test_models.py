@@ -106,13 +106,13 @@ def test_settings_are_read_as_yaml():
 @pytest.mark.parametrize(
     ("spec", "settings", "message", "hint"),
     [
-        ("spikformer:digits", {"dept": 3}, "unknown setting of spikformer:digits 'dept'", "did you mean 'depth'"),
+        ("spikformer:digits", {"dept": 3}, "spikformer:digits has no setting 'dept'", "did you mean 'depth'"),
         ("spikformer:digits", {"depth": "deep"}, "depth must be a positive whole number", ""),
         ("spikformr", {}, "unknown model 'spikformr'", "did you mean 'spikformer'"),
         ("spikformr:digits", {}, "unknown model 'spikformr'", "did you mean 'spikformer'"),
         ("no.such.package:net", {}, "there is no module 'no.such.package'", "FILE.py:FUNCTION"),
         ("torch.nn.nowhere:net", {}, "there is no module 'torch.nn.nowhere'", "FILE.py:FUNCTION"),
-        ("torch.nn:Linaer", {}, "unknown name in torch.nn 'Linaer'", "'Linear'"),
+        ("torch.nn:Linaer", {}, "torch.nn has no 'Linaer'", "'Linear'"),
         (
             "spikformer",
             {"pools": "5"},
@@ -179,7 +179,7 @@ def test_a_finished_module_of_a_file(net):
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        ("biuld", "unknown name"),
+        ("biuld", "has no 'biuld'"),
         ("text", "returned a str, not an nn.Module"),
         ("needs_gpu", "ZeroDivisionError: division by zero"),
     ],

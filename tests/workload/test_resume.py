@@ -136,7 +136,7 @@ def test_a_complete_run_is_not_run_again(half, monkeypatch):
 )
 def test_another_run_is_refused(half, change, what):
     asked, _ = half
-    with pytest.raises(SnnprofError, match="cannot go on from this run") as caught:
+    with pytest.raises(SnnprofError, match="cannot resume this run") as caught:
         profile_run(replace(asked, **change))
     assert what in str(caught.value)
 

@@ -210,7 +210,7 @@ def test_a_data_set_of_samples_is_batched_and_permuted(own):
         ("number", "returned int, not an iterable"),
         ("fails", "failed: RuntimeError: no disk"),
         ("empty", "an empty data set"),
-        ("loadr", "unknown name"),
+        ("loadr", "has no 'loadr'"),
     ],
 )
 def test_functions_that_are_not_in_order(own, name, message):
@@ -361,11 +361,11 @@ class Locked:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("Words", "the label of sample 0 of .* is str, not a tensor or numbers"),
+        ("Words", "the label of sample 0 of .* must be a tensor or numbers, not str"),
         ("Ragged", "differ in shape"),
         ("meta", r"a batch of the data must be a plain dense tensor .*, not a shape without content"),
         ("sparse", r"must be a plain dense tensor of real numbers, not torch\.sparse_coo"),
-        ("words", "the labels of a batch is list, not a tensor or numbers"),
+        ("words", "the labels of a batch must be a tensor or numbers, not list"),
         ("Locked", "failed while it made a batch: PermissionError: locked"),
     ],
 )
@@ -524,7 +524,7 @@ def test_token_ids_of_an_embedding_stay_whole_numbers(tmp_path, dtype):
     (batch,) = dealt(source)
     assert batch.x.dtype is torch.int64
     assert batch.x.tolist() == IDS.tolist()
-    assert "given to the embedding as they are" in source.facts.note
+    assert "go to the embedding unchanged" in source.facts.note
 
 
 @pytest.mark.parametrize(
