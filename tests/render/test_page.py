@@ -261,7 +261,7 @@ def test_a_finding_opens_to_its_explanation(activity: Activity) -> None:
     assert re.search(
         r'<details class="finding"><summary>[^<]*\(C06\)</summary>\s*<p><b>C06</b> [^<]+</p>\s*<dl><dt>What', text
     )
-    assert re.search(r"<li>nobody knows \(C99\)</li>", text)
+    assert re.search(r"<li>nobody knows\. \(C99\)</li>", text)
 
 
 def test_what_comes_first_is_said_first(activity: Activity) -> None:
