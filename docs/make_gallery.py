@@ -1,7 +1,7 @@
 """Makes docs/gallery.md and docs/gallery/ from the bundled models: `python docs/make_gallery.py`.
 
 Every table and figure stands under the command that makes it. The compiled LaTeX page is redrawn where pdflatex and
-pdftoppm are installed, and kept as it is elsewhere.
+pdftoppm are installed, the web pages where Chromium and playwright are, and kept as they are elsewhere.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 from rich.text import Text
@@ -29,6 +31,10 @@ PAPER_ROWS = "paper:ssa_bin-ssa-cifar10 paper:ssa_bin-baseline-cifar10 paper:ssa
 SWEEP = {f"t{steps}.json": f"snnprof profile --model saformer --timesteps {steps} --output t{steps}.json"
          for steps in (1, 2, 4, 8)}  # fmt: skip
 SWEEP_RUNS = " ".join(SWEEP)
+VIEWS: dict[str, tuple[int, int, Literal["light", "dark"]]] = {
+    "desktop": (1180, 1100, "light"), "phone": (390, 1100, "dark"),
+}  # fmt: skip
+"""Width, height and colours of the pictures of a web page."""
 PAGE = r"\documentclass{article}\usepackage{booktabs,graphicx,siunitx}\pagestyle{empty}\begin{document}"
 
 
@@ -75,6 +81,15 @@ ITEMS = (
         "The ablation table of a paper", "Methods by data set, with the firing rates of the attention matrix (fr_attn) "
         "and of the neurons after it (fr_out). SAFormer has no such matrix.",
         f"snnprof compare {RUNS} {PAPER_ROWS} --layout-of ablation --format markdown", "markdown",
+    ),
+    Item(
+        "A run as a web page", "One file that needs no network: the result, what to check, and a tree of layers that "
+        "filters, sorts, folds and opens. A switch prices the run on every bundled list. See [The page](web_page.md).",
+        "snnprof report saformer.json --output saformer.html",
+    ),
+    Item(
+        "A comparison as a web page", "Figures with their intervals, the ratios, and where the energy goes, on a phone "
+        "and in the dark.", f"snnprof compare {RUNS} --output compare.html",
     ),
     Item("Energy by role", "One panel per price list; what has no price is said, and makes the total a lower bound.",
          "snnprof plot ssa_bin.json --output energy.png"),
@@ -127,7 +142,6 @@ def page(work: Path) -> Iterator[str]:
     yield "The run files come from\n"
     commands = (f"snnprof profile {model} --maps 4 --output {model}.json" for model in MODELS)
     yield fenced("\n".join((*commands, *SWEEP.values())), "sh")
-    yield "A page for a co-author, with figures inside, is `snnprof report ssa_bin.json --output ssa_bin.html`."
     for item in ITEMS:
         yield f"\n## {item.title}\n\n{item.text}\n\n{fenced(item.command, 'sh')}"
         yield shown(item, run(item.command, work), work)
@@ -154,6 +168,9 @@ def shown(item: Item, printed: str, work: Path) -> str:
     if item.form == "latex":
         compiled(made)
         return f"{fenced(made.read_text(encoding='utf-8'), 'latex')}\n![The table, compiled](gallery/main.png)\n"
+    if made.suffix == ".html":
+        photographed(made)
+        return "".join(f"![{item.title}, {view}](gallery/{made.stem}-{view}.png)\n" for view in VIEWS)
     shutil.copyfile(made, PICTURES / made.name)
     return f"![{item.title}](gallery/{made.name})\n"
 
@@ -165,6 +182,22 @@ def drawn(item: Item, work: Path) -> str:
     picture = re.sub(r"@font-face \{.*?\}\s*", "", console.export_svg(title=item.command), flags=re.S)  # loads nothing
     (PICTURES / "screen.svg").write_text(picture, encoding="utf-8")
     return f"![{item.title}](gallery/screen.svg)\n"
+
+
+def photographed(page: Path) -> None:
+    """Pictures of the top of a web page, as Chromium shows it."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if not chromium or not find_spec("playwright"):
+        return
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--headless"])
+        for view, (width, height, scheme) in VIEWS.items():
+            shown = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
+            shown.goto(page.as_uri())
+            shown.screenshot(path=PICTURES / f"{page.stem}-{view}.png")
+        browser.close()
 
 
 def fenced(text: str, language: str) -> str:

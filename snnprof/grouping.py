@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ class Group:
         deviation: formula_sops / exact_sops − 1; null where either is missing.
         energies: picojoules by hardware id; null where nothing could be priced.
         terms: picojoules by hardware id and kind of work.
+        unpriced: by hardware id: work without a price, and how often.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Group:
     events: float | None
     energies: Mapping[str, float | None]
     terms: Mapping[str, Mapping[Term, float | None]]
+    unpriced: Mapping[str, Mapping[str, float]]
 
     @property
     def formula_sops(self) -> float | None:
@@ -93,9 +96,11 @@ def grouped(reports: list[EnergyReport], by: By, wanted: Callable[[Row], bool] =
         wanted: which rows to take.
     """
     activity = reports[0].activity
-    keys = [_keys(report, by, wanted) for report in reports]
+    key_of = functools.cache(functools.partial(_key, activity, by))  # the same rows stand in every report
+    keys = [_keys(report, key_of, wanted) for report in reports]
     order = dict.fromkeys(key for table in keys for key in table)
-    return [_group(activity, key, by, reports, [table.get(key, []) for table in keys]) for key in order]
+    ops = {op.key: op for op in activity.ops}
+    return [_group(activity, ops, key, by, reports, [table.get(key, []) for table in keys]) for key in order]
 
 
 def block_of(activity: Activity, layer: str) -> str:
@@ -124,6 +129,15 @@ def energy_of(rows: Iterable[Row]) -> float | None:
     return None if energy == 0 and any(row.unpriced for row in every) else energy
 
 
+def unpriced_of(rows: Iterable[Row]) -> dict[str, float]:
+    """Work of some rows that has no price: what, and how often."""
+    counts: dict[str, float] = {}
+    for row in rows:
+        for what, count in row.unpriced.items():
+            counts[what] = counts.get(what, 0.0) + count
+    return counts
+
+
 def added(values: Iterable[float | None]) -> float | None:
     """The sum of what is known; null where nothing is."""
     known = [value for value in values if value is not None]
@@ -131,28 +145,32 @@ def added(values: Iterable[float | None]) -> float | None:
 
 
 _Key = tuple[object, ...]
+OpKey = tuple[str, str, int]
 
 
-def _keys(report: EnergyReport, by: By, wanted: Callable[[Row], bool]) -> dict[_Key, list[Row]]:
+def _keys(report: EnergyReport, key_of: Callable[..., _Key], wanted: Callable[[Row], bool]) -> dict[_Key, list[Row]]:
     table: dict[_Key, list[Row]] = {}
     for row in filter(wanted, report.rows):
-        table.setdefault(_key(report.activity, row, by), []).append(row)
+        table.setdefault(key_of(row.category, row.layer, row.op, row.index), []).append(row)
     return table
 
 
-def _key(activity: Activity, row: Row, by: By) -> _Key:
+def _key(activity: Activity, by: By, category: str, layer: str, op: str, index: int | None) -> _Key:
     if by == "op":
-        return (row.category, row.layer, row.op, row.index)
+        return (category, layer, op, index)
     if by == "layer":
-        return (row.layer or ROOT,)
-    if row.category == "static":
+        return (layer or ROOT,)
+    if category == "static":
         return ("static",)
     if by == "block":
-        return (block_of(activity, row.layer),)
-    return (role_of(activity, row.layer, row.index) or f"other {row.category}",)
+        return (block_of(activity, layer),)
+    return (role_of(activity, layer, index) or f"other {category}",)
 
 
-def _group(activity: Activity, key: _Key, by: By, reports: list[EnergyReport], rows: list[list[Row]]) -> Group:
+def _group(
+    activity: Activity, ops: Mapping[OpKey, OpRecord], key: _Key, by: By, reports: list[EnergyReport],
+    rows: list[list[Row]],
+) -> Group:  # fmt: skip
     shown = next(filter(None, rows))
     blocks = {block_of(activity, row.layer) for row in shown if row.category != "static"}
     roles = {role_of(activity, row.layer, row.index) or "" for row in shown}
@@ -162,10 +180,11 @@ def _group(activity: Activity, key: _Key, by: By, reports: list[EnergyReport], r
         block=blocks.pop() if len(blocks) == 1 else "",
         role=roles.pop() if len(roles) == 1 else "",
         rows=tuple(shown),
-        exact_sops=_exact(activity, shown, conventions.exact_sops),
-        events=_exact(activity, shown, conventions.spike_events),
+        exact_sops=_exact(ops, shown, conventions.exact_sops),
+        events=_exact(ops, shown, conventions.spike_events),
         energies={id: energy_of(part) for id, part in zip(ids, rows, strict=True)},
         terms={id: _terms(part) for id, part in zip(ids, rows, strict=True)},
+        unpriced={id: unpriced_of(part) for id, part in zip(ids, rows, strict=True)},
     )
 
 
@@ -174,7 +193,7 @@ def _terms(rows: list[Row]) -> dict[Term, float | None]:
     return {name: added(row.terms.get(name) for row in rows) for name in names}
 
 
-def _exact(activity: Activity, rows: list[Row], count: Callable[[OpRecord], float]) -> float | None:
+def _exact(ops: Mapping[OpKey, OpRecord], rows: list[Row], count: Callable[[OpRecord], float]) -> float | None:
     """Null where no row has a formula either: its data are real numbers."""
-    driven = {(row.layer, row.op, row.index) for row in rows if row.formula_sops is not None}
-    return added(count(op) for op in activity.ops if op.key in driven)
+    driven = (ops.get((row.layer, row.op, row.index or 0)) for row in rows if row.formula_sops is not None)
+    return added(count(op) for op in driven if op)

@@ -191,6 +191,12 @@ class NeuronRecord(_Record):
         """Spikes per neuron and step."""
         return self.spikes / self.updates if self.updates else None
 
+    @property
+    def rate_by_step(self) -> list[float]:
+        """`rate` at each time step; empty where the steps are untold."""
+        each = self.updates / max(1, len(self.spikes_per_step))
+        return [spikes / each for spikes in self.spikes_per_step] if each else []
+
 
 NEURON_COUNTS = ("spikes", "level_sum", "updates", "driven")
 

@@ -21,7 +21,7 @@ HOUSE = [
     ["workload"],
     ["record"],
     ["charts"],
-    ["comparison", "summary"],
+    ["comparison", "summary", "repricing"],
     ["estimates", "report_rows"],
     ["grouping"],
     ["pricing"],

@@ -71,7 +71,8 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     built = {name for name in packed if name.startswith("snnprof/record/_sweep.") and name.endswith((".so", ".pyd"))}
     moved = {f"snnprof/{name}" for name in shipped("models", "hardware_profiles")}
     assert packed - built == (shipped("snnprof") - {"snnprof/record/_sweep.c"}) | moved
-    assert {PurePosixPath(name).suffix for name in packed} >= {".yaml", ".bib", ".pt", ".npz", ".json", ".j2", ".typed"}
+    data = {".bib", ".css", ".j2", ".js", ".json", ".npz", ".pt", ".typed", ".yaml"}
+    assert {PurePosixPath(name).suffix for name in packed} >= data
 
 
 def test_the_wheel_says_what_it_is(wheel: Path) -> None:

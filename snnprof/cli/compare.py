@@ -74,7 +74,7 @@ def compare(
     if printed:
         document = paper_document(comparison, printed, command)
     else:
-        document = comparison_document(comparison, grouping, command)
+        document = comparison_document(comparison, grouping, command, figures=destination.form == "html")
     destination.emit(with_columns(document, options.names(columns)))
     if limit is not None:
         check_regression(comparison, limit)

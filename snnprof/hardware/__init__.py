@@ -1,6 +1,6 @@
 """Hardware profiles: what a machine's operations cost, and who says so. One YAML file per profile."""
 
-from snnprof.hardware.loader import DEFAULT, PROVENANCE, Problem, check, load_hardware, names, profiles, stubs
+from snnprof.hardware.loader import DEFAULT, PROVENANCE, Problem, bundled, check, load_hardware, names, profiles, stubs
 from snnprof.hardware.lookup import ENTRY_POINTS
 from snnprof.hardware.rules import COVERED_BY_WHOLE
 from snnprof.hardware.schema import (
@@ -32,6 +32,6 @@ from snnprof.hardware.schema import (
 __all__ = [
     "COVERED_BY_WHOLE", "DEFAULT", "ENTRY_POINTS", "EVIDENCE", "PROVENANCE", "SCHEMA", "WHOLE", "Coefficients",
     "Component", "Energy", "Evidence", "HardwareProfile", "Kind", "Level", "Memory", "Number", "OperatingPoint",
-    "Picojoules", "Precision", "Price", "PriceField", "Problem", "Scope", "Source", "Static", "Technology", "check",
-    "json_schema", "load_hardware", "names", "picojoules", "profiles", "stubs",
+    "Picojoules", "Precision", "Price", "PriceField", "Problem", "Scope", "Source", "Static", "Technology", "bundled",
+    "check", "json_schema", "load_hardware", "names", "picojoules", "profiles", "stubs",
 ]  # fmt: skip

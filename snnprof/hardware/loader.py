@@ -59,6 +59,11 @@ def profiles() -> tuple[list[HardwareProfile], list[SnnprofError]]:
     return good, [*lookup.users_files()[1], *_broken_namesakes(), *broken]
 
 
+def bundled() -> list[HardwareProfile]:
+    """The built-in profiles that have prices, default first; nothing of the user's own."""
+    return plugins.in_order([id for id in names() if id in lookup.built_in()], load_hardware)[0]
+
+
 def stubs() -> dict[str, str]:
     """Chips that people ask for and that have no usable published figure, with the reason."""
     return {id: why for id, path in sorted(lookup.files().items()) if (why := lookup.stub_reason(path)) is not None}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
+from typing import TypeVar, cast
 
 from snnprof.errors import visible
 from snnprof.render.table import Column, Document, Notes, Row, Table
+
+T = TypeVar("T")
 
 
 def line(text: str) -> str:
@@ -22,9 +25,20 @@ def cleaned(document: Document) -> Document:
         facts=tuple((line(label), line(text)) for label, text in document.facts),
         notes=tuple(Notes(line(notes.topic), tuple(map(line, notes.texts))) for notes in document.notes),
         command=line(document.command),
-        figures=tuple((line(title), svg) for title, svg in document.figures),
+        page=_value(document.page),
         machine=_table(document.machine) if document.machine else None,
     )
+
+
+def _value(thing: T) -> T:
+    """A plain value with every text in it cleaned."""
+    if isinstance(thing, str):
+        return cast(T, line(thing))
+    if isinstance(thing, tuple):
+        return cast(T, tuple(map(_value, thing)))
+    if is_dataclass(thing) and not isinstance(thing, type):
+        return replace(thing, **{part.name: _value(getattr(thing, part.name)) for part in fields(thing)})
+    return thing
 
 
 def _table(table: Table) -> Table:

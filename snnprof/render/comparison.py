@@ -11,14 +11,23 @@ from snnprof.grouping import By, Group, grouped
 from snnprof.pricing import EnergyReport
 from snnprof.render import notes
 from snnprof.render.table import Column, Document, Kind, Notes, Row, Table, Value
+from snnprof.render.web.comparison import comparison_page
 from snnprof.statistics import Interval
 
 SCHEMA = "snnprof.comparison/0"
 PaperLayout = Literal["main", "ablation"]
 
 
-def comparison_document(comparison: Comparison, by: By | None = None, command: str = "") -> Document:
-    """The figures side by side, the ratios to the baseline, and what differs."""
+def comparison_document(
+    comparison: Comparison, by: By | None = None, command: str = "", figures: bool = False
+) -> Document:
+    """The figures side by side, the ratios to the baseline, and what differs.
+
+    Args:
+        by: what one row of the details stands for; null for no details.
+        command: how to make the document again.
+        figures: with the page that formats with pictures show.
+    """
     tables = [_side_by_side(comparison)]
     if comparison.ratios:
         tables.append(_ratios(comparison))
@@ -35,6 +44,7 @@ def comparison_document(comparison: Comparison, by: By | None = None, command: s
         },
         command=command,
         schema=SCHEMA,
+        page=comparison_page(comparison) if figures else None,
     )
 
 

@@ -1,33 +1,95 @@
-"""Documents as one HTML file: offline, readable without JavaScript, light and dark, sortable where scripts run."""
+"""Documents as one HTML file: offline, readable without JavaScript, light and dark, at any width.
+
+Every text is escaped by the template; what the page's script reads is JSON in which no tag can begin or end. The
+page's policy lets no other script run and nothing be loaded.
+"""
 
 from __future__ import annotations
 
+import base64
+import functools
+import hashlib
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from importlib import resources
+from typing import TYPE_CHECKING, Any
 
+from snnprof import explanations
 from snnprof.render.cleaning import cleaned
 from snnprof.render.table import Column, Document, Row, Table, Value, sections
+from snnprof.units import rate_text
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
     from markupsafe import Markup
 
+    from snnprof.render.web.values import Prices
+
 _LONG = 28  # characters beyond which a text may be broken into lines
+_IN_THE_TREE = ("operations", "neurons")  # tables whose rows the tree of layers has too
+_CODE = re.compile(r"\(([CW]\d\d)\)$")
 
 
 def render(document: Document) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
     document = cleaned(document)
+    script = _file("web.js")
+    page = document.page
+    return _environment().get_template("html.j2").render(
+        document=document,
+        page=page,
+        prices=[_amounts(each) for each in page.prices] if page else [],
+        tables=[_context(table) for table in document.tables],
+        checks=[_sentence(check.text, check.codes) for check in page.checks] if page else [],
+        findings=[(each.topic, [_finding(text) for text in each.texts]) for each in document.notes],
+        contents=[*page.contents, *_foot(document)] if page else [],
+        style=Markup(_file("web.css")),
+        script=Markup(script),
+        script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
+    )  # fmt: skip
+
+
+def _foot(document: Document) -> Iterator[tuple[str, str]]:
+    """Where a page's sentences stand."""
+    if document.notes:
+        yield "findings", "What a reader must know"
+    if document.facts:
+        yield "facts", "Facts"
+
+
+@functools.cache
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     environment = Environment(
         loader=PackageLoader("snnprof.render", "."), undefined=StrictUndefined, autoescape=True,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
-    return environment.get_template("html.j2").render(
-        document=document,
-        tables=[_context(table) for table in document.tables],
-        figures=[(title, Markup(svg)) for title, svg in document.figures],
-    )
+    environment.filters.update(breakable=_breakable, share=rate_text)
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
+    return environment
+
+
+def _file(name: str) -> str:
+    return resources.files("snnprof.render.web").joinpath(name).read_text(encoding="utf-8")
+
+
+def _amounts(prices: Prices) -> dict[str, Any]:
+    """A price list as the page's script reads it."""
+    return {**asdict(prices), "total": prices.total.text, "whole": prices.total.value}
+
+
+def _finding(text: str) -> dict[str, object]:
+    """A sentence and, where it ends in a code, what that means."""
+    code = _CODE.search(text)
+    return _sentence(text, [code[1]] if code else [])
+
+
+def _sentence(text: str, codes: Iterable[str]) -> dict[str, object]:
+    known = [explanations.every()[code] for code in codes if code in explanations.every()]
+    return {"text": text, "explained": known}
 
 
 def _context(table: Table) -> dict[str, object]:
@@ -46,7 +108,7 @@ def _context(table: Table) -> dict[str, object]:
         ]
         (foot if row.total else body).append({"cells": cells, "ruled": ruled})
     return {
-        "groups": table.groups(),
+        "groups": table.groups(), "folded": table.name in _IN_THE_TREE and columns[0].key == "layer",
         "title": table.title, "notes": table.notes, "body": body, "foot": foot,
         "headers": [(table.heading(column), column.numeric) for column in columns],
     }  # fmt: skip

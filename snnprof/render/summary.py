@@ -194,12 +194,13 @@ def _energies(totals: Sequence[Total]) -> list[str]:
 
 def _about_energies(sheet: Page, totals: Sequence[Total], room: int) -> list[Text]:
     """The price list, what it covers, and where the network stands beside its ANN; a narrow page has no middle."""
-    cells: list[list[Cell]] = [[total.hardware.id, _covers(total.hardware), _verdict(total)] for total in totals]
+    cells: list[list[Cell]] = [[total.hardware.id, covers(total.hardware), _verdict(total)] for total in totals]
     whole = sheet.columns(cells, "lll")
     return whole if whole[0].cell_len <= room else sheet.columns([[id, verdict] for id, _, verdict in cells], "ll")
 
 
-def _covers(hardware: HardwareProfile) -> str:
+def covers(hardware: HardwareProfile) -> str:
+    """What a price list's figures stand for, in a few words."""
     if hardware.scope in WHOLE:
         return "whole chip"
     if hardware.memory or "weight_read" in hardware.includes:
@@ -215,10 +216,11 @@ def _verdict(total: Total) -> Text:
     if total.sign == "equal":
         return Text("about equal to its ANN twin", style="yellow")
     style = "bold green" if total.sign == "below" else "bold yellow"
-    return Text(f"{_factor(total.factor)} {str(total.sign).upper()} its ANN twin", style=style)
+    return Text(f"{factor_text(total.factor)} {str(total.sign).upper()} its ANN twin", style=style)
 
 
-def _factor(value: float) -> str:
+def factor_text(value: float) -> str:
+    """How many times as much; close to 1 by how many percent more."""
     if value < 1.1:
         return f"{percent_text(value - 1, 0)}"
     return f"{value:.1f}×" if value < 10 else f"{value:,.0f}×"

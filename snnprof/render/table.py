@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from snnprof.units import PICOJOULES
+
+if TYPE_CHECKING:
+    from snnprof.render.web.values import ComparisonPage, ReportPage
 
 Value = str | int | float | bool | None
 Kind = Literal["text", "integer", "count", "energy", "rate", "percent", "signed_percent", "ratio", "decimal"]
@@ -166,7 +169,7 @@ class Document:
         data: facts for machines; the top level of the JSON file.
         command: the command that makes this document again.
         schema: name of the JSON file's schema.
-        figures: (title, SVG) for formats that can show them.
+        page: what a web page shows beyond the tables.
         machine: the rows for CSV and JSON, where they are not those of the first table.
     """
 
@@ -176,7 +179,7 @@ class Document:
     notes: tuple[Notes, ...] = ()
     data: Mapping[str, Any] = field(default_factory=dict)
     command: str = ""
-    figures: tuple[tuple[str, str], ...] = ()
+    page: ReportPage | ComparisonPage | None = None
     machine: Table | None = None
     schema: str = "snnprof.report/0"
 

@@ -11,6 +11,7 @@ from snnprof.grouping import ROOT, By, Group, added, block_of, energy_of, groupe
 from snnprof.pricing import EnergyReport
 from snnprof.render import facts, notes
 from snnprof.render.table import Column, Document, Row, Table, Value
+from snnprof.render.web.report import report_page
 from snnprof.twins import Twin
 
 _Per = Callable[["float | None"], "float | None"]
@@ -27,7 +28,7 @@ def report_document(
         reports: the same run and convention, one report per hardware.
         by: what one row stands for.
         command: how to make the document again.
-        figures: draw the figures that formats with pictures show.
+        figures: with the page that formats with pictures show.
     """
     reports = list(reports)
     activity = reports[0].activity
@@ -45,7 +46,7 @@ def report_document(
         notes=notes.topics(notes.remarks(reports), [report.hardware.id for report in reports]),
         data=facts.data(reports),
         command=command,
-        figures=_figures(reports) if figures else (),
+        page=report_page(reports) if figures else None,
     )
 
 
@@ -228,15 +229,3 @@ def _limits(reports: list[EnergyReport]) -> Iterator[tuple[str, list[float | Non
 
 def _energy(run: EnergyReport | Twin) -> float | None:
     return run.energy_pj if isinstance(run, Twin) else energy_of([run.totals])
-
-
-def _figures(reports: list[EnergyReport]) -> tuple[tuple[str, str], ...]:
-    from snnprof.render.figures import inline_svg
-    from snnprof.render.plots import energy, rates
-
-    drawn = []
-    if any(report.energy_pj for report in reports):
-        drawn.append(("Energy per inference", energy(reports, "block")))
-    if reports[0].activity.neurons:
-        drawn.append(("Firing rates", rates(reports[0].activity)))
-    return tuple((title, inline_svg(figure)) for title, figure in drawn)
