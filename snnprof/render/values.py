@@ -122,7 +122,7 @@ def _document(value: Shown, by: By = "op", figures: bool = False) -> Document:
     """A comparison has rows for operations of none of its sides: by `op` it shows no detail."""
     _must_be("by", by, get_args(By))
     if isinstance(value, Comparison):
-        return comparison_document(value, None if by == "op" else by)
+        return comparison_document(value, None if by == "op" else by, figures=figures)
     return report_document(_reports(value), by, figures=figures)
 
 

@@ -303,7 +303,7 @@ def test_models(capsys: Capture, fails: Callable[..., str]) -> None:
 
 def test_cite(run_file: Path, capsys: Capture) -> None:
     text = ok(capsys, "cite", run_file, "--hardware", "cmos45-fp32")
-    assert "@misc{horowitz2014" in text
+    assert "@inproceedings{horowitz2014" in text
     assert "@software{snnprof" in text
 
 
@@ -468,7 +468,7 @@ def test_rows_and_columns_are_chosen(command: str, ran: Activity, run_file: Path
         line.split() for line in screen.splitlines()
     ]
     rows = ok(capsys, command, subject, *choice, "--format", "csv").splitlines()
-    assert rows[0].split(",")[:3] == ["block", "sops", "dense_macs"]
+    assert rows[0].split(",")[:5] == ["block", "op", "per", "sops", "dense_macs"]
     assert len(rows) == 2
 
 
