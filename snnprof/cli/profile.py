@@ -15,7 +15,16 @@ from snnprof.cli import options, output
 from snnprof.cli.pricing import Pricing
 from snnprof.errors import CheckFailed, SnnprofError
 from snnprof.run_file import Target
-from snnprof.workload.options import MAX_SEED, MAX_TIMESTEPS, Amp, InputKind, Layout, ProfileOptions, file_and_key
+from snnprof.workload.options import (
+    MAX_SEED,
+    MAX_TIMESTEPS,
+    MAX_WORKERS,
+    Amp,
+    InputKind,
+    Layout,
+    ProfileOptions,
+    file_and_key,
+)
 
 if TYPE_CHECKING:
     from snnprof.activity import Activity
@@ -89,6 +98,10 @@ def profile(
     hardware: options.Hardware = None,
     convention: options.Convention = "exact",
     latency: options.Latency = None,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", min=0, max=MAX_WORKERS, help="Processes that load data ahead; 0: none.", metavar="N"),
+    ] = None,
     maps: Annotated[int, typer.Option("--maps", min=0, help="Keep attention maps of K samples.", metavar="K")] = 0,
     out: Annotated[
         Path | None, typer.Option("--output", "-o", help="Keep the run in this file.", metavar="RUN.json")
@@ -120,7 +133,7 @@ def profile(
         timesteps=timesteps, batch_size=batch_size, samples=samples, until_ci=_percent(until_ci), seed=seed,
         device=device, amp=_amp(amp), compile=compiled, neurons=tuple(neuron or ()),
         self_check=not no_self_check,
-        resume=resume, maps=maps, output=out, argv=tuple(context.obj),
+        resume=resume, workers=workers, maps=maps, output=out, argv=tuple(context.obj),
     )  # fmt: skip
     may_replace = force or _goes_on_in_its_file(out, resume)
     maps_file = _maps(asked, may_replace)

@@ -15,12 +15,13 @@ from snnprof.activity import Activity, Run
 from snnprof.errors import SnnprofError
 from snnprof.record.recorder import Recorder
 from snnprof.workload import machine, models, parts, resume, source_code, sources
-from snnprof.workload.batches import Arrays, Batch, Batches, Order, Source, Wanted, reading
+from snnprof.workload.batches import Batch, Batches, InputSpec, Loading, Sampler, Source, reading
 from snnprof.workload.distributed import Team
 from snnprof.workload.goal import Goal
+from snnprof.workload.map_dataset import TensorDataset
 from snnprof.workload.models import LoadedModel
 from snnprof.workload.options import MAX_TIMESTEPS, ProfileOptions, Progress
-from snnprof.workload.session import Session, Share
+from snnprof.workload.session import Session, Shard
 
 DEFAULT_BATCH = 32
 BATCHES_OF_A_PART = 16
@@ -29,13 +30,13 @@ BATCHES_TO_STOP = 64
 
 @dataclass(frozen=True)
 class Asked:
-    """A command line made into a model, a source, an order, and perhaps a run to go on from."""
+    """A command line made into a model, a source, a sampler, and perhaps a run to go on from."""
 
     options: ProfileOptions
     loaded: LoadedModel
-    wanted: Wanted
+    wanted: InputSpec
     source: Source
-    order: Order
+    sampler: Sampler
     conditions: dict[str, str]
     earlier: Activity | None
 
@@ -53,9 +54,9 @@ class Asked:
         _must_be_possible(wanted.timesteps)
         source = sources.open_source(_data_name(loaded, options), wanted, options.samples)
         earlier = resume.earlier_run(options.resume) if options.resume else None
-        order = _order(source, options)
-        _must_fit(wanted, min(order.size, source.facts.total or order.size))
-        return cls(options, loaded, wanted, source, order, _conditions(loaded, options), earlier)
+        sampler = _sampler(source, options)
+        _must_fit(wanted, min(sampler.size, source.facts.total or sampler.size))
+        return cls(options, loaded, wanted, source, sampler, _conditions(loaded, options), earlier)
 
     @property
     def goal(self) -> Goal | None:
@@ -78,7 +79,7 @@ class Asked:
         return Session(
             self.loaded.module, recorder, self.options.seed, amp=self.options.amp,
             compile=self.options.compile,
-            share=Share(team.rank, team.size, done), span=self._span(), progress=progress, total=self.samples,
+            shard=Shard(team.rank, team.size, done), span=self._span(), progress=progress, total=self.samples,
             remembers=True,
         )  # fmt: skip
 
@@ -86,21 +87,26 @@ class Asked:
         """As wide as all batches call for, where their number is known; else blocks widen as batches come."""
         if self.goal or self.samples is None or not self.source.ordered:
             return 1
-        return parts.span(-(-self.samples // self.order.size))
+        return parts.span(-(-self.samples // self.sampler.size))
 
     def batches(self, session: Session) -> Batches:
         """What the session draws: of an iterable everything, since that is made anyway and so can be compared."""
-        return self.source.batches(self.order, session.share.reads if self.source.ordered else _everything)
+        needed = session.shard.reads if self.source.ordered else _everything
+        return self.source.batches(self.sampler, needed, self._loading())
+
+    def _loading(self) -> Loading:
+        on_cuda = machine.device_of(self.loaded.module).type == "cuda"
+        return Loading(self.options.workers, pinned=on_cuda, seed=self.options.seed)
 
     def run(self, recorded: Run) -> Run:
         """The facts of the run; a resumed one keeps the command that began it."""
         model = self.loaded.facts.model_copy(update={"parameters_used": recorded.model.parameters_used})
-        data = self.source.facts.model_copy(update={"order_seed": self.order.seed})
+        data = self.source.facts.model_copy(update={"order_seed": self.sampler.seed})
         argv = self.earlier.run.argv if self.earlier else list(self.options.argv)
         facts = {
             "model": model, "data": data, "argv": argv, "conditions": self.conditions,
             "layout": self.wanted.layout, "timesteps": recorded.timesteps or self.wanted.timesteps,
-            "batch_size": self.order.size, "seed": self.options.seed, **machine.facts(self.loaded.module),
+            "batch_size": self.sampler.size, "seed": self.options.seed, **machine.facts(self.loaded.module),
         }  # fmt: skip
         return recorded.model_copy(update=facts)
 
@@ -112,7 +118,7 @@ class Asked:
     def must_agree(self, team: Team) -> None:
         """Raises SnnprofError where the first batch shows other data than the earlier run's or another process's."""
         self.must_go_on()
-        seen = team.gather((self.source.facts, _contents(self.source, team), self.order, self.conditions))
+        seen = team.gather((self.source.facts, _contents(self.source, team), self.sampler, self.conditions))
         if any(other != seen[0] for other in seen):
             raise SnnprofError(
                 "the processes of this run do not have the same data or weights",
@@ -126,7 +132,7 @@ def _must_be_possible(timesteps: Any) -> None:
         raise SnnprofError(f"the number of time steps must be from 1 to {MAX_TIMESTEPS:,}, not {timesteps}")
 
 
-def _must_fit(wanted: Wanted, samples: int) -> None:
+def _must_fit(wanted: InputSpec, samples: int) -> None:
     """What a model of known shape is shown at once; a caller's own loop over T shows it step by step."""
     if wanted.shape is None or wanted.layout == "step":
         return
@@ -144,13 +150,19 @@ def _everything(number: int, start: int) -> bool:
 
 def _contents(source: Source, team: Team) -> int | None:
     """Tells data in memory apart, all of it; no process of several reads the rest of what lies in files."""
-    return reading(Batch(0, len(source), source.x, source.y)) if isinstance(source, Arrays) and team.size > 1 else None
+    return (
+        reading(Batch(0, len(source), source.x, source.y))
+        if isinstance(source, TensorDataset) and team.size > 1
+        else None
+    )
 
 
-def _order(source: Source, options: ProfileOptions) -> Order:
+def _sampler(source: Source, options: ProfileOptions) -> Sampler:
     """A part of the data is a random one, since sources may be sorted by class."""
     partly = bool(options.samples or options.until_ci) and source.ordered
-    return Order(options.batch_size or _batch_size(source, options), options.samples, options.seed if partly else None)
+    return Sampler(
+        options.batch_size or _batch_size(source, options), options.samples, options.seed if partly else None
+    )
 
 
 def _batch_size(source: Source, options: ProfileOptions) -> int:
@@ -192,10 +204,10 @@ def _digest(model: nn.Module) -> str:
     return digest.hexdigest()[:16]
 
 
-def _wanted(loaded: LoadedModel, options: ProfileOptions) -> Wanted:
+def _wanted(loaded: LoadedModel, options: ProfileOptions) -> InputSpec:
     preset = loaded.preset
     normalise = preset.normalise if preset else None
-    return Wanted(
+    return InputSpec(
         shape=tuple(loaded.input_shape) if loaded.input_shape else None,
         layout=options.layout or loaded.layout or "batch",
         timesteps=options.timesteps or loaded.timesteps,

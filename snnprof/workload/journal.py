@@ -69,7 +69,7 @@ class Journal:
             return False
         if number == 1:
             self.check()
-        if number < self.session.skipped or self.session.seen < self.session.share.done:
+        if number < self.session.skipped or self.session.seen < self.session.shard.done:
             return False
         self._must_have_reread()
         if self._reached(number):
@@ -133,7 +133,7 @@ class Journal:
         return f"at batch {self.session.batches}, sample {self.session.seen}{drawn}"
 
     def _interrupted(self, number: int) -> bool:
-        if number == 0 or self.session.seen < self.session.share.done:  # nothing new yet
+        if number == 0 or self.session.seen < self.session.shard.done:  # nothing new yet
             raise KeyboardInterrupt
         self._stopped = True
         self.save()
@@ -154,7 +154,7 @@ class Journal:
         Raises:
             SnnprofError: it was something else then.
         """
-        if self._reread or self.earlier is None or self.session.seen < self.session.share.done:
+        if self._reread or self.earlier is None or self.session.seen < self.session.shard.done:
             return
         self._reread = True
         reread = sum(self.team.gather(self.session.reread, self._place()))
@@ -181,7 +181,7 @@ class Journal:
         assert self.earlier is not None
         batches = self.session.skipped
         span = parts.span(batches, self._first_span)
-        if self.session.seen < self.session.share.done or len(self.earlier.blocks) != -(-batches // span):
+        if self.session.seen < self.session.shard.done or len(self.earlier.blocks) != -(-batches // span):
             raise SnnprofError(
                 "the data does not hold the samples of the run to go on from", hint="profile again without --resume"
             )

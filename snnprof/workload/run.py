@@ -14,13 +14,13 @@ from snnprof.record.recorder import Recorder
 from snnprof.run_file import Target
 from snnprof.workload import checking, machine
 from snnprof.workload.asked import DEFAULT_BATCH, Asked
-from snnprof.workload.batches import Order
+from snnprof.workload.batches import Sampler
 from snnprof.workload.ctrl_c import CtrlC
 from snnprof.workload.distributed import Team, team
+from snnprof.workload.iterable_dataset import IterableDataset
 from snnprof.workload.journal import Journal
 from snnprof.workload.options import MAX_TIMESTEPS, ProfileOptions, Progress, ignore_progress
 from snnprof.workload.session import Session
-from snnprof.workload.stream import Stream
 
 
 def profile(
@@ -62,7 +62,7 @@ def profile(
     if timesteps is not None and not 1 <= timesteps <= MAX_TIMESTEPS:
         raise SnnprofError(f"timesteps must be from 1 to {MAX_TIMESTEPS:,}, not {timesteps}")
     items = [batches] if isinstance(batches, Tensor) else batches
-    source = Stream(items, "python", layout, timesteps)
+    source = IterableDataset(items, "python", layout, timesteps)
     with machine.on_device(model, device), CtrlC() as ctrl_c:
         recorder = Recorder(model, layout=layout, timesteps=timesteps, input=input, neuron=neuron)
         session = Session(model, recorder, seed)
@@ -71,7 +71,7 @@ def profile(
             return recorded.model_copy(update={"data": source.facts, "seed": seed, **machine.facts(model)})
 
         journal = Journal(session, Team(), ctrl_c, run)
-        session.run(source.batches(Order(DEFAULT_BATCH, samples), session.share.needs), journal.ends_before)
+        session.run(source.batches(Sampler(DEFAULT_BATCH, samples), session.shard.needs), journal.ends_before)
         return _checked(journal.result(), session, self_check)
 
 
@@ -115,6 +115,8 @@ def profile_run(
 def _counted(
     asked: Asked, team: Team, ctrl_c: CtrlC, progress: Progress, target: Target | None, warn: Callable[[str], None]
 ) -> Activity:
+    if asked.options.workers and asked.source.no_workers and team.leads:
+        warn(f"warning: --workers has no effect: {asked.source.no_workers}")
     session = asked.session(team, progress if team.leads else ignore_progress)
     journal = Journal(
         session, team, ctrl_c, asked.run, check=lambda: asked.must_agree(team), target=target, warn=warn,

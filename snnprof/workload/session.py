@@ -17,7 +17,7 @@ from snnprof.record import flops, generators, neurons
 from snnprof.record.recorder import Recorder
 from snnprof.record.seen_time import SeenTime
 from snnprof.record.state import ModelState
-from snnprof.workload import checking, flips, inputs, machine, parts
+from snnprof.workload import checking, flips, inputs, machine, parts, seeds
 from snnprof.workload.batches import Batch, Batches, Labels, batch_axis, reading
 from snnprof.workload.compiling import Compiling
 from snnprof.workload.ctrl_c import undisturbed
@@ -27,13 +27,9 @@ from snnprof.workload.labels import class_numbers
 from snnprof.workload.numbers_check import NotFinite
 from snnprof.workload.options import Amp, Progress, ignore_progress
 
-SEEDS_PER_RUN = 1_000_003
-DRAWS = 1 << 40  # apart from the seeds of the batches themselves
-SEEDS = range(-(1 << 63), 1 << 64)  # what torch takes
-
 
 @dataclass(frozen=True)
-class Share:
+class Shard:
     """Which batches of a run one process counts.
 
     Attributes:
@@ -78,7 +74,7 @@ class Session:
         *,
         amp: Amp | None = None,
         compile: bool = False,
-        share: Share = Share(),
+        shard: Shard = Shard(),
         span: int = 1,
         progress: Progress = ignore_progress,
         total: int | None = None,
@@ -86,7 +82,7 @@ class Session:
     ) -> None:
         """Begins a run; `remembers` what it reads, for a later run that goes on from it."""
         self.model, self.recorder, self.seed, self.amp = model, recorder, seed, amp
-        self.share, self.span = share, span
+        self.shard, self.span = shard, span
         self.progress, self.total = progress, total
         self.seen = self.skipped = self.batches = 0
         self.stopped = self.torn = self._within = self._ending = False
@@ -122,7 +118,7 @@ class Session:
             try:
                 self._run(batches, ends_before)
             except KeyboardInterrupt:
-                if not self._firsts or self.share.ranks > 1 or self._ending:
+                if not self._firsts or self.shard.ranks > 1 or self._ending:
                     raise
                 self._stop()
         _note_what_stays(found, self.recorder)
@@ -131,7 +127,7 @@ class Session:
 
     def _run(self, batches: Batches, ends_before: Callable[[int], bool]) -> None:
         while not ends_before(self.batches):
-            torch.manual_seed(_seed(self.seed, self.batches + DRAWS))
+            torch.manual_seed(seeds.of_data(self.seed, self.batches))
             batch = next(batches, None)
             if batch is None:
                 break
@@ -151,9 +147,9 @@ class Session:
         self._place(number, batch)
         if batch.x is None:
             return
-        counts, now = self.share.counts(number, batch.start), reading(batch) if self.remembers else 0
+        counts, now = self.shard.counts(number, batch.start), reading(batch) if self.remembers else 0
         self.drawn += now
-        if not counts and number % self.share.ranks == self.share.rank and batch.stop <= self.share.done:
+        if not counts and number % self.shard.ranks == self.shard.rank and batch.stop <= self.shard.done:
             self.reread += now
         if not counts and number:
             return
@@ -172,11 +168,11 @@ class Session:
         """Where in the run a batch stands."""
         self.batches, self.seen = number + 1, batch.stop
         self.span = parts.span(self.batches, self.span)
-        if batch.stop <= self.share.done:
+        if batch.stop <= self.shard.done:
             self.skipped = self.batches
-        elif batch.start < self.share.done:
+        elif batch.start < self.shard.done:
             raise SnnprofError(
-                f"the run to go on from ends after {self.share.done} samples, in the middle of batch {number}",
+                f"the run to go on from ends after {self.shard.done} samples, in the middle of batch {number}",
                 hint="its data came in other batches; profile again",
             )
 
@@ -228,7 +224,7 @@ class Session:
     def _sequence(self, number: int, x: Input) -> Tensor | None:
         """One batch from the start of a sequence."""
         self._reset()
-        torch.manual_seed(_seed(self.seed, number))
+        torch.manual_seed(seeds.of_model(self.seed, number))
         return self._forward(x)
 
     def _other_time(self, x: Tensor, logits: Tensor | None) -> bool:
@@ -435,7 +431,7 @@ class Session:
 
         def run(x: Input) -> None:
             self._reset()
-            torch.manual_seed(_seed(self.seed))
+            torch.manual_seed(seeds.of_model(self.seed))
             self._call = self.model
             self._forward(x)
 
@@ -463,7 +459,7 @@ class Session:
     def _fired(self, sample: Input, amp: Amp | None) -> Fired:
         self._fresh = None  # what is kept of the model lies on the device where it was
         self._reset()
-        torch.manual_seed(_seed(self.seed))
+        torch.manual_seed(seeds.of_model(self.seed))
         with flips.fired(self.recorder) as found, machine.autocast(amp, inputs.first(sample).device):
             self._steps(sample) if self.recorder.layout == "step" else inputs.call(self.model, sample)
         return found
@@ -489,12 +485,6 @@ class _OpenBlock:
 
     def total_correct(self) -> int | None:
         return int(self.correct) if self.labelled and self.correct is not None else None
-
-
-def _seed(run: int, number: int = 0) -> int:
-    """What torch is seeded with; seeds of a run that lead out of what torch takes begin anew from 0."""
-    seed = run * SEEDS_PER_RUN + number
-    return seed if seed in SEEDS else seed % SEEDS.stop
 
 
 MISFITS = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,10 +11,10 @@ from torch import Tensor
 
 from snnprof.errors import SnnprofError
 from snnprof.workload import inputs
-from snnprof.workload.batches import Indexed, Labels, fingerprint
+from snnprof.workload.batches import fingerprint
 from snnprof.workload.inputs import Input
+from snnprof.workload.map_dataset import Loaded, MapDataset
 
-THREADS = 4
 Sample = tuple[Input, Any]
 
 
@@ -28,44 +27,22 @@ def _same(x: Tensor) -> Tensor:
 
 
 @dataclass
-class Samples(Indexed):
-    """The next batch is read while one runs.
+class LazyDataset(MapDataset):
+    """Samples that a function reads by their position.
 
     Attributes:
         load: gives one sample as stored, and its label or null, by its position.
         prepare: makes a batch of stored samples what the model takes.
         describe: says for the note what the first batch of stored samples holds.
-        threads: how many samples are read at once.
     """
 
     load: Callable[[int], Sample] = _nothing
     prepare: Callable[[Tensor], Tensor] = _same
     describe: Callable[[Tensor], str] | None = None
-    threads: int = THREADS
     _known: bool = field(default=False, repr=False)
 
-    def read(self, chosen: Iterable[list[int]]) -> Iterator[tuple[Input, Labels]]:
-        with ThreadPoolExecutor(self.threads) as pool:
-            coming: list[Future[Sample]] | None = None
-            for positions in chosen:
-                now, coming = coming, [pool.submit(self._loaded, position) for position in positions]
-                if now is not None:
-                    yield self._stacked(now)
-            if coming is not None:
-                yield self._stacked(coming)
-
-    def _loaded(self, position: int) -> Sample:
-        try:
-            return self.load(position)
-        except SnnprofError:
-            raise
-        except Exception as error:
-            raise SnnprofError(
-                f"sample {position} of {self.facts.source} cannot be read: {type(error).__name__}: {error}"
-            ) from error
-
-    def _stacked(self, coming: list[Future[Sample]]) -> tuple[Input, Labels]:
-        samples = [future.result() for future in coming]
+    def read(self, positions: list[int]) -> Loaded:
+        samples = [self._sample(position) for position in positions]
         try:
             x = inputs.joined([x for x, _ in samples])
             labels = [torch.as_tensor(y) for _, y in samples if y is not None]
@@ -75,16 +52,25 @@ class Samples(Indexed):
             raise SnnprofError(
                 f"the samples of {self.facts.source} differ in shape: {', '.join(shapes[:3])}"
             ) from error
-        self._know(inputs.first(x), "".join(map(fingerprint, inputs.tensors(x))))
+        if not self._known:
+            self._know(x)
         return inputs.mapped(x, self.prepare), y
 
-    def _know(self, first: Tensor, fingerprints: str) -> None:
+    def _sample(self, position: int) -> Sample:
+        try:
+            return self.load(position)
+        except SnnprofError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise SnnprofError(
+                f"sample {position} of {self.facts.source} cannot be read: {type(error).__name__}: {error}"
+            ) from error
+
+    def _know(self, x: Input) -> None:
         """What only the first batch shows."""
-        if self._known:
-            return
         self._known = True
-        facts = self.facts
+        facts, first = self.facts, inputs.first(x)
         note = facts.note if self.describe is None else f"{facts.note}; {self.describe(first)}"
         shape = facts.shape or list(self.prepare(first).shape[1:])
-        known = {"shape": shape, "fingerprint": facts.fingerprint or fingerprints, "note": note}
-        self.facts = facts.model_copy(update=known)
+        prints = facts.fingerprint or "".join(map(fingerprint, inputs.tensors(x)))
+        self.facts = facts.model_copy(update={"shape": shape, "fingerprint": prints, "note": note})
