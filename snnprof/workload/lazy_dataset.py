@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from snnprof.errors import SnnprofError
+from snnprof.errors import SnnprofError, first_line
 from snnprof.workload import inputs
 from snnprof.workload.batches import fingerprint
 from snnprof.workload.inputs import Input
@@ -63,7 +63,7 @@ class LazyDataset(MapDataset):
             raise
         except (Exception, SystemExit) as error:
             raise SnnprofError(
-                f"sample {position} of {self.facts.source} cannot be read: {type(error).__name__}: {error}"
+                f"sample {position} of {self.facts.source} cannot be read: {type(error).__name__}: {first_line(error)}"
             ) from error
 
     def _know(self, x: Input) -> None:

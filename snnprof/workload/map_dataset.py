@@ -79,12 +79,15 @@ class MapDataset:
         workers = 0 if self.no_workers else self.workers if loading.workers is None else loading.workers
         with _explained(workers):
             ahead = _started(reader, dealt[1:], workers, loading.pinned)
-        for number in range(len(dealt)):
-            with _explained(workers):
-                loaded = next(ahead) if number else reader[dealt[0]]
-            if isinstance(loaded, SnnprofError):
-                raise loaded
-            yield loaded
+        try:
+            for number in range(len(dealt)):
+                with _explained(workers):
+                    loaded = next(ahead) if number else reader[dealt[0]]
+                if isinstance(loaded, SnnprofError):
+                    raise loaded
+                yield loaded
+        finally:
+            del ahead  # ends the workers, also where a traceback keeps this frame
 
 
 @dataclass
@@ -136,6 +139,7 @@ def _started(reader: _Reader, dealt: list[list[int]], workers: int, pinned: bool
         loader = DataLoader(
             reader, batch_size=None, sampler=dealt, collate_fn=_same, num_workers=workers, pin_memory=pinned,
             multiprocessing_context="fork" if workers else None, worker_init_fn=_ignore_ctrl_c,
+            generator=torch.Generator(),
         )  # fmt: skip
         if not workers or threading.current_thread() is not threading.main_thread():
             return iter(loader)
