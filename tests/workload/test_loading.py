@@ -24,6 +24,8 @@ from snnprof.workload.lazy_dataset import LazyDataset
 from snnprof.workload.options import ProfileOptions
 from snnprof.workload.run import profile_run
 
+BAD = Sampler(4, None, seed=1).batches(23)[3][1]
+"""A sample of the fourth batch, which workers load."""
 HERE = os.getpid()
 forks = pytest.mark.skipif(not map_dataset.FORKS, reason="workers are forked")
 
@@ -68,24 +70,26 @@ def test_what_data_draw_depends_on_the_seed_and_nothing_else_of_the_process() ->
 
 
 def failing(what: Callable[[], Any]) -> Callable[[int], tuple[Tensor, int]]:
-    return lambda position: (what() if position == 9 else torch.zeros(2), 0)
+    return lambda position: (what() if position == BAD else torch.zeros(2), 0)
 
 
 def _raise(error: BaseException) -> None:
     raise error
 
 
+def _kill() -> None:
+    assert os.getpid() != HERE
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 @forks
 @pytest.mark.parametrize(
     ("what", "said"),
     [
-        (lambda: _raise(ValueError("bad\nline")), "sample 9 of mine cannot be read: ValueError: bad$"),
-        (lambda: _raise(SystemExit(3)), "sample 9 of mine cannot be read: SystemExit: 3$"),
+        (lambda: _raise(ValueError("bad\nline")), f"sample {BAD} of mine cannot be read: ValueError: bad$"),
+        (lambda: _raise(SystemExit(3)), f"sample {BAD} of mine cannot be read: SystemExit: 3$"),
         (lambda: torch.zeros(3), r"the samples of mine differ in shape: \[2\], \[3\]$"),
-        (
-            lambda: os.getpid() == HERE or os.kill(os.getpid(), signal.SIGKILL),
-            r"loading data with 2 workers failed: [^\n]*$",
-        ),
+        (_kill, r"loading data with 2 workers failed: [^\n]*$"),
     ],
     ids=["raises", "exits", "ragged", "killed"],
 )
