@@ -31,6 +31,8 @@ try:
     import snnprof
     from snnprof.record import sweep
     from snnprof.record.recorder import Recorder
+    from snnprof.workload import sources
+    from snnprof.workload.batches import InputSpec, Loading, Sampler
     from snnprof.workload.options import ProfileOptions
     from snnprof.workload.run import profile_run
 except ModuleNotFoundError as error:
@@ -354,10 +356,25 @@ def torchrun(size: int, *arguments: str) -> str:
     return done.stdout
 
 
+def loading(device: str) -> str:
+    """Workers deliver the batches that one process reads, in memory that copies to a GPU need not wait for."""
+    source = sources.open_source("random", InputSpec(shape=(3, 8, 8)), 23)
+    dealt = [
+        list(source.batches(Sampler(4), lambda number, start: True, Loading(workers, pinned=device == "cuda")))
+        for workers in (0, 2)
+    ]
+    for alone, ahead in zip(*dealt, strict=True):
+        assert isinstance(alone.x, Tensor)
+        assert isinstance(ahead.x, Tensor)
+        assert ahead.x.equal(alone.x)
+        assert ahead.x.is_pinned() == (device == "cuda" and ahead.start > 0)  # the first one shows what the data are
+    return f"{len(dealt[0])} batches"
+
+
 CHECKS: dict[str, Callable[[str], str]] = {
     check.__name__: check
     for check in (
-        operands, same_as_on_the_cpu, second_counter, bfloat16, spikingjelly, processes, command_line,
+        operands, same_as_on_the_cpu, second_counter, bfloat16, spikingjelly, loading, processes, command_line,
     )
 }  # fmt: skip
 

@@ -21,6 +21,7 @@ from snnprof.workload.batches import InputSpec
 from snnprof.workload.cifar import normalisation
 from snnprof.workload.images import Labelled, labelled
 from snnprof.workload.lazy_dataset import LazyDataset
+from snnprof.workload.map_dataset import GPU_WORKERS
 
 Events = NDArray[Any]
 EVENT = np.dtype([("x", np.int64), ("y", np.int64), ("t", np.int64), ("p", np.int64)])
@@ -79,7 +80,7 @@ def open_folder(name: str, folder: Path, wanted: InputSpec) -> LazyDataset:
         path = found.files[position]
         return frames.counted(_checked(kind, path), path), found.labels[position] if known else None
 
-    return LazyDataset(facts, wanted, sample, frames.prepared, frames.seen)
+    return LazyDataset(facts, wanted, sample, frames.prepared, frames.seen, workers=GPU_WORKERS)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from snnprof.errors import SnnprofError
 from snnprof.workload.batches import InputSpec
 from snnprof.workload.cifar import normalisation, scaling
 from snnprof.workload.lazy_dataset import LazyDataset
+from snnprof.workload.map_dataset import GPU_WORKERS
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -88,7 +89,7 @@ def open_folder(folder: Path, wanted: InputSpec) -> LazyDataset:
     def sample(position: int) -> tuple[Tensor, int | None]:
         return prepare.read(found.files[position]), found.labels[position] if known else None
 
-    return LazyDataset(facts, wanted, sample)
+    return LazyDataset(facts, wanted, sample, workers=GPU_WORKERS)
 
 
 def labelled(folder: Path, suffixes: Sequence[str]) -> Labelled:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import sys
 import threading
@@ -37,12 +38,18 @@ FORKS = "fork" in multiprocessing.get_all_start_methods() and sys.platform != "d
 """Whether workers can be forked, so that nothing need be picklable; macOS's own libraries do not bear it."""
 
 
+CORES = (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+GPU_WORKERS = max(1, min(8, CORES))
+"""For files that take longer to read than a GPU takes for a pass; each of several processes has workers of its own."""
+
+
 @dataclass
 class MapDataset:
     """Samples by position; a subclass says how a batch of them is read.
 
     Attributes:
-        workers: processes that read ahead where `Loading` leaves it open.
+        workers: processes that read ahead for a GPU where `Loading` leaves it open. On a CPU the passes take all cores,
+            and many times as long as loading (docs/overhead.md).
     """
 
     facts: DataFacts
@@ -73,10 +80,14 @@ class MapDataset:
     def _arranged(self, x: Tensor) -> Tensor:
         return arranged(x, self.wanted)
 
+    def _workers(self, loading: Loading) -> int:
+        own = self.workers if loading.pinned else 0
+        return 0 if self.no_workers else own if loading.workers is None else loading.workers
+
     def _loaded(self, dealt: list[list[int]], loading: Loading) -> Iterator[Loaded]:
         """The first batch is read in this process, to learn what the data are; workers read the next ones meanwhile."""
         reader = _Reader(self.read, loading.seed)
-        workers = 0 if self.no_workers else self.workers if loading.workers is None else loading.workers
+        workers = self._workers(loading)
         with _explained(workers):
             ahead = _started(reader, dealt[1:], workers, loading.pinned)
         try:

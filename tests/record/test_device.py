@@ -26,7 +26,8 @@ WAITING = {"aten::item", "aten::_local_scalar_dense", "aten::is_nonzero", "aten:
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 CHECKS = (
-    "operands", "same_as_on_the_cpu", "second_counter", "bfloat16", "spikingjelly", "processes", "command_line",
+    "operands", "same_as_on_the_cpu", "second_counter", "bfloat16", "spikingjelly", "loading", "processes",
+    "command_line",
 )  # fmt: skip
 KINDS: dict[str, tuple[str, Callable[[int], Tensor], dict[str, Any]]] = {
     "all kinds": ("Kinds", lambda size: torch.rand(size, 2, 8, 8), {"timesteps": 3}),

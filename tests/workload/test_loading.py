@@ -100,6 +100,16 @@ def test_what_goes_wrong_in_a_worker_is_one_sentence(what: Callable[[], Any], sa
 
 
 @forks
+@pytest.mark.parametrize(
+    ("loading", "workers"), [(Loading(), 0), (Loading(pinned=True), 3), (Loading(0, pinned=True), 0), (Loading(2), 2)]
+)
+def test_files_are_read_ahead_for_a_gpu(loading: Loading, workers: int) -> None:
+    facts = DataFacts(source="mine", kind="image", total=23)
+    assert LazyDataset(facts, InputSpec(), drawn, workers=3)._workers(loading) == workers
+    assert map_dataset.TensorDataset(facts)._workers(loading) == 0
+
+
+@forks
 def test_ctrl_c_ends_no_worker() -> None:
     """A terminal sends it to all processes; the batch at hand and what is read ahead still come."""
     with closing(dealt(drawn, Loading(2))) as batches:
