@@ -435,7 +435,7 @@ def page(device: str, checks: list[str], overhead: str, memory: list[str]) -> st
     versions = f"snnprof {snnprof.__version__}, torch {torch.__version__}, CUDA {torch.version.cuda}"
     lines = [
         f"# snnprof on {name}", "", f"{versions}, {platform.platform()}. Made by `make gpu`.", "",
-        "## Counts", "", "| check | | | s |", "|---|---|---|---:|", *checks, "", "## Overhead", "", overhead,
+        "## Counts", "", "| check | outcome | note | s |", "|---|---|---|---:|", *checks, "", "## Overhead", "", overhead,
     ]  # fmt: skip
     if memory:
         lines += [
