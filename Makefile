@@ -49,12 +49,12 @@ format: $(VENV)/.dev  ## put the code into its one format
 	$(BIN)/ruff format .
 
 clean:  ## remove everything that was built
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis snnprof/record/*.so
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis snnprof/record/read/*.so
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.run: $(VENV)/bin/python pyproject.toml setup.py snnprof/record/_sweep.c constraints.txt
+$(VENV)/.run: $(VENV)/bin/python pyproject.toml setup.py snnprof/record/read/_reader.c constraints.txt
 	$(PIP) --editable .
 	@touch $@
 

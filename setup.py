@@ -31,6 +31,6 @@ class Build(build_ext):
 
 
 setup(
-    ext_modules=[Extension("snnprof.record._sweep", ["snnprof/record/_sweep.c"], optional=True)],
+    ext_modules=[Extension("snnprof.record.read._reader", ["snnprof/record/read/_reader.c"], optional=True)],
     cmdclass={"build_ext": Build},
 )

@@ -37,11 +37,11 @@ from snnprof.record.propagation import (
     tensors_of,
 )
 from snnprof.record.provenance import Facts, Origin
-from snnprof.record.recall import RECALL
+from snnprof.record.read import read
+from snnprof.record.read.operand import ANY, FIGURES
 from snnprof.record.rules import Contraction, Rows
 from snnprof.record.steps import TimeSteps
 from snnprof.record.store import Store, Zeros, storage_key
-from snnprof.record.tally import nonzero_total
 from snnprof.record.unwatched import Undispatched
 
 if TYPE_CHECKING:
@@ -96,8 +96,8 @@ class Books:
 
     def __init__(self, recorder: Recorder, named: dict[int, str]) -> None:
         self.recorder = recorder
-        self.ledger = recorder.ledger
-        self.firing = FiringLines(self.ledger, named)
+        self.log = recorder.log
+        self.firing = FiringLines(self.log, named)
         self._forget()
         self.learning = True
         self.script: list[Call] | None = None
@@ -231,7 +231,6 @@ class Books:
         """Values of a tensor leave PyTorch: what comes back is unknown, and its memory may be written to unseen."""
         if not isinstance(tensor, Tensor) or storage_key(tensor) is None:
             return
-        RECALL.expose(tensor)
         facts = self.store.get(tensor) if self.learning else None
         if facts is not None and (facts.origin is not Origin.WEIGHT or not facts.params):
             self.left |= facts.origin is not Origin.WEIGHT
@@ -417,7 +416,7 @@ class Books:
         if identity not in self.ops:
             index = self._per_layer.get(self.layer, 0)
             self._per_layer[self.layer] = index + 1
-            counter = OpCounter(self.ledger, self.layer, index, form, roles)
+            counter = OpCounter(self.log, self.layer, index, form, roles)
             counter.source = "" if params else callsite.source()
             counter.facts = list(facts)
             self.ops[identity] = counter
@@ -463,11 +462,11 @@ class Books:
         elif plan is not NO_LINE:
             self._uncount(self.layer, name)
 
-    def _add(self, plan: LinePlan, elements: int, nonzero: Sequence[int | Tensor]) -> None:
+    def _add(self, plan: LinePlan, elements: int, spikes: Sequence[Tensor]) -> None:
         if isinstance(plan.counter, OpCounter):
             plan.counter.bias_adds += elements
         elif plan.counter is not None:
-            plan.counter.count(elements, nonzero)
+            plan.counter.count(elements, spikes)
 
     def _learned(self, place: Place, args: Any, result: Any, facts: list[Facts]) -> LinePlan:
         layer, name, _ = place
@@ -487,11 +486,13 @@ class Books:
         tensors = tensors_of(args)
         if not all(_readable(tensor) for tensor in tensors):
             return None
-        elements, nonzero = work(name, LINES[name], args, result), [nonzero_total(tensor) for tensor in tensors]
+        elements, rows = work(name, LINES[name], args, result), [_read(tensor) for tensor in tensors]
 
         def count(plan: LinePlan) -> None:
-            if plan.counter is not None:
-                self._add(plan, elements, [nonzero[position] for position in plan.positions or ()])
+            if isinstance(plan.counter, LineCounter):
+                plan.counter.count_read(elements, [rows[position] for position in plan.positions or ()])
+            elif plan.counter is not None:
+                self._add(plan, elements, ())
             else:
                 self._uncount(layer, name)
             if self.script is not None and number is not None:
@@ -537,7 +538,7 @@ class Books:
             self.disguised.add(self.layer)
         data = [i for i, f in enumerate(facts) if f.data]
         quantised = all(facts[i].grid is not None for i in data)
-        sums = self._line(line, tensors_of(args)[0].device)
+        sums = self._line(line)
         if line == "batch_norm":
             into = facts[0].result_of
             sums.feeders.add(None if into is None else self.by_id[into])
@@ -545,10 +546,10 @@ class Books:
         sums.counted &= quantised
         return LinePlan(line, sums, tuple(data) if quantised else None)
 
-    def _line(self, line: str, device: torch.device) -> LineCounter:
+    def _line(self, line: str) -> LineCounter:
         key = (self.layer, line)
         if key not in self.lines:
-            self.lines[key] = LineCounter(self.ledger, self.layer, line, device)
+            self.lines[key] = LineCounter(self.log, self.layer, line)
         return self.lines[key]
 
     # -- provenance ----------------------------------------------------------------------------------------
@@ -775,11 +776,18 @@ def _readable(values: Tensor) -> bool:
     return layers.is_plain(values) and values.layout is torch.strided and not values.is_complex()
 
 
-def _spikes(args: Sequence[Any], plan: LinePlan) -> list[int | Tensor]:
-    """How many spikes each operand holds that a plan expects to hold some."""
+def _spikes(args: Sequence[Any], plan: LinePlan) -> list[Tensor]:
+    """The operands that a plan expects to hold spikes."""
     if plan.positions is None:
         return []
-    return [nonzero_total(tensor) for place, tensor in enumerate(tensors_of(args)) if place in plan.positions]
+    return [tensor for place, tensor in enumerate(tensors_of(args)) if place in plan.positions]
+
+
+def _read(values: Tensor) -> Tensor:
+    """The figures of values that may change before it is known where they count."""
+    row = values.new_zeros(FIGURES, dtype=torch.int64)
+    read(values, ANY, 0, row)
+    return row
 
 
 def _to_be(facts: Facts) -> Facts:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import re
-import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,14 +19,15 @@ from torch.utils._pytree import tree_leaves
 
 from snnprof.errors import SnnprofError, first_line
 from snnprof.record import measure, neurons, rules
+from snnprof.record.accumulate import Series
 from snnprof.record.books import firing_family
-from snnprof.record.counters import LineCounter, OpCounter
+from snnprof.record.counters import LineCounter, NeuronCounter, OpCounter, Source, neurons_of
 from snnprof.record.elementwise import LINES, work
-from snnprof.record.firing import FiringLine, Source
+from snnprof.record.firing import FiringLine
 from snnprof.record.operators import changed, operator_of
-from snnprof.record.recall import RECALL
-from snnprof.record.reduce import fitting, traced
-from snnprof.record.tally import Grid, nonzero_total, tally
+from snnprof.record.read import read
+from snnprof.record.read.operand import ANY, FIGURES, Grid, Steps, Sums, fitting, folded
+from snnprof.record.read.reference import traced
 
 if TYPE_CHECKING:
     from snnprof.record.books import Call
@@ -49,15 +49,27 @@ class OtherOperations(SnnprofError):
 
 
 class Row(NamedTuple):
-    """What one traced operation adds at each run: tensors the graph returns, and what to do with them.
+    """What one traced operation adds at each run.
 
     Attributes:
-        looped: whether they are counted in a loop that the model runs anyway.
+        then: adds what shapes tell.
+        series: what takes the row of counts that the graph returns.
+        counts: that row, int64 zeros when it is made.
+        by_neuron: a neuron layer, and its spikes by neuron, which the graph returns as well.
+        looped: whether it is counted in a loop that the model runs anyway.
     """
 
-    tensors: list[Tensor]
-    add: Callable[[list[Tensor]], None]
+    then: Callable[[], None] = tuple
+    series: Series | None = None
+    counts: Tensor | None = None
+    by_neuron: tuple[NeuronCounter, Tensor] | None = None
     looped: bool = False
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """What the graph returns."""
+        counted = [] if self.counts is None else [self.counts]
+        return counted if self.by_neuron is None else [*counted, self.by_neuron[1]]
 
 
 class CompiledModel:
@@ -95,7 +107,7 @@ class CompiledModel:
             raise NotCompiled(_reason(error)) from error
         if self._counted is None:
             raise NotCompiled("the compiled graph returned no counts")
-        _add(*self._counted)
+        self._add(*self._counted)
         return result
 
     def _backend(self, graph: fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
@@ -113,23 +125,25 @@ class CompiledModel:
 
         return run
 
+    def _add(self, rows: Sequence[Row], counts: Sequence[Tensor]) -> None:
+        """Adds what the graph of these rows returned."""
+        if len(counts) != sum(len(row.tensors) for row in rows):
+            raise NotCompiled("the compiled graph returned another number of counts than was traced")
+        found = iter(counts)
+        for row in rows:
+            if row.series is not None:
+                written = next(found)
+                self.recorder.log.record(row.series, written.device, lambda slot, written=written: slot.copy_(written))
+            if row.by_neuron is not None:
+                row.by_neuron[0].add_by_neuron(next(found))
+            row.then()
+
     def _must_be_the_first(self, graph: fx.GraphModule) -> None:
         """A later graph is compiled of the same operations, or none is: the script tells those of the first batch."""
         nodes = tuple(_signature(node) for node in graph.graph.nodes if node.op not in _NO_OPERATION)
         if self._nodes is not None and self._nodes != nodes:
             raise NotCompiled("it runs other operations than it did in batches before")
         self._nodes = nodes
-
-
-def _add(rows: Sequence[Row], counts: Sequence[Tensor]) -> None:
-    """Adds what the graph of these rows returned."""
-    if len(counts) != sum(len(row.tensors) for row in rows):
-        raise NotCompiled("the compiled graph returned another number of counts than was traced")
-    start = 0
-    for row in rows:
-        end = start + len(row.tensors)
-        row.add(list(counts[start:end]))
-        start = end
 
 
 def _signature(node: fx.Node) -> tuple[str, ...]:
@@ -156,7 +170,6 @@ class _CountingGraph(nn.Module):
         from torch.nn.attention import SDPBackend, sdpa_kernel
 
         trace = Trace(self.owner.recorder, self.graph_module)
-        RECALL.clear()
         try:
             with traced(), sdpa_kernel(SDPBackend.MATH):
                 results = _Walk(self.graph_module, trace).run(*args)
@@ -164,8 +177,6 @@ class _CountingGraph(nn.Module):
         except OtherOperations as mismatch:
             self.owner.mismatch = mismatch  # the compiler wraps what it catches
             raise
-        finally:
-            RECALL.clear()
         self.rows[:] = trace.rows  # AOTAutograd traces more than once: the last trace is the graph
         return (*results, *(tensor for row in trace.rows for tensor in row.tensors))
 
@@ -219,8 +230,6 @@ class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         result = operator.run(*args, **kwargs)
         if form is None and not operator.free and not operator.writes:
             self.trace.other(name, args, result)
-        if operator.retells:
-            operator.retells(args, result, sys._getframe(1))
         if operator.quantises:
             self.trace.may_fire(name, args[0] if operator.writes else result)
         return result
@@ -267,20 +276,10 @@ class Trace:
             return
         counter, plan = call.counter, call.plan
         values = form.without(call.padding) if call.padding and isinstance(form, rules.Convolution) else form
-        measured = measure.contraction(values, plan)
-        bias = values.outputs if values.bias else 0
-        told = [[] if seen is None else [leaf is not None for leaf in seen] for seen in measured.seen]
-
-        def add(tensors: list[Tensor]) -> None:
-            rows, kind, *rest = tensors
-            leaves = iter(rest)
-            left, right = (
-                measure.Seen(*(next(leaves) if one else None for one in each)) if each else None for each in told
-            )
-            counter.add(plan.size, bias, measure.Measured(rows, kind, (left, right)))
-
-        leaves = [leaf for seen in measured.seen if seen is not None for leaf in seen if leaf is not None]
-        self.rows.append(Row([measured.rows, measured.kind, *leaves], add))
+        calls, bias = counter.calls_of(values, plan), values.outputs if values.bias else 0
+        counts = _row(calls, form.operands[0])
+        calls.write(values, counts)
+        self.rows.append(Row(lambda: counter.ran(plan.size, bias), calls, counts))
         self._compare(counter, plan, form)
 
     def _compare(self, counter: OpCounter, plan: measure.Plan, form: rules.Contraction) -> None:
@@ -295,11 +294,9 @@ class Trace:
                 continue
             else:
                 changed = (before != values).any()
-
-            def differ(tensors: list[Tensor], position: int = position) -> None:
-                counter.differ(position, tensors[0])
-
-            self.rows.append(Row([changed], differ))
+            changes = counter.changes(position)
+            counts = torch.nn.functional.pad(changed.long().reshape(1), (0, changes.size - 1))
+            self.rows.append(Row(series=changes, counts=counts))
 
     def other(self, name: str, args: Any, result: Any) -> None:
         if self._inside_neuron():
@@ -309,13 +306,15 @@ class Trace:
             return  # arithmetic on weights alone, which the eager batch did not list either
         call = self._next(key[1])
         if isinstance(call.counter, OpCounter):
-            self.rows.append(_bias_row(call.counter, work(name, "bias", args, result)))
+            adds = work(name, "bias", args, result)
+            self.rows.append(Row(functools.partial(_add_bias, call.counter, adds)))
         elif isinstance(call.counter, LineCounter):
             tensors = [leaf for leaf in tree_leaves(args) if isinstance(leaf, Tensor)]
             elements = work(name, call.counter.op, args, result)
-            self.rows.append(_line_row(call.counter, call.positions, elements, tensors))
+            self.rows.append(Row(functools.partial(call.counter.count, elements)))
+            self.rows += [_line_row(call.counter, tensors[position]) for position in call.positions or ()]
         elif call.counter is not None and not isinstance(call.counter, FiringLine):
-            self.rows.append(_uncounted_row(call.counter))
+            self.rows.append(Row(call.counter))
 
     def may_fire(self, name: str, result: Any) -> None:
         """Counts spikes that a line of the model's own code makes."""
@@ -329,23 +328,38 @@ class Trace:
             self._fire_line(line, result)
 
     def _fire_line(self, line: FiringLine, spikes: Tensor) -> None:
-        counter, source, elements, device = line.counter, line.source, spikes.numel(), spikes.device
-        if counter is not None:
-            fired = measure.fired(spikes, fitting(line.steps, spikes.shape), self.recorder.batch_size, line.grid)
+        if line.counter is not None:
+            self._count_spikes(line.counter, spikes, line.steps, line.grid, driven=True)
+        if line.source is not None:
+            self._show(line.source, spikes, line.grid)
 
-            def add(tensors: list[Tensor]) -> None:
-                counter.fire(measure.Fired(*tensors), elements)
-                counter.drive(elements, device)
+    def _count_spikes(
+        self, counter: NeuronCounter, spikes: Tensor, steps: Steps | None, grid: Grid, driven: bool
+    ) -> None:
+        """What a neuron layer or a line put out; its neurons are driven where that is known without reading."""
+        steps, elements = fitting(steps, spikes.shape), spikes.numel()
+        keep = neurons_of(spikes, steps, self.recorder.batch_size)
+        if steps is not None and steps.dim == 0 and min(keep, default=1) == 2:
+            # As the next layer reads it: the compiler may then lay it out as that layer likes it.
+            spikes, keep = spikes.flatten(0, 1), tuple(dim - 1 for dim in keep)
+        by_neuron = spikes.new_zeros([spikes.shape[dim] for dim in keep], dtype=torch.int32)
+        series = counter.series(steps, grid)
+        counts = _row(series, spikes)
+        read(spikes, series.grid, 0, counts, steps, Sums(keep, by_neuron))
 
-            self.rows.append(Row(list(fired), add))
-        if source is not None:
-            self._show(source, spikes, line.grid)
+        def then() -> None:
+            counter.ran(series.steps, elements)
+            if driven:
+                counter.drive_all(elements)
+
+        self.rows.append(Row(then, series, counts, (counter, by_neuron)))
 
     def _show(self, source: Source, spikes: Tensor, grid: Grid) -> None:
         """The levels that a source of spikes shows."""
-        histogram, ledger, device = tally(spikes, grid, None, ()).histogram, self.recorder.ledger, spikes.device
-        leaves = [] if histogram is None else [histogram]
-        self.rows.append(Row(leaves, lambda found: source.add(ledger, device, found[0] if found else None)))
+        series = source.series(spikes, grid)
+        counts = _row(series, spikes)
+        read(spikes, grid, 0, counts)
+        self.rows.append(Row(series=series, counts=counts))
 
     def _next(self, family: str) -> Call:
         key = (self.layer, family)
@@ -402,26 +416,29 @@ class Trace:
         (name, current), self._driven = self._driven, None
         module = self._neurons[name]
         counter, steps = self.recorder.neuron_counter(module), self.recorder.steps_of_neuron(module)
-        looped = fitting(steps, current.shape)
-        device, total = current.device, torch.as_tensor(nonzero_total(current, looped))
-        self.rows.append(Row([total], lambda tensors: counter.drive(tensors[0], device), looped=True))
+        counts = _driven(current, fitting(steps, current.shape))
+        self.rows.append(Row(series=counter.driving, counts=counts, looped=True))
 
     def fire(self, name: str, output: Any) -> None:
         module = self._neurons[name]
         counter = self.recorder.neuron_counter(module)
         spikes = next(leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor))
         steps = self.recorder.steps_of_neuron(module)
-        fired = measure.fired(spikes, steps, self.recorder.batch_size, counter.grid)
-        elements, device, recurrent = spikes.numel(), spikes.device, neurons.recurrent(module)
-
-        def add(tensors: list[Tensor]) -> None:
-            counter.fire(measure.Fired(*tensors), elements)
-            if recurrent:
-                counter.drive(elements, device)
-
-        self.rows.append(Row(list(fired), add))
+        self._count_spikes(counter, spikes, steps, counter.grid, driven=neurons.recurrent(module))
         if counter.source is not None:
             self._show(counter.source, spikes, counter.grid)
+
+
+def _row(series: Series, operand: Tensor) -> Tensor:
+    """What a traced read writes into."""
+    return torch.zeros(series.size, dtype=torch.int64, device=operand.device)
+
+
+def _driven(current: Tensor, steps: Steps | None) -> Tensor:
+    """A row of the non-zeros of what drives a neuron layer: step by step, as the layer's own loop reads it."""
+    flags = [(step != 0).int() for step in folded(current, steps)]
+    total = functools.reduce(torch.add, flags).sum(dtype=torch.int64).reshape(1)
+    return torch.nn.functional.pad(total, (0, FIGURES - 1))
 
 
 def _inductor(counting: _CountingGraph, inputs: list[Tensor]) -> Callable[..., Any]:
@@ -461,20 +478,14 @@ def _counts_last(graph: fx.Graph, looped: Sequence[bool]) -> None:
             output.prepend(node)
 
 
-def _bias_row(counter: OpCounter, adds: int) -> Row:
-    def add(_: list[Tensor]) -> None:
-        counter.bias_adds += adds
-
-    return Row([], add)
+def _add_bias(counter: OpCounter, adds: int) -> None:
+    counter.bias_adds += adds
 
 
-def _uncounted_row(note: Callable[[], None]) -> Row:
-    return Row([], lambda _: note())
-
-
-def _line_row(line: LineCounter, positions: tuple[int, ...] | None, elements: int, tensors: list[Tensor]) -> Row:
-    counts = [torch.as_tensor(nonzero_total(tensors[p])) for p in positions or ()]
-    return Row(counts, lambda values: line.count(elements, values))
+def _line_row(line: LineCounter, operand: Tensor) -> Row:
+    counts = _row(line.series, operand)
+    read(operand, ANY, 0, counts)
+    return Row(series=line.series, counts=counts)
 
 
 def _by_layer(script: Sequence[Call]) -> dict[tuple[str, str], list[Call]]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
-import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,25 +23,53 @@ from snnprof.activity import (
     parts_from,
 )
 from snnprof.record import measure, provenance
-from snnprof.record.ledger import Cell, Ledger
-from snnprof.record.measure import Fired, Measured, Plan, Role, Seen, encodes
+from snnprof.record.accumulate import Array, CountLog, Total
+from snnprof.record.measure import CallCounts, Calls, Plan, Role, encodes
 from snnprof.record.memory import zeros
 from snnprof.record.provenance import Facts
-from snnprof.record.reduce import Steps
+from snnprof.record.read import read
+from snnprof.record.read.operand import ANY, HISTOGRAM_LEVELS, LEVELS, NONZERO, SINGLE, Grid, Steps, Sums, fitting, kept
 from snnprof.record.rules import Contraction, Convolution
-from snnprof.record.sweep import HISTOGRAM_LEVELS
-from snnprof.record.tally import Grid
 
 _WIDTH = len(PART_COUNTS)
-_NEGATIVE, _DIFFERS = 0, 1  # an operand's flags
 _OF_SPIKES = 2 + KINDS.index("spikes") * _WIDTH
 _BY_VALUE, _LEVEL_SUM = (_OF_SPIKES + PART_COUNTS.index(name) for name in ("by_value", "level_sum"))
+_EARLY = 4096
+"""Calls that may turn out to be steps of one sequence, before T is known."""
+
+
+class Histogram:
+    """Elements at each level over the whole run, until a call could not tell them apart."""
+
+    def __init__(self) -> None:
+        self.numbers = np.zeros(HISTOGRAM_LEVELS + 1, np.int64)
+        self.whole = True
+
+    def add(self, numbers: Array | None) -> None:
+        if numbers is None:
+            self.whole = False
+        else:
+            self.numbers[: len(numbers)] += numbers
+
+    @property
+    def largest(self) -> int:
+        """The largest level there was."""
+        return int(np.flatnonzero(self.numbers).max(initial=-1))
+
+
+class _Shown:
+    """What an operand's values showed over the whole run."""
+
+    def __init__(self) -> None:
+        self.histogram = Histogram()
+        self.residual = 0.0
+        self.negative = self.differs = False
 
 
 class OpCounter:
-    """Sums one contraction. Host integers for what shapes tell, device cells for what values tell."""
+    """Sums one contraction. What shapes tell is added at each call, what values tell comes from the log."""
 
-    def __init__(self, ledger: Ledger, layer: str, index: int, form: Contraction, roles: tuple[Role, Role]) -> None:
+    def __init__(self, log: CountLog, layer: str, index: int, form: Contraction, roles: tuple[Role, Role]) -> None:
         self.layer, self.index, self.roles = layer, index, roles
         self.op: Literal["conv", "linear", "matmul"] = op_name(form, roles)
         self.source = ""
@@ -50,20 +79,18 @@ class OpCounter:
         self.feeds: set[str] = set()
         self.runs = 0
         self.calls = 0
+        self.all_calls = 0
         self.bias_adds = 0
         self.blocks: list[list[int]] = []
         self.compared = False
         self.shared = False
         self._steady = True  # the time steps lay where the first batch showed them
-        device = form.operands[0].device
-        self._counts = ledger.cell(3 * _WIDTH, device, self._close_block)
-        self._histograms = [[0] * (HISTOGRAM_LEVELS + 1) for _ in roles]
-        self._flags = [[0, 0] for _ in roles]
-        self._histogram_cells = [ledger.cell(HISTOGRAM_LEVELS + 1, device, self._adder(h)) for h in self._histograms]
-        self._flag_cells = [ledger.cell(2, device, self._adder(f)) for f in self._flags]
-        self._residuals = [zeros((), torch.float64, device) for _ in roles]
+        self._log = log
+        self._parts = np.zeros((len(KINDS), _WIDTH), np.int64)
+        self._shown = [_Shown() for _ in roles]
+        self._changes = [Total(functools.partial(self._change, shown)) for shown in self._shown]
         self._before: _Snapshot | None = None
-        self._kept_histogram = [True, True]
+        log.register(self)
 
     # -- counting ------------------------------------------------------------------------------------------
 
@@ -71,36 +98,35 @@ class OpCounter:
         """Adds one call. The operands are as the operator saw them."""
         fitting = plan.fitting(form)
         self._steady &= fitting is plan
-        plan = fitting
-        self.add(plan.size, form.outputs if form.bias else 0, measure.contraction(form, plan))
-        for position in plan.encoded:
-            self._compare(position, form.operands[position], plan.steps[position])
+        calls = self.calls_of(form, fitting)
+        self._log.record(calls, form.operands[0].device, functools.partial(calls.write, form))
+        self.ran(fitting.size, form.outputs if form.bias else 0)
+        for position in fitting.encoded:
+            self._compare(position, form.operands[position], fitting.steps[position])
 
-    @property
-    def all_calls(self) -> int:
-        """Of the whole recording."""
-        return self.calls + sum(block[0] for block in self.blocks)
+    def calls_of(self, form: Contraction, plan: Plan) -> Calls:
+        """The calls that such a one is like."""
+        left, right = form.operands
+        alike = id(self), form.macs, left.shape, right.shape, left.dtype, right.dtype
+        if alike not in plan.series:
+            plan.series[alike] = Calls(form, plan, self.add)
+        return plan.series[alike]
 
-    def add(self, steps: int, bias_adds: int, measured: Measured) -> None:
-        """Adds what one call of so many steps measured."""
+    def ran(self, steps: int, bias_adds: int) -> None:
+        """Adds what shapes tell of one call."""
         self.calls += 1
+        self.all_calls += 1
         self.runs += steps
         self.bias_adds += bias_adds
-        self._counts.add_rows(measured.kind, measured.rows)
-        for position, seen in enumerate(measured.seen):
-            if seen is not None:
-                self._observe(position, seen)
 
-    def _observe(self, position: int, seen: Seen) -> None:
-        """What an operand's values showed: levels, sign, distance from the grid."""
-        if seen.histogram is not None:
-            self._histogram_cells[position].add_each(0, seen.histogram)
-        else:
-            self._kept_histogram[position] = False
-        if seen.residual is not None:
-            torch.maximum(self._residuals[position], seen.residual, out=self._residuals[position])
-        if seen.negative is not None:
-            self._flag_cells[position].add(_NEGATIVE, seen.negative)
+    def add(self, counts: CallCounts) -> None:
+        """Adds what values told of some calls."""
+        self._parts += counts.parts
+        for shown, stats in zip(self._shown, counts.stats, strict=True):
+            if stats is not None:
+                shown.histogram.add(stats.histogram)
+                shown.residual = max(shown.residual, stats.residual)
+                shown.negative |= stats.negative
 
     def _compare(self, position: int, values: Tensor, steps: Steps | None) -> None:
         """Whether an encoder's input is the same at each step: within the call, or from call to call."""
@@ -113,23 +139,29 @@ class OpCounter:
 
     def differ(self, position: int, changed: Tensor | bool) -> None:
         """Says whether an encoder's input changed from one step to the next."""
+        if isinstance(changed, Tensor):
+            self._log.record(self.changes(position), changed.device, lambda row: row[0].copy_(changed))
+        else:
+            self.compared = True
+            self._shown[position].differs |= changed
+
+    def changes(self, position: int) -> Total:
+        """Comparisons of an encoder's input, which will be made."""
         self.compared = True
-        self._flag_cells[position].add(_DIFFERS, changed)
+        return self._changes[position]
+
+    @staticmethod
+    def _change(shown: _Shown, number: int) -> None:
+        shown.differs |= number > 0
 
     def end_batch(self) -> None:
         self._before = None
 
     # -- reading back --------------------------------------------------------------------------------------
 
-    def _adder(self, totals: list[int]) -> Callable[[Sequence[int]], None]:
-        def add(values: Sequence[int]) -> None:
-            if any(values):
-                totals[:] = map(operator.add, totals, values)
-
-        return add
-
-    def _close_block(self, values: Sequence[int]) -> None:
-        self.blocks.append([self.calls, self.bias_adds, *values])
+    def end_block(self) -> None:
+        self.blocks.append([self.calls, self.bias_adds, *self._parts.ravel().tolist()])
+        self._parts[:] = 0
         self.calls = self.bias_adds = 0
 
     def record(self, batches: int | None, units: Sequence[int]) -> OpRecord:
@@ -177,8 +209,8 @@ class OpCounter:
             for facts, role in zip(self.facts, self.roles, strict=True)
         ]
         whole = all(row[_BY_VALUE] % math.prod(found) == 0 for row in self.blocks) and all(
-            not any(number for level, number in enumerate(histogram) if level % unit)
-            for histogram, unit in zip(self._histograms, found, strict=True)
+            not (np.flatnonzero(shown.histogram.numbers) % unit).any()
+            for shown, unit in zip(self._shown, found, strict=True)
         )
         return found if whole else [1, 1]
 
@@ -187,23 +219,19 @@ class OpCounter:
         if role == "weight":
             return Operand(role="weight")
         quantised = facts.quantum is not None
-        negative, differs = self._flags[position]
+        shown = self._shown[position]
+        numbers = shown.histogram.numbers[: shown.histogram.largest + 1].tolist()
         encoder = encodes(facts) and self.compared
         return Operand(
             role="data",
             quantum=float(facts.quantum or 1) * unit if quantised else None,
             levels=None if not quantised or facts.levels is None else max(facts.levels // unit, 1),
-            signed=(quantised and facts.signed) or negative > 0,
-            histogram=_trimmed(self._histograms[position])[::unit] if self._kept_histogram[position] else [],
-            constant_over_time=differs == 0 if encoder else None,
+            signed=(quantised and facts.signed) or shown.negative,
+            histogram=numbers[::unit] if shown.histogram.whole else [],
+            constant_over_time=not shown.differs if encoder else None,
             fed_by=sorted(facts.fed_by),
-            residual=float(self._residuals[position]),
+            residual=shown.residual,
         )
-
-
-def _trimmed(histogram: list[int]) -> list[int]:
-    """Without the zeros at its end."""
-    return histogram[: max((level for level, number in enumerate(histogram) if number), default=-1) + 1]
 
 
 class _Snapshot(NamedTuple):
@@ -225,91 +253,185 @@ class _Snapshot(NamedTuple):
         return self.values is not now and (self.values != now).any()
 
 
+class Source:
+    """The levels that spikes of several levels showed where they are made, over the whole run."""
+
+    def __init__(self, index: int, log: CountLog) -> None:
+        self.index = index
+        self.histogram = Histogram()
+        self._log = log
+        self._series: dict[Any, Made] = {}
+
+    def observe(self, values: Tensor, grid: Grid) -> None:
+        """Adds the levels of what was made."""
+        series = self.series(values, grid)
+        self._log.record(series, values.device, lambda row: read(values, grid, 0, row))
+
+    def series(self, values: Tensor, grid: Grid) -> Made:
+        """The calls that such a one is like."""
+        alike = values.shape, values.dtype, grid
+        if alike not in self._series:
+            self._series[alike] = Made(self, values, grid)
+        return self._series[alike]
+
+    @property
+    def unit(self) -> int:
+        """Levels that make one spike; 1 where more levels are possible than were told apart."""
+        if not self.histogram.whole or self.histogram.numbers[HISTOGRAM_LEVELS]:
+            return 1
+        return math.gcd(*np.flatnonzero(self.histogram.numbers).tolist()) or 1
+
+
+class Made:
+    """Calls that made spikes of a source alike."""
+
+    def __init__(self, source: Source, values: Tensor, grid: Grid) -> None:
+        self._source, self._counts, self.size = source, measure.OperandCounts(values, grid, None), grid.width
+
+    def take(self, rows: Array) -> None:
+        stats = self._counts.stats(rows, self._counts.kinds(rows))
+        self._source.histogram.add(stats.histogram)
+
+
+class Fired:
+    """Calls of a neuron layer of so many steps, which stand at one place among a sequence's steps.
+
+    Attributes:
+        position: of the first step; None where that is not known.
+    """
+
+    def __init__(self, counter: NeuronCounter, grid: Grid, steps: int, position: int | None) -> None:
+        self.grid, self.steps, self.position = grid, steps, position
+        self.size = steps * grid.width
+        self._counter = counter
+
+    def take(self, rows: Array) -> None:
+        figures = rows.reshape(len(rows), self.steps, -1)
+        counts = figures[..., NONZERO].sum(0)
+        self._counter.add(int(counts.sum()), int(figures[..., LEVELS].sum()), counts, self.position)
+
+
 class NeuronCounter:
     """Sums one neuron layer's spikes, by time step and by neuron."""
 
-    def __init__(self, ledger: Ledger, layer: str, kind: str, found_by: Any, timesteps: int | None) -> None:
+    def __init__(self, log: CountLog, layer: str, kind: str, found_by: Any, timesteps: int | None) -> None:
         self.layer, self.kind, self.found_by = layer, kind, found_by
         self.timesteps = timesteps
         self.grid = Grid()
-        self.source: Any = None  # where it puts out several levels
-        self.updates = 0
+        self.source: Source | None = None  # where it puts out several levels
+        self.updates = self.driven = 0
         self.runs = 0
         self.all_calls = 0
         self.calls_in_batch = 0
         self.blocks: list[list[int]] = []
-        self._ledger = ledger
-        self._cell: Cell | None = None
-        self._fired: Tensor | None = None
-        self._missed: Tensor | None = None  # in some step; None after calls of different shapes
+        self._spikes = self._levels = 0
+        self._log = log
+        self._per_step = np.zeros(timesteps or 0, np.int64)
         self._told = timesteps is not None
-        self._steps_cell: Cell | None = None
         # What each call so far put out, until it is known whether each was a step.
-        self._early: list[tuple[Any, torch.device]] | None = [] if timesteps is None else None
+        self._early: dict[int, Array] | None = {} if timesteps is None else None
+        self._series: dict[Any, Fired] = {}
+        self.driving = Total(self.drive_all)
+        self.by_neuron: Tensor | None = None  # spikes of each in all calls, `[*neurons]`
+        self._chances = 0  # to fire, that each had
+        self._size, self._alike = 0, True
+        log.register(self)
 
-    def drive(self, nonzero: int | Tensor, device: torch.device) -> None:
+    def drive(self, values: Tensor) -> None:
         """Adds the non-zero inputs: the neuron-steps an event-driven machine would update."""
-        self._cells(device).add(2, nonzero)
+        self._log.record(self.driving, values.device, lambda row: read(values, ANY, 0, row))
 
-    def fire(self, fired: Fired, elements: int) -> None:
-        """Adds what came out in one call, of `elements` neuron-steps."""
-        cell, by_step = self._cells(fired.by_neuron.device), fired.by_step
-        size = len(by_step)
-        cell.add(0, by_step.sum() if isinstance(by_step, Tensor) else sum(by_step))
-        cell.add(1, fired.level_sum)
-        self._by_step(by_step, size, fired.by_neuron.device)
-        self._by_neuron(fired.by_neuron, elements)
+    def drive_all(self, number: int) -> None:
+        """Adds neuron-steps that are driven."""
+        self.driven += number
+
+    def fire(self, spikes: Tensor, steps: Steps | None, batch: int | None, grid: Grid) -> None:
+        """Adds what came out in one call. Without `steps`, one call is one step and the first axis is the batch.
+
+        Args:
+            grid: the values that are expected.
+        """
+        steps = fitting(steps, spikes.shape)
+        keep = neurons_of(spikes, steps, batch)
+        sums = self._sums(spikes, steps, keep)
+        series = self.series(steps, grid)
+        self._log.record(series, spikes.device, lambda row: read(spikes, series.grid, 0, row, steps, sums))
+        self.ran(series.steps, spikes.numel())
+
+    def series(self, steps: Steps | None, grid: Grid) -> Fired:
+        """The calls that the next one is like."""
+        size = steps.size if steps else 1
+        alike = size, self._position(size), grid
+        if alike not in self._series:
+            self._series[alike] = Fired(self, SINGLE if grid.quantum is None else grid, size, alike[1])
+        return self._series[alike]
+
+    def ran(self, steps: int, elements: int) -> None:
+        """Adds what shapes tell of one call, of so many neuron-steps."""
         self.updates += elements
-        self.runs += size
+        self.runs += steps
         self.calls_in_batch += 1
         self.all_calls += 1
+        self._chances += elements // max(self._size, 1)
+
+    def _sums(self, spikes: Tensor, steps: Steps | None, keep: tuple[int, ...]) -> Sums | None:
+        """Where spikes are counted by neuron; None after calls of different shapes."""
+        shape = [spikes.shape[dim] for dim in keep]
+        if self.by_neuron is None:
+            _, strides = kept(tuple(spikes.shape), tuple(spikes.stride()), steps, keep, False)
+            self._size = math.prod(shape)
+            self.by_neuron = zeros((self._size,), torch.int32, spikes.device).as_strided(shape, strides)
+        self._alike &= list(self.by_neuron.shape) == shape
+        return Sums(keep, self.by_neuron) if self._alike else None
+
+    def add_by_neuron(self, counts: Tensor) -> None:
+        """Adds spikes `[*neurons]` of a call that were counted elsewhere."""
+        assert self.by_neuron is not None
+        self.by_neuron += counts
+
+    def add(self, spikes: int, levels: int, counts: Array, position: int | None) -> None:
+        """Adds what values told of some calls, whose first step is the one at that position."""
+        self._spikes += spikes
+        self._levels += levels
+        if position is None:
+            return
+        if self._early is not None and not self.timesteps:
+            self._early[position] = self._early.get(position, 0) + counts
+        else:
+            self._per_step[position : position + len(counts)] += counts
 
     def end_batch(self) -> None:
         self.calls_in_batch, self._early = 0, None
 
     def tell_steps(self, timesteps: int) -> None:
         """Goes on step by step, each call so far having been one."""
-        early, self._early, self.timesteps, self._told = self._early, None, timesteps, True
-        for number, (counts, device) in enumerate(early or []):
-            self.calls_in_batch = number
-            self._by_step(counts, len(counts), device)
-        self.calls_in_batch = len(early or [])
+        self._log.flush()
+        early, self._early, self.timesteps, self._told = self._early or {}, None, timesteps, True
+        self._per_step = np.zeros(timesteps, np.int64)
+        self._series.clear()
+        calls, self.calls_in_batch = self.calls_in_batch, 0
+        for self.calls_in_batch, counts in sorted(early.items()):
+            position = self._position(len(counts))
+            if position is not None:
+                self._per_step[position : position + len(counts)] += counts
+        self.calls_in_batch = calls
 
-    def _by_step(self, counts: Any, size: int, device: torch.device) -> None:
-        if self._early is not None:
-            self._early.append((counts, device))
+    def _position(self, size: int) -> int | None:
+        """Which of a sequence's steps a call of so many begins with."""
         if not self.timesteps:
-            return
-        if self._steps_cell is None:
-            self._steps_cell = self._ledger.cell(self.timesteps, device, self._close_steps)
+            return self.calls_in_batch if self._early is not None and self.calls_in_batch < _EARLY else None
         if size == self.timesteps and self.calls_in_batch == 0:
-            self._steps_cell.add_each(0, counts)
-        elif size == 1 and self.calls_in_batch < self.timesteps:
-            self._steps_cell.add(self.calls_in_batch, counts[0])
-        else:
-            self._told = False
+            return 0
+        if size == 1 and self.calls_in_batch < self.timesteps:
+            return self.calls_in_batch
+        self._told = False
+        return None
 
-    def _by_neuron(self, counts: Tensor, elements: int) -> None:
-        if self._fired is None:
-            self._fired, self._missed = (zeros(counts.shape, torch.bool, counts.device) for _ in range(2))
-        if self._missed is None or self._fired.shape != counts.shape:
-            self._missed = None
-            return
-        self._fired.logical_or_(counts)
-        self._missed.logical_or_(counts != elements // max(counts.numel(), 1))
-
-    def _cells(self, device: torch.device) -> Cell:
-        if self._cell is None:
-            self._cell = self._ledger.cell(3, device, self._close_block)
-        return self._cell
-
-    def _close_block(self, values: Sequence[int]) -> None:
-        spikes, level_sum, driven = values
-        self.blocks.append([spikes, level_sum, self.updates, driven, *[0] * (self.timesteps or 0)])
-        self.updates = 0
-
-    def _close_steps(self, values: Sequence[int]) -> None:
-        self.blocks[-1][len(NEURON_COUNTS) :] = values
+    def end_block(self) -> None:
+        counts = self._spikes, self._levels, self.updates, self.driven
+        self.blocks.append([*counts, *self._per_step.tolist()])
+        self._spikes = self._levels = self.updates = self.driven = 0
+        self._per_step[:] = 0
 
     def record(self, batches: int | None) -> NeuronRecord:
         width = len(NEURON_COUNTS)
@@ -318,13 +440,12 @@ class NeuronCounter:
         per_step = counts[width:] if self._told else []
         if not self._told:
             self.blocks = [block[:width] for block in self.blocks]
-        size = self._fired.numel() if self._fired is not None else 0
         fired, always = self._bitmaps()
         return NeuronRecord(
             layer=self.layer,
             type=self.kind,
             found_by=self.found_by,
-            size=size,
+            size=self._size,
             steps=steps,
             **dict(zip(NEURON_COUNTS, counts[:width], strict=True)),
             spikes_per_step=per_step,
@@ -333,10 +454,20 @@ class NeuronCounter:
         )
 
     def _bitmaps(self) -> tuple[str | None, str | None]:
-        if self._fired is None or self._missed is None:
+        """Neurons that fired at all, and those that fired at each step."""
+        if self.by_neuron is None or not self._alike:
             return None, None
-        fired, missed = self._fired.flatten().cpu(), self._missed.flatten().cpu()
-        return pack_bits(fired.numpy()), pack_bits(~missed.numpy())
+        counts = self.by_neuron.flatten().cpu().numpy()
+        return pack_bits(counts > 0), pack_bits(counts == self._chances)
+
+
+def neurons_of(spikes: Tensor, steps: Steps | None, batch: int | None) -> tuple[int, ...]:
+    """Dimensions along which neurons differ: all but those of steps and batch.
+
+    These are two axes in `[T, B, ...]`, and one in `[T·B, ...]`, `[B, T, ...]` and `[B, ...]`.
+    """
+    apart = steps is not None and steps.dim == 0 and spikes.dim() > 1 and tuple(spikes.shape[:2]) == (steps.size, batch)
+    return tuple(range(2 if apart else 1 if steps is None else steps.dim + 1, spikes.dim()))
 
 
 class ConstantCounter:
@@ -355,25 +486,36 @@ class ConstantCounter:
 class LineCounter:
     """Sums one line of other arithmetic."""
 
-    def __init__(self, ledger: Ledger, layer: str, op: str, device: torch.device) -> None:
+    def __init__(self, log: CountLog, layer: str, op: str) -> None:
         self.layer, self.op = layer, op
-        self.elements = 0
+        self.elements = self.nonzero = 0
         self.feeders: set[OpCounter | None] = set()  # batch norm only: the contractions it reads
         self.biased = False
         self.counted = True  # until an operand turns out real
         self.forgotten = False
         self.blocks: list[list[int | None]] = []
-        self._nonzero = ledger.cell(1, device, self._close_block)
+        self.series = Total(self._add)
+        self._log = log
+        log.register(self)
 
-    def count(self, elements: int, nonzero: Sequence[int | Tensor] = ()) -> None:
-        """Adds one call; `nonzero` are those of its spike operands, none where an operand is real."""
+    def count(self, elements: int, spikes: Sequence[Tensor] = ()) -> None:
+        """Adds one call; `spikes` are its spike operands, none where an operand is real."""
         self.elements += elements
-        for count in nonzero:
-            self._nonzero.add(0, count)
+        for values in spikes:
+            self._log.record(self.series, values.device, functools.partial(read, values, ANY, 0))
 
-    def _close_block(self, values: Sequence[int]) -> None:
-        self.blocks.append([self.elements, values[0]])
-        self.elements = 0
+    def count_read(self, elements: int, rows: Sequence[Tensor]) -> None:
+        """Adds a call whose operands were read before."""
+        self.elements += elements
+        for known in rows:
+            self._log.record(self.series, known.device, functools.partial(_copy, known))
+
+    def _add(self, nonzero: int) -> None:
+        self.nonzero += nonzero
+
+    def end_block(self) -> None:
+        self.blocks.append([self.elements, self.nonzero])
+        self.elements = self.nonzero = 0
 
     @property
     def foldable(self) -> bool:
@@ -388,6 +530,10 @@ class LineCounter:
         return ElementwiseRecord(
             layer=self.layer, op=self.op, elements=elements, nonzero=nonzero, foldable=self.foldable, biased=self.biased
         )
+
+
+def _copy(known: Tensor, row: Tensor) -> None:
+    row.copy_(known)
 
 
 def op_name(form: Contraction, roles: tuple[Role, Role]) -> Literal["conv", "linear", "matmul"]:

@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from snnprof.record import rules
 from snnprof.record.books import Books
 from snnprof.record.layers import are_readable
-from snnprof.record.operators import Operator, forget, operator_of, tensors_in, told
+from snnprof.record.operators import Operator, operator_of, tensors_in, told
 from snnprof.record.provenance import Facts, real
 from snnprof.record.unwatched import Shared, untraced
 
@@ -66,8 +66,6 @@ class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
         else:
             result = operator.run(*args, **kwargs)
             counter = told(books, name, books.contraction, name, form)
-            if operator.retells:
-                told(books, name, operator.retells, args, result, frame)
         if facts is not None:
             passed = name, operator.writes, args, kwargs, facts, result, counter, form, frame
             told(books, name, self._pass_on, *passed)
@@ -94,7 +92,6 @@ class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
         result = operator.run(*args, **kwargs)
         told(books, name, books.other, frame, name, given, result, facts)
         for target in operator.written(args, kwargs):
-            told(books, name, forget, target)
             if facts is not None:
                 told(books, name, self._pass_on, name, True, given, {}, facts, target, None, None, frame)
         if facts is not None:

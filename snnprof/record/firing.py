@@ -7,72 +7,34 @@ out 0 and 2, which are no spike and one.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from snnprof.record import callsite, measure, provenance
-from snnprof.record.counters import NeuronCounter
-from snnprof.record.ledger import Ledger
+from snnprof.record.accumulate import CountLog
+from snnprof.record.counters import NeuronCounter, Source
 from snnprof.record.neurons import within
 from snnprof.record.places import Place
 from snnprof.record.propagation import QUANTISERS
 from snnprof.record.provenance import Facts
-from snnprof.record.reduce import Steps, fitting
-from snnprof.record.sweep import HISTOGRAM_LEVELS
-from snnprof.record.tally import ANY, Grid, tally
+from snnprof.record.read.operand import ANY, Grid, Steps
 
 _SHIFTS = frozenset("add add_ sub sub_ rsub".split())
 Key = tuple[Any, ...]
 
 
-class Source:
-    """The levels that spikes showed where they were made, over the whole run."""
-
-    def __init__(self, index: int) -> None:
-        self.index = index
-        self._histogram = [0] * (HISTOGRAM_LEVELS + 1)
-        self._kept = True
-        self._cells: dict[Any, Any] = {}
-
-    def observe(self, ledger: Ledger, values: Tensor, grid: Grid) -> None:
-        """Adds the levels of what was made."""
-        self.add(ledger, values.device, tally(values, grid, None, ()).histogram)
-
-    def add(self, ledger: Ledger, device: torch.device, histogram: Any) -> None:
-        """Adds elements by level; null where too many levels are possible."""
-        if histogram is None:
-            self._kept = False
-            return
-        if isinstance(histogram, Tensor):
-            histogram = histogram.long()
-        if device not in self._cells:
-            self._cells[device] = ledger.cell(HISTOGRAM_LEVELS + 1, device, self._add)
-        self._cells[device].add_each(0, histogram)
-
-    def _add(self, numbers: Sequence[int]) -> None:
-        self._histogram = [a + b for a, b in zip(self._histogram, numbers, strict=True)]
-
-    @property
-    def unit(self) -> int:
-        """Levels that make one spike; 1 where more levels are possible than were told apart."""
-        if not self._kept or self._histogram[HISTOGRAM_LEVELS]:
-            return 1
-        return math.gcd(*(level for level, number in enumerate(self._histogram) if number and level)) or 1
-
-
 class Sources:
     """The sources of a recording, by number."""
 
-    def __init__(self) -> None:
+    def __init__(self, log: CountLog) -> None:
+        self._log = log
         self._all: list[Source] = []
 
     def new(self) -> Source:
-        self._all.append(Source(len(self._all)))
+        self._all.append(Source(len(self._all), self._log))
         return self._all[-1]
 
     def units(self) -> list[int]:
@@ -133,11 +95,11 @@ class _Site:
 class FiringLines:
     """The firing lines of a recording: learned on the first batch, looked up by call site after it."""
 
-    def __init__(self, ledger: Ledger, named: Mapping[int, str]) -> None:
-        self.ledger, self.named = ledger, named
+    def __init__(self, log: CountLog, named: Mapping[int, str]) -> None:
+        self.log, self.named = log, named
         self.timesteps: int | None = None
         self.batch: int | None = None
-        self.sources = Sources()
+        self.sources = Sources(log)
         self.by_name: dict[str, FiringLine] = {}
         self.found_names: set[str] = set()
         self._sites: dict[Key, _Site] = {}
@@ -235,7 +197,7 @@ class FiringLines:
             number += 1
             name = f"{own} ({number})"
         return NeuronCounter(
-            self.ledger, name, named or function, "behaviour" if named is None else "named", self.timesteps
+            self.log, name, named or function, "behaviour" if named is None else "named", self.timesteps
         )
 
     # -- counting ------------------------------------------------------------------------------------------
@@ -255,15 +217,10 @@ class FiringLines:
     def count(self, line: FiringLine, result: Tensor) -> None:
         """Adds what the line made in one call; all of its neurons count as driven, since its input is their state."""
         if line.counter is not None:
-            count_spikes(line.counter, result, line.steps, self.batch, line.grid)
-            line.counter.drive(result.numel(), result.device)
+            line.counter.fire(result, line.steps, self.batch, line.grid)
+            line.counter.drive_all(result.numel())
         if line.source is not None:
-            line.source.observe(self.ledger, result, line.grid)
-
-
-def count_spikes(counter: NeuronCounter, spikes: Tensor, steps: Steps | None, batch: int | None, grid: Grid) -> None:
-    """Adds what a neuron layer or a line put out in one call."""
-    counter.fire(measure.fired(spikes, fitting(steps, spikes.shape), batch, grid), spikes.numel())
+            line.source.observe(result, line.grid)
 
 
 def _makes_levels(name: str, facts: Sequence[Facts]) -> bool:

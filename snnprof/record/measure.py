@@ -1,11 +1,13 @@
-"""What one call adds to the counts: pure functions from operands to small tensors, eager or inside a compiled graph.
+"""How a contraction is counted: which operands a call reads, and what the row that it writes says on the host.
 
-Where values were read on the host, what would be small tensors are lists of numbers, which cost less.
+Kinds are decided here, step by step, from the figures that were read: silent, spikes on the grid, or real.
 """
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
@@ -13,24 +15,43 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from snnprof.activity import KINDS, PART_COUNTS
 from snnprof.record import rules
+from snnprof.record.accumulate import Array
+from snnprof.record.memory import WORKSPACE
 from snnprof.record.provenance import Facts
-from snnprof.record.reduce import ByStep, Steps, by_step, folded, remembered, tracing
+from snnprof.record.read import multiply, read, reference
+from snnprof.record.read.operand import (
+    FIGURES,
+    HISTOGRAM_LEVELS,
+    LEVELS,
+    LEVELS_REACHED,
+    NEGATIVE,
+    NONZERO,
+    REACHED,
+    RESIDUAL,
+    SINGLE,
+    Grid,
+    Reach,
+    Steps,
+    Sums,
+    folded,
+    kept,
+)
 from snnprof.record.rules import Contraction, Convolution, Product
-from snnprof.record.sweep import HISTOGRAM_LEVELS
-from snnprof.record.tally import REAL, SPIKES, Grid, Tally, tally
-from snnprof.record.tally import spikes as counted_spikes
 
 Role = Literal["data", "weight"]
+SILENT, SPIKES, REAL = range(len(KINDS))
 
 
-@dataclass
+@dataclass(eq=False)
 class Plan:
     """How one call site is counted: what provenance expects of each operand, and where its time steps lie.
 
     Attributes:
         size: time steps in one call.
         encoded: positions of the operands that are an encoder's input.
+        series: the calls so far, by what tells them apart.
     """
 
     roles: tuple[Role, Role]
@@ -40,6 +61,7 @@ class Plan:
     grids: tuple[Grid, Grid] = field(init=False)
     size: int = field(init=False)
     encoded: tuple[int, ...] = field(init=False)
+    series: dict[Any, Calls] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.grids = (grid_of(self.facts[0]), grid_of(self.facts[1]))
@@ -50,6 +72,10 @@ class Plan:
         """This plan, with the whole call for one step where an axis was taken for time that a later batch disproves."""
         if all(s is None or s.fit(operand.shape) for s, operand in zip(self.steps, form.operands, strict=True)):
             return self
+        return self.stepless
+
+    @functools.cached_property
+    def stepless(self) -> Plan:
         return replace(self, steps=(None, None))
 
 
@@ -66,222 +92,266 @@ def grid_of(facts: Facts) -> Grid:
     return Grid(float(facts.quantum) or 1.0, levels, facts.signed and bool(facts.quantum), facts.rough)
 
 
-class Seen(NamedTuple):
+def tolerance(dtype: torch.dtype, grid: Grid) -> float:
+    """How far from the grid rounding alone can leave a value: a few units in the last place of the largest one.
+
+    What is left of terms that cancelled may be off by units in the last place of those, which nobody knows.
+    """
+    step = float(torch.finfo(dtype if dtype.is_floating_point or dtype.is_complex else torch.float32).eps)
+    if grid.rough:
+        return min(math.sqrt(step), 0.25)
+    return 2 * step if grid.levels <= 1 else min(4 * step * grid.levels, 0.25)
+
+
+class OperandStats(NamedTuple):
     """What an operand's values showed.
 
     Attributes:
-        histogram: int64 `[levels + 1]`, elements at each level; None where too many levels are possible.
-        residual: float64 scalar, largest distance from the grid among steps taken for spikes; None where it is zero.
-        negative: int64 scalar, steps with negative levels; None for none.
+        histogram: elements at each level, in steps that are not real; None where too many levels are possible.
+        residual: largest distance from the grid among steps of spikes.
+        negative: whether a step of spikes had negative levels.
     """
 
-    histogram: Any
-    residual: Tensor | None
-    negative: Tensor | None
+    histogram: Array | None
+    residual: float
+    negative: bool
 
 
-class Measured(NamedTuple):
-    """What one call of a contraction adds: a row of counts for each step, in the order of `PART_COUNTS`.
+class CallCounts(NamedTuple):
+    """What calls of a contraction add: `[kinds, PART_COUNTS]`, and what each operand showed; None for weights."""
 
-    Attributes:
-        rows: int64 `[steps, counts]`, or a list of rows.
-        kind: int64 `[steps]`, the part each row belongs to.
-        seen: of each operand; None for weights.
+    parts: Array
+    stats: tuple[OperandStats | None, OperandStats | None]
+
+
+class OperandCounts:
+    """How one operand of such shape, dtype and plan is read, and what its figures `[calls · steps, width]` say."""
+
+    def __init__(self, values: Tensor, grid: Grid, steps: Steps | None) -> None:
+        self.grid, self.steps = grid, steps
+        self.rows = steps.size if steps else 1
+        self.size = self.rows * grid.width
+        self.elements = values.numel() // self.rows
+        self._tolerance = tolerance(values.dtype, grid)
+
+    def read(self, values: Tensor, reach: Reach, row: Tensor, sums: Sums | None = None) -> None:
+        read(values, self.grid, reach, row, self.steps, sums)
+
+    def kinds(self, figures: Array) -> Array:
+        """The kind of each step: spikes where its values lie on the grid; a grid of ones holds nothing else."""
+        if self.grid.quantum is None:
+            on_grid = np.zeros(len(figures), bool)
+        elif self.grid == SINGLE:
+            ones = figures[:, LEVELS] == figures[:, NONZERO]
+            on_grid = ones & (figures[:, NEGATIVE] == 0) & (figures[:, RESIDUAL] == 0)
+        else:
+            on_grid = residuals(figures) <= self._tolerance
+        return np.where(figures[:, NONZERO] == 0, SILENT, np.where(on_grid, SPIKES, REAL))
+
+    def stats(self, figures: Array, kinds: Array) -> OperandStats:
+        spikes = figures[kinds == SPIKES]
+        return OperandStats(
+            histogram(self.grid, figures[kinds != REAL], self.elements),
+            float(residuals(spikes).max(initial=0.0)),
+            bool(spikes[:, NEGATIVE].any()),
+        )
+
+
+def residuals(figures: Array) -> Array:
+    """The largest distance from the grid in each step."""
+    return np.ascontiguousarray(figures[:, RESIDUAL]).view(np.float64)
+
+
+def histogram(grid: Grid, figures: Array, elements: int) -> Array | None:
+    """Elements at level 0, 1, … in steps of so many each; None where they are not told apart."""
+    if grid.quantum is None or grid.levels > HISTOGRAM_LEVELS:
+        return None
+    if grid.bins:
+        bins: Array = figures[:, FIGURES:].sum(0)
+        return bins
+    ones = int(np.minimum(figures[:, LEVELS], figures[:, NONZERO]).sum())
+    return np.array([elements * len(figures) - ones, ones])
+
+
+class Calls:
+    """Calls of one contraction under one plan whose shapes are alike: a series of rows in the log.
+
+    A row holds the figures of each data operand, and behind them `extra` numbers for each step: events whose weight is
+    not zero where weights are sparse, or the products of two data operands.
     """
 
-    rows: Any
-    kind: Any
-    seen: tuple[Seen | None, Seen | None]
+    def __init__(self, form: Contraction, plan: Plan, add: Callable[[CallCounts], None]) -> None:
+        self.plan, self._add = plan, add
+        self.whole = isinstance(form, Convolution) and plan.roles[1] == "data"  # all steps share a kernel that is made
+        steps = (None, None) if self.whole else plan.steps
+        self._operands = [
+            OperandCounts(values, grid, each) if role == "data" else None
+            for values, grid, each, role in zip(form.operands, plan.grids, steps, plan.roles, strict=True)
+        ]
+        if self.whole:
+            self._operands = [
+                OperandCounts(values, grid, None) for values, grid in zip(form.operands, plan.grids, strict=True)
+            ]
+        self._data = [position for position, each in enumerate(self._operands) if each is not None]
+        self.paired = len(self._data) == 2
+        self.rows = self._first.rows
+        self._extra = 4 if self.paired else int(plan.sparse_weights)
+        self.size = sum(each.size for each in self._operands if each) + self.rows * self._extra
+        valid = form.geometry.valid if isinstance(form, Convolution) else form.macs
+        self._per_step = self._first.elements, form.macs // self.rows, valid // self.rows
+
+    @property
+    def _first(self) -> OperandCounts:
+        first = self._operands[self._data[0]]
+        assert first is not None
+        return first
+
+    # -- writing -------------------------------------------------------------------------------------------
+
+    def write(self, form: Contraction, row: Tensor) -> None:
+        """Reads a call's operands, as the operator saw them."""
+        if isinstance(form, Convolution):
+            (self._made_kernel if self.whole else self._convolution)(form, row)
+        elif self.paired:
+            self._pairs(form, row)
+        else:
+            self._weighted(form, row, self._data[0])
+
+    def _convolution(self, form: Convolution, row: Tensor) -> None:
+        counts, figures = self._first, row[: self._first.size]
+        counts.read(form.x, rules.fanout(form), figures)
+        if self.plan.sparse_weights:
+            sums = _sums(form.x, counts, (1, *range(2, form.x.dim())), "left")
+            counts.read(form.x, 0, torch.zeros_like(figures), sums)
+            row[counts.size :] = rules.effective_convolution(sums.nonzero, form).long()
+
+    def _weighted(self, form: Product, row: Tensor, data: int) -> None:
+        """Linear layers: Σ nnz(x) · outputs each element reaches."""
+        operand, weight, counts = form.operands[data], form.operands[1 - data], self._first
+        sums = None
+        if self.plan.sparse_weights:
+            inner = operand.dim() - 1 if data == 0 else operand.dim() - 2
+            sums = _sums(operand, counts, (inner,) if weight.dim() == 2 else _all_but(operand, data - 2), "left")
+        counts.read(operand, form.macs // max(operand.numel(), 1), row[: counts.size], sums)
+        if sums is not None:
+            row[counts.size :] = _effective(sums.nonzero, operand, weight, self.plan.steps[data], data).long()
+
+    def _pairs(self, form: Product, row: Tensor) -> None:
+        """Data × data: Σ_k nnz(A[:, k]) · nnz(B[k, :])."""
+        sums, start = [], 0
+        for position, (counts, operand) in enumerate(zip(self._operands, form.operands, strict=True)):
+            assert counts is not None
+            keep = _all_but(operand, position - 2)
+            sums.append(_sums(operand, counts, keep, ("left", "right")[position], levels=counts.grid.levels > 1))
+            reach = form.macs // max(operand.numel(), 1)
+            counts.read(operand, reach, row[start : start + counts.size], sums[-1])
+            start += counts.size
+        multiply(sums[0], sums[1], row[start:])
+
+    def _made_kernel(self, form: Convolution, row: Tensor) -> None:
+        """A convolution whose kernel the network makes: pairs that meet, as in a product, by the operation itself."""
+        flags = [(operand.detach() != 0).double() for operand in form.operands]
+        ones = [torch.ones_like(flag) for flag in flags]
+        levels = [_levels(*each) for each in zip(form.operands, flags, self.plan.grids, strict=True)]
+        start = 0
+        for position, (counts, operand) in enumerate(zip(self._operands, form.operands, strict=True)):
+            assert counts is not None
+            counts.read(operand, 0, row[start : start + counts.size])
+            one_sided = (flags[0], ones[1]) if position == 0 else (ones[0], flags[1])
+            row[start + REACHED] = rules.convolution_sum(form, *one_sided).long()[0]
+            start += counts.size
+        products = [
+            rules.convolution_sum(form, left, right)
+            for left in (flags[0], levels[0])
+            for right in (flags[1], levels[1])
+        ]
+        row[start:] = torch.cat(products).long()
+
+    # -- reading back --------------------------------------------------------------------------------------
+
+    def take(self, rows: Array) -> None:
+        """What the rows of some calls say."""
+        figures, start = [], 0
+        for counts in self._operands:
+            size = counts.size if counts else 0
+            figures.append(rows[:, start : start + size].reshape(len(rows) * self.rows, -1))
+            start += size
+        extra = rows[:, start:].reshape(len(rows) * self.rows, self._extra)
+        kinds = [counts.kinds(each) if counts else None for counts, each in zip(self._operands, figures, strict=True)]
+        stats = [
+            counts.stats(each, kind) if counts and kind is not None else None
+            for counts, each, kind in zip(self._operands, figures, kinds, strict=True)
+        ]
+        kind = kinds[self._data[0]] if not self.paired else np.minimum(*kinds)  # type: ignore[arg-type]
+        table = (
+            self._paired_table(figures, kinds, extra)
+            if self.paired
+            else self._table(figures[self._data[0]], kind, extra)
+        )
+        parts = np.zeros((len(KINDS), len(PART_COUNTS)), np.int64)
+        np.add.at(parts, kind, table)
+        self._add(CallCounts(parts, (stats[0], stats[1])))
+
+    def _table(self, figures: Array, kind: Any, extra: Array) -> Array:
+        """A row of `PART_COUNTS` for each step; a level is one where values are real."""
+        real = kind == REAL
+        by_value = np.where(real, figures[:, REACHED], figures[:, LEVELS_REACHED])
+        effective = extra[:, 0] if self._extra else figures[:, REACHED]
+        return self._columns(figures, real, figures[:, REACHED], by_value, effective)
+
+    def _paired_table(self, figures: list[Array], kinds: list[Any], products: Array) -> Array:
+        left, right = figures
+        which = 2 * (kinds[0] != REAL) + (kinds[1] != REAL)
+        by_value = np.take_along_axis(products, which[:, None], 1)[:, 0]
+        sided = left[:, REACHED], right[:, REACHED]
+        return self._columns(left, kinds[0] == REAL, products[:, 0], by_value, products[:, 0], *sided)
+
+    def _columns(
+        self, figures: Array, real: Array, events: Array, by_value: Array, effective: Array, *sided: Array
+    ) -> Array:
+        elements, dense, valid = (np.full(len(figures), number) for number in self._per_step)
+        level_sum = np.where(real, figures[:, NONZERO], figures[:, LEVELS])
+        left, right = sided or (np.zeros_like(events), np.zeros_like(events))
+        return np.stack(
+            [elements, figures[:, NONZERO], level_sum, dense, valid, events, by_value, effective, left, right], 1
+        )
 
 
-class Fired(NamedTuple):
-    """What one call of a neuron layer adds: spikes by step `[steps]`, Σ |output|, and spikes by neuron, all exact."""
+def _sums(values: Tensor, counts: OperandCounts, keep: tuple[int, ...], use: str, *, levels: bool = False) -> Sums:
+    """Working memory for counts that are kept by step and by these dimensions; of a traced graph, part of it."""
+    shape, strides = kept(tuple(values.shape), tuple(values.stride()), counts.steps, keep, True)
 
-    by_step: Any
-    level_sum: Any
-    by_neuron: Tensor
+    def zeros(dtype: torch.dtype) -> Tensor:
+        size = math.prod(shape)
+        if reference.tracing():
+            return torch.zeros(shape, dtype=dtype, device=values.device)
+        return WORKSPACE.zeros(size, dtype, values.device, use).as_strided(shape, strides)
 
-
-def contraction(form: Contraction, plan: Plan) -> Measured:
-    """Counts one call; the operands are as the operator saw them."""
-    if isinstance(form, Convolution):
-        return _convolution(form, plan)
-    if plan.roles == ("data", "data"):
-        return _pairs(form, plan)
-    return _weighted(form, plan, 0 if plan.roles[0] == "data" else 1)
+    return Sums(keep, zeros(torch.int32), zeros(torch.int64) if levels else None)
 
 
-def _convolution(form: Convolution, plan: Plan) -> Measured:
-    if plan.roles[1] == "data":
-        return _made_kernel(form, plan)
-    space = tuple(range(2, form.x.dim()))
-    keep = (1, *space) if plan.sparse_weights else space
-    seen = tally(form.x, plan.grids[0], plan.steps[0], keep)
-    nonzero, levels = seen.nonzero, seen.levels
-    effective = None
-    if plan.sparse_weights:
-        effective = rules.effective_convolution(nonzero, form)
-        nonzero, levels = _over_channels(nonzero), _over_channels(levels)
-    fan = rules.fanout(form, seen.on_host)
-    events = rules.convolved(nonzero, fan)
-    by_value = events if levels is nonzero else rules.convolved(levels, fan)
-    rows = _rows(seen, plan.size, form.macs, form.geometry.valid, events, by_value, effective)
-    return Measured(rows, seen.kind, (_seen(seen), None))
-
-
-def _weighted(form: Product, plan: Plan, data: int) -> Measured:
-    """Linear layers: Σ nnz(x) · outputs each element reaches."""
-    operand, weight = form.operands[data], form.operands[1 - data]
-    reach = form.macs // max(operand.numel(), 1)
-    keep: tuple[int, ...] = ()
-    if plan.sparse_weights:
-        inner = operand.dim() - 1 if data == 0 else operand.dim() - 2
-        keep = (inner,) if weight.dim() == 2 else _all_but(operand, data - 2)
-    seen = tally(operand, plan.grids[data], plan.steps[data], keep)
-    effective = _effective(seen, operand, weight, plan.steps[data], data) if plan.sparse_weights else None
-    events = seen.by_step * reach
-    by_value = events if seen.levels is seen.nonzero else by_step(seen.levels) * reach
-    rows = _rows(seen, plan.size, form.macs, form.macs, events, by_value, effective)
-    shown = _seen(seen)
-    return Measured(rows, seen.kind, (shown, None) if data == 0 else (None, shown))
-
-
-def _effective(seen: Tally, operand: Tensor, weight: Tensor, steps: Steps | None, data: int) -> Tensor:
-    """Events whose weight is not zero, float64 `[steps]`; a stack of weights `[..., K, M]` may broadcast."""
+def _effective(counts: Tensor, operand: Tensor, weight: Tensor, steps: Steps | None, data: int) -> Tensor:
+    """Events whose weight is not zero, `[steps]`; a stack of weights `[..., K, M]` may broadcast."""
     if weight.dim() == 2:
-        return rules.effective_product(seen.nonzero, weight, data)
+        return rules.effective_product(counts, weight, data)
     live = (weight.detach() != 0).double().sum(-1 if data == 0 else -2)
-    kept = [size for dim, size in enumerate(operand.shape) if dim != operand.dim() - 2 + data]
-    live = live.expand(kept)
+    sizes = [size for dim, size in enumerate(operand.shape) if dim != operand.dim() - 2 + data]
     by_stack = steps if steps is not None and steps.dim < operand.dim() - 2 else None
-    live = folded(live, by_stack)
-    counts = torch.as_tensor(seen.nonzero).double().reshape(-1, *live.shape[1:])
-    return (counts * live).flatten(1).sum(1)
+    live = folded(live.expand(sizes), by_stack)
+    return (counts.double().reshape(-1, *live.shape[1:]) * live).flatten(1).sum(1)
 
 
-def _pairs(form: Product, plan: Plan) -> Measured:
-    """Data × data: Σ_k nnz(A[:, k]) · nnz(B[k, :])."""
-    left, right = form.operands
-    seen_left = tally(left, plan.grids[0], plan.steps[0], _all_but(left, -2))
-    seen_right = tally(right, plan.grids[1], plan.steps[1], _all_but(right, -1))
-    if seen_left.on_host != seen_right.on_host:
-        seen_left, seen_right = seen_left.as_tensors(), seen_right.as_tensors()
-    events = rules.paired(seen_left.nonzero, seen_right.nonzero)
-    by_value = rules.paired(seen_left.levels, seen_right.levels)
-    left_sided, right_sided = (
-        seen.by_step * (form.macs // max(operand.numel(), 1))
-        for seen, operand in ((seen_left, left), (seen_right, right))
-    )
-    kind = _smaller(seen_left.kind, seen_right.kind)
-    rows = _rows(seen_left, plan.size, form.macs, form.macs, events, by_value, None, (left_sided, right_sided))
-    return Measured(rows, kind, (_seen(seen_left), _seen(seen_right)))
-
-
-def _made_kernel(form: Convolution, plan: Plan) -> Measured:
-    """A convolution whose kernel the network makes: pairs that meet, as in a product, by the operation itself.
-
-    One call is one step, since all steps share the kernel.
-    """
-    whole = replace(plan, steps=(None, None))
-    seen = [
-        tally(operand, grid, None, ()).as_tensors() for operand, grid in zip(form.operands, plan.grids, strict=True)
-    ]
-    flags = [(operand.detach() != 0).double() for operand in form.operands]
-    levels = [_levels_of(*each) for each in zip(form.operands, flags, plan.grids, seen, strict=True)]
-    ones = [torch.ones_like(flag) for flag in flags]
-    events, by_value = rules.convolution_sum(form, *flags), rules.convolution_sum(form, *levels)
-    one_sided = rules.convolution_sum(form, flags[0], ones[1]), rules.convolution_sum(form, ones[0], flags[1])
-    kind = _smaller(seen[0].kind, seen[1].kind)
-    rows = _rows(seen[0], whole.size, form.macs, form.geometry.valid, events, by_value, None, one_sided)
-    return Measured(rows, kind, (_seen(seen[0]), _seen(seen[1])))
-
-
-def _levels_of(operand: Tensor, flags: Tensor, grid: Grid, seen: Tally) -> Tensor:
+def _levels(operand: Tensor, flags: Tensor, grid: Grid) -> Tensor:
     """|level| of each element; one for each non-zero element where the values are real."""
     if grid.quantum is None:
         return flags
-    return torch.where(seen.kind == REAL, flags, (operand.detach().double() / grid.quantum).round().abs())
-
-
-def _over_channels(counts: Any) -> Any:
-    """Counts `[steps, C, *space]` → `[steps, *space]`."""
-    return counts.sum(1) if isinstance(counts, Tensor) else counts.sum(1, dtype=np.int64)
-
-
-def _smaller(left: Any, right: Any) -> Any:
-    return torch.minimum(left, right) if isinstance(left, Tensor) else ByStep(map(min, left, right))
-
-
-def _rows(
-    seen: Tally,
-    size: int,
-    dense: int,
-    valid: int,
-    events: Any,
-    by_value: Any,
-    effective: Any = None,
-    one_sided: tuple[Any, Any] | None = None,
-) -> Any:
-    """A row of `PART_COUNTS` for each step."""
-    valued = seen.by_step if seen.levels is seen.nonzero else by_step(seen.levels)
-    if effective is None:
-        effective = events
-    elif isinstance(events, ByStep):
-        effective = effective.long().tolist()
-    columns = (
-        seen.elements, seen.by_step, valued, dense // size, valid // size, events, by_value, effective,
-        *(one_sided or (0, 0)),
-    )  # fmt: skip
-    if isinstance(events, ByStep):
-        return list(zip(*[(column,) * size if isinstance(column, int) else column for column in columns], strict=True))
-    filled = [column if isinstance(column, Tensor) else _full(column, size, events.device) for column in columns]
-    return torch.stack(filled, dim=1).to(torch.int64)
-
-
-@remembered
-def _full(number: int, size: int, device: torch.device) -> Tensor:
-    """A column that shapes alone tell, float64 `[steps]`."""
-    return torch.full((size,), number, dtype=torch.float64, device=device)
-
-
-def _seen(operand: Tally) -> Seen:
-    residual, negative, histogram = operand.residual, operand.negative, operand.histogram
-    return Seen(
-        histogram=histogram.to(torch.int64) if isinstance(histogram, Tensor) else histogram,
-        residual=None if residual is None else torch.where(operand.kind == SPIKES, residual, 0.0).max(),
-        negative=None if negative is None else negative.sum(),
-    )
+    return torch.nan_to_num((operand.detach().double() / grid.quantum).round().abs())
 
 
 def differs_over_time(values: Tensor, steps: Steps) -> Tensor:
     """Whether an operand changes from step to step within one call; bool scalar."""
     stepped = folded(values, steps)
     return (stepped[1:] != stepped[:1]).any()
-
-
-def fired(spikes: Tensor, steps: Steps | None, batch: int | None, grid: Grid) -> Fired:
-    """Counts what a neuron layer put out. Without `steps`, one call is one step and the first axis is the batch.
-
-    Args:
-        grid: the values that are expected; values decide.
-    """
-    apart = _steps_apart(spikes, steps, batch)
-    if apart and tracing():  # as the next layer reads it: a compiled graph may then lay it out as that layer likes it
-        spikes, apart = spikes.flatten(0, 1), False
-    first = 2 if apart else 1 if steps is None else steps.dim + 1
-    quantum = grid.quantum or 1.0
-    largest = math.ceil(max(grid.levels, 1) * max(quantum, 1.0))
-    in_steps, by_neuron, level_sum = counted_spikes(spikes, largest, steps, tuple(range(first, spikes.dim())))
-    if quantum != 1.0:
-        level_sum = torch.round(torch.as_tensor(level_sum) / quantum)
-    if isinstance(in_steps, Tensor):
-        in_steps, level_sum = in_steps.long(), torch.as_tensor(level_sum).long()
-    return Fired(in_steps, level_sum, by_neuron.to(torch.int32))
-
-
-def _steps_apart(spikes: Tensor, steps: Steps | None, batch: int | None) -> bool:
-    """Whether steps and batch are two axes, `[T, B, ...]`, and not `[T·B, ...]`, `[B, T, ...]` or `[B, ...]`."""
-    return steps is not None and steps.dim == 0 and spikes.dim() > 1 and tuple(spikes.shape[:2]) == (steps.size, batch)
 
 
 def _all_but(operand: Tensor, dim: int) -> tuple[int, ...]:

@@ -15,9 +15,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-_CHUNK = 1 << 20
-_ALIGNED = 64
-
 
 def pages(size: int, dtype: torch.dtype) -> Tensor:
     """So many zeros, in pages that are given back when the tensor goes."""
@@ -34,31 +31,28 @@ def _mapped(size: int) -> mmap.mmap:
 
 def zeros(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
     """A sum's start, on any device."""
+    size = math.prod(shape)
     if device.type == "cpu":
-        return _CELLS.take(math.prod(shape), dtype).view(tuple(shape))
+        return pages(size, dtype)[:size].view(tuple(shape))
     with torch.inference_mode(False):
         return torch.zeros(shape, dtype=dtype, device=device)
 
 
-class _Cells:
-    """Small sums side by side in one chunk; it goes when the last of them goes."""
+class _Workspace(threading.local):
+    """Memory for a device and dtype that every call uses again: fresh memory costs more than the arithmetic in it."""
 
     def __init__(self) -> None:
-        self._chunk = pages(0, torch.uint8)
-        self._used = 0
-        self._lock = threading.Lock()  # recorders in several threads take from it at once
+        self._buffers: dict[tuple[torch.device, torch.dtype, str], Tensor] = {}
 
-    def take(self, size: int, dtype: torch.dtype) -> Tensor:
-        length = math.ceil(max(size, 1) * dtype.itemsize / _ALIGNED) * _ALIGNED
-        if length > _CHUNK // 4:
-            return pages(size, dtype)[:size]
-        with self._lock:
-            if self._used + length > self._chunk.numel():
-                self._chunk, self._used = pages(_CHUNK, torch.uint8), 0
-            chunk, start = self._chunk, self._used
-            self._used += length
-        with torch.inference_mode(False):
-            return chunk[start : start + length].view(dtype)[:size]
+    def zeros(self, size: int, dtype: torch.dtype, device: torch.device, use: str) -> Tensor:
+        """So many, until the next call for that use."""
+        buffer = self._buffers.get((device, dtype, use))
+        if buffer is None or buffer.numel() < size:
+            buffer = self._buffers[device, dtype, use] = zeros((size,), dtype, device)
+        return buffer[:size].zero_()
+
+    def clear(self) -> None:
+        self._buffers.clear()
 
 
-_CELLS = _Cells()
+WORKSPACE = _Workspace()

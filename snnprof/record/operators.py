@@ -13,11 +13,9 @@ from torch._ops import OpOverload
 from torch.utils._pytree import tree_leaves
 
 from snnprof.errors import SnnprofError, first_line
-from snnprof.record import callsite, higher_order, rules
+from snnprof.record import higher_order, rules
 from snnprof.record.elementwise import FREE, LINES
 from snnprof.record.propagation import QUANTISERS, TRANSFER
-from snnprof.record.recall import RECALL
-from snnprof.record.tally import made_of_flags
 from snnprof.record.unwatched import Undispatched
 
 if TYPE_CHECKING:
@@ -25,8 +23,6 @@ if TYPE_CHECKING:
     from snnprof.record.provenance import Facts
 
 R = TypeVar("R")
-Retelling = Callable[[Any, Any, FrameType], None]
-"""Takes an operator's arguments, its result, and the frame it was called from."""
 
 _PYTHON = torch._C.DispatchKey.Python
 
@@ -45,7 +41,6 @@ class Operator(NamedTuple):
         free: it moves or names values, and computes none.
         strange: no rule can be known for it: it is of another library, of a higher order, or returns nothing.
         quantises: it may make spikes of real values.
-        retells: what its arguments and result tell of values that were read, or are to be.
     """
 
     func: Any
@@ -57,7 +52,6 @@ class Operator(NamedTuple):
     free: bool
     strange: bool
     quantises: bool
-    retells: Retelling | None
 
     @classmethod
     def of(
@@ -71,8 +65,7 @@ class Operator(NamedTuple):
         strange: bool = False,
     ) -> Operator:
         """What runs the operator of that name."""
-        retells = _forget if writes else _RETELLING.get(name)
-        return cls(func, name, run, opens, contracts, writes, name in FREE, strange, name in QUANTISERS, retells)
+        return cls(func, name, run, opens, contracts, writes, name in FREE, strange, name in QUANTISERS)
 
     def counted(self, books: Books, frame: FrameType, args: Any, kwargs: Any, facts: list[Facts] | None) -> Any:
         """Runs it where it is no contraction, and has the books count it; what it writes to is read before.
@@ -90,8 +83,6 @@ class Operator(NamedTuple):
             told(books, self.name, books.other, frame, self.name, args, result, facts)
         if self.quantises and facts is None:
             told(books, self.name, books.fired, frame, self.name, result)
-        if self.retells:
-            told(books, self.name, self.retells, args, result, frame)
         return result
 
     def written(self, args: Any, kwargs: Any) -> list[Tensor]:
@@ -172,48 +163,6 @@ def _opened(func: Any, args: Any, kwargs: Any) -> Any:
     """What is made of nested tensors is theirs alone: their kernels are no composites."""
     nested = any(isinstance(value, Tensor) and value.is_nested for value in args)
     return None if nested else rules.opened(func, args, kwargs)
-
-
-def forget(written: Any) -> None:
-    """What was read of a tensor holds no longer."""
-    if isinstance(written, Tensor) and _lies_in_memory(written):
-        RECALL.forget(written)
-
-
-def _forget(args: Any, result: Any, frame: FrameType) -> None:
-    forget(args[0] if args else None)
-
-
-def _copied(args: Any, result: Any, frame: FrameType) -> None:
-    if _lies_in_memory(args[0]) and _lies_in_memory(result):
-        RECALL.copied(args[0], result)
-
-
-def _reshaped(args: Any, result: Any, frame: FrameType) -> None:
-    """What could not become a view is a view of a copy."""
-    source = args[0]
-    if not (_lies_in_memory(source) and _lies_in_memory(result)):
-        return
-    if source.untyped_storage().data_ptr() != result.untyped_storage().data_ptr():
-        RECALL.copied(source, result.view(source.shape))
-
-
-def _cast(args: Any, result: Any, frame: FrameType) -> None:
-    if args[0].dtype is torch.bool and _lies_in_memory(args[0]) and result is not args[0]:
-        made_of_flags(args[0], result, callsite.caller(frame))
-
-
-def _lies_in_memory(tensor: Tensor) -> bool:
-    return tensor.layout is torch.strided and not tensor.is_nested
-
-
-_RETELLING = {
-    "clone": _copied,
-    "_to_copy": _cast,
-    "reshape": _reshaped,
-    "flatten": _reshaped,
-    "unflatten": _reshaped,
-}
 
 
 def changed(name: str, args: Any, kwargs: Any) -> Any:

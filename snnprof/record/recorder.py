@@ -30,18 +30,16 @@ from snnprof.activity import (
     thinned,
 )
 from snnprof.record import findings, layers, measure, neurons, provenance, seen_time, timeaxis, values
+from snnprof.record.accumulate import CountLog
 from snnprof.record.books import Books
 from snnprof.record.calls import Calls
 from snnprof.record.counters import NeuronCounter
 from snnprof.record.dispatch import Watcher, in_backward, only_described, plain_kernels
-from snnprof.record.firing import count_spikes
 from snnprof.record.layers import Sole
-from snnprof.record.ledger import Ledger
+from snnprof.record.memory import WORKSPACE
 from snnprof.record.neurons import Watched
 from snnprof.record.provenance import Facts
-from snnprof.record.recall import RECALL
-from snnprof.record.reduce import SCRATCH, Steps
-from snnprof.record.tally import nonzero_total
+from snnprof.record.read.operand import Steps
 from snnprof.record.timeaxis import Folding
 from snnprof.record.unwatched import Undispatched, Unwatched, untraced
 
@@ -146,7 +144,7 @@ class Recorder:
     def _start(self) -> None:
         """Nothing is known and nothing is counted yet."""
         self.batch_size: int | None = None
-        self.ledger = Ledger()
+        self.log = CountLog()
         self.watched, functions = neurons.watched(self.model, self._named)
         self.books = Books(self, functions)
         self.books.firing.timesteps = self.timesteps
@@ -188,8 +186,7 @@ class Recorder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.step_aside()
-        SCRATCH.clear()
-        RECALL.end()
+        WORKSPACE.clear()
 
     def step_in(self) -> None:
         """Attaches, where it is not attached."""
@@ -330,7 +327,6 @@ class Recorder:
     def _begin_pass(self, inputs: list[Tensor]) -> None:
         """The outermost module is called: its inputs are data, unless they are state seen before."""
         self._passes += 1
-        RECALL.clear()  # what is written between passes is not seen
         self.books.begin_pass()
         if not inputs:
             return
@@ -416,7 +412,7 @@ class Recorder:
         if not inputs:
             return
         if not neurons.recurrent(module):
-            counter.drive(nonzero_total(neurons.values(name, inputs[0])), inputs[0].device)
+            counter.drive(neurons.values(name, inputs[0]))
         if self.books.learning:
             self._neuron_calls.append(module)
             facts = self.books.store.get(inputs[0])
@@ -480,12 +476,12 @@ class Recorder:
             return
         spikes = neurons.values(name, spikes)
         if neurons.recurrent(module):
-            counter.drive(spikes.numel(), spikes.device)
+            counter.drive_all(spikes.numel())
         if self.books.learning:
             self._learn_spikes(module, name, spikes, counter)
-        count_spikes(counter, spikes, self._neuron_steps.get(module), self.batch_size, counter.grid)
+        counter.fire(spikes, self._neuron_steps.get(module), self.batch_size, counter.grid)
         if counter.source is not None:
-            counter.source.observe(self.ledger, spikes, counter.grid)
+            counter.source.observe(spikes, counter.grid)
 
     def _learn_spikes(self, module: nn.Module, name: str, spikes: Tensor, counter: NeuronCounter) -> None:
         """What comes out of a neuron layer: on the grid that its own operators make, or else that its values show."""
@@ -523,7 +519,7 @@ class Recorder:
     def _neuron(self, module: nn.Module, name: str) -> NeuronCounter:
         if module not in self._neurons:
             found_by = self.watched[module].found_by
-            self._neurons[module] = NeuronCounter(self.ledger, name, type(module).__name__, found_by, self.timesteps)
+            self._neurons[module] = NeuronCounter(self.log, name, type(module).__name__, found_by, self.timesteps)
         return self._neurons[module]
 
     # -- batches and blocks --------------------------------------------------------------------------------
@@ -537,7 +533,7 @@ class Recorder:
 
     def end_block(self, samples: int, correct: int | None = None) -> None:
         """Reads the device's sums back: the one synchronisation of a block of whole batches."""
-        self.ledger.drain()
+        self.log.end_block()
         self._blocks.append((samples, correct))
 
     # -- the result ----------------------------------------------------------------------------------------

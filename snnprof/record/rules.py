@@ -14,12 +14,11 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from snnprof.record import sweep
-from snnprof.record.reduce import Array, broadcast, by_step, remembered, tracing
+from snnprof.record.read.operand import Reach
+from snnprof.record.read.reference import remembered, tracing
 from snnprof.record.unwatched import Undispatched
 
 
@@ -90,7 +89,7 @@ class Product:
 
     def __post_init__(self) -> None:
         (*left, rows, inner), (*right, _, columns) = self.left.shape, self.right.shape
-        stack = math.prod(left if left == right else broadcast(left, right))
+        stack = math.prod(left if left == right else torch.broadcast_shapes(left, right))
         self.outputs = (1 if self.summed else stack) * rows * columns
         self.macs = stack * rows * inner * columns
 
@@ -201,44 +200,31 @@ def taps(
     return tuple(sum(0 <= o < out * stride and o % stride == 0 for o in row) for row in reached)
 
 
-def fanout(conv: Convolution, on_host: bool = False) -> Any:
-    """Outputs (positions × channels) that each input position reaches, `[*space]`.
-
-    As float64 on the operand's device, or as an int32 array on the host.
-    """
-    taps, reached = conv.geometry.taps, conv.geometry.reached
-    return _fan_on_host(taps, reached) if on_host else fan_map(taps, reached, conv.x.device)
+def fanout(conv: Convolution) -> Reach:
+    """Outputs (positions × channels) that an input value reaches: by its position `[*space]`, or at any."""
+    return _fan(conv.geometry.taps, conv.geometry.reached, conv.x.device)
 
 
 @remembered
-def fan_map(axes: tuple[tuple[int, ...], ...], channels: int, device: torch.device) -> Tensor:
+def _fan(axes: tuple[tuple[int, ...], ...], channels: int, device: torch.device) -> Reach:
     """The outer product of the axes' taps, times the channels that each tap reaches."""
-    total = torch.full((), channels, dtype=torch.float64, device=device)
+    if all(len(set(axis)) < 2 for axis in axes):
+        return channels * math.prod(axis[0] for axis in axes if axis)
+    total = torch.full((), channels, dtype=torch.int32, device=device)
     for axis in axes:
-        total = total.unsqueeze(-1) * torch.tensor(axis, dtype=torch.float64, device=device)
+        total = total.unsqueeze(-1) * torch.tensor(axis, dtype=torch.int32, device=device)
     return total
 
 
-@functools.lru_cache(maxsize=1024)
-def _fan_on_host(axes: tuple[tuple[int, ...], ...], channels: int) -> Array:
-    return fan_map(axes, channels, torch.device("cpu")).int().numpy()
-
-
-def convolved(counts: Any, fan: Any) -> Any:
-    """Events of a convolution: Σ_pos count[pos] · fanout[pos]; counts `[steps, *space]` → `[steps]`."""
-    return _products(counts, fan)
-
-
-def effective_convolution(counts: Tensor | Array, conv: Convolution) -> Tensor:
+def effective_convolution(counts: Tensor, conv: Convolution) -> Tensor:
     """Events whose weight is not zero: the counts `[steps, C, *space]` convolved with the non-zero weights' number."""
-    counts = torch.as_tensor(counts).double()
     live = (conv.weight.detach() != 0).double()
     how = conv.geometry
     if how.transposed:
         kernel = live.sum(1, keepdim=True)
     else:
         kernel = live.reshape(how.groups, how.reached, *live.shape[1:]).sum(1)
-    return torch.round(_convolved_as(conv, counts, kernel).flatten(1).sum(1))
+    return torch.round(_convolved_as(conv, counts.double(), kernel).flatten(1).sum(1))
 
 
 def convolution_sum(conv: Convolution, x: Tensor, kernel: Tensor) -> Tensor:
@@ -264,24 +250,13 @@ def _unseen() -> AbstractContextManager[Any]:
     return nullcontext() if tracing() else Undispatched()
 
 
-def effective_product(counts: Tensor | Array, weight: Tensor, data: int) -> Tensor:
+def effective_product(counts: Tensor, weight: Tensor, data: int) -> Tensor:
     """Events whose weight is not zero: the counts `[steps, K]` times the non-zero weights of each of the K inputs.
 
     Args:
         weight: `[K, M]`, or `[N, K]` where the data is the operand on the right (`data` 1).
     """
-    return (torch.as_tensor(counts).double() * (weight.detach() != 0).double().sum(1 - data)).sum(-1)
-
-
-def paired(left: Any, right: Any) -> Any:
-    """Events of left @ right: Σ_k left[…, k] · right[…, k]; each `[steps, *stack, K]` → `[steps]`."""
-    if not isinstance(left, Tensor) and left.shape != right.shape:
-        left, right = (np.ascontiguousarray(each) for each in np.broadcast_arrays(left, right))
-    return _products(left, right)
-
-
-def _products(left: Any, right: Any) -> Any:
-    return by_step(left * right) if isinstance(left, Tensor) else sweep.dot(left, right)
+    return (counts.double() * (weight.detach() != 0).double().sum(1 - data)).sum(-1)
 
 
 # -- readings ------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from snnprof.record import rules, timeaxis
 from snnprof.record.measure import Role
-from snnprof.record.reduce import Steps
+from snnprof.record.read.operand import Steps
 from snnprof.record.rules import Contraction
 from snnprof.record.store import Store
 from snnprof.record.timeaxis import Folding, TimeAxis

@@ -14,8 +14,7 @@ from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.parameter import is_lazy
 
-from snnprof.record.provenance import ONE, Facts, Origin, real
-from snnprof.record.recall import RECALL
+from snnprof.record.provenance import ONE, Facts, real
 from snnprof.record.timeaxis import TimeAxis
 from snnprof.record.values import unknown
 
@@ -97,11 +96,8 @@ class Store:
         entry = self._entry(tensor)
         if entry is not None and not (entry.shared is not None and _was_written(tensor, entry)):
             return entry.facts
-        stored = storage_key(tensor) is not None
-        facts = unknown(tensor) if stored else real(())
+        facts = unknown(tensor) if storage_key(tensor) is not None else real(())
         self.set(tensor, facts)
-        if stored and facts.origin is Origin.UNKNOWN:
-            RECALL.expose(tensor)
         return facts
 
     def decide(self, tensor: Tensor, site: int) -> None:

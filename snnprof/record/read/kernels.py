@@ -1,0 +1,189 @@
+"""The Triton kernels: one read of an operand, and the products of two operands' kept counts.
+
+A program takes a block of places, along which counts are kept or reach differs, and a part of all that is summed over;
+its counts stay in registers, [places, lanes], and go into memory by one atomic addition a figure and a place. What a
+kernel has to know of an operand lies in one small tensor, so that one compiled kernel serves all shapes.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+PLACES, REST, PLACE_DIMS, REST_DIMS, TILES, STEP_VALUE, STEP_PLACE, QUANTUM, UNIT, REACH, BINS = range(11)
+HEAD = 11
+"""What precedes the dimensions, innermost first, as (size, distance of values, distance of places)."""
+_TILES = tl.constexpr(TILES)
+_QUANTUM, _UNIT, _REACH, _BINS, _HEAD = (
+    tl.constexpr(QUANTUM),
+    tl.constexpr(UNIT),
+    tl.constexpr(REACH),
+    tl.constexpr(BINS),
+    tl.constexpr(HEAD),
+)
+_STEP_VALUE, _STEP_PLACE = tl.constexpr(STEP_VALUE), tl.constexpr(STEP_PLACE)
+_PLACE_DIMS, _REST_DIMS = tl.constexpr(PLACE_DIMS), tl.constexpr(REST_DIMS)
+_LARGEST = tl.constexpr(2147483520.0)
+
+
+@triton.jit
+def _offsets(index, dims, count):
+    """How far element number `index` of some dimensions lies from the first: in values, and in places."""
+    value = index.to(tl.int64) * 0
+    place = index.to(tl.int64) * 0
+    for d in range(count - 1):
+        size = tl.load(dims + 3 * d).to(tl.int32)
+        here = (index % size).to(tl.int64)
+        index = index // size
+        value += here * tl.load(dims + 3 * d + 1)
+        place += here * tl.load(dims + 3 * d + 2)
+    if count > 0:
+        value += index.to(tl.int64) * tl.load(dims + 3 * count - 2)
+        place += index.to(tl.int64) * tl.load(dims + 3 * count - 1)
+    return value, place
+
+
+@triton.jit
+def _figure(row, which: tl.constexpr, number):
+    tl.atomic_add(row + which, number.to(tl.int64), sem="relaxed")
+
+
+@triton.jit
+def _count(
+    values, row, facts, table, nonzero, levels, step, block, first,
+    wide: tl.constexpr, full: tl.constexpr, checked: tl.constexpr, divided: tl.constexpr, tabled: tl.constexpr,
+    kept: tl.constexpr, bins: tl.constexpr, size: tl.constexpr, lanes: tl.constexpr,
+):  # fmt: skip
+    """Counts a block of places over a part of what is summed; writes nothing and returns 1 where it is not `full`, is
+    checked, and a value is neither zero nor the quantum."""
+    places, rest = tl.load(facts).to(tl.int32), tl.load(facts + 1).to(tl.int32)
+    place_dims, tiles = tl.load(facts + _PLACE_DIMS).to(tl.int32), tl.load(facts + _TILES).to(tl.int32)
+    rest_dims = tl.load(facts + _REST_DIMS).to(tl.int32)
+    quantum = tl.load(facts + _QUANTUM).to(tl.float64, bitcast=True).to(wide)
+    unit = tl.load(facts + _UNIT).to(tl.float64, bitcast=True).to(wide)
+    index = block * size + tl.arange(0, size)
+    at, place = _offsets(index, facts + _HEAD, place_dims)
+    at += step.to(tl.int64) * tl.load(facts + _STEP_VALUE)
+    inside = index < places
+    fired = tl.zeros([size, lanes], tl.int32)
+    odd = tl.zeros([size, lanes], tl.int32)
+    negative = tl.zeros([size, lanes], tl.int32)
+    total = tl.zeros([size, lanes], tl.int64)
+    worst = tl.zeros([size, lanes], wide)
+    binned = tl.zeros([bins], tl.int32)
+    for tile in range(tiles):
+        summed = (first * tiles + tile) * lanes + tl.arange(0, lanes)
+        there, _ = _offsets(summed, facts + _HEAD + 3 * place_dims, rest_dims)
+        mask = inside[:, None] & (summed < rest)[None, :]
+        value = tl.load(values + (at[:, None] + there[None, :]), mask=mask, other=0).to(wide)
+        fired += (value != 0).to(tl.int32)
+        if checked and not full:
+            odd |= ((value != 0) & (value != quantum)).to(tl.int32)
+        if full:
+            whole: tl.constexpr = 8388608.0 if wide == tl.float32 else 4503599627370496.0
+            scaled = tl.abs(value)
+            if not divided:
+                scaled = scaled * unit
+            elif wide == tl.float32:
+                scaled = tl.math.div_rn(scaled, tl.zeros_like(scaled) + unit)
+            else:
+                scaled = scaled / unit
+            near = tl.where(scaled < whole, (scaled + whole) - whole, scaled)
+            off = tl.abs(near - scaled)
+            number = off < float("inf")
+            level = tl.where(number, tl.minimum(near, _LARGEST), 0.0).to(tl.int32)
+            worst = tl.maximum(worst, tl.where(number, off, float("inf")))
+            negative += ((value < 0) & (level > 0)).to(tl.int32)
+            total += level.to(tl.int64)
+            if bins > 1:
+                last = tl.load(facts + _BINS).to(tl.int32)
+                binned += tl.histogram(
+                    tl.reshape(tl.where(mask, tl.minimum(level, last - 1), last), [size * lanes]), bins
+                )
+    strange = tl.max(tl.max(odd, 1), 0)
+    if strange == 0:
+        by_place = tl.sum(fired, 1)
+        of_place = tl.sum(total, 1) if full else by_place.to(tl.int64)
+        reach = tl.zeros([size], tl.int64) + tl.load(facts + _REACH)
+        if tabled:
+            reach = tl.load(table + place, mask=inside, other=0).to(tl.int64)
+        _figure(row, 0, tl.sum(by_place, 0))
+        _figure(row, 2, tl.sum(by_place.to(tl.int64) * reach, 0))
+        if checked:
+            _figure(row, 1, tl.sum(of_place, 0))
+            _figure(row, 3, tl.sum(of_place * reach, 0))
+        if full:
+            farthest = tl.max(tl.max(worst, 1), 0).to(tl.float64)
+            _figure(row, 4, tl.sum(tl.sum(negative, 1), 0))
+            tl.atomic_max(row + 5, farthest.to(tl.int64, bitcast=True), sem="relaxed")
+            if bins > 1:
+                bin_ = tl.arange(0, bins)
+                tl.atomic_add(row + 6 + bin_, binned.to(tl.int64), mask=bin_ < tl.load(facts + _BINS), sem="relaxed")
+        if kept > 0:
+            place += step.to(tl.int64) * tl.load(facts + _STEP_PLACE)
+            tl.atomic_add(nonzero + place, by_place, mask=inside & (by_place > 0), sem="relaxed")
+            if kept > 1:
+                tl.atomic_add(levels + place, of_place, mask=inside & (of_place > 0), sem="relaxed")
+    return strange
+
+
+@triton.jit
+def read(
+    values, row, facts, table, nonzero, levels,
+    double: tl.constexpr, quantised: tl.constexpr, single: tl.constexpr, divided: tl.constexpr, tabled: tl.constexpr,
+    kept: tl.constexpr, bins: tl.constexpr, size: tl.constexpr, lanes: tl.constexpr,
+):  # fmt: skip
+    """Reads an operand, program (block of places and part of the rest, step).
+
+    Args:
+        facts: what is to be known of the operand, above.
+        quantised, single: levels are counted; none beyond one is expected, so that flags tell them.
+        bins: a power of two above the levels of the histogram; 1 for none.
+    """
+    wide: tl.constexpr = tl.float64 if double else tl.float32
+    count = tl.cdiv(tl.load(facts).to(tl.int32), size)
+    block, first, step = tl.program_id(0) % count, tl.program_id(0) // count, tl.program_id(1)
+    row += step.to(tl.int64) * (6 + tl.load(facts + _BINS))
+    if quantised and not single:
+        _count(values, row, facts, table, nonzero, levels, step, block, first,
+               wide, True, True, divided, tabled, kept, bins, size, lanes)  # fmt: skip
+    else:
+        strange = _count(values, row, facts, table, nonzero, levels, step, block, first,
+                         wide, False, quantised, divided, tabled, kept, 1, size, lanes)  # fmt: skip
+        if quantised:
+            if strange != 0:
+                _count(values, row, facts, table, nonzero, levels, step, block, first,
+                       wide, True, True, divided, tabled, kept, 1, size, lanes)  # fmt: skip
+
+
+@triton.jit
+def multiply(left, left_levels, right, right_levels, row, facts, lanes: tl.constexpr):
+    """Σ of the products of two operands' counts, program (part, step): non-zeros and levels of the one by the other's.
+
+    The distances of places are those of the right one.
+    """
+    rest, dims = tl.load(facts + 1).to(tl.int32), tl.load(facts + _REST_DIMS).to(tl.int32)
+    tiles, step = tl.load(facts + _TILES).to(tl.int32), tl.program_id(1)
+    a = step.to(tl.int64) * tl.load(facts + _STEP_VALUE)
+    b = step.to(tl.int64) * tl.load(facts + _STEP_PLACE)
+    nn = tl.zeros([lanes], tl.int64)
+    nl = tl.zeros([lanes], tl.int64)
+    ln = tl.zeros([lanes], tl.int64)
+    ll = tl.zeros([lanes], tl.int64)
+    for tile in range(tiles):
+        index = (tl.program_id(0) * tiles + tile) * lanes + tl.arange(0, lanes)
+        at, place = _offsets(index, facts + _HEAD, dims)
+        mask = index < rest
+        one = tl.load(left + a + at, mask=mask, other=0).to(tl.int64)
+        other = tl.load(right + b + place, mask=mask, other=0).to(tl.int64)
+        of_one = tl.load(left_levels + a + at, mask=mask, other=0).to(tl.int64)
+        of_other = tl.load(right_levels + b + place, mask=mask, other=0).to(tl.int64)
+        nn += one * other
+        nl += one * of_other
+        ln += of_one * other
+        ll += of_one * of_other
+    row += 4 * step
+    _figure(row, 0, tl.sum(nn, 0))
+    _figure(row, 1, tl.sum(nl, 0))
+    _figure(row, 2, tl.sum(ln, 0))
+    _figure(row, 3, tl.sum(ll, 0))

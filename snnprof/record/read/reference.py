@@ -1,0 +1,175 @@
+"""Reads operands in plain PyTorch: on any device, of any dtype, and where a compiled graph is traced.
+
+What the other two are tested against. A traced read becomes part of the graph, so it is written as the compiler likes
+it: sums over the batch first, in int32, and no more than one sum over the operand itself.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import ParamSpec, TypeVar
+
+import torch
+from torch import Tensor
+
+from snnprof.record.read.operand import LARGEST, Grid, Reach, Steps, Sums, axes_of, folded, wide
+
+P = ParamSpec("P")
+R = TypeVar("R")
+_FEW = 64
+"""Levels that a traced graph looks for one by one."""
+_ADDS_FLAGS = torch.torch_version.TorchVersion(torch.__version__) >= "2.13"
+"""Whether the compiler adds flags up in int32: what torch 2.6 writes for that is no valid C++."""
+
+
+class _Trace(threading.local):
+    """Whether a thread traces; others go on counting."""
+
+    on = False
+
+
+_TRACE = _Trace()
+
+
+def tracing() -> bool:
+    """Whether counts become part of a compiled graph: no value can be asked for, and no memory be reused."""
+    return _TRACE.on
+
+
+@contextmanager
+def traced() -> Iterator[None]:
+    """Counts inside are traced, not run."""
+    before, _TRACE.on = _TRACE.on, True
+    try:
+        yield
+    finally:
+        _TRACE.on = before
+
+
+def remembered(function: Callable[P, R]) -> Callable[P, R]:
+    """Keeps a function's results, but for those of a traced graph: sizes may be symbols there, tensors no memory."""
+    keeping = functools.lru_cache(maxsize=4096)(function)
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        return function(*args, **kwargs) if _TRACE.on else keeping(*args, **kwargs)  # type: ignore[arg-type]
+
+    return call
+
+
+def missing() -> str:
+    """It is never missing."""
+    return ""
+
+
+def reads(values: Tensor) -> bool:
+    """It can read anything."""
+    return True
+
+
+def read(
+    values: Tensor, grid: Grid, reach: Reach, row: Tensor, steps: Steps | None = None, sums: Sums | None = None
+) -> None:
+    """See `snnprof.record.read.read`."""
+    stepped = folded(wide(values), steps)
+    apart = axes_of(sums.keep, steps) if sums else _along(reach, stepped)
+    flags = stepped != 0
+    fired = _added(flags, apart)
+    if sums is not None:
+        _keep(sums.nonzero, fired)
+    nonzero, reached = _in_all(fired), _reached(fired, reach)
+    if grid.quantum is None:
+        figures = [nonzero, torch.zeros_like(nonzero), reached, *[torch.zeros_like(nonzero)] * 3]
+    else:
+        level, distance = _levels(stepped, grid)
+        total = _added(level, apart)
+        if sums is not None and sums.levels is not None:
+            _keep(sums.levels, total)
+        negative = _in_all(_added((stepped < 0) & (level > 0), apart))
+        farthest = torch.nan_to_num(_largest(distance), nan=math.inf, posinf=math.inf).double().view(torch.int64)
+        figures = [nonzero, _in_all(total), reached, _reached(total, reach), negative, farthest]
+        figures += _histogram(level, grid.levels) if grid.bins else []
+    row.view(len(stepped), grid.width).copy_(torch.stack(figures, 1))
+
+
+def _along(reach: Reach, stepped: Tensor) -> list[int]:
+    """The axes along which an element's reach differs."""
+    return list(range(stepped.dim() - reach.dim(), stepped.dim())) if isinstance(reach, Tensor) else []
+
+
+def _reached(counts: Tensor, reach: Reach) -> Tensor:
+    """Counts `[steps, ...]` times what each reaches, `[steps]`; those that a table is of are its places."""
+    return _in_all(counts.long() * reach) if isinstance(reach, Tensor) else _in_all(counts) * reach
+
+
+def _in_all(counts: Tensor) -> Tensor:
+    """Counts `[steps, ...]` of each step, `[steps]`. A dimension at a time where it is traced: before a long sum the
+    compiler settles how its operand lies in memory, and adds up its rows value by value."""
+    if not tracing():
+        return counts.reshape(len(counts), -1).sum(1, dtype=torch.int64)
+    while counts.dim() > 1:
+        counts = counts.sum(1, dtype=torch.int64)
+    return counts.long()
+
+
+def _added(counts: Tensor, apart: Sequence[int]) -> Tensor:
+    """Flags or levels `[steps, ...]` summed over all but the steps and the axes apart, `[steps, *apart]`."""
+    whole = torch.int32 if counts.dtype is torch.bool and (_ADDS_FLAGS or not tracing()) else torch.int64
+    drop = [axis for axis in range(1, counts.dim()) if axis not in apart]
+    order = sorted(apart, key=counts.stride, reverse=True)  # into another order, a sum is ten times slower
+    summed = counts.permute(0, *drop, *order)
+    summed = summed.sum(list(range(1, 1 + len(drop))), dtype=whole) if drop else summed.to(whole)
+    return summed.permute(0, *(1 + order.index(axis) for axis in apart))
+
+
+def _keep(sums: Tensor, counts: Tensor) -> None:
+    sums += counts if sums.dim() == counts.dim() else counts.sum(0)
+
+
+def _levels(stepped: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
+    """|level| of each element, none for what is no number, and the distance from it."""
+    size = stepped.abs() if stepped.is_floating_point() else stepped.float()
+    if grid.quantum != 1.0:
+        # By a tensor: a device would multiply by the inverse of a number.
+        size = size * (1 / grid.quantum) if grid.exact else size / size.new_full((1,), grid.quantum)  # type: ignore[operator, arg-type]
+    level = torch.round(size)
+    distance = (level - size).abs()
+    return torch.where(distance.isfinite(), level, 0.0).clamp(max=LARGEST).to(torch.int32), distance
+
+
+def _largest(distance: Tensor) -> Tensor:
+    return distance.reshape(len(distance), -1).amax(1)
+
+
+def _histogram(level: Tensor, levels: int) -> list[Tensor]:
+    """Elements at level 0, 1, … of each step, `[steps]` each; what exceeds the bound counts as the bound.
+
+    A traced graph looks for level after level in one loop over the operand; else they are sorted into bins.
+    """
+    size, rows = level[0].numel(), len(level)
+    if tracing() and levels <= _FEW:
+        above = [_in_all(_added(level >= n, ())) for n in range(1, levels + 1)]
+        number = [torch.full_like(above[0], size), *above, torch.zeros_like(above[0])]
+        return [here - next_one for here, next_one in zip(number, number[1:], strict=False)]
+    first = torch.arange(rows, device=level.device).unsqueeze(1) * (levels + 1)
+    bins = (level.reshape(rows, -1).clamp(max=levels) + first).flatten()
+    counted = torch.zeros(rows * (levels + 1), dtype=torch.int64, device=level.device)
+    counted.scatter_add_(0, bins, torch.ones_like(bins))
+    return list(counted.view(rows, -1).unbind(1))
+
+
+def multiply(left: Sums, right: Sums, row: Tensor) -> None:
+    """See `snnprof.record.read.multiply`."""
+    one, other = left.nonzero.long(), right.nonzero.long()
+    of_one = one if left.levels is None else left.levels
+    of_other = other if right.levels is None else right.levels
+    pairs = [(one, other), (one, of_other), (of_one, other), (of_one, of_other)]
+    if one.dim() == other.dim():
+        products = [_in_all(a * b) for a, b in pairs]
+    else:  # stacks of different depth have no steps
+        products = [_in_all((a[0] * b[0]).unsqueeze(0)) for a, b in pairs]
+    row.view(-1, 4).copy_(torch.stack(products, 1))

@@ -1,0 +1,125 @@
+"""Reads operands on a GPU by Triton: one kernel an operand, one pass, nothing copied, allocated or waited for.
+
+Triton comes with PyTorch's builds for a GPU. To compile a kernel takes seconds, once: they lie in its cache on disk.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import struct
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from snnprof.record.read.operand import ANY, Dims, Grid, Reach, Steps, Sums, layout_of
+
+_PROGRAMS = 1056
+"""Of a step at most: eight for each multiprocessor of the largest cards."""
+_TILE = 2048
+_WARPS = 8
+_DTYPES = frozenset(
+    [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.bool]
+    + [torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64]
+)
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+"""Whether the kernels run on the CPU, value by value, as their tests do."""
+
+
+class _State:
+    """Why no kernel runs here; found out at the first one."""
+
+    broken = ""
+
+
+def missing() -> str:
+    """Why it cannot be used on this machine; empty where it can."""
+    if importlib.util.find_spec("triton") is None:
+        return "Triton is not installed"
+    return _State.broken or ("" if INTERPRETED or torch.cuda.is_available() else "PyTorch finds no GPU")
+
+
+def reads(values: Tensor) -> bool:
+    """Whether it can read an operand: a tensor on a GPU of at most 2³¹ values."""
+    there = values.is_cpu if INTERPRETED else values.is_cuda
+    return there and type(values) is Tensor and values.dtype in _DTYPES and values.numel() < 1 << 31 and not missing()
+
+
+def read(
+    values: Tensor, grid: Grid, reach: Reach, row: Tensor, steps: Steps | None = None, sums: Sums | None = None
+) -> None:
+    """See `snnprof.record.read.read`."""
+    dims = layout_of(values, steps, reach, sums)
+    tabled = isinstance(reach, Tensor)
+    launch = _launch(dims, grid, 0 if isinstance(reach, Tensor) else reach, tabled or sums is not None, values.device)
+    kept = 0 if sums is None else 1 if sums.levels is None else 2
+    values = values.view(torch.uint8) if values.dtype is torch.bool else values
+    nonzero, levels = (sums.nonzero, row if sums.levels is None else sums.levels) if sums else (row, row)
+    table = reach if isinstance(reach, Tensor) else row
+    _run(
+        "read", launch, values, (values, row, launch.facts, table, nonzero, levels),
+        double=values.dtype is torch.float64, quantised=grid.quantum is not None, single=grid.levels <= 1,
+        divided=not grid.exact, tabled=tabled, kept=kept, bins=launch.bins, size=launch.size, lanes=launch.lanes,
+    )  # fmt: skip
+
+
+def multiply(left: Sums, right: Sums, dims: Dims, row: Tensor) -> None:
+    """See `snnprof.record.read.multiply`."""
+    launch = _launch(dims, ANY, 0, False, row.device)
+    one, other = (
+        left.nonzero if left.levels is None else left.levels,
+        right.nonzero if right.levels is None else right.levels,
+    )
+    _run("multiply", launch, row, (left.nonzero, one, right.nonzero, other, row, launch.facts), lanes=launch.lanes)
+
+
+class _Launch(NamedTuple):
+    """How a kernel is started on an operand that lies so; `facts` are for the kernel (`kernels.py`), on its device."""
+
+    grid: tuple[int, int]
+    facts: Tensor
+    size: int
+    lanes: int
+    bins: int
+
+
+@functools.lru_cache(maxsize=4096)
+def _launch(dims: Dims, grid: Grid, reach: int, by_place: bool, device: torch.device) -> _Launch:
+    """Args: by_place: whether dimensions along which places differ are apart."""
+    (steps, step_value, step_place), *others = dims
+    inner = others[::-1]
+    apart = [dim for dim in inner if by_place and dim[2]]
+    rest = [dim for dim in inner if not (by_place and dim[2])]
+    places, summed = (functools.reduce(lambda n, dim: n * dim[0], group, 1) for group in (apart, rest))
+    size = _block(places, bool(apart) and inner[0] is apart[0])
+    lanes = _TILE // size
+    blocks, tiles = -(-places // size), -(-summed // lanes)
+    parts = max(1, min(tiles, _PROGRAMS // blocks))
+    quantum = grid.quantum or 1.0
+    units = struct.unpack("<2q", struct.pack("<2d", quantum, 1 / quantum if grid.exact else quantum))
+    head = [places, summed, len(apart), len(rest), -(-tiles // parts), step_value, step_place, *units, reach, grid.bins]
+    facts = torch.tensor([*head, *(number for dim in [*apart, *rest] for number in dim)], dtype=torch.int64)
+    bins = 1 if not grid.bins else max(32, 1 << grid.bins.bit_length())
+    return _Launch((blocks * parts, steps), facts.to(device), size, lanes, bins)
+
+
+def _block(places: int, side_by_side: bool) -> int:
+    """Places that a program takes: neighbours in memory go side by side, be they places or what is summed."""
+    if places == 1:
+        return 1
+    if not side_by_side:
+        return 16
+    return 256 if places > 64 else 64
+
+
+def _run(kernel: str, launch: _Launch, where: Tensor, pointers: tuple[Tensor, ...], **constants: Any) -> None:
+    from snnprof.record.read import kernels
+
+    start = getattr(kernels, kernel)[launch.grid]
+    if where.is_cuda and where.device.index != torch.cuda.current_device():
+        with torch.cuda.device(where.device):
+            start(*pointers, **constants, num_warps=_WARPS)
+    else:
+        start(*pointers, **constants, num_warps=_WARPS)
