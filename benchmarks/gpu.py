@@ -29,7 +29,7 @@ try:
     from torch import Tensor, distributed, nn
 
     import snnprof
-    from snnprof.record import sweep
+    from snnprof.record import read
     from snnprof.record.recorder import Recorder
     from snnprof.workload import sources
     from snnprof.workload.batches import InputSpec, Loading, Sampler
@@ -75,8 +75,8 @@ class Contractions(nn.Module):
 
 
 class Kinds(nn.Module):
-    """Every kind of operand meets every kind of contraction. All numbers are small multiples of powers of two, so that
-    each device computes the same ones."""
+    """Every kind of operand meets every kind of contraction. Weights and pixels are multiples of powers of two, so are
+    potentials, and every threshold lies between two of them: each device puts out the same spikes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -95,10 +95,10 @@ class Kinds(nn.Module):
         v, results = torch.zeros(()), []
         for _ in range(3):
             v = v + (self.encode(x) - v) / 2
-            spikes = (v > 0.0625).float()
+            spikes = (v > 0.0625 + 2**-14).float()
             v = v * (1 - spikes)
-            signed = torch.sign(v) * (v.abs() > 0.03125)
-            levels = torch.round(v * 4).clamp(0, 3) / 4
+            signed = torch.sign(v) * (v.abs() > 0.03125 + 2**-14)
+            levels = torch.round(v * 4 + 2**-12).clamp(0, 3) / 4
             up = self.up(self.conv(spikes + levels)) + self.up(self.conv(signed))
             pooled = torch.nn.functional.avg_pool2d(spikes, 4).flatten(1)
             rows = torch.nn.functional.pad(pooled, (0, 8 - pooled.shape[1] % 8)).unflatten(1, (-1, 8))
@@ -124,25 +124,23 @@ def images(size: int, seed: int = 0) -> Tensor:
 # -- checks: each returns what to note, and raises AssertionError or Left -----------------------------------------
 
 
-@contextmanager
-def compiled_code() -> Iterator[None]:
-    yield
+def backends(device: str) -> list[str]:
+    """What can read an operand there, by name; Triton's kernels also on a CPU, where they are interpreted."""
+    operand = torch.zeros(1, device=device)
+    return [name for name, backend in read.BACKENDS.items() if not backend.available() and backend.reads(operand)]
 
 
 @contextmanager
-def pytorch_alone() -> Iterator[None]:
-    """As where no C compiler was at hand."""
-    compiled, sweep.compiled = sweep.compiled, None  # type: ignore[assignment]
+def read_by(name: str) -> Iterator[None]:
+    """One backend reads what it can, and PyTorch the rest."""
+    known = dict(read.BACKENDS)
+    read.BACKENDS.clear()
+    read.BACKENDS.update({one: known[one] for one in (name, "reference")})
     try:
         yield
     finally:
-        sweep.compiled = compiled
-
-
-def backends(device: str) -> dict[str, Callable[[], Any]]:
-    """What can read an operand there."""
-    native = {"native": compiled_code} if device == "cpu" and sweep.compiled is not None else {}
-    return {**native, "reference": pytorch_alone}
+        read.BACKENDS.clear()
+        read.BACKENDS.update(known)
 
 
 VALUES: dict[str, Callable[[Tensor], Tensor]] = {
@@ -163,14 +161,14 @@ LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
 def operands(device: str) -> str:
     """Counts equal a brute force, for every backend, number format, memory layout and kind of values."""
     made, cannot = 0, set()
-    for backend, only in backends(device).items():
+    for backend in backends(device):
         for dtype in DTYPES:
             for lies in LAYOUTS.values():
                 for kind, values in VALUES.items():
                     u = torch.rand(2, 3, 4, 6, 6, generator=torch.Generator().manual_seed(made), dtype=torch.float64)
                     batches = [lies(values(each).to(device, dtype)) for each in u]
                     try:
-                        with only():
+                        with read_by(backend):
                             found = counted(Contractions().to(device, dtype), batches)
                     except NotImplementedError:
                         cannot.add(str(dtype))
@@ -227,11 +225,11 @@ def same_as_on_the_cpu(device: str) -> str:
 
 
 def record(model: nn.Module, device: str, memory: torch.memory_format = torch.contiguous_format) -> dict[str, Any]:
-    """What is counted of three batches, the last a smaller one; once learned, none of it waits for the device."""
+    """What is counted of four batches, the last a smaller one. Once learned, nothing of a batch waits for the device."""
     with torch.no_grad(), Recorder(model.eval(), timesteps=3) as recorder:
-        for number, size in enumerate((3, 3, 2)):
+        for number, size in enumerate((3, 3, 3, 2)):
             x = images(size, number).to(device, memory_format=memory)
-            with waiting_is_an_error(device == "cuda" and number > 0):
+            with waiting_is_an_error(device == "cuda" and number == 2):
                 model(x)
                 recorder.end_batch()
             recorder.end_block(size)
@@ -315,11 +313,11 @@ def processes(device: str) -> str:
 
 def as_rank(device: str) -> None:
     """What each process of `processes` does."""
-    distributed.init_process_group("nccl" if device == "cuda" else "gloo")
-    rank, size = distributed.get_rank(), distributed.get_world_size()
+    rank, size, backend = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), "gloo"
     if device == "cuda":
-        device = f"cuda:{rank}"
+        device, backend = f"cuda:{rank}", "nccl"
         torch.cuda.set_device(rank)
+    distributed.init_process_group(backend)
     batches = [images(2, number).to(device) for number in range(2 * size)]
     model = Kinds().eval().to(device)
     ours = events(nn.parallel.DistributedDataParallel(model), batches[rank::size])
@@ -435,7 +433,8 @@ def page(device: str, checks: list[str], overhead: str, memory: list[str]) -> st
     versions = f"snnprof {snnprof.__version__}, torch {torch.__version__}, CUDA {torch.version.cuda}"
     lines = [
         f"# snnprof on {name}", "", f"{versions}, {platform.platform()}. Made by `make gpu`.", "",
-        "## Counts", "", "| check | outcome | note | s |", "|---|---|---|---:|", *checks, "", "## Overhead", "", overhead,
+        "## Counts", "", "| check | outcome | note | s |", "|---|---|---|---:|", *checks,
+        "", "## Overhead", "", overhead,
     ]  # fmt: skip
     if memory:
         lines += [
@@ -453,6 +452,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda", choices=CASES)
     parser.add_argument("--markdown", type=Path, help="write the page here as well")
+    parser.add_argument("--only", choices=CHECKS, help="one check, and no page")
     parser.add_argument("--as-rank", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     device: str = arguments.device
@@ -461,6 +461,9 @@ def main() -> int:
         return 2
     if arguments.as_rank:
         as_rank(device)
+        return 0
+    if arguments.only:
+        print(CHECKS[arguments.only](device))
         return 0
     deadline = time.perf_counter() + SECONDS
     checks, right = checked(device)

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,7 +18,6 @@ import torch
 from torch import Tensor
 from torch.autograd.profiler import profile
 
-from snnprof.record import ledger, tally
 from snnprof.record.recorder import Recorder
 
 ROOT = Path(__file__).parents[2]
@@ -56,6 +56,16 @@ def test_counts_are_right_on_this_device(check: str, gpu: ModuleType) -> None:
         pytest.skip(str(reason))
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("triton") is None, reason="there is no Triton")
+def test_tritons_kernels_count_right_in_its_interpreter() -> None:
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    command = [sys.executable, "benchmarks/gpu.py", "--device", "cpu", "--only", "operands"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "triton" in done.stdout
+
+
 def test_a_machine_without_a_gpu_is_told_in_one_sentence() -> None:
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
     command = [sys.executable, "benchmarks/gpu.py"]
@@ -64,26 +74,17 @@ def test_a_machine_without_a_gpu_is_told_in_one_sentence() -> None:
     assert done.stderr == "error: PyTorch finds no CUDA device here; --device cpu makes a dry run\n"
 
 
-# -- what tells a device from the CPU is asked in two places; both are told that the CPU's tensors lie on a device ----
-
-
-@pytest.fixture
-def on_a_device(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    def tell() -> None:
-        monkeypatch.setattr(tally, "_may_ask", lambda values: False)
-        monkeypatch.setattr(ledger, "_at_hand", lambda device: False)
-
-    return tell
+# -- nothing is asked of values while a block runs, however they are read ------------------------------------------
 
 
 def counted(kind: str, gpu: ModuleType) -> tuple[dict[str, Any], set[str]]:
     """What was counted of three batches, the last a smaller one; and what waited for values once they were learned."""
     make, data, options = KINDS[kind]
-    net, waited = getattr(gpu, make)().eval(), set[str]()
+    net, waited = getattr(gpu, make)().eval().to(DEVICE), set[str]()
     with torch.no_grad(), Recorder(net, **options) as recorder:
         for number, size in enumerate((3, 3, 2)):
             torch.manual_seed(number)
-            x = data(size)
+            x = data(size).to(DEVICE)
             with profile() as events:
                 net(x)
             if number:
@@ -94,10 +95,11 @@ def counted(kind: str, gpu: ModuleType) -> tuple[dict[str, Any], set[str]]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_counts_on_a_device_are_those_on_the_host(kind: str, on_a_device: Callable[[], None], gpu: ModuleType) -> None:
-    on_host, _ = counted(kind, gpu)
-    on_a_device()
-    there, waited = counted(kind, gpu)
-    assert there == on_host
-    assert waited == set()
-    assert sum(op["parts"][0]["events"] for op in there["ops"])
+def test_counts_are_the_same_whatever_reads_and_nothing_waits_for_them(kind: str, gpu: ModuleType) -> None:
+    expected, _ = counted(kind, gpu)
+    for backend in gpu.backends(DEVICE):
+        with gpu.read_by(backend):
+            found, waited = counted(kind, gpu)
+        assert found == expected, backend
+        assert waited == set(), backend
+    assert sum(op["parts"][0]["events"] for op in expected["ops"])
