@@ -22,7 +22,7 @@ from snnprof.workload.batches import (
     fingerprint,
     oddity,
     shown,
-)  # fmt: skip
+)
 from snnprof.workload.inputs import Input
 
 BATCH_BYTES = 1 << 20  # of the first batch: what is read of it each time that a program calls `profile`

@@ -30,16 +30,13 @@ from snnprof.workload.batches import (
     Needed,
     Sampler,
     arranged,
-)  # fmt: skip
+)
 from snnprof.workload.inputs import Input, mapped
 
 Loaded = tuple[Input, Labels]
 FORKS = "fork" in multiprocessing.get_all_start_methods() and sys.platform != "darwin"
 """Whether workers can be forked, so that nothing need be picklable; macOS's own libraries do not bear it."""
-
-
-CORES = (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-GPU_WORKERS = max(1, min(8, CORES))
+GPU_WORKERS = max(1, min(8, (os.cpu_count() or 1) // max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))))
 """For files that take longer to read than a GPU takes for a pass; each of several processes has workers of its own."""
 
 
