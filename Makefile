@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: faults help demo test coverage robustness sanitize check format docs clean
+.PHONY: faults gpu help demo test coverage robustness sanitize check format docs clean
 
 help:  ## say what each target does
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -25,6 +25,10 @@ faults: $(VENV)/.dev  ## kill and interrupt runs, fail their saves, edit what th
 
 robustness: $(VENV)/.dev  ## try 2,500 damaged and hostile inputs; writes docs/robustness.md
 	$(BIN)/python benchmarks/robustness.py --markdown docs/robustness.md
+
+# Where there is no environment yet, by the PyTorch that $(PYTHON) has: one for this machine's GPU cannot be guessed.
+gpu:  ## on a machine with a CUDA device: are the counts right, what do they cost? writes gpu.md, takes five minutes
+	$(firstword $(wildcard $(BIN)/python) $(PYTHON)) benchmarks/gpu.py --markdown gpu.md
 
 # The sanitizers' library must be the first one loaded, and libstdc++ with it: PyTorch throws exceptions. Python itself
 # keeps memory until it exits, which is no leak.

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import copy
+import functools
 import gc
 import io
 import platform
@@ -70,13 +71,13 @@ class PlainLoop(nn.Module):
 # -- cases -----------------------------------------------------------------------------------------------------
 
 
-def spikformer_4_384(device: str) -> Case:
-    return _lively("spikformer:4-384-cifar10", device), torch.rand(8, 3, 32, 32, device=device), 4
+def spikformer_4_384(device: str, batch: int = 8) -> Case:
+    return _lively("spikformer:4-384-cifar10", device), torch.rand(batch, 3, 32, 32, device=device), 4
 
 
-def plain_loop(device: str) -> Case:
+def plain_loop(device: str, batch: int = 8) -> Case:
     torch.manual_seed(0)
-    return PlainLoop().to(device).eval(), torch.rand(8, 3, 32, 32, device=device), 4
+    return PlainLoop().to(device).eval(), torch.rand(batch, 3, 32, 32, device=device), 4
 
 
 def spikformer_8_512(device: str) -> Case:
@@ -88,11 +89,15 @@ CASES: dict[str, Callable[[str], Case]] = {
     "spikformer": spikformer_4_384,
     "plain-loop": plain_loop,
     "spikformer-imagenet": spikformer_8_512,
+    "spikformer-128": functools.partial(spikformer_4_384, batch=128),
+    "plain-loop-256": functools.partial(plain_loop, batch=256),
 }
 TITLES = {
     "spikformer": "Spikformer-4-384, 32 × 32, T = 4, batch 8",
     "plain-loop": "plain LIF loop, 32 channels, 32 × 32, T = 4, batch 8",
     "spikformer-imagenet": "Spikformer-8-512, 224 × 224, T = 4, batch 64 (1 on a CPU)",
+    "spikformer-128": "Spikformer-4-384, 32 × 32, T = 4, batch 128",
+    "plain-loop-256": "plain LIF loop, 32 channels, 32 × 32, T = 4, batch 256",
 }
 
 

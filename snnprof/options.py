@@ -13,6 +13,7 @@ Amp = Literal["float16", "bfloat16", "fp16", "bf16"]
 MAX_TIMESTEPS = 1_000_000
 """No network is run for longer; a larger number is a slip of the hand."""
 MAX_SEED = 2**63 - 1
+MAX_WORKERS = 1024
 Progress = Callable[[str, int, "int | None"], None]
 """Called with the phase's name, the samples done and the samples to do (null where unknown)."""
 
@@ -33,6 +34,7 @@ class ProfileOptions:
         neurons: classes and functions to treat as spiking neurons.
         self_check: count one sample twice after the run.
         resume: a run file to continue.
+        workers: processes that load data ahead of the one that counts; null leaves it to the data source.
         maps: write attention maps of this many samples beside the run file.
         output: the run file, so that a long run can save what it has.
         argv: the command line, for the record.
@@ -55,6 +57,7 @@ class ProfileOptions:
     neurons: tuple[str, ...] = ()
     self_check: bool = True
     resume: Path | None = None
+    workers: int | None = None
     maps: int = 0
     output: Path | None = None
     argv: tuple[str, ...] = field(default=())

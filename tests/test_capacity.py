@@ -16,14 +16,14 @@ from snnprof import capacity
 from snnprof.errors import SnnprofError
 from snnprof.maps import AttentionMaps
 from snnprof.workload import checkpoints, sources
-from snnprof.workload.batches import Wanted
+from snnprof.workload.batches import InputSpec
 
 MEMORY = 10_000_000
 ZEROS = np.zeros((1, 2_000_000), dtype=np.float32)  # 8 MB: fits this memory, but not twice
 
 
 def open_data(path: Path) -> Any:
-    return sources.open_source(str(path), Wanted())
+    return sources.open_source(str(path), InputSpec())
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,16 @@ from snnprof.cli.pricing import Pricing
 from snnprof.cli.progress import announce, progress
 from snnprof.cli.showing import Showing, form_of
 from snnprof.errors import CheckFailed, SnnprofError
-from snnprof.options import MAX_SEED, MAX_TIMESTEPS, Amp, InputKind, Layout, ProfileOptions, file_and_key
+from snnprof.options import (
+    MAX_SEED,
+    MAX_TIMESTEPS,
+    MAX_WORKERS,
+    Amp,
+    InputKind,
+    Layout,
+    ProfileOptions,
+    file_and_key,
+)
 from snnprof.run_file import Target
 
 if TYPE_CHECKING:
@@ -148,6 +157,13 @@ def profile(
             metavar="RUN.json", rich_help_panel=options.RUN,
         ),
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers", min=0, max=MAX_WORKERS, help="Processes that load data ahead; 0: none.", metavar="N",
+            rich_help_panel=options.RUN,
+        ),
+    ] = None,
     maps: Annotated[
         int,
         typer.Option(
@@ -202,7 +218,7 @@ def profile(
         timesteps=timesteps, batch_size=batch_size, samples=samples, until_ci=_percent(until_ci), seed=seed,
         device=device, amp=_amp(amp), compile=compiled, neurons=tuple(neuron or ()),
         self_check=not no_self_check,
-        resume=resume, maps=maps, output=run_path, argv=tuple(context.obj),
+        resume=resume, workers=workers, maps=maps, output=run_path, argv=tuple(context.obj),
     )  # fmt: skip
     may_replace = force or _goes_on_in_its_file(run_path, resume)
     maps_file = _maps(asked, may_replace)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from snnprof.record.memory import zeros
+from snnprof.record.unwatched import Undispatched
 
 Array = NDArray[Any]
 _ARENA = 1 << 17
@@ -51,8 +52,9 @@ class CountLog:
 
     def flush(self) -> None:
         """Hands all rows to their series."""
-        for arena in self._arenas.values():
-            arena.flush()
+        with Undispatched():
+            for arena in self._arenas.values():
+                arena.flush()
 
     def end_block(self) -> None:
         """Reads the devices' rows back, one copy for each device."""

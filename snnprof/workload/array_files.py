@@ -16,7 +16,7 @@ import torch
 
 from snnprof import capacity
 from snnprof.errors import SnnprofError
-from snnprof.workload.stream import as_batch
+from snnprof.workload.iterable_dataset import as_batch
 
 NAMES = (
     ("x", "y"), ("x_test", "y_test"), ("X_test", "y_test"), ("test_images", "test_labels"), ("X", "y"),

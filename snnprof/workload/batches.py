@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from snnprof.activity import DataFacts
-from snnprof.workload.inputs import Input, mapped
+from snnprof.workload.inputs import Input
 
 Labels = Tensor | None
 Needed = Callable[[int, int], bool]
@@ -21,7 +21,7 @@ READING_BITS = 128
 
 
 @dataclass(frozen=True)
-class Wanted:
+class InputSpec:
     """What a model needs of its data.
 
     Attributes:
@@ -47,7 +47,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Order:
+class Sampler:
     """Which samples run, and in which batches: the same in every process of a run and after a resume.
 
     Attributes:
@@ -87,10 +87,31 @@ class Batch:
 Batches = Generator[Batch, None, None]
 
 
+@dataclass(frozen=True)
+class Loading:
+    """How samples are brought to the process that counts; what they are does not depend on it.
+
+    Attributes:
+        workers: processes that read batches ahead; 0 reads them here, null leaves it to the source.
+        pinned: in page-locked memory, which a CUDA device copies without making this process wait.
+        seed: of what the data's own code draws at random.
+    """
+
+    workers: int | None = None
+    pinned: bool = False
+    seed: int = 0
+
+
+DEFAULT_LOADING = Loading()
+
+
 class Source(Protocol):
     """Data that can be dealt out in batches.
 
-    `facts` are complete once the first batch was drawn; `ordered` says whether the source follows an order's seed.
+    Attributes:
+        facts: complete once the first batch was drawn.
+        ordered: the source follows a sampler's seed.
+        no_workers: why workers cannot read it ahead; "" where they can.
     """
 
     ordered: bool
@@ -98,52 +119,14 @@ class Source(Protocol):
     @property
     def facts(self) -> DataFacts: ...
 
-    def batches(self, order: Order, needed: Needed) -> Batches:
-        """Every batch of the order in its turn; only those needed are read."""
+    @property
+    def no_workers(self) -> str: ...
+
+    def batches(self, sampler: Sampler, needed: Needed, loading: Loading = DEFAULT_LOADING) -> Batches:
+        """Every batch of the sampler in its turn; only those needed are read."""
 
 
-@dataclass
-class Indexed:
-    """Samples that can be read in any order; how they are read is the subclass's business."""
-
-    facts: DataFacts
-    wanted: Wanted = field(default_factory=Wanted)
-    ordered = True
-
-    def __len__(self) -> int:
-        return self.facts.total or 0
-
-    def read(self, chosen: Iterable[list[int]]) -> Iterator[tuple[Input, Labels]]:
-        """Samples `[B, ...]` and labels `[B]` for each list of positions."""
-        raise NotImplementedError
-
-    def batches(self, order: Order, needed: Needed) -> Batches:
-        dealt = order.batches(len(self))
-        starts = [number * order.size for number in range(len(dealt))]
-        taken = [needed(number, start) for number, start in enumerate(starts)]
-        read = self.read(positions for positions, take in zip(dealt, taken, strict=True) if take)
-        for start, positions, take in zip(starts, dealt, taken, strict=True):
-            x, y = next(read) if take else (None, None)
-            yield Batch(start, start + len(positions), None if x is None else mapped(x, self._arranged), y)
-
-    def _arranged(self, x: Tensor) -> Tensor:
-        return arranged(x, self.wanted)
-
-
-@dataclass
-class Arrays(Indexed):
-    """Samples held in memory, sample axis first; `prepare` makes a batch of stored values what the model takes."""
-
-    x: Tensor = field(default_factory=lambda: torch.empty(0))
-    y: Labels = None
-    prepare: Callable[[Tensor], Tensor] = torch.Tensor.float
-
-    def read(self, chosen: Iterable[list[int]]) -> Iterator[tuple[Input, Labels]]:
-        for positions in chosen:
-            yield self.prepare(self.x[positions]), None if self.y is None else self.y[positions]
-
-
-def arranged(x: Tensor, wanted: Wanted) -> Tensor:
+def arranged(x: Tensor, wanted: InputSpec) -> Tensor:
     """Samples `[B, ...]` as the layout wants them; `step` shows them T times where their first axis is not T long."""
     if wanted.layout == "time-batch" and x.dim() > 1:
         return x.movedim(1, 0)

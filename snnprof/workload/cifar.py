@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from snnprof.errors import SnnprofError
-from snnprof.workload.batches import Arrays, Wanted, array_facts
+from snnprof.workload.batches import InputSpec, array_facts
+from snnprof.workload.map_dataset import TensorDataset
 
 PIXELS = 3 * 32 * 32
 Bytes = NDArray[np.uint8]
@@ -36,7 +37,7 @@ _VERSIONS = {
 }
 
 
-def open_folder(name: str, folder: Path, wanted: Wanted) -> Arrays:
+def open_folder(name: str, folder: Path, wanted: InputSpec) -> TensorDataset:
     """The test split, scaled to [0, 1] and normalised as in the model's training.
 
     Args:
@@ -55,16 +56,16 @@ def open_folder(name: str, folder: Path, wanted: Wanted) -> Arrays:
     x, y = torch.from_numpy(images), torch.from_numpy(labels)
     mean, std = normalisation(wanted)
     facts = array_facts(f"{name}:{folder}", "image", x, note=f"test split; {scaling(wanted)}")
-    return Arrays(facts, wanted, x, y, lambda batch: (batch.float() / 255 - mean) / std)
+    return TensorDataset(facts, wanted, x, y, lambda batch: (batch.float() / 255 - mean) / std)
 
 
-def normalisation(wanted: Wanted) -> tuple[Tensor, Tensor]:
+def normalisation(wanted: InputSpec) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation per channel, [C, 1, 1], for images in [0, 1]."""
     mean, std = torch.tensor(wanted.mean or (0.0,)), torch.tensor(wanted.std or (1.0,))
     return mean.view(-1, 1, 1), std.view(-1, 1, 1)
 
 
-def scaling(wanted: Wanted) -> str:
+def scaling(wanted: InputSpec) -> str:
     """What was done to the pixels, in words."""
     if not wanted.mean:
         return "pixels scaled to [0, 1], not normalised"

@@ -17,10 +17,11 @@ from torch import Tensor
 
 from snnprof.activity import DataFacts
 from snnprof.errors import SnnprofError
-from snnprof.workload.batches import Wanted
+from snnprof.workload.batches import InputSpec
 from snnprof.workload.cifar import normalisation
 from snnprof.workload.images import Labelled, labelled
-from snnprof.workload.lazily import Samples
+from snnprof.workload.lazy_dataset import LazyDataset
+from snnprof.workload.map_dataset import GPU_WORKERS
 
 Events = NDArray[Any]
 EVENT = np.dtype([("x", np.int64), ("y", np.int64), ("t", np.int64), ("p", np.int64)])
@@ -47,7 +48,7 @@ class Recordings:
     note: str
 
 
-def open_folder(name: str, folder: Path, wanted: Wanted) -> Samples:
+def open_folder(name: str, folder: Path, wanted: InputSpec) -> LazyDataset:
     """Recordings read when their turn comes, as frames [T, 2, H, W] of event counts.
 
     Frames of another size than the model's are resized, and then hold real values; so do normalised ones.
@@ -79,7 +80,7 @@ def open_folder(name: str, folder: Path, wanted: Wanted) -> Samples:
         path = found.files[position]
         return frames.counted(_checked(kind, path), path), found.labels[position] if known else None
 
-    return Samples(facts, wanted, sample, frames.prepared, frames.seen)
+    return LazyDataset(facts, wanted, sample, frames.prepared, frames.seen, workers=GPU_WORKERS)
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class Frames:
     std: Tensor | None
 
     @classmethod
-    def of(cls, name: str, kind: Recordings, wanted: Wanted) -> Frames:
+    def of(cls, name: str, kind: Recordings, wanted: InputSpec) -> Frames:
         shape = wanted.shape
         if shape is not None and (len(shape) != 4 or shape[1] != 2):
             raise SnnprofError(

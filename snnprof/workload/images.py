@@ -17,9 +17,10 @@ from torch import Tensor
 
 from snnprof.activity import DataFacts
 from snnprof.errors import SnnprofError
-from snnprof.workload.batches import Wanted
+from snnprof.workload.batches import InputSpec
 from snnprof.workload.cifar import normalisation, scaling
-from snnprof.workload.lazily import Samples
+from snnprof.workload.lazy_dataset import LazyDataset
+from snnprof.workload.map_dataset import GPU_WORKERS
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -57,7 +58,7 @@ class Labelled:
         return hashlib.sha256(os.fsencode("\n".join(lines))).hexdigest()[:16]  # names need not be UTF-8
 
 
-def open_folder(folder: Path, wanted: Wanted) -> Samples:
+def open_folder(folder: Path, wanted: InputSpec) -> LazyDataset:
     """Images read when their turn comes: shortest side resized, centre cropped, normalised as in training.
 
     Labels are left out where the number of class folders is not the model's: their positions would mean nothing.
@@ -88,7 +89,7 @@ def open_folder(folder: Path, wanted: Wanted) -> Samples:
     def sample(position: int) -> tuple[Tensor, int | None]:
         return prepare.read(found.files[position]), found.labels[position] if known else None
 
-    return Samples(facts, wanted, sample)
+    return LazyDataset(facts, wanted, sample, workers=GPU_WORKERS)
 
 
 def labelled(folder: Path, suffixes: Sequence[str]) -> Labelled:
@@ -118,7 +119,7 @@ class _Preparation:
     std: Tensor
 
     @classmethod
-    def of(cls, wanted: Wanted) -> _Preparation:
+    def of(cls, wanted: InputSpec) -> _Preparation:
         _must_have_pillow()
         _refuse_bombs()
         assert wanted.shape is not None

@@ -45,8 +45,8 @@ def attention_maps(options: ProfileOptions) -> AttentionMaps:
 
 def _first(plan: RunPlan, samples: int) -> Batch:
     """The run's first samples as one batch."""
-    order = replace(plan.order, size=samples, samples=samples)
-    with closing(plan.source.batches(order, lambda number, start: True)) as batches:
+    sampler = replace(plan.sampler, size=samples, samples=samples)
+    with closing(plan.source.batches(sampler, lambda number, start: True)) as batches:
         batch = next(batches, None)
     if batch is None or batch.x is None:
         raise SnnprofError("the data source gave no batch", hint="check --data and --samples")

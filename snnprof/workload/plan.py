@@ -14,8 +14,9 @@ from snnprof.errors import SnnprofError
 from snnprof.options import MAX_TIMESTEPS, ProfileOptions, Progress
 from snnprof.record.recorder import Recorder
 from snnprof.workload import machine, models, resume, source_code, sources
-from snnprof.workload.batches import Arrays, Batch, Batches, Order, Source, Wanted, reading
+from snnprof.workload.batches import Batch, Batches, InputSpec, Loading, Sampler, Source, reading
 from snnprof.workload.distributed import ProcessGroup
+from snnprof.workload.map_dataset import TensorDataset
 from snnprof.workload.models import LoadedModel
 from snnprof.workload.session import Session, Shard
 from snnprof.workload.stopping import StoppingRule
@@ -27,13 +28,13 @@ BATCHES_TO_STOP = 64
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What will run: a model, a data source, an order, and perhaps an earlier run to continue."""
+    """What will run: a model, a data source, a sampler, and perhaps an earlier run to continue."""
 
     options: ProfileOptions
     loaded: LoadedModel
-    wanted: Wanted
+    wanted: InputSpec
     source: Source
-    order: Order
+    sampler: Sampler
     conditions: dict[str, str]
     earlier: Activity | None
 
@@ -51,9 +52,9 @@ class RunPlan:
         _must_be_possible(wanted.timesteps)
         source = sources.open_source(_data_name(loaded, options), wanted, options.samples)
         earlier = resume.earlier_run(options.resume) if options.resume else None
-        order = _order(source, options)
-        _must_fit(wanted, min(order.size, source.facts.total or order.size))
-        return cls(options, loaded, wanted, source, order, _conditions(loaded, options), earlier)
+        sampler = _sampler(source, options)
+        _must_fit(wanted, min(sampler.size, source.facts.total or sampler.size))
+        return cls(options, loaded, wanted, source, sampler, _conditions(loaded, options), earlier)
 
     @property
     def stopping(self) -> StoppingRule | None:
@@ -84,21 +85,26 @@ class RunPlan:
         """As wide as all batches call for, where their number is known; else blocks widen as batches come."""
         if self.stopping or self.samples is None or not self.source.ordered:
             return 1
-        return merging.span(-(-self.samples // self.order.size))
+        return merging.span(-(-self.samples // self.sampler.size))
 
     def batches(self, session: Session) -> Batches:
         """What the session draws: of an iterable everything, since that is made anyway and so can be compared."""
-        return self.source.batches(self.order, session.shard.reads if self.source.ordered else _everything)
+        needed = session.shard.reads if self.source.ordered else _everything
+        return self.source.batches(self.sampler, needed, self._loading())
+
+    def _loading(self) -> Loading:
+        on_cuda = machine.device_of(self.loaded.module).type == "cuda"
+        return Loading(self.options.workers, pinned=on_cuda, seed=self.options.seed)
 
     def run(self, recorded: Run) -> Run:
         """The facts of the run; a resumed one keeps the command that began it."""
         model = self.loaded.facts.model_copy(update={"parameters_used": recorded.model.parameters_used})
-        data = self.source.facts.model_copy(update={"order_seed": self.order.seed})
+        data = self.source.facts.model_copy(update={"order_seed": self.sampler.seed})
         argv = self.earlier.run.argv if self.earlier else list(self.options.argv)
         facts = {
             "model": model, "data": data, "argv": argv, "conditions": self.conditions,
             "layout": self.wanted.layout, "timesteps": recorded.timesteps or self.wanted.timesteps,
-            "batch_size": self.order.size, "seed": self.options.seed, **machine.facts(self.loaded.module),
+            "batch_size": self.sampler.size, "seed": self.options.seed, **machine.facts(self.loaded.module),
         }  # fmt: skip
         return recorded.model_copy(update=facts)
 
@@ -110,7 +116,7 @@ class RunPlan:
     def must_agree(self, group: ProcessGroup) -> None:
         """Raises SnnprofError where the first batch shows other data than the earlier run's or another process's."""
         self.must_go_on()
-        seen = group.gather((self.source.facts, _contents(self.source, group), self.order, self.conditions))
+        seen = group.gather((self.source.facts, _contents(self.source, group), self.sampler, self.conditions))
         if any(other != seen[0] for other in seen):
             raise SnnprofError(
                 "the processes of this run have different data or weights",
@@ -124,7 +130,7 @@ def _must_be_possible(timesteps: Any) -> None:
         raise SnnprofError(f"the number of time steps must be from 1 to {MAX_TIMESTEPS:,}, not {timesteps}")
 
 
-def _must_fit(wanted: Wanted, samples: int) -> None:
+def _must_fit(wanted: InputSpec, samples: int) -> None:
     """What a model of known shape is shown at once; a caller's own loop over T shows it step by step."""
     if wanted.shape is None or wanted.layout == "step":
         return
@@ -142,13 +148,17 @@ def _everything(number: int, start: int) -> bool:
 
 def _contents(source: Source, group: ProcessGroup) -> int | None:
     """Tells data in memory apart, all of it; no process of several reads the rest of what lies in files."""
-    return reading(Batch(0, len(source), source.x, source.y)) if isinstance(source, Arrays) and group.size > 1 else None
+    if not isinstance(source, TensorDataset) or group.size == 1:
+        return None
+    return reading(Batch(0, len(source), source.x, source.y))
 
 
-def _order(source: Source, options: ProfileOptions) -> Order:
+def _sampler(source: Source, options: ProfileOptions) -> Sampler:
     """A part of the data is a random one, since sources may be sorted by class."""
     partly = bool(options.samples or options.until_ci) and source.ordered
-    return Order(options.batch_size or _batch_size(source, options), options.samples, options.seed if partly else None)
+    return Sampler(
+        options.batch_size or _batch_size(source, options), options.samples, options.seed if partly else None
+    )
 
 
 def _batch_size(source: Source, options: ProfileOptions) -> int:
@@ -180,10 +190,10 @@ def _conditions(loaded: LoadedModel, options: ProfileOptions) -> dict[str, str]:
     return {flag: str(value) for flag, value in flags.items() if value not in (None, "")}
 
 
-def _wanted(loaded: LoadedModel, options: ProfileOptions) -> Wanted:
+def _wanted(loaded: LoadedModel, options: ProfileOptions) -> InputSpec:
     preset = loaded.preset
     normalise = preset.normalise if preset else None
-    return Wanted(
+    return InputSpec(
         shape=tuple(loaded.input_shape) if loaded.input_shape else None,
         layout=options.layout or loaded.layout or "batch",
         timesteps=options.timesteps or loaded.timesteps,

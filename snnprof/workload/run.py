@@ -15,15 +15,15 @@ from snnprof.record import findings
 from snnprof.record.recorder import Recorder
 from snnprof.run_file import Target
 from snnprof.workload import checking, flops, machine
-from snnprof.workload.batches import Order
+from snnprof.workload.batches import Sampler
 from snnprof.workload.checkpointer import Checkpointer
 from snnprof.workload.distributed import ProcessGroup, process_group
 from snnprof.workload.interrupt import Interrupt
+from snnprof.workload.iterable_dataset import IterableDataset
 from snnprof.workload.models import facts_of
 from snnprof.workload.plan import DEFAULT_BATCH, RunPlan
 from snnprof.workload.progress import bar
 from snnprof.workload.session import Session
-from snnprof.workload.stream import Stream
 
 
 def profile(
@@ -69,7 +69,7 @@ def profile(
         raise SnnprofError(f"timesteps must be from 1 to {MAX_TIMESTEPS:,}, not {timesteps}")
     known = facts_of(model)
     items = [batches] if isinstance(batches, Tensor) else batches
-    source = Stream(items, "user data", layout, timesteps)
+    source = IterableDataset(items, "user data", layout, timesteps)
     with _shown(progress) as tell, machine.on_device(model, device), Interrupt() as interrupt:
         recorder = Recorder(model, layout=layout, timesteps=timesteps, input=input, neuron=neuron)
         session = Session(model, recorder, seed, progress=tell, total=samples or _samples_of(batches))
@@ -80,7 +80,7 @@ def profile(
             return recorded.model_copy(update={"data": source.facts, "seed": seed, **named, **machine.facts(model)})
 
         checkpointer = Checkpointer(session, ProcessGroup(), interrupt, run)
-        session.run(source.batches(Order(DEFAULT_BATCH, samples), session.shard.needs), checkpointer.should_stop)
+        session.run(source.batches(Sampler(DEFAULT_BATCH, samples), session.shard.needs), checkpointer.should_stop)
         return _checked(checkpointer.result(), session, self_check)
 
 
@@ -139,6 +139,8 @@ def _counted(
     target: Target | None,
     warn: Callable[[str], None],
 ) -> Activity:
+    if plan.options.workers and plan.source.no_workers and group.leads:
+        warn(f"warning: --workers has no effect: {plan.source.no_workers}")
     session = plan.session(group, progress if group.leads else ignore_progress)
     checkpointer = Checkpointer(
         session, group, interrupt, plan.run, check=lambda: plan.must_agree(group), target=target, warn=warn,

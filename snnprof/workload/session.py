@@ -18,7 +18,7 @@ from snnprof.options import Amp, Progress, ignore_progress
 from snnprof.record import neurons
 from snnprof.record.recorder import Recorder
 from snnprof.record.seen_time import SeenTime
-from snnprof.workload import checking, flops, generators, inputs, machine, reference_run
+from snnprof.workload import checking, flops, generators, inputs, machine, reference_run, seeds
 from snnprof.workload.batches import Batch, Batches, Labels, batch_axis, reading
 from snnprof.workload.compiling import Compiling
 from snnprof.workload.inputs import Input
@@ -27,10 +27,6 @@ from snnprof.workload.labels import class_numbers
 from snnprof.workload.numbers_check import NotFinite
 from snnprof.workload.reference_run import Fired
 from snnprof.workload.state import ModelState
-
-SEEDS_PER_RUN = 1_000_003
-DRAWS = 1 << 40  # apart from the seeds of the batches themselves
-SEEDS = range(-(1 << 63), 1 << 64)  # what torch takes
 
 
 @dataclass(frozen=True)
@@ -133,7 +129,7 @@ class Session:
 
     def _run(self, batches: Batches, should_stop: Callable[[int], bool]) -> None:
         while not should_stop(self.batches):
-            torch.manual_seed(_seed(self.seed, self.batches + DRAWS))
+            torch.manual_seed(seeds.of_data(self.seed, self.batches))
             batch = next(batches, None)
             if batch is None:
                 break
@@ -230,7 +226,7 @@ class Session:
     def _sequence(self, number: int, x: Input) -> Tensor | None:
         """One batch from the start of a sequence."""
         self._reset()
-        torch.manual_seed(_seed(self.seed, number))
+        torch.manual_seed(seeds.of_model(self.seed, number))
         return self._forward(x)
 
     def _other_time(self, x: Tensor, logits: Tensor | None) -> bool:
@@ -437,7 +433,7 @@ class Session:
 
         def run(x: Input) -> None:
             self._reset()
-            torch.manual_seed(_seed(self.seed))
+            torch.manual_seed(seeds.of_model(self.seed))
             self._call = self.model
             self._forward(x)
 
@@ -465,7 +461,7 @@ class Session:
     def _fired(self, sample: Input, amp: Amp | None) -> Fired:
         self._fresh = None  # what is kept of the model lies on the device where it was
         self._reset()
-        torch.manual_seed(_seed(self.seed))
+        torch.manual_seed(seeds.of_model(self.seed))
         with reference_run.fired(self.recorder) as found, machine.autocast(amp, inputs.first(sample).device):
             self._steps(sample) if self.recorder.layout == "step" else inputs.call(self.model, sample)
         return found
@@ -491,12 +487,6 @@ class _OpenBlock:
 
     def total_correct(self) -> int | None:
         return int(self.correct) if self.labelled and self.correct is not None else None
-
-
-def _seed(run: int, number: int = 0) -> int:
-    """What torch is seeded with; seeds of a run that lead out of what torch takes begin anew from 0."""
-    seed = run * SEEDS_PER_RUN + number
-    return seed if seed in SEEDS else seed % SEEDS.stop
 
 
 MISFITS = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)

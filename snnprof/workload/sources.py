@@ -9,14 +9,16 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, IterableDataset
+from torch.utils.data import Dataset
 
 from snnprof.activity import DataFacts
 from snnprof.errors import SnnprofError, unknown
-from snnprof.workload.batches import Arrays, Source, Wanted, array_facts
+from snnprof.workload import inputs
+from snnprof.workload.batches import InputSpec, Source, array_facts
 from snnprof.workload.inputs import Input
-from snnprof.workload.lazily import Samples
-from snnprof.workload.stream import Stream, as_input, as_numbers, parts
+from snnprof.workload.iterable_dataset import IterableDataset, as_input, as_numbers, parts
+from snnprof.workload.lazy_dataset import LazyDataset
+from snnprof.workload.map_dataset import TensorDataset
 
 FILES = (".npz", ".npy", ".pt", ".pth", ".h5", ".hdf5", ".csv", ".tsv")
 RANDOM_SAMPLES = 16
@@ -27,7 +29,7 @@ NAMES = (
 )  # fmt: skip
 
 
-def open_source(spec: str, wanted: Wanted, samples: int | None = None) -> Source:
+def open_source(spec: str, wanted: InputSpec, samples: int | None = None) -> Source:
     """The source behind a `--data` value.
 
     Args:
@@ -56,27 +58,27 @@ def open_source(spec: str, wanted: Wanted, samples: int | None = None) -> Source
     raise unknown("data source", spec, NAMES)
 
 
-def _cifar(name: str, folder: Path, wanted: Wanted) -> Source:
+def _cifar(name: str, folder: Path, wanted: InputSpec) -> Source:
     from snnprof.workload import cifar
 
     _must_take_images(name, wanted)
     return cifar.open_folder(name, folder, wanted)
 
 
-def _image_folder(name: str, folder: Path, wanted: Wanted) -> Source:
+def _image_folder(name: str, folder: Path, wanted: InputSpec) -> Source:
     from snnprof.workload import images
 
     _must_take_images(name, wanted)
     return images.open_folder(folder, wanted)
 
 
-def _events(name: str, folder: Path, wanted: Wanted) -> Source:
+def _events(name: str, folder: Path, wanted: InputSpec) -> Source:
     from snnprof.workload import events
 
     return events.open_folder(name, folder, wanted)
 
 
-_FOLDERS: dict[str, Callable[[str, Path, Wanted], Source]] = {
+_FOLDERS: dict[str, Callable[[str, Path, InputSpec], Source]] = {
     "cifar10": _cifar,
     "cifar100": _cifar,
     "imagefolder": _image_folder,
@@ -86,7 +88,7 @@ _FOLDERS: dict[str, Callable[[str, Path, Wanted], Source]] = {
 }
 
 
-def _must_take_images(name: str, wanted: Wanted) -> None:
+def _must_take_images(name: str, wanted: InputSpec) -> None:
     if wanted.events or (wanted.shape and len(wanted.shape) != 3):
         raise SnnprofError(
             f"--data {name} holds images, and this model reads event frames {list(wanted.shape or ())}",
@@ -94,7 +96,7 @@ def _must_take_images(name: str, wanted: Wanted) -> None:
         )
 
 
-def _digits(wanted: Wanted) -> Source:
+def _digits(wanted: InputSpec) -> Source:
     _must_take_images("digits", wanted)
     channels, height, width = wanted.shape or (1, 16, 16)
     if height != width:
@@ -102,10 +104,10 @@ def _digits(wanted: Wanted) -> Source:
     x, y = import_module("snnprof.models.digits").load(width)
     images = torch.from_numpy(x).expand(-1, channels, -1, -1).contiguous()
     facts = array_facts("digits", "image", images, note="UCI optical digits, the 360 not used for training")
-    return Arrays(facts, wanted, images, torch.from_numpy(y))
+    return TensorDataset(facts, wanted, images, torch.from_numpy(y))
 
 
-def _random(wanted: Wanted, samples: int) -> Source:
+def _random(wanted: InputSpec, samples: int) -> Source:
     """Each sample is made from its position, so that any number of them takes no memory."""
     if wanted.shape is None:
         raise SnnprofError(
@@ -121,10 +123,10 @@ def _random(wanted: Wanted, samples: int) -> Source:
         source="random", kind="random", shape=list(shape), total=samples, fingerprint=f"random {list(shape)}",
         note="random data: rates, SOPs and energies say nothing about real input",
     )  # fmt: skip
-    return Samples(facts, wanted, made)
+    return LazyDataset(facts, wanted, made)
 
 
-def _function(spec: str, wanted: Wanted) -> Source:
+def _function(spec: str, wanted: InputSpec) -> Source:
     """What the user's own function returns: a data set of samples, or an iterable of batches."""
     from snnprof.workload.models import find
 
@@ -146,18 +148,18 @@ def _function(spec: str, wanted: Wanted) -> Source:
             f"{spec} returned {type(items).__name__}, not an iterable of x or (x, label)",
             hint="x is a batch: a tensor, a tuple of tensors or a dictionary of tensors by name",
         )
-    return Stream(items, spec, wanted.layout, wanted.timesteps, count)
+    return IterableDataset(items, spec, wanted.layout, wanted.timesteps, count)
 
 
 def _is_map(items: Any) -> bool:
     """Whether samples are read by position; a data set that is iterated over inherits a method for that too."""
-    if isinstance(items, IterableDataset) or not isinstance(items, Dataset):
+    if isinstance(items, torch.utils.data.IterableDataset) or not isinstance(items, Dataset):
         return False
     return hasattr(items, "__getitem__") and hasattr(items, "__len__")
 
 
-def _data_set(spec: str, items: Any, count: int, wanted: Wanted) -> Source:
-    """A map-style data set gives samples one by one; it may not bear being read by several threads."""
+def _data_set(spec: str, items: Any, count: int, wanted: InputSpec) -> Source:
+    """A map-style data set gives samples one by one; whether workers may share what it holds open, its author knows."""
     if not count:
         raise SnnprofError(f"{spec} returned an empty data set")
 
@@ -165,10 +167,10 @@ def _data_set(spec: str, items: Any, count: int, wanted: Wanted) -> Source:
         item = items[position]
         x, y = parts(item)
         label = None if y is None else as_numbers(y, f"the label of sample {position} of {spec}")
-        return as_input(x, f"sample {position} of {spec}"), label
+        return inputs.mapped(as_input(x, f"sample {position} of {spec}"), Tensor.cpu), label
 
     facts = DataFacts(source=spec, kind="data set", total=count)
-    return Samples(facts, wanted, sample, threads=1)
+    return LazyDataset(facts, wanted, sample)
 
 
 def _length(items: Any) -> int | None:

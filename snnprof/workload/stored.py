@@ -14,13 +14,14 @@ from snnprof import capacity
 from snnprof.errors import SnnprofError
 from snnprof.workload import arrays
 from snnprof.workload.array_files import PIECES_HINT, READERS, read
-from snnprof.workload.batches import Arrays, Wanted, array_facts, holds_frames, oddity
+from snnprof.workload.batches import InputSpec, array_facts, holds_frames, oddity
 from snnprof.workload.labels import class_numbers
+from snnprof.workload.map_dataset import TensorDataset
 
 SUFFIXES = tuple(READERS)
 
 
-def open_file(path: Path, wanted: Wanted) -> Arrays:
+def open_file(path: Path, wanted: InputSpec) -> TensorDataset:
     """The samples of a file.
 
     Raises:
@@ -39,14 +40,16 @@ def open_file(path: Path, wanted: Wanted) -> Arrays:
         notes.append("whole numbers go to the embedding unchanged")
     notes.append(_step_note(samples, wanted))
     facts = array_facts(str(path), "array", samples, "; ".join(filter(None, notes)) or None)
-    return Arrays(facts, wanted, samples, labels, torch.Tensor.long if whole else partial(_real, dtype=wanted.dtype))
+    return TensorDataset(
+        facts, wanted, samples, labels, torch.Tensor.long if whole else partial(_real, dtype=wanted.dtype)
+    )
 
 
 def _real(samples: Tensor, dtype: torch.dtype) -> Tensor:
     return samples.to(dtype)
 
 
-def _are_tokens(samples: Tensor, wanted: Wanted) -> bool:
+def _are_tokens(samples: Tensor, wanted: InputSpec) -> bool:
     """Whether samples are rows of whole numbers that the embedding with which the model begins has rows for."""
     if wanted.tokens is None or samples.is_floating_point() or samples.dtype is torch.bool or samples.dim() != 2:
         return False
@@ -54,7 +57,7 @@ def _are_tokens(samples: Tensor, wanted: Wanted) -> bool:
     return low >= 0 and high < wanted.tokens
 
 
-def _shaped(path: Path, samples: Tensor, wanted: Wanted) -> tuple[Tensor, str | None]:
+def _shaped(path: Path, samples: Tensor, wanted: InputSpec) -> tuple[Tensor, str | None]:
     """A table's rows in the shape that the model takes, where their length is that of one sample."""
     shape = wanted.shape
     if shape is None or len(shape) == 1:
@@ -71,7 +74,7 @@ def _swapped(x: Any) -> str | None:
     return "big-endian numbers of the file are converted" if arrays.swapped(x) else None
 
 
-def _step_note(samples: Tensor, wanted: Wanted) -> str | None:
+def _step_note(samples: Tensor, wanted: InputSpec) -> str | None:
     """What layout `step` takes the samples for."""
     if wanted.layout != "step" or not wanted.timesteps:
         return None
@@ -90,7 +93,7 @@ def _samples(path: Path, x: Any) -> Tensor:
     return samples
 
 
-def _labels(path: Path, y: Any, samples: int, wanted: Wanted) -> Tensor | None:
+def _labels(path: Path, y: Any, samples: int, wanted: InputSpec) -> Tensor | None:
     if y is None:
         return None
     stored = _tensor(path, "y", y)

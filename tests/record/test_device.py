@@ -1,88 +1,90 @@
-"""On a device nothing is asked of values while a block runs: counts stay there as tensors. The same counts.
-
-There is no device where the tests run. What tells one from the CPU is asked in two places; both are told that the CPU's
-tensors lie on a device.
+"""Counts on a device: the checks of benchmarks/gpu.py, which run on the CPU where there is no GPU; and nothing is asked
+of values there while a block runs.
 """
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.profiler import profile
 
-import snnprof
-from snnprof.record import ledger, tally
 from snnprof.record.recorder import Recorder
 
+ROOT = Path(__file__).parents[2]
 WAITING = {"aten::item", "aten::_local_scalar_dense", "aten::is_nonzero", "aten::nonzero", "aten::equal"}
 
 
-class Kinds(nn.Module):
-    """Every kind of operand meets every kind of contraction."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.encode = nn.Conv2d(2, 4, 3, padding=1, bias=False)
-        self.conv = nn.Conv2d(4, 4, 3, stride=2, groups=2)
-        self.up = nn.ConvTranspose2d(4, 2, 2, stride=2)
-        self.head = nn.Linear(8, 3)
-        with torch.no_grad():
-            self.conv.weight[0].zero_()  # effective events differ
-            self.head.weight[:, 1].zero_()
-
-    def forward(self, x: Tensor) -> Tensor:
-        v, results = torch.zeros(()), []
-        for _ in range(3):
-            v = v + (self.encode(x) - v) / 2
-            spikes = (v > 0.05).float()
-            v = v * (1 - spikes)
-            signed = torch.sign(v) * (v.abs() > 0.02)
-            levels = torch.round(v * 4).clamp(0, 3) / 4
-            up = self.up(self.conv(spikes + levels)) + self.up(self.conv(signed))
-            pooled = torch.nn.functional.avg_pool2d(spikes, 4).flatten(1)
-            rows = torch.nn.functional.pad(pooled, (0, 8 - pooled.shape[1] % 8)).unflatten(1, (-1, 8))
-            results.append(self.head(rows @ rows.transpose(1, 2) @ rows).mean(1) + up.mean())
-        return torch.stack(results).mean(0)
-
-
-def spikformer() -> nn.Module:
-    model = snnprof.load_model("spikformer")
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
-            assert module.running_var is not None
-            module.running_var.fill_(0.02)  # untrained networks are nearly silent
-    return model
-
-
-NETS: dict[str, tuple[Callable[[], nn.Module], Callable[[int], Tensor], dict[str, Any]]] = {
-    "all kinds": (Kinds, lambda size: torch.rand(size, 2, 8, 8), {"timesteps": 3}),
-    "all kinds, step by step": (Kinds, lambda size: (torch.rand(size, 2, 8, 8) > 0.5).float(), {}),
-    "spikformer": (spikformer, lambda size: torch.rand(size, 1, 8, 8), {"timesteps": 4}),
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+CHECKS = (
+    "operands", "same_as_on_the_cpu", "second_counter", "bfloat16", "spikingjelly", "loading", "processes",
+    "command_line",
+)  # fmt: skip
+KINDS: dict[str, tuple[str, Callable[[int], Tensor], dict[str, Any]]] = {
+    "all kinds": ("Kinds", lambda size: torch.rand(size, 2, 8, 8), {"timesteps": 3}),
+    "all kinds, step by step": ("Kinds", lambda size: (torch.rand(size, 2, 8, 8) > 0.5).float(), {}),
+    "spikformer": ("spikformer", lambda size: torch.rand(size, 1, 8, 8), {"timesteps": 4}),
 }
 
 
-@pytest.fixture
-def on_a_device(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    def tell() -> None:
-        monkeypatch.setattr(tally, "_may_ask", lambda values: False)
-        monkeypatch.setattr(ledger, "_at_hand", lambda device: False)
-
-    return tell
+@pytest.fixture(scope="module")
+def gpu(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("benchmarks/gpu.py")
 
 
-def counted(kind: str) -> tuple[dict[str, Any], set[str]]:
+def test_all_checks_run_here(gpu: ModuleType) -> None:
+    assert tuple(gpu.CHECKS) == CHECKS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("check", CHECKS)
+def test_counts_are_right_on_this_device(check: str, gpu: ModuleType) -> None:
+    if check == "command_line" and DEVICE == "cpu":
+        pytest.skip("tests/workload/test_distributed.py runs several processes on the CPU")
+    try:
+        assert gpu.CHECKS[check](DEVICE)
+    except gpu.Left as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("triton") is None, reason="there is no Triton")
+def test_tritons_kernels_count_right_in_its_interpreter() -> None:
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    command = [sys.executable, "benchmarks/gpu.py", "--device", "cpu", "--only", "operands"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "triton" in done.stdout
+
+
+def test_a_machine_without_a_gpu_is_told_in_one_sentence() -> None:
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "benchmarks/gpu.py"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: PyTorch finds no CUDA device here; --device cpu makes a dry run\n"
+
+
+# -- nothing is asked of values while a block runs, however they are read ------------------------------------------
+
+
+def counted(kind: str, gpu: ModuleType) -> tuple[dict[str, Any], set[str]]:
     """What was counted of three batches, the last a smaller one; and what waited for values once they were learned."""
-    make, data, options = NETS[kind]
-    net, waited = make().eval(), set[str]()
+    make, data, options = KINDS[kind]
+    net, waited = getattr(gpu, make)().eval().to(DEVICE), set[str]()
     with torch.no_grad(), Recorder(net, **options) as recorder:
         for number, size in enumerate((3, 3, 2)):
             torch.manual_seed(number)
-            x = data(size)
+            x = data(size).to(DEVICE)
             with profile() as events:
                 net(x)
             if number:
@@ -92,11 +94,12 @@ def counted(kind: str) -> tuple[dict[str, Any], set[str]]:
     return recorder.activity().model_dump(exclude={"run"}), waited
 
 
-@pytest.mark.parametrize("kind", NETS)
-def test_counts_on_a_device_are_those_on_the_host(kind: str, on_a_device: Callable[[], None]) -> None:
-    on_host, _ = counted(kind)
-    on_a_device()
-    there, waited = counted(kind)
-    assert there == on_host
-    assert waited == set()
-    assert sum(op["parts"][0]["events"] for op in there["ops"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_counts_are_the_same_whatever_reads_and_nothing_waits_for_them(kind: str, gpu: ModuleType) -> None:
+    expected, _ = counted(kind, gpu)
+    for backend in gpu.backends(DEVICE):
+        with gpu.read_by(backend):
+            found, waited = counted(kind, gpu)
+        assert found == expected, backend
+        assert waited == set(), backend
+    assert sum(op["parts"][0]["events"] for op in expected["ops"])

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from snnprof.errors import SnnprofError
-from snnprof.workload.batches import Order, Wanted
+from snnprof.workload.batches import InputSpec, Sampler
 from snnprof.workload.sources import open_source
 
 FILES = {
@@ -42,9 +42,9 @@ def binary(folder, name):
 @pytest.mark.parametrize("inside", [False, True], ids=["root", "folder itself"])
 def test_images_and_labels(tmp_path, name, write, inside):
     path = write(tmp_path, name)
-    wanted = Wanted(shape=(3, 32, 32), mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.5))
+    wanted = InputSpec(shape=(3, 32, 32), mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.5))
     source = open_source(f"{name}:{path.parent if inside else tmp_path}", wanted)
-    (batch,) = source.batches(Order(8), lambda number, start: True)
+    (batch,) = source.batches(Sampler(8), lambda number, start: True)
     expected = IMAGES.reshape(5, 3, 32, 32) / 255.0
     for channel, (mean, std) in enumerate(zip(wanted.mean, wanted.std, strict=True)):
         expected[:, channel] = (expected[:, channel] - mean) / std
@@ -55,7 +55,7 @@ def test_images_and_labels(tmp_path, name, write, inside):
 
 def test_where_to_get_it(tmp_path):
     with pytest.raises(SnnprofError, match="there is no cifar10 in") as caught:
-        open_source(f"cifar10:{tmp_path}", Wanted())
+        open_source(f"cifar10:{tmp_path}", InputSpec())
     assert "cs.toronto.edu/~kriz/cifar.html" in caught.value.hint
     assert str(tmp_path / "cifar-10-batches-py" / "test_batch") in caught.value.hint
 
@@ -77,7 +77,7 @@ def test_where_to_get_it(tmp_path):
 def test_python_files_that_are_not_in_order(tmp_path, changes):
     python(tmp_path, "cifar10", changes)
     with pytest.raises(SnnprofError, match=r"(CIFAR|cifar10) file"):
-        open_source(f"cifar10:{tmp_path}", Wanted())
+        open_source(f"cifar10:{tmp_path}", InputSpec())
 
 
 class RunsCode:
@@ -92,7 +92,7 @@ def test_code_in_a_pickle_is_not_run(tmp_path):
     canary = tmp_path / "canary"
     python(tmp_path, "cifar10", {b"data": RunsCode(canary)})
     with pytest.raises(SnnprofError, match="has no place in a CIFAR file"):
-        open_source(f"cifar10:{tmp_path}", Wanted())
+        open_source(f"cifar10:{tmp_path}", InputSpec())
     assert not canary.exists()
     pickle.loads(pickle.dumps(RunsCode(canary)))
     assert canary.exists()  # so the file could have
@@ -104,9 +104,9 @@ def test_truncated_files(tmp_path, write, keep):
     path = write(tmp_path, "cifar10")
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(SnnprofError, match="CIFAR file"):
-        open_source(f"cifar10:{tmp_path}", Wanted())
+        open_source(f"cifar10:{tmp_path}", InputSpec())
 
 
 def test_models_of_events_are_told(tmp_path):
     with pytest.raises(SnnprofError, match="holds images"):
-        open_source(f"cifar10:{tmp_path}", Wanted(shape=(4, 2, 32, 32), events=True))
+        open_source(f"cifar10:{tmp_path}", InputSpec(shape=(4, 2, 32, 32), events=True))

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from snnprof.errors import SnnprofError
-from snnprof.workload.batches import Order, Wanted
+from snnprof.workload.batches import InputSpec, Sampler
 from snnprof.workload.sources import open_source
 
-FOUR = Wanted(shape=(4, 2, 128, 128), events=True, timesteps=4)
+FOUR = InputSpec(shape=(4, 2, 128, 128), events=True, timesteps=4)
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
@@ -37,7 +37,7 @@ def frames(x, y, p, bins=4, width=128, height=128):
 
 def dealt(spec, wanted=FOUR, size=16):
     source = open_source(spec, wanted)
-    batches = list(source.batches(Order(size), lambda number, start: True))
+    batches = list(source.batches(Sampler(size), lambda number, start: True))
     return source, torch.cat([batch.x for batch in batches]), batches[0].y
 
 
@@ -136,7 +136,7 @@ def test_dvs128_gesture(tonic, tmp_path, place):
             np.save,
             np.stack([x, y, p, t // 1000], 1).astype(float),
         )
-    source, x, y = dealt(f"dvs128-gesture:{tmp_path}", Wanted(shape=(4, 2, 128, 128), events=True, classes=11))
+    source, x, y = dealt(f"dvs128-gesture:{tmp_path}", InputSpec(shape=(4, 2, 128, 128), events=True, classes=11))
     assert y.tolist() == [10, 7]
     for i, label in enumerate((10, 7)):
         column, row, _, polarity = recordings[label]
@@ -150,7 +150,7 @@ def test_n_caltech101_is_resized_to_the_model(tonic, tmp_path):
     write(tmp_path, "Caltech101/crab", "image_0001.bin", atis, x, y, t, p)
     real = np.delete(np.arange(409), 200)
     expected = frames(x[real], y[real], p[real], width=240, height=180)
-    source, native, _ = dealt(f"n-caltech101:{tmp_path}", Wanted(timesteps=4))
+    source, native, _ = dealt(f"n-caltech101:{tmp_path}", InputSpec(timesteps=4))
     assert native[0].equal(expected)
     source, resized, _ = dealt(f"n-caltech101:{tmp_path}")
     assert resized[0].equal(torch.nn.functional.interpolate(expected, (128, 128), mode="bilinear"))
@@ -161,7 +161,7 @@ def test_normalised_frames_are_said_to_be_real(tonic, tmp_path):
     recording = events(400)
     write(tmp_path, "frog", "frog_0.aedat", aedat2, *recording)
     plain = dealt(f"cifar10-dvs:{tmp_path}")[1]
-    wanted = Wanted(shape=(4, 2, 128, 128), events=True, mean=(0.5, 0.25), std=(2.0, 4.0))
+    wanted = InputSpec(shape=(4, 2, 128, 128), events=True, mean=(0.5, 0.25), std=(2.0, 4.0))
     source, x, _ = dealt(f"cifar10-dvs:{tmp_path}", wanted)
     torch.testing.assert_close(x[:, :, 1], (plain[:, :, 1] - 0.25) / 4)
     assert "normalised as in training, so values are real" in source.facts.note
@@ -169,7 +169,7 @@ def test_normalised_frames_are_said_to_be_real(tonic, tmp_path):
 
 def test_classes_that_are_not_the_model_s_are_not_believed(tonic, tmp_path):
     write(tmp_path, "frog", "frog_0.aedat", aedat2, *events(40))
-    source, _, y = dealt(f"cifar10-dvs:{tmp_path}", Wanted(shape=(4, 2, 128, 128), classes=10))
+    source, _, y = dealt(f"cifar10-dvs:{tmp_path}", InputSpec(shape=(4, 2, 128, 128), classes=10))
     assert y is None
     assert "no accuracy: 1 class folders for a model of 10 classes" in source.facts.note
 
@@ -238,7 +238,7 @@ def test_where_to_get_it(tmp_path, name):
 
 @pytest.mark.parametrize(
     ("wanted", "message"),
-    [(Wanted(shape=(3, 32, 32)), "this model takes"), (Wanted(), "needs the number of time steps")],
+    [(InputSpec(shape=(3, 32, 32)), "this model takes"), (InputSpec(), "needs the number of time steps")],
 )
 def test_models_that_take_no_event_frames(tmp_path, wanted, message):
     with pytest.raises(SnnprofError, match=message):

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from snnprof.errors import SnnprofError
-from snnprof.workload.batches import Order, Wanted
+from snnprof.workload.batches import InputSpec, Sampler
 from snnprof.workload.sources import open_source
 
 Image = pytest.importorskip("PIL.Image")
-WANTED = Wanted(shape=(3, 28, 28), classes=2, mean=(0.5, 0.5, 0.5), std=(0.25, 0.5, 1.0))
+WANTED = InputSpec(shape=(3, 28, 28), classes=2, mean=(0.5, 0.5, 0.5), std=(0.25, 0.5, 1.0))
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def folder(tmp_path):
 
 def dealt(folder, wanted=WANTED):
     source = open_source(f"imagefolder:{folder}", wanted)
-    (batch,) = source.batches(Order(8), lambda number, start: True)
+    (batch,) = source.batches(Sampler(8), lambda number, start: True)
     return source, batch
 
 
@@ -53,14 +53,14 @@ def test_resized_cropped_and_normalised(folder):
 
 
 def test_the_shortest_side_is_resized_to_the_crop_of_imagenet(folder):
-    source, batch = dealt(folder, Wanted(shape=(1, 224, 224)))
+    source, batch = dealt(folder, InputSpec(shape=(1, 224, 224)))
     assert batch.x.shape == (3, 1, 224, 224)
     assert "resized to 256" in source.facts.note
     assert "not normalised" in source.facts.note
 
 
 def test_classes_that_are_not_the_model_s_are_not_believed(folder):
-    source, batch = dealt(folder, Wanted(shape=(3, 28, 28), classes=1000))
+    source, batch = dealt(folder, InputSpec(shape=(3, 28, 28), classes=1000))
     assert batch.y is None
     assert "no accuracy: 2 class folders for a model of 1000 classes" in source.facts.note
 
@@ -122,9 +122,9 @@ def test_links_that_go_round_in_circles(folder):
     [
         ("missing", WANTED, "there is no folder"),
         ("empty", WANTED, "no images in class folders"),
-        ("", Wanted(), "needs to know the size"),
-        ("", Wanted(shape=(2, 28, 28)), "1 or 3 channels"),
-        ("", Wanted(shape=(4, 2, 8, 8)), "holds images"),
+        ("", InputSpec(), "needs to know the size"),
+        ("", InputSpec(shape=(2, 28, 28)), "1 or 3 channels"),
+        ("", InputSpec(shape=(4, 2, 8, 8)), "holds images"),
     ],
 )
 def test_what_is_not_in_order(folder, where, wanted, message):

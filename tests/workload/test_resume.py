@@ -21,7 +21,7 @@ from snnprof.errors import SnnprofError
 from snnprof.options import ProfileOptions
 from snnprof.record.recorder import Recorder
 from snnprof.run_file import Target
-from snnprof.workload import checkpointer, models, session, source_code
+from snnprof.workload import checkpointer, models, seeds, source_code
 from snnprof.workload.run import profile_run
 from snnprof.workload.session import Session
 
@@ -373,6 +373,6 @@ def test_every_seed_runs(seed, net, images):
 
 
 def test_ordinary_seeds_are_what_they_were():
-    assert [session._seed(7, 3), session._seed(-1), session._seed(2**63 - 1)] == [
+    assert [seeds.of_model(7, 3), seeds.of_model(-1), seeds.of_model(2**63 - 1)] == [
         7 * 1_000_003 + 3, -1_000_003, (2**63 - 1) * 1_000_003 % 2**64,
     ]  # fmt: skip

@@ -8,27 +8,28 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader
 
 from snnprof.errors import SnnprofError
 from snnprof.workload import inputs
-from snnprof.workload.batches import Arrays, Order, Wanted, array_facts, batch_axis
-from snnprof.workload.lazily import Samples
+from snnprof.workload.batches import InputSpec, Sampler, array_facts, batch_axis
+from snnprof.workload.iterable_dataset import IterableDataset
+from snnprof.workload.lazy_dataset import LazyDataset
+from snnprof.workload.map_dataset import TensorDataset
 from snnprof.workload.sources import open_source
-from snnprof.workload.stream import Stream
 
 EVERYTHING = lambda number, start: True  # noqa: E731
-IMAGES = Wanted(shape=(1, 6, 6))
+IMAGES = InputSpec(shape=(1, 6, 6))
 
 
 def dealt(source, size=4, samples=None, seed=None, needed=EVERYTHING):
-    return list(source.batches(Order(size, samples, seed), needed))
+    return list(source.batches(Sampler(size, samples, seed), needed))
 
 
 def numbers(count=10):
     """Samples that hold their own position."""
     x = torch.arange(count).float().view(-1, 1)
-    return Arrays(array_facts("numbers", "array", x), Wanted(), x, torch.arange(count))
+    return TensorDataset(array_facts("numbers", "array", x), InputSpec(), x, torch.arange(count))
 
 
 # -- the order -------------------------------------------------------------------------------------------------
@@ -55,7 +56,7 @@ def test_only_needed_batches_are_read():
         read.append(position)
         return torch.zeros(2), 0
 
-    source = Samples(array_facts("x", "array", torch.zeros(10, 2)), Wanted(), load)
+    source = LazyDataset(array_facts("x", "array", torch.zeros(10, 2)), InputSpec(), load)
     batches = dealt(source, needed=lambda number, start: number == 1 or start == 8)
     assert [b.x is None for b in batches] == [True, False, False]
     assert sorted(read) == [4, 5, 6, 7, 8, 9]
@@ -63,10 +64,10 @@ def test_only_needed_batches_are_read():
 
 def test_samples_are_read_ahead_by_one_batch_only():
     read = []
-    source = Samples(
-        array_facts("x", "array", torch.zeros(100, 2)), Wanted(), lambda i: (read.append(i), (torch.zeros(2), 0))[1]
+    source = LazyDataset(
+        array_facts("x", "array", torch.zeros(100, 2)), InputSpec(), lambda i: (read.append(i), (torch.zeros(2), 0))[1]
     )
-    batches = source.batches(Order(5), EVERYTHING)
+    batches = source.batches(Sampler(5), EVERYTHING)
     next(batches)
     assert len(read) <= 10
     batches.close()
@@ -76,8 +77,8 @@ def test_samples_are_read_ahead_by_one_batch_only():
 def test_a_sample_that_cannot_be_read_is_named():
     facts = array_facts("pictures", "image", torch.zeros(3, 2))
     with pytest.raises(SnnprofError, match="sample 0 of pictures cannot be read: OSError: gone"):
-        dealt(Samples(facts, Wanted(), _gone))
-    shapes = Samples(facts, Wanted(), lambda i: (torch.zeros(i + 1), 0))
+        dealt(LazyDataset(facts, InputSpec(), _gone))
+    shapes = LazyDataset(facts, InputSpec(), lambda i: (torch.zeros(i + 1), 0))
     with pytest.raises(SnnprofError, match="differ in shape"):
         dealt(shapes)
 
@@ -90,7 +91,7 @@ def test_a_data_set_that_cannot_count_itself_is_named(tmp_path):
         "    def __getitem__(self, position): return position\n"
     )
     with pytest.raises(SnnprofError, match=r"sets\.py:Set failed: FileNotFoundError: .*'labels.csv'"):
-        open_source(f"{tmp_path / 'sets.py'}:Set", Wanted())
+        open_source(f"{tmp_path / 'sets.py'}:Set", InputSpec())
 
 
 def _gone(position):
@@ -111,7 +112,7 @@ def test_which_axis_counts_samples(layout, shape, axis):
     assert batch_axis(torch.zeros(shape), layout, 2) == axis
 
 
-STEPS = Wanted(layout="step", timesteps=3)
+STEPS = InputSpec(layout="step", timesteps=3)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +138,7 @@ def test_layout_step_gives_frames_or_the_same_picture_t_times(tmp_path, sample, 
 
 def test_a_last_batch_of_as_many_pictures_as_steps_is_no_sequence():
     x = torch.rand(7, 2, 5)
-    batches = dealt(Stream([(x[:4], None), (x[4:], None)], "mine", "step", 3))
+    batches = dealt(IterableDataset([(x[:4], None), (x[4:], None)], "mine", "step", 3))
     assert [(b.stop - b.start, tuple(b.x.shape)) for b in batches] == [(4, (3, 4, 2, 5)), (3, (3, 3, 2, 5))]
     assert batches[1].x.equal(torch.stack([x[4:]] * 3))
 
@@ -146,7 +147,7 @@ def test_a_last_batch_of_as_many_pictures_as_steps_is_no_sequence():
 
 
 def test_an_iterable_is_cut_along_its_samples():
-    source = Stream([(torch.ones(2, 4, 3), torch.arange(4))] * 3, "mine", "time-batch", None)
+    source = IterableDataset([(torch.ones(2, 4, 3), torch.arange(4))] * 3, "mine", "time-batch", None)
     batches = dealt(source, samples=6)
     assert [(b.start, b.stop, tuple(b.x.shape), len(b.y)) for b in batches] == [
         (0, 4, (2, 4, 3), 4),
@@ -167,7 +168,7 @@ def test_an_iterable_is_cut_along_its_samples():
 )
 def test_iterables_that_are_not_in_order(items, message):
     with pytest.raises(SnnprofError, match=message):
-        dealt(Stream(items, "mine", "batch", None))
+        dealt(IterableDataset(items, "mine", "batch", None))
 
 
 DATA = """
@@ -186,7 +187,7 @@ def empty(): return TensorDataset(torch.zeros(0, 1))
 @pytest.fixture
 def own(tmp_path):
     (tmp_path / "data.py").write_text(DATA)
-    return lambda name: open_source(f"{tmp_path / 'data.py'}:{name}", Wanted())
+    return lambda name: open_source(f"{tmp_path / 'data.py'}:{name}", InputSpec())
 
 
 def test_functions(own):
@@ -225,21 +226,21 @@ def test_random_samples_depend_on_their_position_alone():
     whole = torch.cat([b.x for b in dealt(open_source("random", IMAGES, 10))])
     assert torch.cat([b.x for b in dealt(open_source("random", IMAGES, 10), size=3)]).equal(whole)
     assert len({tuple(x.flatten().tolist()) for x in whole}) == 10
-    events = torch.cat([b.x for b in dealt(open_source("random", Wanted(shape=(4, 2, 8, 8), events=True), 20))])
+    events = torch.cat([b.x for b in dealt(open_source("random", InputSpec(shape=(4, 2, 8, 8), events=True), 20))])
     assert set(events.unique().tolist()) == {0.0, 1.0}
     assert abs(float(events.mean()) - 0.05) < 0.01
 
 
 def test_digits():
-    source = open_source("digits", Wanted(shape=(3, 16, 16)))
+    source = open_source("digits", InputSpec(shape=(3, 16, 16)))
     assert (source.facts.total, source.facts.shape) == (360, [3, 16, 16])
     for wanted, message in [((4, 2, 8, 8), "event frames"), ((1, 8, 9), "square")]:
         with pytest.raises(SnnprofError, match=message):
-            open_source("digits", Wanted(shape=wanted))
+            open_source("digits", InputSpec(shape=wanted))
 
 
 def test_time_is_put_where_the_layout_wants_it():
-    wanted = Wanted(shape=(2, 3), layout="time-batch")
+    wanted = InputSpec(shape=(2, 3), layout="time-batch")
     assert dealt(open_source("random", wanted, 5), size=5)[0].x.shape == (2, 5, 3)
 
 
@@ -272,7 +273,7 @@ def saved(path, **arrays):
 @pytest.mark.parametrize("dtype", ["uint8", "float64", "int32", "bool", "float16"])
 def test_any_real_numbers_become_float(tmp_path, name, dtype):
     x = np.array([[0, 1], [1, 1], [0, 0]], dtype=dtype)
-    source = open_source(saved(tmp_path / name, x=x, y=[2, 0, 1]), Wanted(classes=3))
+    source = open_source(saved(tmp_path / name, x=x, y=[2, 0, 1]), InputSpec(classes=3))
     (batch,) = dealt(source)
     assert batch.x.dtype is torch.float32
     assert batch.x.tolist() == x.astype(float).tolist()
@@ -281,7 +282,7 @@ def test_any_real_numbers_become_float(tmp_path, name, dtype):
 
 @pytest.mark.parametrize("name", ["a.npz", "a.pt"])
 def test_labels_may_be_missing(tmp_path, name):
-    (batch,) = dealt(open_source(saved(tmp_path / name, x=np.ones((2, 3))), Wanted()))
+    (batch,) = dealt(open_source(saved(tmp_path / name, x=np.ones((2, 3))), InputSpec()))
     assert batch.y is None
 
 
@@ -306,7 +307,7 @@ X = np.ones((3, 2), dtype=np.float32)
 )
 def test_arrays_that_are_not_in_order(tmp_path, name, arrays, message):
     with pytest.raises(SnnprofError, match=message):
-        open_source(saved(tmp_path / name, **arrays), Wanted(classes=3))
+        open_source(saved(tmp_path / name, **arrays), InputSpec(classes=3))
 
 
 def _quantised():
@@ -328,7 +329,7 @@ def test_tensors_without_plain_numbers(tmp_path, odd, said, recwarn):
     torch.save({"x": odd()}, tmp_path / "a.pt")
     recwarn.clear()
     with pytest.raises(SnnprofError, match=f"must be a plain dense array of real numbers, not {said}"):
-        open_source(str(tmp_path / "a.pt"), Wanted())
+        open_source(str(tmp_path / "a.pt"), InputSpec())
     assert not recwarn.list
 
 
@@ -372,18 +373,18 @@ class Locked:
 def test_what_a_users_function_may_not_give(tmp_path, name, said):
     (tmp_path / "sets.py").write_text(ODD_SETS)
     with pytest.raises(SnnprofError, match=said):
-        dealt(open_source(f"{tmp_path / 'sets.py'}:{name}", Wanted(layout="batch")))
+        dealt(open_source(f"{tmp_path / 'sets.py'}:{name}", InputSpec(layout="batch")))
 
 
 def test_labels_of_several_numbers_are_kept(tmp_path):
     (tmp_path / "sets.py").write_text(ODD_SETS)
-    (batch,) = dealt(open_source(f"{tmp_path / 'sets.py'}:OneHot", Wanted()))
+    (batch,) = dealt(open_source(f"{tmp_path / 'sets.py'}:OneHot", InputSpec()))
     assert batch.y.tolist() == [[1, 0], [0, 1]]
 
 
 def test_text_is_no_array(tmp_path):
     with pytest.raises(SnnprofError, match="must hold numbers"):
-        open_source(saved(tmp_path / "a.npz", x=np.array([["a"], ["b"]])), Wanted())
+        open_source(saved(tmp_path / "a.npz", x=np.array([["a"], ["b"]])), InputSpec())
 
 
 @pytest.mark.parametrize("name", ["a.npz", "a.pt"])
@@ -394,7 +395,7 @@ def test_truncated_files(tmp_path, name, share):
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
     with pytest.raises(SnnprofError, match="is not a readable"):
-        open_source(str(path), Wanted())
+        open_source(str(path), InputSpec())
 
 
 def test_a_header_that_claims_too_much(tmp_path):
@@ -404,7 +405,7 @@ def test_a_header_that_claims_too_much(tmp_path):
     assert huge != content
     (tmp_path / "a.npz").write_bytes(huge)
     with pytest.raises(SnnprofError, match="is not a readable"):
-        open_source(str(tmp_path / "a.npz"), Wanted())
+        open_source(str(tmp_path / "a.npz"), InputSpec())
 
 
 def test_pickles_are_not_run(tmp_path):
@@ -412,12 +413,12 @@ def test_pickles_are_not_run(tmp_path):
     torch.save({"x": print}, tmp_path / "a.pt")
     for name in ("a.npz", "a.pt"):
         with pytest.raises(SnnprofError, match="is not a readable"):
-            open_source(str(tmp_path / name), Wanted())
+            open_source(str(tmp_path / name), InputSpec())
 
 
 def test_a_loader_of_a_list_is_the_same_as_its_tensors(tmp_path):
-    loader = DataLoader(TensorDataset(torch.arange(6.0).view(-1, 1)), batch_size=4)
-    batches = dealt(Stream(loader, "mine", "batch", None))
+    loader = DataLoader(torch.utils.data.TensorDataset(torch.arange(6.0).view(-1, 1)), batch_size=4)
+    batches = dealt(IterableDataset(loader, "mine", "batch", None))
     assert [b.x.view(-1).tolist() for b in batches] == [[0, 1, 2, 3], [4, 5]]
 
 
@@ -427,7 +428,7 @@ def test_a_loader_of_a_list_is_the_same_as_its_tensors(tmp_path):
 @pytest.mark.parametrize("y", [[[2], [0], [1]], np.eye(3)[[2, 0, 1]], [2.0, 0.0, 1.0], np.array([2, 0, 1], ">i8")])
 @pytest.mark.parametrize("name", ["a.npz", "a.h5"])
 def test_labels_in_other_forms(tmp_path, name, y):
-    (batch,) = dealt(open_source(written(tmp_path / name, x=X, y=y), Wanted(classes=3)))
+    (batch,) = dealt(open_source(written(tmp_path / name, x=X, y=y), InputSpec(classes=3)))
     assert batch.y.tolist() == [2, 0, 1]
 
 
@@ -435,7 +436,7 @@ def test_labels_in_other_forms(tmp_path, name, y):
 @pytest.mark.parametrize("name", ["a.npz", "a.pt", "a.h5"])
 def test_other_names_of_arrays(tmp_path, name, names):
     x, y = names
-    source = open_source(written(tmp_path / name, **{"x_train": 2 * X[:1], x: X, y: [2, 0, 1]}), Wanted())
+    source = open_source(written(tmp_path / name, **{"x_train": 2 * X[:1], x: X, y: [2, 0, 1]}), InputSpec())
     assert source.facts.note == f"samples from {x!r}, labels from {y!r}"
     assert dealt(source)[0].y.tolist() == [2, 0, 1]
 
@@ -452,7 +453,7 @@ def written(path, **arrays):
 
 def test_npy(tmp_path):
     np.save(tmp_path / "a.npy", X)
-    source = open_source(str(tmp_path / "a.npy"), Wanted())
+    source = open_source(str(tmp_path / "a.npy"), InputSpec())
     assert dealt(source)[0].x.tolist() == X.tolist()
     assert source.facts.note == "a .npy file has no labels"
 
@@ -461,7 +462,7 @@ def test_hdf5_without_h5py(tmp_path, monkeypatch):
     (tmp_path / "a.h5").write_bytes(b"")
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(SnnprofError, match="needs the h5py package") as caught:
-        open_source(str(tmp_path / "a.h5"), Wanted())
+        open_source(str(tmp_path / "a.h5"), InputSpec())
     assert caught.value.hint == "pip install h5py"
 
 
@@ -470,7 +471,7 @@ def test_damaged_arrays(tmp_path, name, said):
     pytest.importorskip("h5py")
     (tmp_path / name).write_bytes(b"no array")
     with pytest.raises(SnnprofError, match=said):
-        open_source(str(tmp_path / name), Wanted())
+        open_source(str(tmp_path / name), InputSpec())
 
 
 @pytest.mark.parametrize(
@@ -484,7 +485,7 @@ def test_damaged_arrays(tmp_path, name, said):
 )
 def test_csv(tmp_path, text, x, y):
     (tmp_path / "a.csv").write_text(text)
-    source = open_source(str(tmp_path / "a.csv"), Wanted(shape=(2,)))
+    source = open_source(str(tmp_path / "a.csv"), InputSpec(shape=(2,)))
     (batch,) = dealt(source)
     assert batch.x.tolist() == x
     assert (None if batch.y is None else batch.y.tolist()) == y
@@ -493,10 +494,10 @@ def test_csv(tmp_path, text, x, y):
 
 def test_csv_rows_take_the_shape_of_the_model(tmp_path):
     (tmp_path / "a.csv").write_text("p,q,r,s,label\n1,2,3,4,0\n")
-    source = open_source(str(tmp_path / "a.csv"), Wanted(shape=(1, 2, 2)))
+    source = open_source(str(tmp_path / "a.csv"), InputSpec(shape=(1, 2, 2)))
     assert dealt(source)[0].x.tolist() == [[[[1, 2], [3, 4]]]]
     with pytest.raises(SnnprofError, match=r"a sample has 4 numbers, and this model takes \[1, 3, 3\], which is 9"):
-        open_source(str(tmp_path / "a.csv"), Wanted(shape=(1, 3, 3)))
+        open_source(str(tmp_path / "a.csv"), InputSpec(shape=(1, 3, 3)))
 
 
 @pytest.mark.parametrize(
@@ -512,7 +513,7 @@ def test_csv_rows_take_the_shape_of_the_model(tmp_path):
 def test_csv_that_is_not_in_order(tmp_path, text, said):
     (tmp_path / "a.csv").write_text(text)
     with pytest.raises(SnnprofError, match=said):
-        open_source(str(tmp_path / "a.csv"), Wanted())
+        open_source(str(tmp_path / "a.csv"), InputSpec())
 
 
 IDS = np.array([[3, 7], [0, 19], [5, 5]])
@@ -520,7 +521,7 @@ IDS = np.array([[3, 7], [0, 19], [5, 5]])
 
 @pytest.mark.parametrize("dtype", ["int64", "int32", "uint8", "uint16"])
 def test_token_ids_of_an_embedding_stay_whole_numbers(tmp_path, dtype):
-    source = open_source(saved(tmp_path / "a.npz", x=IDS.astype(dtype)), Wanted(tokens=20))
+    source = open_source(saved(tmp_path / "a.npz", x=IDS.astype(dtype)), InputSpec(tokens=20))
     (batch,) = dealt(source)
     assert batch.x.dtype is torch.int64
     assert batch.x.tolist() == IDS.tolist()
@@ -531,19 +532,19 @@ def test_token_ids_of_an_embedding_stay_whole_numbers(tmp_path, dtype):
     ("x", "tokens"), [(IDS, None), (IDS, 19), (-IDS, 20), (IDS.astype(float), 20), (IDS[:, :, None], 20)]
 )
 def test_all_other_whole_numbers_of_a_file_become_real(tmp_path, x, tokens):
-    (batch,) = dealt(open_source(saved(tmp_path / "a.npz", x=x), Wanted(tokens=tokens)))
+    (batch,) = dealt(open_source(saved(tmp_path / "a.npz", x=x), InputSpec(tokens=tokens)))
     assert batch.x.dtype is torch.float32
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
 def test_real_numbers_of_a_file_take_the_format_of_the_model(tmp_path, dtype):
     x = np.random.default_rng(0).random((3, 2))
-    (batch,) = dealt(open_source(saved(tmp_path / "a.npz", x=x), Wanted(dtype=dtype)))
+    (batch,) = dealt(open_source(saved(tmp_path / "a.npz", x=x), InputSpec(dtype=dtype)))
     assert batch.x.equal(torch.tensor(x).to(dtype))
 
 
 def test_big_endian_arrays(tmp_path):
-    source = open_source(saved(tmp_path / "a.npz", x=X.astype(">f4"), y=np.array([0, 1, 2], ">i4")), Wanted())
+    source = open_source(saved(tmp_path / "a.npz", x=X.astype(">f4"), y=np.array([0, 1, 2], ">i4")), InputSpec())
     assert dealt(source)[0].x.tolist() == X.tolist()
     assert source.facts.note == "big-endian numbers of the file are converted"
 
@@ -568,7 +569,7 @@ A, B, LABELS = torch.rand(6, 4), torch.rand(6, 2), torch.arange(6)
     ],
 )
 def test_what_a_batch_may_be(item, x, labelled):
-    (batch,) = dealt(Stream([item], "mine", "batch", None))
+    (batch,) = dealt(IterableDataset([item], "mine", "batch", None))
     assert type(batch.x) is type(x)
     assert all(map(torch.equal, inputs.tensors(batch.x), inputs.tensors(x)))
     assert (batch.y is not None) == labelled
@@ -576,13 +577,13 @@ def test_what_a_batch_may_be(item, x, labelled):
 
 def test_several_inputs_are_cut_along_their_samples():
     shared = torch.eye(3)  # belongs to no sample
-    batches = dealt(Stream([((A, B, shared), LABELS)] * 2, "mine", "batch", None), samples=8)
+    batches = dealt(IterableDataset([((A, B, shared), LABELS)] * 2, "mine", "batch", None), samples=8)
     assert [[len(tensor) for tensor in batch.x] for batch in batches] == [[6, 6, 3], [2, 2, 3]]
     assert len(batches[1].y) == 2
 
 
 def test_the_note_says_how_batches_were_read():
-    source = Stream([((A.numpy().astype(">f4"), B), LABELS, 1)], "mine", "batch", None)
+    source = IterableDataset([((A.numpy().astype(">f4"), B), LABELS, 1)], "mine", "batch", None)
     dealt(source)
     assert source.facts.note == (
         "the model takes 2 inputs: [6, 4], [6, 2]; a batch has 3 entries: the first is x, the second the labels, "
@@ -591,7 +592,7 @@ def test_the_note_says_how_batches_were_read():
 
 
 def test_more_samples_than_an_iterable_said():
-    source = Stream([(A, LABELS)] * 2, "mine", "batch", None, total=8)
+    source = IterableDataset([(A, LABELS)] * 2, "mine", "batch", None, total=8)
     assert sum(batch.stop - batch.start for batch in dealt(source)) == 12
     assert source.facts.total is None
     assert source.facts.note == "the iterable gave more samples than the 8 that its length says"
@@ -617,7 +618,7 @@ class Named(Dataset):
 
 def test_an_iterable_data_set_with_a_length_is_iterated_over(tmp_path):
     (tmp_path / "more.py").write_text(MORE_SETS)
-    source = open_source(f"{tmp_path / 'more.py'}:Iterated", Wanted())
+    source = open_source(f"{tmp_path / 'more.py'}:Iterated", InputSpec())
     assert dealt(source)[0].x.shape == (3, 2)
     assert not source.ordered
 
@@ -625,7 +626,7 @@ def test_an_iterable_data_set_with_a_length_is_iterated_over(tmp_path):
 @pytest.mark.parametrize("name", ["Pairs", "Named"])
 def test_data_sets_of_several_inputs(tmp_path, name):
     (tmp_path / "more.py").write_text(MORE_SETS)
-    first, second = dealt(open_source(f"{tmp_path / 'more.py'}:{name}", Wanted()), size=2)
+    first, second = dealt(open_source(f"{tmp_path / 'more.py'}:{name}", InputSpec()), size=2)
     assert [tuple(tensor.shape) for tensor in inputs.tensors(first.x)] == [(2, 2), (2, 4)]
     assert isinstance(second.x, dict) == (name == "Named")
     assert inputs.first(second.x).tolist() == [[2.0, 2.0]]

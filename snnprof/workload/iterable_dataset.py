@@ -10,7 +10,19 @@ from torch import Tensor
 from snnprof.activity import DataFacts
 from snnprof.errors import SnnprofError
 from snnprof.workload import arrays, inputs
-from snnprof.workload.batches import Batch, Batches, Labels, Needed, Order, batch_axis, fingerprint, oddity, shown
+from snnprof.workload.batches import (
+    DEFAULT_LOADING,
+    Batch,
+    Batches,
+    Labels,
+    Loading,
+    Needed,
+    Sampler,
+    batch_axis,
+    fingerprint,
+    oddity,
+    shown,
+)
 from snnprof.workload.inputs import Input
 
 BATCH_BYTES = 1 << 20  # of the first batch: what is read of it each time that a program calls `profile`
@@ -19,7 +31,7 @@ LABELS = ("label", "labels", "y", "target", "targets")
 """What a dictionary without a label beside it calls its labels."""
 
 
-class Stream:
+class IterableDataset:
     """An iterable of x or (x, label), where x is a batch in the model's layout: a tensor, several, or several by name.
 
     The first tensor says how many samples there are.
@@ -34,7 +46,14 @@ class Stream:
         self.facts = DataFacts(source=source, kind="iterable", total=total)
         self._still: bool | None = None
 
-    def batches(self, order: Order, needed: Needed) -> Batches:
+    @property
+    def no_workers(self) -> str:
+        return (
+            f"{self.facts.source} gives whole batches; let it return a map-style Dataset of samples, or a DataLoader "
+            "with num_workers"
+        )
+
+    def batches(self, sampler: Sampler, needed: Needed, loading: Loading = DEFAULT_LOADING) -> Batches:
         """Every batch is drawn, whether it is needed or not; the last one is cut to the samples asked for."""
         start = 0
         for number, item in enumerate(self._drawn()):
@@ -43,18 +62,18 @@ class Stream:
             axis = self._batch_axis(lead)
             if not lead.dim() or not lead.shape[axis]:
                 raise SnnprofError(f"batch {number} of {self.facts.source} holds no sample")
-            if order.samples is not None and start + lead.shape[axis] > order.samples:
+            if sampler.samples is not None and start + lead.shape[axis] > sampler.samples:
                 x, y = (
-                    inputs.narrowed(x, axis, order.samples - start),
-                    None if y is None else y[: order.samples - start],
+                    inputs.narrowed(x, axis, sampler.samples - start),
+                    None if y is None else y[: sampler.samples - start],
                 )
             if number == 0:
-                self._know(item, x, axis, order)
+                self._know(item, x, axis, sampler)
             stop = start + inputs.first(x).shape[axis]
             self._know_total(stop)
             yield Batch(start, stop, inputs.mapped(x, self._shown), y) if needed(number, start) else Batch(start, stop)
             start = stop
-            if order.samples is not None and start >= order.samples:
+            if sampler.samples is not None and start >= sampler.samples:
                 return
 
     def _batch_axis(self, x: Tensor) -> int:
@@ -66,10 +85,10 @@ class Stream:
     def _shown(self, x: Tensor) -> Tensor:
         return shown(x, self.timesteps) if self.layout == "step" and self._still and self.timesteps else x
 
-    def _know(self, item: Any, x: Input, axis: int, order: Order) -> None:
+    def _know(self, item: Any, x: Input, axis: int, sampler: Sampler) -> None:
         """The first batch tells the data apart from other data, and from itself in another order."""
         shape = [size for dim, size in enumerate(inputs.first(x).shape) if dim != axis]
-        notes = [None if order.samples is None else OWN_ORDER, *_notes(item, x)]
+        notes = [None if sampler.samples is None else OWN_ORDER, *_notes(item, x)]
         prints = "".join(fingerprint(tensor, BATCH_BYTES) for tensor in inputs.tensors(x))
         known = {"shape": shape, "fingerprint": prints, "note": "; ".join(filter(None, notes)) or None}
         self.facts = self.facts.model_copy(update=known)
