@@ -458,8 +458,8 @@ def _module(module: nn.Module, place: _Place) -> Iterator[_Kept]:
             yield kept(place, own[name])
     yield _Attributes(place, own)
     yield from _slots(module, place)
-    if isinstance(module, torch.jit.ScriptModule):  # its values lie in C++
-        script: Any = own["_c"]
+    script: Any = own.get("_c")
+    if hasattr(script, "setattr"):  # a scripted module, whose values lie in C++
         owned = [name for held in (own["_parameters"], own["_buffers"]) for name, _ in held.items()]
         for name in dict.fromkeys([*owned, *own["_concrete_type"].get_attributes()]):
             ways = (partial(way, name) for way in (script.getattr, script.setattr, script.__delattr__))

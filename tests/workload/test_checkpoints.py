@@ -251,7 +251,7 @@ def test_sizes_nobody_published_are_read_off_too(tmp_path):
     assert loaded.classes == 7
     assert loaded.facts.preset == "digits"
     assert "depth = 3, classes = 7" in loaded.facts.note
-    assert "heads and T included" in loaded.facts.note
+    assert "including heads and T" in loaded.facts.note
 
 
 def test_the_wrong_preset_hints_at_the_right_one(tmp_path):

@@ -257,7 +257,7 @@ def test_another_input_or_label_anywhere_is_refused(change, sample, interrupted,
         x, y = stored["x"], stored["y"]
     change(x, y, sample)
     np.savez("images.npz", x=x, y=y)
-    _is_refused([*interrupted, "--resume", "run.json"], ("data that it has counted", "content of the data"), capsys)
+    _is_refused([*interrupted, "--resume", "run.json"], ("data that it counted", "content of the data"), capsys)
 
 
 def _is_refused(arguments, said, capsys):

@@ -160,7 +160,7 @@ def test_an_iterable_is_cut_along_its_samples():
 @pytest.mark.parametrize(
     ("items", "message"),
     [
-        ([object()], "is object, not a tensor"),
+        ([object()], "must be a tensor or numbers, not object"),
         ([torch.zeros(0, 3)], "batch 0 of mine holds no sample"),
         ([torch.tensor(1.0)], "holds no sample"),
         ((1 / 0 for _ in range(2)), "mine failed while it made a batch: ZeroDivisionError"),
