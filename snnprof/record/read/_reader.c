@@ -9,7 +9,6 @@
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
-#include <float.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -93,7 +92,7 @@ typedef struct {
         return other != 0;                                                                                             \
     }
 
-#define LEVELS_OF(TYPE, INT, WHOLE, HIGHEST)                                                                           \
+#define LEVELS_OF(TYPE, INT, WHOLE, HIGHEST, INFINITE)                                                                 \
     /* Levels 0 ... most; returns whether a value is none. What is too small to be scaled is no zero. */               \
     INLINE int levels_##TYPE(const char *restrict at, Py_ssize_t jump, Py_ssize_t size, TYPE scale, TYPE most,         \
                              Block *restrict block)                                                                    \
@@ -114,39 +113,42 @@ typedef struct {
     }                                                                                                                  \
                                                                                                                        \
     /* Any values: the nearest level, half to even, and the distance from it; infinite and none for what is no number. */ \
+    /* A distance is compared by its bits, which the compiler does for several at once: they are in the same order. */  \
     INLINE void any_##TYPE(const char *restrict at, Py_ssize_t jump, Py_ssize_t size, TYPE unit, int divided,          \
                            Block *restrict block)                                                                      \
     {                                                                                                                  \
-        INT fired = 0, negative = 0, wrong = 0;                                                                        \
+        INT fired = 0, negative = 0, farthest = 0;                                                                     \
         int64_t total = 0;                                                                                             \
-        TYPE worst = 0;                                                                                                \
+        TYPE worst;                                                                                                    \
         for (Py_ssize_t i = 0; i < size; i++) {                                                                        \
             TYPE value = load_##TYPE(at + i * jump), sized = value < 0 ? -value : value;                               \
             TYPE scaled = divided ? sized / unit : sized * unit;                                                       \
-            TYPE whole = scaled < (TYPE)WHOLE ? (scaled + (TYPE)WHOLE) - (TYPE)WHOLE : scaled;                         \
-            TYPE off = whole < scaled ? scaled - whole : whole - scaled;                                               \
-            INT number = off <= (TYPE)HIGHEST;                                                                         \
-            TYPE held = number ? (whole < (TYPE)LARGEST ? whole : (TYPE)LARGEST) : 0;                                  \
-            INT flag = value != 0, level = (INT)held;                                                                  \
-            wrong |= !number;                                                                                          \
-            worst = off > worst ? off : worst;                                                                         \
+            TYPE whole = scaled < (TYPE)WHOLE ? (scaled + (TYPE)WHOLE) - (TYPE)WHOLE : scaled, off = whole - scaled;    \
+            INT bits, flag = value != 0;                                                                               \
+            memcpy(&bits, &off, sizeof off);                                                                           \
+            bits &= HIGHEST;  /* without the sign */                                                                   \
+            TYPE held = whole < (TYPE)LARGEST ? whole : (TYPE)LARGEST;                                                 \
+            INT level = (INT)held & -(INT)(bits < INFINITE);                                                           \
+            farthest = bits > farthest ? bits : farthest;                                                              \
             negative += (value < 0) & (level > 0);                                                                     \
             block->flag[i] = (int32_t)flag;                                                                            \
             block->level[i] = (int32_t)level;                                                                          \
             fired += flag;                                                                                             \
-            total += level;                                                                                            \
         }                                                                                                              \
+        for (Py_ssize_t i = 0; i < size; i++) total += block->level[i];                                                \
+        farthest = farthest < INFINITE ? farthest : INFINITE;                                                          \
+        memcpy(&worst, &farthest, sizeof worst);                                                                       \
         block->fired = fired;                                                                                          \
         block->total = total;                                                                                          \
         block->negative = negative;                                                                                    \
-        block->worst = wrong ? INFINITY : (double)worst;                                                               \
+        block->worst = worst;                                                                                          \
     }
 
 FLAGS(uint8_t, int32_t)
 FLAGS(float, int32_t)
 FLAGS(double, int64_t)
-LEVELS_OF(float, int32_t, 8388608.0, FLT_MAX)
-LEVELS_OF(double, int64_t, 4503599627370496.0, DBL_MAX)
+LEVELS_OF(float, int32_t, 8388608.0, INT32_MAX, 0x7F800000)
+LEVELS_OF(double, int64_t, 4503599627370496.0, INT64_MAX, 0x7FF0000000000000)
 
 /* Calls what was written for the values, once for those side by side, which the compiler makes the most of. */
 #define OF_VALUES(READ, ...)                                                                                           \

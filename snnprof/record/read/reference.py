@@ -119,6 +119,8 @@ def _in_all(counts: Tensor) -> Tensor:
 def _added(counts: Tensor, apart: Sequence[int]) -> Tensor:
     """Flags or levels `[steps, ...]` summed over all but the steps and the axes apart, `[steps, *apart]`."""
     whole = torch.int32 if counts.dtype is torch.bool and (_ADDS_FLAGS or not tracing()) else torch.int64
+    if not (apart or tracing()):
+        return counts.reshape(len(counts), -1).sum(1, dtype=whole)
     drop = [axis for axis in range(1, counts.dim()) if axis not in apart]
     order = sorted(apart, key=counts.stride, reverse=True)  # into another order, a sum is ten times slower
     summed = counts.permute(0, *drop, *order)
