@@ -59,7 +59,7 @@ class Row(NamedTuple):
         looped: whether it is counted in a loop that the model runs anyway.
     """
 
-    then: Callable[[], None] = tuple
+    then: Callable[[], object] = tuple
     series: Callable[[], Series] | None = None
     counts: Tensor | None = None
     by_neuron: tuple[NeuronCounter, Tensor] | None = None
@@ -132,8 +132,7 @@ class CompiledModel:
         found = iter(counts)
         for row in rows:
             if row.series is not None:
-                written = next(found)
-                self.recorder.log.record(row.series(), written.device, lambda slot, written=written: slot.copy_(written))
+                self.recorder.log.copy(row.series(), next(found))
             if row.by_neuron is not None:
                 row.by_neuron[0].add_by_neuron(next(found))
             row.then()

@@ -508,7 +508,7 @@ class LineCounter:
         """Adds a call whose operands were read before."""
         self.elements += elements
         for known in rows:
-            self._log.record(self.series, known.device, functools.partial(_copy, known))
+            self._log.copy(self.series, known)
 
     def _add(self, nonzero: int) -> None:
         self.nonzero += nonzero
@@ -530,10 +530,6 @@ class LineCounter:
         return ElementwiseRecord(
             layer=self.layer, op=self.op, elements=elements, nonzero=nonzero, foldable=self.foldable, biased=self.biased
         )
-
-
-def _copy(known: Tensor, row: Tensor) -> None:
-    row.copy_(known)
 
 
 def op_name(form: Contraction, roles: tuple[Role, Role]) -> Literal["conv", "linear", "matmul"]:

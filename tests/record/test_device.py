@@ -1,8 +1,4 @@
-"""On a device nothing is asked of values while a block runs: counts stay there as tensors. The same counts.
-
-There is no device where the tests run. What tells one from the CPU is asked in two places; both are told that the CPU's
-tensors lie on a device.
-"""
+"""Nothing waits for a device while a block runs, and what PyTorch reads is what the compiled reader reads."""
 
 from __future__ import annotations
 
@@ -15,7 +11,7 @@ from torch import Tensor, nn
 from torch.autograd.profiler import profile
 
 import snnprof
-from snnprof.record import ledger, tally
+from snnprof.record.read import BACKENDS
 from snnprof.record.recorder import Recorder
 
 WAITING = {"aten::item", "aten::_local_scalar_dense", "aten::is_nonzero", "aten::nonzero", "aten::equal"}
@@ -66,15 +62,6 @@ NETS: dict[str, tuple[Callable[[], nn.Module], Callable[[int], Tensor], dict[str
 }
 
 
-@pytest.fixture
-def on_a_device(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    def tell() -> None:
-        monkeypatch.setattr(tally, "_may_ask", lambda values: False)
-        monkeypatch.setattr(ledger, "_at_hand", lambda device: False)
-
-    return tell
-
-
 def counted(kind: str) -> tuple[dict[str, Any], set[str]]:
     """What was counted of three batches, the last a smaller one; and what waited for values once they were learned."""
     make, data, options = NETS[kind]
@@ -93,9 +80,9 @@ def counted(kind: str) -> tuple[dict[str, Any], set[str]]:
 
 
 @pytest.mark.parametrize("kind", NETS)
-def test_counts_on_a_device_are_those_on_the_host(kind: str, on_a_device: Callable[[], None]) -> None:
+def test_counts_of_the_reference_are_those_of_the_compiled_reader(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     on_host, _ = counted(kind)
-    on_a_device()
+    monkeypatch.delitem(BACKENDS, "native")
     there, waited = counted(kind)
     assert there == on_host
     assert waited == set()

@@ -244,7 +244,7 @@ INLINE void count(Part *part, int64_t *row, Block *block, const int32_t *level, 
     uint32_t *nonzero = part->nonzero + place;
     if (jump == 1) for (Py_ssize_t i = 0; i < size; i++) nonzero[i] += (uint32_t)block->flag[i];
     else for (Py_ssize_t i = 0; i < size; i++) nonzero[i * jump] += (uint32_t)block->flag[i];
-    if (part->levels)
+    if (part->levels && part->quantum)
         for (Py_ssize_t i = 0; i < size; i++) part->levels[place + i * jump] += (uint64_t)level[i];
 }
 

@@ -40,7 +40,7 @@ def read(
     storage = values.untyped_storage()
     compiled.read(
         (storage.data_ptr(), storage.nbytes()),
-        values.storage_offset(),
+        int(values.storage_offset()),
         values.element_size(),
         sum(dims, ()),
         quantum,

@@ -7,6 +7,7 @@ it: sums over the batch first, in int32, and no more than one sum over the opera
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -156,7 +157,7 @@ def _histogram(level: Tensor, levels: int) -> list[Tensor]:
     if tracing() and levels <= _FEW:
         above = [_in_all(_added(level >= n, ())) for n in range(1, levels + 1)]
         number = [torch.full_like(above[0], size), *above, torch.zeros_like(above[0])]
-        return [here - next_one for here, next_one in zip(number, number[1:], strict=False)]
+        return [here - next_one for here, next_one in itertools.pairwise(number)]
     first = torch.arange(rows, device=level.device).unsqueeze(1) * (levels + 1)
     bins = (level.reshape(rows, -1).clamp(max=levels) + first).flatten()
     counted = torch.zeros(rows * (levels + 1), dtype=torch.int64, device=level.device)

@@ -20,10 +20,8 @@ _PROGRAMS = 1056
 """Of a step at most: eight for each multiprocessor of the largest cards."""
 _TILE = 2048
 _WARPS = 8
-_DTYPES = frozenset(
-    [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.bool]
-    + [torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64]
-)
+_FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+_DTYPES = frozenset([*_FLOATS, torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64])
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 """Whether the kernels run on the CPU, value by value, as their tests do."""
 
