@@ -109,7 +109,7 @@ class Case:
         dims = sum(zip(self.shape, self.strides, self.places, strict=True), ())
         return {
             "values": (self.storage, self.bytes), "first": self.first, "size": self.dtype.itemsize, "dims": dims,
-            "quantum": self.quantum, "most": float(self.most), "reach": self.reach, "table": _memory(self.table),
+            "quantum": self.quantum, "single": self.most <= 1, "reach": self.reach, "table": _memory(self.table),
             "row": _memory(self.row), "bins": self.bins, "nonzero": _memory(self.nonzero),
             "levels": _memory(self.levels), "threads": self.threads,
         }  # fmt: skip

@@ -44,7 +44,7 @@ def read(
         values.element_size(),
         sum(dims, ()),
         quantum,
-        float(grid.levels),
+        grid.levels <= 1,
         0 if isinstance(reach, Tensor) else reach,
         _memory(table),
         _memory(row),
