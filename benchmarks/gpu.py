@@ -30,11 +30,11 @@ try:
     from torch import Tensor, distributed, nn
 
     import snnprof
+    from snnprof.options import ProfileOptions
     from snnprof.record import read
     from snnprof.record.recorder import Recorder
     from snnprof.workload import sources
     from snnprof.workload.batches import InputSpec, Loading, Sampler
-    from snnprof.options import ProfileOptions
     from snnprof.workload.run import profile_run
 except ModuleNotFoundError as error:
     print(f"error: {error.name} is missing: install the project with 'pip install {ROOT}'", file=sys.stderr)

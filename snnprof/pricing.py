@@ -288,5 +288,3 @@ class _Pricer:
         """Chips or cores the network needs."""
         neurons = sum(neuron.size for neuron in self.activity.neurons)
         return max(1, math.ceil(neurons / capacity)) if capacity else 1
-
-

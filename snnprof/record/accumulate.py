@@ -43,12 +43,16 @@ class CountLog:
         """A counter whose blocks are closed with the log's."""
         self._counters.append(counter)
 
-    def record(self, series: Series, device: torch.device, write: Callable[[Tensor], None]) -> None:
+    def record(self, series: Series, device: torch.device, write: Callable[[Tensor], object]) -> None:
         """Has a row written for one call; what fails leaves none."""
         arena = self._arenas.get(device)
         if arena is None:
             arena = self._arenas[device] = _Arena(device)
         arena.record(series, write)
+
+    def copy(self, series: Series, row: Tensor) -> None:
+        """Takes a row that was written elsewhere."""
+        self.record(series, row.device, lambda own: own.copy_(row))
 
     def flush(self) -> None:
         """Hands all rows to their series."""
@@ -71,7 +75,7 @@ class _Arena:
         self._used = 0
         self._starts: dict[Series, list[int]] = {}
 
-    def record(self, series: Series, write: Callable[[Tensor], None]) -> None:
+    def record(self, series: Series, write: Callable[[Tensor], object]) -> None:
         start, end = self._used, self._used + series.size
         if end > len(self._memory):
             self.flush()

@@ -54,14 +54,14 @@ class Row(NamedTuple):
 
     Attributes:
         then: adds what shapes tell.
-        series: what takes the row of counts that the graph returns.
+        series: says what takes the row of counts that the graph returns, in this run.
         counts: that row, int64 zeros when it is made.
         by_neuron: a neuron layer, and its spikes by neuron, which the graph returns as well.
         looped: whether it is counted in a loop that the model runs anyway.
     """
 
-    then: Callable[[], None] = tuple
-    series: Series | None = None
+    then: Callable[[], object] = tuple
+    series: Callable[[], Series] | None = None
     counts: Tensor | None = None
     by_neuron: tuple[NeuronCounter, Tensor] | None = None
     looped: bool = False
@@ -133,8 +133,7 @@ class CompiledModel:
         found = iter(counts)
         for row in rows:
             if row.series is not None:
-                written = next(found)
-                self.recorder.log.record(row.series, written.device, lambda slot, written=written: slot.copy_(written))
+                self.recorder.log.copy(row.series(), next(found))
             if row.by_neuron is not None:
                 row.by_neuron[0].add_by_neuron(next(found))
             row.then()
@@ -278,7 +277,7 @@ class Trace:
         calls, bias = counter.calls_of(values, plan), values.outputs if values.bias else 0
         counts = _row(calls, form.operands[0])
         calls.write(values, counts)
-        self.rows.append(Row(lambda: counter.ran(plan.size, bias), calls, counts))
+        self.rows.append(Row(lambda: counter.ran(plan.size, bias), lambda: calls, counts))
         self._compare(counter, plan, form)
 
     def _compare(self, counter: OpCounter, plan: measure.Plan, form: contractions.Contraction) -> None:
@@ -295,7 +294,7 @@ class Trace:
                 changed = (before != values).any()
             changes = counter.changes(position)
             counts = torch.nn.functional.pad(changed.long().reshape(1), (0, changes.size - 1))
-            self.rows.append(Row(series=changes, counts=counts))
+            self.rows.append(Row(series=functools.partial(counter.changes, position), counts=counts))
 
     def other(self, name: str, args: Any, result: Any) -> None:
         if self._inside_neuron():
@@ -351,14 +350,14 @@ class Trace:
             if driven:
                 counter.drive_all(elements)
 
-        self.rows.append(Row(then, series, counts, (counter, by_neuron)))
+        self.rows.append(Row(then, lambda: counter.series(steps, grid), counts, (counter, by_neuron)))
 
     def _show(self, source: Source, spikes: Tensor, grid: Grid) -> None:
         """The levels that a source of spikes shows."""
         series = source.series(spikes, grid)
         counts = _row(series, spikes)
         read(spikes, grid, 0, counts)
-        self.rows.append(Row(series=series, counts=counts))
+        self.rows.append(Row(series=lambda: series, counts=counts))
 
     def _next(self, family: str) -> Call:
         key = (self.layer, family)
@@ -416,7 +415,7 @@ class Trace:
         module = self._neurons[name]
         counter, steps = self.recorder.neuron_counter(module), self.recorder.steps_of_neuron(module)
         counts = _driven(current, fitting(steps, current.shape))
-        self.rows.append(Row(series=counter.driving, counts=counts, looped=True))
+        self.rows.append(Row(series=lambda: counter.driving, counts=counts, looped=True))
 
     def fire(self, name: str, output: Any) -> None:
         module = self._neurons[name]
@@ -451,7 +450,8 @@ def _inductor(counting: _CountingGraph, inputs: list[Tensor]) -> Callable[..., A
         return compile_inner(module, example_inputs, **options)
 
     kept_order = {"reorder_for_locality": False}  # it would draw the looped counts away, too
-    return compile_fx(counting, inputs, inner_compile=each_once, config_patches=kept_order)  # type: ignore[arg-type, return-value]
+    compiled: Callable[..., Any] = compile_fx(counting, inputs, inner_compile=each_once, config_patches=kept_order)
+    return compiled
 
 
 def _counts_last(graph: fx.Graph, looped: Sequence[bool]) -> None:
@@ -483,7 +483,7 @@ def _add_bias(counter: OpCounter, adds: int) -> None:
 def _line_row(line: LineCounter, operand: Tensor) -> Row:
     counts = _row(line.series, operand)
     read(operand, ANY, 0, counts)
-    return Row(series=line.series, counts=counts)
+    return Row(series=lambda: line.series, counts=counts)
 
 
 def _by_layer(script: Sequence[Call]) -> dict[tuple[str, str], list[Call]]:

@@ -87,7 +87,7 @@ class Product:
 
     def __post_init__(self) -> None:
         (*left, rows, inner), (*right, _, columns) = self.left.shape, self.right.shape
-        stack = math.prod(left if left == right else torch.broadcast_shapes(left, right))
+        stack = math.prod(left if left == right else torch.broadcast_shapes(left, right))  # type: ignore[no-untyped-call]
         self.outputs = (1 if self.summed else stack) * rows * columns
         self.macs = stack * rows * inner * columns
 

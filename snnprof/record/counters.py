@@ -35,7 +35,7 @@ from snnprof.record.torch_private import version
 _WIDTH = len(PART_COUNTS)
 _OF_SPIKES = 2 + KINDS.index("spikes") * _WIDTH
 _BY_VALUE, _LEVEL_SUM = (_OF_SPIKES + PART_COUNTS.index(name) for name in ("by_value", "level_sum"))
-_EARLY = 4096
+_EARLY = 1024
 """Calls that may turn out to be steps of one sequence, before T is known."""
 
 
@@ -327,10 +327,9 @@ class NeuronCounter:
         self.blocks: list[list[int]] = []
         self._spikes = self._levels = 0
         self._log = log
-        self._per_step = np.zeros(timesteps or 0, np.int64)
+        self._per_step = np.zeros(timesteps or _EARLY, np.int64)
         self._told = timesteps is not None
-        # What each call so far put out, until it is known whether each was a step.
-        self._early: dict[int, Array] | None = {} if timesteps is None else None
+        self._calls: set[tuple[int, int]] = set()  # how many steps each began with, and had, before T was known
         self._series: dict[Any, Fired] = {}
         self.driving = Total(self.drive_all)
         self.by_neuron: Tensor | None = None  # spikes of each in all calls, `[*neurons]`
@@ -394,47 +393,36 @@ class NeuronCounter:
         """Adds what values told of some calls, whose first step is the one at that position."""
         self._spikes += spikes
         self._levels += levels
-        if position is None:
-            return
-        if self._early is not None and not self.timesteps:
-            self._early[position] = self._early.get(position, 0) + counts
-        else:
+        if position is not None:
             self._per_step[position : position + len(counts)] += counts
 
     def end_batch(self) -> None:
         self.calls_in_batch = 0
 
-    def end_learning(self) -> None:
-        """Who has not told T until now will not."""
-        self._early = None
-
     def tell_steps(self, timesteps: int) -> None:
         """Goes on step by step, each call so far having been one."""
         self._log.flush()
-        early, self._early, self.timesteps, self._told = self._early or {}, None, timesteps, True
-        self._per_step = np.zeros(timesteps, np.int64)
+        self.timesteps, self._per_step = timesteps, self._per_step[:timesteps].copy()
+        self._told = all(self._fits(position, size) for position, size in self._calls)
         self._series.clear()
-        calls, self.calls_in_batch = self.calls_in_batch, 0
-        for self.calls_in_batch, counts in sorted(early.items()):
-            position = self._position(len(counts))
-            if position is not None:
-                self._per_step[position : position + len(counts)] += counts
-        self.calls_in_batch = calls
 
     def _position(self, size: int) -> int | None:
         """Which of a sequence's steps a call of so many begins with."""
+        position = self.calls_in_batch
         if not self.timesteps:
-            return self.calls_in_batch if self._early is not None and self.calls_in_batch < _EARLY else None
-        if size == self.timesteps and self.calls_in_batch == 0:
-            return 0
-        if size == 1 and self.calls_in_batch < self.timesteps:
-            return self.calls_in_batch
-        self._told = False
-        return None
+            self._calls.add((min(position, _EARLY), size))
+            return position if position + size <= _EARLY else None
+        fits = self._fits(position, size)
+        self._told &= fits
+        return position if fits else None
+
+    def _fits(self, position: int, size: int) -> bool:
+        """Whether a call is the whole sequence, or one of its steps."""
+        return (size == self.timesteps and position == 0) or (size == 1 and position < (self.timesteps or 0))
 
     def end_block(self) -> None:
         counts = self._spikes, self._levels, self.updates, self.driven
-        self.blocks.append([*counts, *self._per_step.tolist()])
+        self.blocks.append([*counts, *self._per_step[: self.timesteps or 0].tolist()])
         self._spikes = self._levels = self.updates = self.driven = 0
         self._per_step[:] = 0
 
@@ -513,7 +501,7 @@ class LineCounter:
         """Adds a call whose operands were read before."""
         self.elements += elements
         for known in rows:
-            self._log.record(self.series, known.device, functools.partial(_copy, known))
+            self._log.copy(self.series, known)
 
     def _add(self, nonzero: int) -> None:
         self.nonzero += nonzero
@@ -535,10 +523,6 @@ class LineCounter:
         return ElementwiseRecord(
             layer=self.layer, op=self.op, elements=elements, nonzero=nonzero, foldable=self.foldable, biased=self.biased
         )
-
-
-def _copy(known: Tensor, row: Tensor) -> None:
-    row.copy_(known)
 
 
 def op_name(form: Contraction, roles: tuple[Role, Role]) -> Literal["conv", "linear", "matmul"]:

@@ -277,17 +277,18 @@ class Calls:
             figures.append(rows[:, start : start + size].reshape(len(rows) * self.rows, -1))
             start += size
         extra = rows[:, start:].reshape(len(rows) * self.rows, self._extra)
-        kinds = [counts.kinds(each) if counts else None for counts, each in zip(self._operands, figures, strict=True)]
-        stats = [
-            counts.stats(each, kind) if counts and kind is not None else None
-            for counts, each, kind in zip(self._operands, figures, kinds, strict=True)
-        ]
-        kind = kinds[self._data[0]] if not self.paired else np.minimum(*kinds)  # type: ignore[arg-type]
-        table = (
-            self._paired_table(figures, kinds, extra)
-            if self.paired
-            else self._table(figures[self._data[0]], kind, extra)
-        )
+        kinds: list[Any] = [None, None]
+        stats: list[OperandStats | None] = [None, None]
+        for position in self._data:
+            counts = self._operands[position]
+            assert counts is not None
+            kinds[position] = counts.kinds(figures[position])
+            stats[position] = counts.stats(figures[position], kinds[position])
+        if self.paired:
+            kind, table = np.minimum(*kinds), self._paired_table(figures, kinds, extra)
+        else:
+            kind = kinds[self._data[0]]
+            table = self._table(figures[self._data[0]], kind, extra)
         parts = np.zeros((len(KINDS), len(PART_COUNTS)), np.int64)
         np.add.at(parts, kind, table)
         self._add(CallCounts(parts, (stats[0], stats[1])))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import shutil
@@ -16,12 +17,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from snnprof.record import sweep
+from snnprof.record.read.native import compiled
 
 ROOT = Path(__file__).parent.parent.parent
 HOSTILE = "tests/record/hostile_reads.py"
 SANITIZED = "SNNPROF_SANITIZE" in os.environ
-needs_reader = pytest.mark.skipif(sweep.compiled is None, reason="there was no C compiler")
+needs_reader = pytest.mark.skipif(compiled is None, reason="there was no C compiler")
 ROUNDS = 3000 if SANITIZED else 150
 
 Script = Callable[[str], ModuleType]
@@ -29,7 +30,7 @@ Script = Callable[[str], ModuleType]
 
 def test_the_sanitized_reader_runs_under_make_sanitize_alone() -> None:
     """That the tests ran under the sanitizers means that they ran the reader that was built with them."""
-    place = Path(str(sweep.compiled.__file__)).parts if sweep.compiled else ()
+    place = Path(str(compiled.__file__)).parts if compiled else ()
     assert ("sanitize" in place) is SANITIZED
     if SANITIZED:
         assert "libasan" in Path("/proc/self/maps").read_text(encoding="utf-8")
@@ -39,15 +40,14 @@ def test_the_sanitized_reader_runs_under_make_sanitize_alone() -> None:
 def test_random_operands_are_read_as_numpy_reads_them(script: Script) -> None:
     hostile = script(HOSTILE)
     for seed in range(ROUNDS):
-        hostile.told(sweep.compiled, random.Random(seed))
+        hostile.told(compiled, random.Random(seed))
 
 
 @needs_reader
 def test_hostile_arguments_are_refused(script: Script) -> None:
     hostile = script(HOSTILE)
     for seed in range(ROUNDS):
-        hostile.refused(sweep.compiled, random.Random(seed))
-        hostile.multiplied(sweep.compiled, random.Random(seed))
+        hostile.refused(compiled, random.Random(seed))
 
 
 def compiler() -> str:
@@ -68,8 +68,8 @@ def library(cc: str) -> str:
 
 
 def built(cc: str, flags: list[str], folder: Path) -> Path:
-    target = folder / "_sweep.so"
-    source, include = ROOT / "snnprof" / "record" / "_sweep.c", sysconfig.get_path("include")
+    target = folder / "_reader.so"
+    source, include = ROOT / "snnprof" / "record" / "read" / "_reader.c", sysconfig.get_path("include")
     subprocess.run([cc, "-shared", "-fPIC", *flags, f"-I{include}", str(source), "-o", str(target)], check=True)
     return target
 
@@ -94,44 +94,75 @@ def test_a_small_part_runs_under_the_sanitizers(script: Script, tmp_path: Path) 
 # -- what each rule is for ---------------------------------------------------------------------------------------
 
 
-def read(values: np.ndarray[Any, Any], **changed: object) -> object:
-    """Reads eight values in two steps."""
+def read(**changed: object) -> list[list[int]]:
+    """Reads eight ones in two steps, and how often a value was one in each."""
+    values, row = np.ones((2, 4), np.float32), np.zeros((2, 6), np.int64)
     arguments = {
-        "storage": values.ctypes.data, "bytes": values.nbytes, "first": 0, "size": 4, "shape": (2, 4),
-        "strides": (4, 1), "nonzero": np.zeros((2, 1), np.int32), "levels": None, "histogram": None,
-        "scale": 1.0, "most": 1.0, "threads": 2,
+        "values": memory(values), "first": 0, "size": 4, "dims": (2, 4, 0, 4, 1, 0), "quantum": 1.0, "single": True,
+        "reach": 3, "table": (0, 0), "row": memory(row), "bins": 0, "nonzero": (0, 0), "levels": (0, 0), "threads": 2,
     }  # fmt: skip
-    assert sweep.compiled is not None
-    return sweep.compiled.read_operand(*{**arguments, **changed}.values())  # type: ignore[arg-type]
+    assert compiled is not None
+    compiled.read(*{**arguments, **changed}.values())  # type: ignore[arg-type]
+    return row.tolist()
+
+
+def memory(array: np.ndarray[Any, Any]) -> tuple[int, int]:
+    return array.ctypes.data, array.nbytes
+
+
+SUMS, LEVELS, ROW, VALUES = (
+    np.zeros(8, np.int32),
+    np.zeros(8, np.int64),
+    np.zeros((2, 6), np.int64),
+    np.ones(8, np.float32),
+)
 
 
 @needs_reader
-def test_one_dimension_is_refused() -> None:
-    """Its only dimension would be the steps and a step's values at once."""
-    values = np.ones(8, np.float32)
-    with pytest.raises(ValueError, match="steps and 1 to 31 further"):
-        read(values, shape=(8,), strides=(1,), nonzero=np.zeros(8, np.int32))
-    with pytest.raises(ValueError, match="steps and 1 to 31 further"):
-        read(values, shape=(8,), strides=(1,), nonzero=None)
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"first": 1}, "outside their memory"), ({"first": -1}, "no value there"),
+        ({"first": 2**62}, "outside their memory"),
+        ({"values": (VALUES.ctypes.data, 31)}, "outside their memory"), ({"values": (0, 0)}, "no value there"),
+        ({"size": 8}, "outside their memory"), ({"size": 2}, "1, 4 or 8 bytes"),
+        ({"dims": (2, 4, 0, 5, 1, 0)}, "outside their memory"),
+        ({"dims": (2, 2**62, 0, 4, 1, 0)}, "outside their memory"),
+        ({"dims": (8, 1, 0)}, "steps and 1 to 31"), ({"dims": (2, 4, 0, 4, 1)}, "steps and 1 to 31"),
+        ({"dims": ()}, "steps and 1 to 31"), ({"dims": (2, 4, 0, 0, 1, 0)}, "a size is positive"),
+        ({"dims": (2, 4, 0, 4, -1, 0)}, "not negative"), ({"dims": (2**31, 0, 0, 4, 1, 0)}, "too many values"),
+        ({"dims": (2**64, 4, 0, 4, 1, 0)}, "too large"), ({"values": (-1, 32)}, "negative"),
+        ({"threads": 2**31}, "too large"),
+        ({"threads": 0}, "a thread"), ({"reach": -1}, r"below 2\*\*31"), ({"reach": 2**31}, r"below 2\*\*31"),
+        ({"quantum": -1.0}, "positive and finite"), ({"quantum": math.inf}, "positive and finite"),
+        ({"quantum": math.nan}, "positive and finite"), ({"quantum": 5e-324}, "positive and finite"),
+
+        ({"size": 1, "quantum": 2.0}, "flags are multiples of 1"), ({"bins": 257}, "at most 256"),
+        ({"bins": -1}, "at most 256"),
+        ({"row": (ROW.ctypes.data, 88)}, "six figures"), ({"row": (0, 0)}, "six figures"), ({"bins": 1}, "six figures"),
+        ({"row": (ROW.ctypes.data + 4, 96)}, "six figures"),
+        ({"levels": memory(LEVELS)}, "beside non-zeros"),
+        ({"table": memory(SUMS), "nonzero": memory(LEVELS)}, "a table or"),
+        ({"dims": (2, 4, 8, 4, 1, 1), "nonzero": memory(SUMS)}, "places lie outside"),
+        ({"dims": (2, 4, 8, 4, 1, 1), "table": memory(SUMS)}, "places lie outside"),
+        ({"nonzero": (SUMS.ctypes.data + 1, 8)}, "places lie outside"),
+        ({"values": memory(SUMS), "nonzero": memory(SUMS)}, "memory of their own"),
+        ({"nonzero": memory(SUMS), "row": memory(SUMS)}, "memory of their own"),
+        ({"values": (VALUES.ctypes.data, 0)}, "an address and bytes"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_nothing_outside_of_the_memory_is_read_or_written(changed: dict[str, object], why: str) -> None:
+    assert read() == [[4, 4, 12, 12, 0, 0]] * 2
+    with pytest.raises(ValueError, match=why):
+        read(**changed)
 
 
 @needs_reader
-def test_a_first_value_beyond_all_memory_is_refused() -> None:
-    """Times the bytes of a value it passes 2**63."""
-    with pytest.raises(ValueError, match="outside their memory"):
-        read(np.ones(8, np.float32), first=2**62)
-
-
-@needs_reader
-def test_sums_of_levels_that_pass_32_bits_are_refused() -> None:
-    """A value again and again, 0 bytes apart."""
-    values = np.full(1, 2.0**17, np.float32)
-    levels, times = np.zeros((1, 1), np.int32), 2**14
-    wide = {"bytes": 4, "strides": (0, 0), "nonzero": np.zeros((1, 1), np.int32), "levels": levels, "most": 2.0**17}
-    with pytest.raises(ValueError, match=r"may reach 2\*\*31"):
-        read(values, shape=(1, times), **wide)
-    assert read(values, shape=(1, times - 1), **wide) == (times - 1,)
-    assert levels.tolist() == [[(times - 1) * 2**17]]
+def test_memory_is_a_tuple_of_two_numbers() -> None:
+    for wrong in (None, [1, 2], (1,), b"x", 1):
+        with pytest.raises(TypeError, match="memory is a tuple"):
+            read(values=wrong)
 
 
 @needs_reader
@@ -139,26 +170,20 @@ def test_sums_of_levels_that_pass_32_bits_are_refused() -> None:
 def test_values_may_start_at_any_address(dtype: type) -> None:
     size = np.dtype(dtype).itemsize
     for shift in range(size):
-        memory = np.zeros(8 * size + shift, np.uint8)
-        values = np.frombuffer(memory.data, dtype, offset=shift)
+        raw = np.zeros(8 * size + shift, np.uint8)
+        values = np.frombuffer(raw.data, dtype, offset=shift)
         values[::3] = 1
-        place = {"storage": memory.ctypes.data + shift, "bytes": 8 * size, "size": size}
-        assert read(memory, **place) == (2, 1)
+        row = np.zeros((2, 6), np.int64)
+        read(values=(raw.ctypes.data + shift, 8 * size), size=size, row=memory(row))
+        assert row[:, 0].tolist() == [2, 1]
 
 
 @needs_reader
-def test_sums_of_products_that_pass_64_bits_are_refused() -> None:
-    assert sweep.compiled is not None
-    large = np.full((1, 2), -(2**31), np.int32)
-    assert sweep.compiled.dot(large[:, :1].copy(), large[:, :1].copy()) == (2**62,)
-    with pytest.raises(ValueError, match=r"reaches 2\*\*63"):
-        sweep.compiled.dot(large, large)
-
-
-@needs_reader
-def test_one_memory_is_not_read_and_added_to() -> None:
-    values, sums = np.ones(8, np.float32), np.zeros((2, 4), np.int32)
-    with pytest.raises(ValueError, match="memory of their own"):
-        read(values, nonzero=values.view(np.int32).reshape(2, 4))
-    with pytest.raises(ValueError, match="memory of their own"):
-        read(values, nonzero=sums, levels=sums, most=2.0)
+def test_sums_that_pass_32_bits() -> None:
+    """The largest level that is told, again and again, 0 bytes apart."""
+    value, row, levels = np.full(1, 2.0**31, np.float64), np.zeros((1, 6), np.int64), np.zeros(1, np.int64)
+    wide = {"values": memory(value), "size": 8, "dims": (1, 0, 0, 5000, 0, 0), "row": memory(row)}
+    read(**wide, nonzero=memory(SUMS), levels=memory(levels))
+    largest = 2**31 - 128
+    assert row.tolist() == [[5000, 5000 * largest, 15000, 15000 * largest, 0, 0]]
+    assert levels.tolist() == [5000 * largest]

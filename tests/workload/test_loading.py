@@ -18,10 +18,10 @@ from torch import Tensor
 
 from snnprof.activity import Activity, DataFacts
 from snnprof.errors import SnnprofError
+from snnprof.options import ProfileOptions
 from snnprof.workload import inputs, map_dataset
 from snnprof.workload.batches import Batch, InputSpec, Loading, Sampler
 from snnprof.workload.lazy_dataset import LazyDataset
-from snnprof.options import ProfileOptions
 from snnprof.workload.run import profile_run
 
 BAD = Sampler(4, None, seed=1).batches(23)[3][1]

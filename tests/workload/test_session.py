@@ -181,13 +181,13 @@ def test_no_batch_is_an_error(net):
 
 
 def test_the_device_is_read_once_a_block(run, monkeypatch):
-    from snnprof.record.ledger import Ledger
+    from snnprof.record.accumulate import CountLog
 
-    drains = []
-    drain = Ledger.drain
-    monkeypatch.setattr(Ledger, "drain", lambda self: (drains.append(1), drain(self)))
+    flushes = []
+    flush = CountLog.flush
+    monkeypatch.setattr(CountLog, "flush", lambda self: (flushes.append(1), flush(self)))
     run(256, batch_size=1)
-    assert len(drains) == 64 + 1  # the last one for the sample that is counted twice
+    assert len(flushes) == 64 + 1  # the last one for the sample that is counted twice
 
 
 # -- Ctrl-C ----------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ def read(
     size: int,
     dims: tuple[int, ...],
     quantum: float,
-    most: float,
+    single: bool,
     reach: int,
     table: Memory,
     row: Memory,

@@ -150,7 +150,7 @@ def read(
     else:
         strange = _count(values, row, facts, table, nonzero, levels, step, block, first,
                          wide, False, quantised, divided, tabled, kept, 1, size, lanes)  # fmt: skip
-        if quantised:
+        if quantised:  # noqa: SIM102  (the compiler decides this one)
             if strange != 0:
                 _count(values, row, facts, table, nonzero, levels, step, block, first,
                        wide, True, True, divided, tabled, kept, 1, size, lanes)  # fmt: skip

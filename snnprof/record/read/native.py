@@ -40,11 +40,11 @@ def read(
     storage = values.untyped_storage()
     compiled.read(
         (storage.data_ptr(), storage.nbytes()),
-        values.storage_offset(),
+        int(values.storage_offset()),
         values.element_size(),
         sum(dims, ()),
         quantum,
-        float(grid.levels),
+        grid.levels <= 1,
         0 if isinstance(reach, Tensor) else reach,
         _memory(table),
         _memory(row),

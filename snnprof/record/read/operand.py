@@ -168,15 +168,11 @@ def layout_of(values: Tensor, steps: Steps | None, reach: Reach, sums: Sums | No
 
 
 def paired(left: Tensor, right: Tensor) -> Dims:
-    """How counts of two operands `[steps, *stack, K]` meet, whose stacks broadcast: distances of the left, the right."""
-    steps, *shape = torch.broadcast_shapes(left.shape, right.shape) if left.dim() == right.dim() else (
-        1, *torch.broadcast_shapes(left.shape[1:], right.shape[1:])
-    )  # fmt: skip
-    inner = [each[0].expand(shape).stride() for each in (left, right)]
-    return (
-        (steps, left.stride(0), right.stride(0)),
-        *((n, a, b) for n, a, b in zip(shape, *inner, strict=True) if n > 1),
-    )
+    """Where the counts of two operands `[steps, *stack, K]` meet, whose stacks broadcast: distances left and right."""
+    own = [each[0] for each in (left, right)]
+    both = torch.broadcast_tensors(*own)  # type: ignore[no-untyped-call]
+    inner = zip(both[0].shape, both[0].stride(), both[1].stride(), strict=True)
+    return ((len(left), left.stride(0), right.stride(0)), *(dim for dim in inner if dim[0] > 1))
 
 
 @functools.lru_cache(maxsize=4096)

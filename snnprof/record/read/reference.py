@@ -7,6 +7,7 @@ it: sums over the batch first, in int32, and no more than one sum over the opera
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -77,8 +78,9 @@ def read(
     """See `snnprof.record.read.read`."""
     stepped = folded(wide(values), steps)
     apart = axes_of(sums.keep, steps) if sums else _along(reach, stepped)
-    flags = stepped != 0
-    fired = _added(flags, apart)
+    batch = set(axes_of([steps.dim if steps else 0], steps)) & set(range(stepped.dim())) - set(apart)
+    add = functools.partial(_added, apart=apart, first=sorted(batch) if tracing() else [])
+    fired = add(stepped != 0)
     if sums is not None:
         _keep(sums.nonzero, fired)
     nonzero, reached = _in_all(fired), _reached(fired, reach)
@@ -86,13 +88,13 @@ def read(
         figures = [nonzero, torch.zeros_like(nonzero), reached, *[torch.zeros_like(nonzero)] * 3]
     else:
         level, distance = _levels(stepped, grid)
-        total = _added(level, apart)
+        total = add(level)
         if sums is not None and sums.levels is not None:
             _keep(sums.levels, total)
-        negative = _in_all(_added((stepped < 0) & (level > 0), apart))
+        negative = _in_all(add((stepped < 0) & (level > 0)))
         farthest = torch.nan_to_num(_largest(distance), nan=math.inf, posinf=math.inf).double().view(torch.int64)
         figures = [nonzero, _in_all(total), reached, _reached(total, reach), negative, farthest]
-        figures += _histogram(level, grid.levels) if grid.bins else []
+        figures += _histogram(level, grid.levels, add) if grid.bins else []
     row.view(len(stepped), grid.width).copy_(torch.stack(figures, 1))
 
 
@@ -116,9 +118,17 @@ def _in_all(counts: Tensor) -> Tensor:
     return counts.long()
 
 
-def _added(counts: Tensor, apart: Sequence[int]) -> Tensor:
-    """Flags or levels `[steps, ...]` summed over all but the steps and the axes apart, `[steps, *apart]`."""
+def _added(counts: Tensor, apart: Sequence[int], first: Sequence[int]) -> Tensor:
+    """Flags or levels `[steps, ...]` summed over all but the steps and the axes apart, `[steps, *apart]`.
+
+    Args:
+        first: axes to sum over before the others: whatever else a graph reads of the operand starts from there.
+    """
     whole = torch.int32 if counts.dtype is torch.bool and (_ADDS_FLAGS or not tracing()) else torch.int64
+    if not (apart or tracing()):
+        return counts.reshape(len(counts), -1).sum(1, dtype=whole)
+    if first:
+        counts = counts.sum(list(first), keepdim=True, dtype=whole)
     drop = [axis for axis in range(1, counts.dim()) if axis not in apart]
     order = sorted(apart, key=counts.stride, reverse=True)  # into another order, a sum is ten times slower
     summed = counts.permute(0, *drop, *order)
@@ -145,16 +155,16 @@ def _largest(distance: Tensor) -> Tensor:
     return distance.reshape(len(distance), -1).amax(1)
 
 
-def _histogram(level: Tensor, levels: int) -> list[Tensor]:
+def _histogram(level: Tensor, levels: int, add: Callable[[Tensor], Tensor]) -> list[Tensor]:
     """Elements at level 0, 1, … of each step, `[steps]` each; what exceeds the bound counts as the bound.
 
     A traced graph looks for level after level in one loop over the operand; else they are sorted into bins.
     """
     size, rows = level[0].numel(), len(level)
     if tracing() and levels <= _FEW:
-        above = [_in_all(_added(level >= n, ())) for n in range(1, levels + 1)]
+        above = [_in_all(add(level >= n)) for n in range(1, levels + 1)]
         number = [torch.full_like(above[0], size), *above, torch.zeros_like(above[0])]
-        return [here - next_one for here, next_one in zip(number, number[1:], strict=False)]
+        return [here - next_one for here, next_one in itertools.pairwise(number)]
     first = torch.arange(rows, device=level.device).unsqueeze(1) * (levels + 1)
     bins = (level.reshape(rows, -1).clamp(max=levels) + first).flatten()
     counted = torch.zeros(rows * (levels + 1), dtype=torch.int64, device=level.device)

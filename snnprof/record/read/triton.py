@@ -9,28 +9,33 @@ import functools
 import importlib.util
 import os
 import struct
+import warnings
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from snnprof.errors import first_line
 from snnprof.record.read.operand import ANY, Dims, Grid, Reach, Steps, Sums, layout_of
 
 _PROGRAMS = 1056
 """Of a step at most: eight for each multiprocessor of the largest cards."""
 _TILE = 2048
 _WARPS = 8
-_DTYPES = frozenset(
-    [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.bool]
-    + [torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64]
-)
+_FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+_DTYPES = frozenset([*_FLOATS, torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64])
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 """Whether the kernels run on the CPU, value by value, as their tests do."""
 
 
-class _State:
-    """Why no kernel runs here; found out at the first one."""
+class NoKernels(Exception):
+    """No kernel runs on this machine."""
 
+
+class _State:
+    """Whether kernels run here, which the first one shows, and why not."""
+
+    works = False
     broken = ""
 
 
@@ -115,6 +120,25 @@ def _block(places: int, side_by_side: bool) -> int:
 
 
 def _run(kernel: str, launch: _Launch, where: Tensor, pointers: tuple[Tensor, ...], **constants: Any) -> None:
+    """Starts a kernel.
+
+    Raises:
+        NoKernels: none can be made here; Triton needs a C compiler, and a card that is not too old.
+    """
+    try:
+        _start(kernel, launch, where, pointers, constants)
+    except Exception as error:
+        if _State.works:
+            raise
+        _State.broken = f"Triton makes no kernels here: {first_line(error)}"
+        warnings.warn(f"{_State.broken}; PyTorch counts in their place, several times slower", stacklevel=2)
+        raise NoKernels(_State.broken) from error
+    _State.works = True
+
+
+def _start(
+    kernel: str, launch: _Launch, where: Tensor, pointers: tuple[Tensor, ...], constants: dict[str, Any]
+) -> None:
     from snnprof.record.read import kernels
 
     start = getattr(kernels, kernel)[launch.grid]
