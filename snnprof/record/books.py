@@ -89,6 +89,7 @@ class Books:
         self.learning = True
         self.script: list[Call] | None = None
         self.path: list[str] = []
+        self.telling = 0  # more than 0 while an operator is counted: what runs then is none of the model's
         self.neurons: list[str] = []
         self.ops: dict[SiteKey, OpCounter] = {}
         self.by_id: dict[int, OpCounter] = {}

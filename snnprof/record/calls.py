@@ -69,9 +69,8 @@ class Calls(TorchFunctionMode):
         books = self.books
         return (
             bool(books.path)
-            and not (books.learning or books.neurons)
+            and not (books.learning or books.neurons or books.telling)
             and DISPATCH_MODES.length() == 1  # the watcher's; another mode may do anything
-            and not torch_private.is_dispatch_disabled()  # counting runs unseen
             and FUNCTION_MODES.length() == 0  # the user's own mode may do anything
             and type(args[0]) in PLAIN
             and args[0].layout is torch.strided

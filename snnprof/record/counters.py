@@ -329,6 +329,7 @@ class NeuronCounter:
         self._log = log
         self._per_step = np.zeros(timesteps or _EARLY, np.int64)
         self._told = timesteps is not None
+        self._waits_no_longer = False
         self._calls: set[tuple[int, int]] = set()  # how many steps each began with, and had, before T was known
         self._series: dict[Any, Fired] = {}
         self.driving = Total(self.drive_all)
@@ -399,6 +400,11 @@ class NeuronCounter:
     def end_batch(self) -> None:
         self.calls_in_batch = 0
 
+    def end_learning(self) -> None:
+        """Nobody will say T any more: which step a call was need not be kept."""
+        self._waits_no_longer = True
+        self._series.clear()
+
     def tell_steps(self, timesteps: int) -> None:
         """Goes on step by step, each call so far having been one."""
         self._log.flush()
@@ -410,6 +416,8 @@ class NeuronCounter:
         """Which of a sequence's steps a call of so many begins with."""
         position = self.calls_in_batch
         if not self.timesteps:
+            if self._waits_no_longer:
+                return None
             self._calls.add((min(position, _EARLY), size))
             return position if position + size <= _EARLY else None
         fits = self._fits(position, size)

@@ -147,8 +147,9 @@ def told(books: Books, name: str, tell: Callable[..., R], *facts: Any) -> R | No
 
     None of it is the model's own work, so that no mode but the recorder's sees it.
     """
+    books.telling += 1
     try:
-        if DISPATCH_MODES.length() and not torch_private.is_dispatch_disabled():
+        if DISPATCH_MODES.length():
             with Undispatched():
                 return tell(*facts)
         return tell(*facts)
@@ -161,6 +162,8 @@ def told(books: Books, name: str, tell: Callable[..., R], *facts: Any) -> R | No
         )  # fmt: skip
         books._uncount(books.layer, name)
         return None
+    finally:
+        books.telling -= 1
 
 
 def _describe(types: Iterable[type]) -> bool:

@@ -406,7 +406,14 @@ class Recorder:
             self._state_facts = {
                 place: [self.books.store.get(tensor) for tensor in _tensors_held(*place)] for place in self.state_names
             }
-            self.books.end_learning()
+            self._end_learning()
+
+    def _end_learning(self) -> None:
+        if not self.books.learning:
+            return
+        self.books.end_learning()
+        for counter in [*self._neurons.values(), *self.books.firing.counters()]:
+            counter.end_learning()
 
     def _knowledge(self) -> tuple[Any, ...]:
         """All that decides how the next pass is counted."""
@@ -592,7 +599,7 @@ class Recorder:
         """Says that the next pass starts a new batch of fresh sequences; what was learned is used from here on."""
         self._led = True
         self._batches += 1
-        self.books.end_learning()
+        self._end_learning()
         self._end_sequence()
 
     def end_block(self, samples: int, correct: int | None = None) -> None:

@@ -43,10 +43,6 @@ functions_disabled: Callable[[], Any] = _C.DisableTorchFunction
 """A context in which no mode sees a call of a function."""
 
 
-def is_dispatch_disabled() -> bool:
-    return bool(_C._dispatch_tls_is_dispatch_key_excluded(_C.DispatchKey.Python))
-
-
 def only_described() -> bool:
     """Whether operators run on descriptions of tensors, as while a model exports itself: nothing is computed."""
     return _C._len_torch_dispatch_stack() > 1 and detect_fake_mode() is not None
@@ -98,9 +94,9 @@ BY_PARTS: Any = _C.DispatchKey.CompositeExplicitAutograd
 
 
 def is_composite(operator: Any) -> bool:
-    """Whether an operator is made of others, whatever it runs on."""
+    """Whether an operator is made of others, whatever it runs on, by a kernel of PyTorch's own."""
     try:
-        return bool(operator.has_kernel_for_dispatch_key(COMPOSITE))
+        return bool(_C._dispatch_has_kernel_for_dispatch_key(operator.name(), COMPOSITE))
     except RuntimeError:  # it tells a property of tensors, and no kernel is known by its name
         return False
 
