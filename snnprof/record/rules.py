@@ -40,6 +40,10 @@ class Convolution:
         return self.geometry.macs
 
     @property
+    def valid(self) -> int:
+        return self.geometry.valid
+
+    @property
     def outputs(self) -> int:
         return self.geometry.outputs
 
@@ -96,6 +100,10 @@ class Product:
     @property
     def operands(self) -> tuple[Tensor, Tensor]:
         return self.left, self.right
+
+    @property
+    def valid(self) -> int:
+        return self.macs
 
 
 Contraction = Convolution | Product
