@@ -38,6 +38,11 @@ class Convolution:
         return self.geometry.macs
 
     @property
+    def valid(self) -> int:
+        """MACs on no padding."""
+        return self.geometry.valid
+
+    @property
     def outputs(self) -> int:
         return self.geometry.outputs
 
@@ -94,6 +99,10 @@ class Product:
     @property
     def operands(self) -> tuple[Tensor, Tensor]:
         return self.left, self.right
+
+    @property
+    def valid(self) -> int:
+        return self.macs
 
 
 Contraction = Convolution | Product

@@ -90,6 +90,7 @@ class OpCounter:
         self._parts = np.zeros((len(KINDS), _WIDTH), np.int64)
         self._shown = [_Shown() for _ in roles]
         self._changes = [Total(functools.partial(self._change, shown)) for shown in self._shown]
+        self._series: dict[Any, Calls] = {}
         self._before: _Snapshot | None = None
         log.register(self)
 
@@ -108,10 +109,10 @@ class OpCounter:
     def calls_of(self, form: Contraction, plan: Plan) -> Calls:
         """The calls that such a one is like."""
         left, right = form.operands
-        alike = id(self), form.macs, left.shape, right.shape, left.dtype, right.dtype
-        if alike not in plan.series:
-            plan.series[alike] = Calls(form, plan, self.add)
-        return plan.series[alike]
+        alike = plan.reading, form.macs, form.valid, left.shape, right.shape, left.dtype, right.dtype
+        if alike not in self._series:
+            self._series[alike] = Calls(form, plan, self.add)
+        return self._series[alike]
 
     def ran(self, steps: int, bias_adds: int) -> None:
         """Adds what shapes tell of one call."""

@@ -51,7 +51,6 @@ class Plan:
     Attributes:
         size: time steps in one call.
         encoded: positions of the operands that are an encoder's input.
-        series: the calls so far, by what tells them apart.
     """
 
     roles: tuple[Role, Role]
@@ -61,7 +60,6 @@ class Plan:
     grids: tuple[Grid, Grid] = field(init=False)
     size: int = field(init=False)
     encoded: tuple[int, ...] = field(init=False)
-    series: dict[Any, Calls] = field(init=False, default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         self.grids = (grid_of(self.facts[0]), grid_of(self.facts[1]))
@@ -73,6 +71,11 @@ class Plan:
         if all(s is None or s.fit(operand.shape) for s, operand in zip(self.steps, form.operands, strict=True)):
             return self
         return self.stepless
+
+    @functools.cached_property
+    def reading(self) -> Any:
+        """What decides how operands are read: equal for plans under which calls are alike."""
+        return self.roles, self.grids, self.steps, self.sparse_weights
 
     @functools.cached_property
     def stepless(self) -> Plan:
@@ -197,8 +200,7 @@ class Calls:
         self.rows = self._first.rows
         self._extra = 4 if self.paired else int(plan.sparse_weights)
         self.size = sum(each.size for each in self._operands if each) + self.rows * self._extra
-        valid = form.geometry.valid if isinstance(form, Convolution) else form.macs
-        self._per_step = self._first.elements, form.macs // self.rows, valid // self.rows
+        self._per_step = self._first.elements, form.macs // self.rows, form.valid // self.rows
 
     @property
     def _first(self) -> OperandCounts:

@@ -47,9 +47,9 @@ def missing() -> str:
 
 
 def reads(values: Tensor) -> bool:
-    """Whether it can read an operand: a tensor on a GPU of at most 2³¹ values."""
+    """Whether it can read an operand: a tensor on a GPU of at most 2³⁰ values."""
     there = values.is_cpu if INTERPRETED else values.is_cuda
-    return there and type(values) is Tensor and values.dtype in _DTYPES and values.numel() < 1 << 31 and not missing()
+    return there and type(values) is Tensor and values.dtype in _DTYPES and values.numel() <= 1 << 30 and not missing()
 
 
 def read(
