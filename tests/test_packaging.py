@@ -92,7 +92,7 @@ def test_the_source_archive_holds_what_a_developer_needs(sdist: Path) -> None:
     assert names >= {"README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff", "Makefile", "constraints.txt"}
 
 
-class Place:
+class CallSite:
     """A virtual environment with the dependencies of this one, as links, but without its snnprof."""
 
     def __init__(self, folder: Path) -> None:
@@ -124,9 +124,9 @@ class Place:
 
 
 @pytest.fixture(params=["wheel", "folder", "editable", "no compiler"])
-def installed(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Place, Path]:
+def installed(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[CallSite, Path]:
     """snnprof installed in one of these ways, and the folder its code must come from."""
-    place = Place(tmp_path / "venv")
+    place = CallSite(tmp_path / "venv")
     if request.param == "wheel":
         place.install(str(request.getfixturevalue("wheel")))
     elif request.param == "folder":
@@ -148,7 +148,7 @@ def named(folder: str) -> set[str]:
 
 
 @pytest.mark.slow
-def test_every_way_of_installing_works_elsewhere(installed: tuple[Place, Path]) -> None:
+def test_every_way_of_installing_works_elsewhere(installed: tuple[CallSite, Path]) -> None:
     place, home = installed
     code = "import importlib.util as u, snnprof; print(snnprof.__file__, u.find_spec('models'), u.find_spec('tests'))"
     assert place.said(place.python, "-c", code).split() == [str(home / "snnprof" / "__init__.py"), "None", "None"]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from snnprof.record.memory import zeros
-from snnprof.record.unwatched import Undispatched
+from snnprof.record.suspend import Unseen
 
 Array = NDArray[Any]
 _ARENA = 1 << 17
@@ -56,7 +56,7 @@ class CountLog:
 
     def flush(self) -> None:
         """Hands all rows to their series."""
-        with Undispatched():
+        with Unseen():
             for arena in self._arenas.values():
                 arena.flush()
 

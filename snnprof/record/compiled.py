@@ -18,7 +18,7 @@ from torch import Tensor, fx, nn
 from snnprof.errors import SnnprofError, first_line
 from snnprof.record import contractions, measure, neurons, torch_private
 from snnprof.record.accumulate import Series
-from snnprof.record.books import firing_family
+from snnprof.record.call_sites import firing_family
 from snnprof.record.counters import LineCounter, NeuronCounter, OpCounter, Source, neurons_of
 from snnprof.record.elementwise import work
 from snnprof.record.firing import FiringLine
@@ -31,7 +31,7 @@ from snnprof.record.store import storage_key
 from snnprof.record.torch_private import TorchDispatchMode, tree_leaves
 
 if TYPE_CHECKING:
-    from snnprof.record.books import Call
+    from snnprof.record.call_sites import Call
     from snnprof.record.recorder import Recorder
 
 _ROOT = re.compile(r"^L\['\w+'\]\.?")
@@ -74,7 +74,7 @@ class Row(NamedTuple):
 
 
 class CompiledModel:
-    """A model as one compiled graph that counts; what it counts goes into a recorder's books.
+    """A model as one compiled graph that counts; what it counts goes into a recorder's call sites.
 
     The recorder has watched one eager batch with `keep_script`; its hooks are detached. Batches have the shape of the
     first one called.
@@ -243,7 +243,7 @@ class Trace:
         self.rows: list[Row] = []
         self.layer = ""
         self._neurons = {recorder.name_of(module): module for module in recorder.watched}
-        self._script = _by_layer(recorder.books.script or [])
+        self._script = _by_layer(recorder.sites.script or [])
         self._firing = {
             key for key, calls in self._script.items()
             if any(isinstance(call.counter, FiringLine) for call in calls) and not self._within_neuron(key[0])
@@ -273,7 +273,9 @@ class Trace:
         if not isinstance(call.counter, OpCounter) or call.plan is None:
             return
         counter, plan = call.counter, call.plan
-        values = form.without(call.padding) if call.padding and isinstance(form, contractions.Convolution) else form
+        values = (
+            form.absorb_padding(call.padding) if call.padding and isinstance(form, contractions.Convolution) else form
+        )
         calls, bias = counter.calls_of(values, plan), values.outputs if values.bias else 0
         counts = _row(calls, form.operands[0])
         calls.write(values, counts)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from snnprof.record.read.operand import Reach
 from snnprof.record.read.reference import remembered, tracing
-from snnprof.record.unwatched import Undispatched
+from snnprof.record.suspend import Unseen
 
 
 @dataclass(eq=False, slots=True)
@@ -46,7 +46,7 @@ class Convolution:
     def outputs(self) -> int:
         return self.geometry.outputs
 
-    def without(self, zeros: tuple[tuple[int, int], ...]) -> Convolution:
+    def absorb_padding(self, zeros: tuple[tuple[int, int], ...]) -> Convolution:
         """The same convolution, with the zeros that were padded on by an operator before it as its own padding."""
         x, was = self.x, self.geometry
         for axis, (before, after) in enumerate(zeros):
@@ -254,7 +254,7 @@ def _convolved_as(conv: Convolution, x: Tensor, kernel: Tensor) -> Tensor:
 
 def _unseen() -> AbstractContextManager[Any]:
     """The network runs no such operator, so no mode is to see it; but for the one that traces it."""
-    return nullcontext() if tracing() else Undispatched()
+    return nullcontext() if tracing() else Unseen()
 
 
 def effective_product(counts: Tensor, weight: Tensor, data: int) -> Tensor:

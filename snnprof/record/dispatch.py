@@ -1,4 +1,4 @@
-"""Sees every operator of any model, below modules and functions, and hands each to the recorder's books."""
+"""Sees every operator of any model, below modules and functions, and hands each to the recorder's call sites."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from torch import Tensor
 
 from snnprof.errors import SnnprofError, first_line
 from snnprof.record import torch_private
-from snnprof.record.books import Books
+from snnprof.record.call_sites import CallSites
 from snnprof.record.layers import are_readable
 from snnprof.record.operators import reading
 from snnprof.record.overloads import Overload, changed, overload_of, tensors_in
 from snnprof.record.provenance import Facts, real
+from snnprof.record.suspend import Shared, Unseen
 from snnprof.record.torch_private import DISPATCH_MODES, TorchDispatchMode, in_backward, only_described
-from snnprof.record.unwatched import Shared, Undispatched
 
 R = TypeVar("R")
 
@@ -29,14 +29,14 @@ _DISABLED = "TORCHDYNAMO_DISABLE"
 """What the compiler asks for whenever something is to be compiled."""
 
 
-class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Hands each operator that runs inside the model to the recorder's books."""
+class OperatorMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Hands each operator that runs inside the model to the recorder's call sites."""
 
     supports_higher_order_operators = True
 
-    def __init__(self, books: Books) -> None:
+    def __init__(self, sites: CallSites) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.books = books
+        self.sites = sites
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -44,7 +44,7 @@ class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if own and not _describe(own):
             return NotImplemented  # such tensors hold others: their class runs operators on those, which come here
         overload = overload_of(func)
-        if own or not self.books.path or in_backward() or only_described():
+        if own or not self.sites.path or in_backward() or only_described():
             return overload.run(*args, **kwargs)
         if torch_private.is_traced():  # in which sizes are no numbers
             with torch_private.untraced():
@@ -52,7 +52,7 @@ class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return self._watched(overload, args, kwargs, sys._getframe(1))
 
     def _watched(self, overload: Overload, args: Any, kwargs: Any, frame: FrameType) -> Any:
-        books, name = self.books, overload.name
+        sites, name = self.sites, overload.name
         form = reading(name, args, kwargs) if overload.contracts and are_readable(args) else None
         if form is None and overload.opens:
             with self:
@@ -65,50 +65,50 @@ class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
         facts = self._facts(overload, args, kwargs)
         counter = None
         if form is None:
-            result = counted(overload, books, frame, args, kwargs, facts)
+            result = counted(overload, sites, frame, args, kwargs, facts)
         else:
             result = overload.run(*args, **kwargs)
-            counter = told(books, name, books.contraction, name, form)
+            counter = told(sites, name, sites.contraction, name, form)
         if facts is not None:
             passed = name, overload.writes, args, kwargs, facts, result, counter, form, frame
-            told(books, name, self._pass_on, *passed)
+            told(sites, name, self._pass_on, *passed)
         return result
 
     def _facts(self, overload: Overload, args: Any, kwargs: Any) -> list[Facts] | None:
         """Of the operands, on the first batch."""
-        books = self.books
-        if not books.learning:
+        sites = self.sites
+        if not sites.learning:
             return None
         if not overload.free and any(tensor.is_complex() for tensor in tensors_in((args, kwargs))):
-            books.recording.note(
-                "C32", books.layer, f"{overload.name} ran on complex numbers; each counts as one number, which is "
+            sites.recording.note(
+                "C32", sites.layer, f"{overload.name} ran on complex numbers; each counts as one number, which is "
                 "non-zero if one of its parts is", "Multiply its MACs by 4 for real arithmetic",
             )  # fmt: skip
-        facts = told(books, overload.name, books.facts_of, args, kwargs)
+        facts = told(sites, overload.name, sites.facts_of, args, kwargs)
         return [real(())] if facts is None else facts
 
     def _strange(self, overload: Overload, args: Any, kwargs: Any, frame: FrameType) -> Any:
         """Lists an operator that no rule is known for; what it makes or writes may depend on all that it is given."""
-        books, name = self.books, overload.name
+        sites, name = self.sites, overload.name
         given = tuple(tensors_in((args, kwargs)))
         facts = self._facts(overload, given, {})
         result = overload.run(*args, **kwargs)
-        told(books, name, books.other, frame, name, given, result, facts)
+        told(sites, name, sites.other, frame, name, given, result, facts)
         for target in overload.written(args, kwargs):
             if facts is not None:
-                told(books, name, self._pass_on, name, True, given, {}, facts, target, None, None, frame)
+                told(sites, name, self._pass_on, name, True, given, {}, facts, target, None, None, frame)
         if facts is not None:
             made = tuple(tensors_in(result))
-            told(books, name, self._pass_on, name, False, given, {}, facts, made, None, None, frame)
+            told(sites, name, self._pass_on, name, False, given, {}, facts, made, None, None, frame)
         return result
 
     def _pass_on(self, name: str, in_place: bool, args: Any, kwargs: Any, facts: Any, result: Any, *rest: Any) -> None:
         """Writes the facts of a result; what comes of the unknown errs towards real data."""
         try:
-            self.books.pass_on(name, in_place, args, kwargs, facts, result, *rest)
+            self.sites.pass_on(name, in_place, args, kwargs, facts, result, *rest)
         except Exception:
             for made in tensors_in(result):
-                self.books.store.set(made, real(()))
+                self.sites.store.set(made, real(()))
             raise
 
     @classmethod
@@ -122,48 +122,48 @@ class Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def counted(
-    overload: Overload, books: Books, frame: FrameType, args: Any, kwargs: Any, facts: list[Facts] | None
+    overload: Overload, sites: CallSites, frame: FrameType, args: Any, kwargs: Any, facts: list[Facts] | None
 ) -> Any:
-    """Runs it where it is no contraction, and has the books count it; what it writes to is read before.
+    """Runs it where it is no contraction, and has the sites count it; what it writes to is read before.
 
     Args:
         frame: of the code that runs it.
         facts: of its operands, on the first batch.
     """
     if overload.writes and not overload.free:
-        told(books, overload.name, books.other, frame, overload.name, args, changed(overload.name, args, kwargs), facts)
+        told(sites, overload.name, sites.other, frame, overload.name, args, changed(overload.name, args, kwargs), facts)
     result = overload.run(*args, **kwargs)
     if result is NotImplemented:  # Python asks the other operand next
         return result
     if not (overload.writes or overload.free):
-        told(books, overload.name, books.other, frame, overload.name, args, result, facts)
+        told(sites, overload.name, sites.other, frame, overload.name, args, result, facts)
     if overload.quantises and facts is None:
-        told(books, overload.name, books.fired, frame, overload.name, result)
+        told(sites, overload.name, sites.fired, frame, overload.name, result)
     return result
 
 
-def told(books: Books, name: str, tell: Callable[..., R], *facts: Any) -> R | None:
-    """Tells the books of an overload. What they cannot make anything of is listed, and the model runs on.
+def told(sites: CallSites, name: str, tell: Callable[..., R], *facts: Any) -> R | None:
+    """Tells the sites of an overload. What they cannot make anything of is listed, and the model runs on.
 
     None of it is the model's own work, so that no mode but the recorder's sees it.
     """
-    books.telling += 1
+    sites.telling += 1
     try:
         if DISPATCH_MODES.length():
-            with Undispatched():
+            with Unseen():
                 return tell(*facts)
         return tell(*facts)
     except SnnprofError:
         raise
     except Exception as error:
-        books.recording.note(
-            "C31", books.layer, f"A call of {name} is uncounted, since counting it failed: {first_line(error)}",
+        sites.recording.note(
+            "C31", sites.layer, f"A call of {name} is uncounted, since counting it failed: {first_line(error)}",
             "Report it with the model's code",
         )  # fmt: skip
-        books._uncount(books.layer, name)
+        sites._uncount(sites.layer, name)
         return None
     finally:
-        books.telling -= 1
+        sites.telling -= 1
 
 
 def _describe(types: Iterable[type]) -> bool:

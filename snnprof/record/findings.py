@@ -10,15 +10,15 @@ from snnprof.activity import Activity, Finding
 from snnprof.units import count_text
 
 if TYPE_CHECKING:
-    from snnprof.record.books import Books
+    from snnprof.record.call_sites import CallSites
 
 NEARLY_SILENT = 1e-3
 ENOUGH_TO_JUDGE = 30
 
 
-def of_books(books: Books) -> list[Finding]:
+def of_sites(sites: CallSites) -> list[Finding]:
     """Findings from how the recording went."""
-    return [*_late(books), *_disguised(books), *_foreign(books), *_constants(books)]
+    return [*_late(sites), *_disguised(sites), *_foreign(sites), *_constants(sites)]
 
 
 def of_activity(activity: Activity, idle: list[str]) -> list[Finding]:
@@ -70,7 +70,7 @@ def of_coverage(activity: Activity) -> list[Finding]:
     ]
 
 
-def of_look(books: Books) -> list[Finding]:
+def of_look(sites: CallSites) -> list[Finding]:
     """Findings from the one sample by which a run checks itself."""
     return [
         Finding(
@@ -79,11 +79,11 @@ def of_look(books: Books) -> list[Finding]:
             text=f"An input{_place(layer)} was counted as real-valued, but held only a few evenly spaced values",
             hint="If they are spikes, name the module that makes them with --neuron, or report its code",
         )
-        for layer in sorted(books.few_values)
+        for layer in sorted(sites.few_values)
     ]
 
 
-def _late(books: Books) -> list[Finding]:
+def _late(sites: CallSites) -> list[Finding]:
     return [
         Finding(
             code="C01",
@@ -92,11 +92,11 @@ def _late(books: Books) -> list[Finding]:
             "other arithmetic as uncounted",
             hint="Put a batch that takes every branch of the model first",
         )
-        for layer in sorted(books.late)
+        for layer in sorted(sites.late)
     ]
 
 
-def _disguised(books: Books) -> list[Finding]:
+def _disguised(sites: CallSites) -> list[Finding]:
     return [
         Finding(
             code="C02",
@@ -105,11 +105,11 @@ def _disguised(books: Books) -> list[Finding]:
             "not as SOPs",
             hint="Write it as a matrix product or a convolution",
         )
-        for layer in sorted(books.disguised)
+        for layer in sorted(sites.disguised)
     ]
 
 
-def _foreign(books: Books) -> list[Finding]:
+def _foreign(sites: CallSites) -> list[Finding]:
     return [
         Finding(
             code="C12",
@@ -118,12 +118,12 @@ def _foreign(books: Books) -> list[Finding]:
             "data it counts as weight, next to a weight as data",
             hint="Register fixed matrices as buffers and pass data as arguments",
         )
-        for layer in sorted(books.foreign)
+        for layer in sorted(sites.foreign)
     ]
 
 
-def _constants(books: Books) -> list[Finding]:
-    listed = books.constant_macs()
+def _constants(sites: CallSites) -> list[Finding]:
+    listed = sites.constant_macs()
     if not listed:
         return []
     macs = sum(listed.values())

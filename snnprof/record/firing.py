@@ -13,15 +13,15 @@ from typing import Any
 
 from torch import Tensor
 
-from snnprof.record import callsite, measure, provenance
+from snnprof.record import callers, measure, provenance
 from snnprof.record.accumulate import CountLog
 from snnprof.record.counters import NeuronCounter, Source
 from snnprof.record.neurons import within
 from snnprof.record.operators import operator
-from snnprof.record.places import Place
 from snnprof.record.provenance import Facts
 from snnprof.record.read.operand import ANY, Grid, Steps
 from snnprof.record.recording import Recording
+from snnprof.record.site_plans import CallSite
 
 Key = tuple[Any, ...]
 
@@ -126,7 +126,7 @@ class FiringLines:
     # -- learning ------------------------------------------------------------------------------------------
 
     def learn(
-        self, place: Place, facts: Sequence[Facts], made: Facts, result: Tensor, steps: Steps | None
+        self, place: CallSite, facts: Sequence[Facts], made: Facts, result: Tensor, steps: Steps | None
     ) -> tuple[Facts, FiringLine | None]:
         """Counts what an operator made, where that is spikes; the facts of its result, and the line that feeds it now.
 
@@ -152,7 +152,7 @@ class FiringLines:
             )  # fmt: skip
         return made, line
 
-    def _fires(self, place: Place, facts: Sequence[Facts], made: Facts) -> FiringLine | None:
+    def _fires(self, place: CallSite, facts: Sequence[Facts], made: Facts) -> FiringLine | None:
         """A line, where real values of a network become spikes, or its spikes become others."""
         if not operator(place.name).quantises or not (made.data and made.grid):
             return None
@@ -162,7 +162,7 @@ class FiringLines:
         whole = provenance.merged(turned)
         return FiringLine(place.layer, whole.fed_by, whole.ops)
 
-    def _taken_over(self, place: Place, facts: Sequence[Facts], made: Facts) -> FiringLine | None:
+    def _taken_over(self, place: CallSite, facts: Sequence[Facts], made: Facts) -> FiringLine | None:
         """A bound on whole numbers, or a constant added to signs: from here on these are the spikes."""
         data = [f for f in facts if f.data]
         if len(data) != 1 or len(data[0].fed_by) != 1:
@@ -173,10 +173,10 @@ class FiringLines:
         shift = operator(place.name).shifts and data[0].signed and not made.single
         return FiringLine(place.layer, known.upstream, known.ops) if known and (bound or shift) else None
 
-    def _line(self, place: Place, before: FiringLine | None, several: bool) -> FiringLine:
+    def _line(self, place: CallSite, before: FiringLine | None, several: bool) -> FiringLine:
         """The line at a call site; made where this is its first call."""
         site = self._sites.setdefault(place.expression, _Site())
-        chain = callsite.callers(place.frame)
+        chain = callers.chain(place.frame)
         new = before or FiringLine(place.layer)
         line = site.at(chain, new.ops) or new
         line.ops |= new.ops
@@ -188,10 +188,10 @@ class FiringLines:
             line.source = self.sources.new()
         return line
 
-    def _counter(self, place: Place) -> NeuronCounter:
+    def _counter(self, place: CallSite) -> NeuronCounter:
         """A row named after the line of the module's forward, or the function that the user named."""
-        where, function = callsite.line(place.frame)
-        named = next((self.named[c] for c in callsite.code_ids(place.frame) if c in self.named), None)
+        where, function = callers.line(place.frame)
+        named = next((self.named[c] for c in callers.code_ids(place.frame) if c in self.named), None)
         if named is not None:
             self.found_names.add(named)
         name = own = f"{place.layer} {named or where}".strip()
@@ -217,15 +217,15 @@ class FiringLines:
 
     # -- counting ------------------------------------------------------------------------------------------
 
-    def find(self, place: Place) -> FiringLine | None:
+    def find(self, place: CallSite) -> FiringLine | None:
         """The line at a call site, after the first batch."""
         if place.instruction in self._at:
             return self._at[place.instruction]
         site = self._sites.get(place.expression)
         line = site.only() if site else None
         if site is not None and line is None:
-            return site.next(callsite.callers(place.frame))
-        if callsite.place_of(place.frame):  # else the instruction is not what tells it from others
+            return site.next(callers.chain(place.frame))
+        if callers.place_of(place.frame):  # else the instruction is not what tells it from others
             self._at[place.instruction] = line
         return line
 

@@ -133,7 +133,7 @@ _RESET_NAMES = ("reset", "reset_state", "reset_states", "reset_mem", "n_reset")
 
 
 @dataclass(frozen=True)
-class Watched:
+class NeuronLayer:
     """One neuron layer of the model at hand; `stateful` where it is known to keep state from step to step."""
 
     kind: NeuronClass
@@ -175,22 +175,22 @@ def _bases(module: nn.Module) -> list[tuple[str, str]]:
     return [(base.__module__.partition(".")[0], base.__name__) for base in type(module).__mro__]
 
 
-def watched(model: nn.Module, named: Sequence[str] = ()) -> tuple[dict[nn.Module, Watched], dict[int, str]]:
+def watched(model: nn.Module, named: Sequence[str] = ()) -> tuple[dict[nn.Module, NeuronLayer], dict[int, str]]:
     """The model's neuron layers, outermost modules of a known or named class; and named functions, by code object.
 
     Raises:
         SnnprofError: what was named with `--neuron` occurs nowhere in the model.
     """
-    found: dict[nn.Module, Watched] = {}
+    found: dict[nn.Module, NeuronLayer] = {}
     seen: set[str] = set()
     for _, module in named_modules(model):
         labels = {type(module).__name__, f"{type(module).__module__}.{type(module).__qualname__}"}
         if labels & set(named):
             seen |= labels
             known = known_class(module)
-            found[module] = Watched(known or HAND_WRITTEN, "named", stateful=known is not None)
+            found[module] = NeuronLayer(known or HAND_WRITTEN, "named", stateful=known is not None)
         elif entry := known_class(module):
-            found[module] = Watched(entry, "class")
+            found[module] = NeuronLayer(entry, "class")
     functions: dict[int, str] = {}
     for name in named:
         if name not in seen:
@@ -244,13 +244,13 @@ def _code_of(value: Any) -> list[Any]:
     return [] if code is None or isinstance(value, nn.Module) else [code]
 
 
-def _without_inner(found: dict[nn.Module, Watched]) -> dict[nn.Module, Watched]:
+def _without_inner(found: dict[nn.Module, NeuronLayer]) -> dict[nn.Module, NeuronLayer]:
     """A neuron inside a neuron (a wrapper around a node) is part of it."""
     inner = {child for module in found for _, child in named_modules(module) if child is not module}
     return {module: entry for module, entry in found.items() if module not in inner}
 
 
-def reset(model: nn.Module, neurons: dict[nn.Module, Watched]) -> None:
+def reset(model: nn.Module, neurons: dict[nn.Module, NeuronLayer]) -> None:
     """Calls the methods by which frameworks' stateful modules, and neurons that have one, start a new sequence."""
     for _, module in named_modules(model):
         bases = _bases(module)

@@ -29,18 +29,18 @@ from snnprof.activity import (
 from snnprof.merging import thinned
 from snnprof.record import findings, measure, neurons, provenance, seen_time, timeaxis, torch_private, values
 from snnprof.record.accumulate import CountLog
-from snnprof.record.books import Books
-from snnprof.record.calls import Calls
+from snnprof.record.call_sites import CallSites
 from snnprof.record.counters import NeuronCounter
-from snnprof.record.dispatch import Watcher, plain_kernels
+from snnprof.record.direct_calls import Calls
+from snnprof.record.dispatch import OperatorMode, plain_kernels
 from snnprof.record.memory import WORKSPACE
-from snnprof.record.neurons import Watched
+from snnprof.record.neurons import NeuronLayer
 from snnprof.record.provenance import Facts
 from snnprof.record.read.operand import Steps
 from snnprof.record.recording import Recording
-from snnprof.record.timeaxis import Folding
+from snnprof.record.suspend import Suspended, Unseen
+from snnprof.record.timeaxis import TimeDim
 from snnprof.record.torch_private import tree_leaves
-from snnprof.record.unwatched import Undispatched, Unwatched
 
 
 @dataclass
@@ -145,15 +145,15 @@ class Recorder:
         """Nothing is known and nothing is counted yet."""
         self.log = CountLog()
         self.watched, functions = neurons.watched(self.model, self._named)
-        self.books = Books(self.recording, self.log, functions)
+        self.sites = CallSites(self.recording, self.log, functions)
         self.seen_time = seen_time.SeenTime()
         self._neurons: dict[nn.Module, NeuronCounter] = {}
         self._neuron_steps: dict[nn.Module, Steps | None] = {}
         self._candidates: dict[nn.Module, _Candidate] = {}
         self._neuron_calls: list[nn.Module] = []
         self._entered: list[tuple[nn.Module, bool]] = []
-        self._calls, self._watcher = Calls(self.books), Watcher(self.books)
-        self._unwatched: dict[nn.Module, Unwatched] = {}  # layers inside which nothing needs watching
+        self._calls, self._operators = Calls(self.sites), OperatorMode(self.sites)
+        self._unwatched: dict[nn.Module, Suspended] = {}  # layers inside which nothing needs watching
         self._batches = 0
         self._passes = 0
         self._sequences_ended = 0
@@ -173,24 +173,24 @@ class Recorder:
         self._end_sequence()
 
     def _end_sequence(self) -> None:
-        for op in self.books.ops.values():
+        for op in self.sites.ops.values():
             op.end_batch()
-        for neuron in [*self._neurons.values(), *self.books.firing.counters()]:
+        for neuron in [*self._neurons.values(), *self.sites.firing.counters()]:
             neuron.end_batch()
 
     def tell_steps(self, timesteps: int) -> None:
         """Goes on with the number of time steps that the first pass ran in calls of their own."""
         self.recording.timesteps = timesteps
-        for counter in [*self._neurons.values(), *self.books.firing.counters()]:
+        for counter in [*self._neurons.values(), *self.sites.firing.counters()]:
             counter.tell_steps(timesteps)
 
     def restart(self, timesteps: int) -> None:
         """Forgets what was learned and counted, and begins again with another number of time steps."""
-        self.step_aside()
+        self.detach()
         self.recording.timesteps = timesteps
         self.recording.notes.clear()
         self._start()
-        self.step_in()
+        self.attach()
 
     @property
     def layout(self) -> str:
@@ -213,16 +213,16 @@ class Recorder:
 
     def __enter__(self) -> Recorder:
         self._thread = threading.get_ident()
-        self.step_in()
+        self.attach()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.step_aside()
+        self.detach()
         WORKSPACE.clear()
 
-    def step_in(self) -> None:
+    def attach(self) -> None:
         """Attaches, where it is not attached."""
         if self._stack is not None:
             return
@@ -232,14 +232,14 @@ class Recorder:
             self._attach()
             self._stack.enter_context(plain_kernels())
             for module, name in self._names.items():
-                self.books.know_weights(module, name)
-            self._stack.enter_context(self._watcher)
+                self.sites.know_weights(module, name)
+            self._stack.enter_context(self._operators)
             self._stack.enter_context(self._calls)
         except BaseException:
-            self.step_aside()
+            self.detach()
             raise
 
-    def step_aside(self) -> None:
+    def detach(self) -> None:
         """Detaches; what was learned and counted stays."""
         while self._unwatched:  # where something else than an error ended a pass
             self._unwatched.popitem()[1].close()
@@ -258,39 +258,39 @@ class Recorder:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
-        self.books.path.clear()
-        self.books.neurons.clear()
+        self.sites.path.clear()
+        self.sites.neurons.clear()
         self._entered.clear()
         self._candidates.clear()
 
     # -- hooks ---------------------------------------------------------------------------------------------
 
     def _enter(self, module: nn.Module, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        books, neuron = self.books, module in self.watched
-        if neuron or books.learning or not books.path:
-            with Undispatched():
+        sites, neuron = self.sites, module in self.watched
+        if neuron or sites.learning or not sites.path:
+            with Unseen():
                 self._look_at(module, name, _tensors((args, kwargs)), neuron)
-        books.path.append(name)
+        sites.path.append(name)
         self._entered.append((module, neuron))
-        suspends = neuron and not books.learning and module not in self._unwatched
-        if suspends and not books.contracts_within(name):
-            self._unwatched[module] = Unwatched(self._calls, self._watcher)
+        suspends = neuron and not sites.learning and module not in self._unwatched
+        if suspends and not sites.contracts_within(name):
+            self._unwatched[module] = Suspended(self._calls, self._operators)
 
     def _look_at(self, module: nn.Module, name: str, inputs: list[Tensor], neuron: bool) -> None:
         """What goes into the outermost module, a neuron layer, or on the first batch into what may turn out one."""
-        if not self.books.path:
+        if not self.sites.path:
             self._begin_pass(inputs)
-        if self.books.learning:
-            self.books.know_weights(module, name)
+        if self.sites.learning:
+            self.sites.know_weights(module, name)
         if neuron:
-            self.books.neurons.append(name)
+            self.sites.neurons.append(name)
             self._drive(module, name, inputs)
-        if not self.books.learning:
+        if not self.sites.learning:
             return
-        if neuron or not self.books.neurons:
+        if neuron or not self.sites.neurons:
             self._candidates[module] = _Candidate(
-                [facts for facts in map(self.books.store.get, inputs[:1]) if facts],
-                neurons.own_state(module), len(self.books.decided), len(self._neuron_calls),
+                [facts for facts in map(self.sites.store.get, inputs[:1]) if facts],
+                neurons.own_state(module), len(self.sites.decided), len(self._neuron_calls),
             )  # fmt: skip
 
     def _leave(self, module: nn.Module, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
@@ -298,16 +298,16 @@ class Recorder:
         self._ran.add(name)
         if output is None:  # an exception passed through
             return
-        if module not in self._candidates and module not in self.watched and self.books.path:
+        if module not in self._candidates and module not in self.watched and self.sites.path:
             return
-        with Undispatched():
+        with Unseen():
             candidate = self._candidates.pop(module, None)
             if candidate is not None and module not in self.watched:
                 self._recognise(module, name, _tensors((args, kwargs)), output, candidate)
             if module in self.watched:
                 self._see_steps(module, output, candidate)
                 self._fire(module, name, output)
-        if not self.books.path:
+        if not self.sites.path:
             self._end_pass(output)
 
     def _unwind(self, module: nn.Module) -> None:
@@ -317,8 +317,8 @@ class Recorder:
             if unwatched := self._unwatched.pop(left, None):
                 unwatched.close()
             if neuron:
-                self.books.neurons.pop()
-            name = self.books.path.pop()
+                self.sites.neurons.pop()
+            name = self.sites.path.pop()
             if left is module:
                 return
             self._candidates.pop(left, None)
@@ -343,8 +343,8 @@ class Recorder:
     def _begin_pass(self, inputs: list[Tensor]) -> None:
         """The outermost module is called: its inputs are data, unless they are state seen before."""
         self._passes += 1
-        self.books.begin_pass()
-        if self.books.met_new and not self._led:
+        self.sites.begin_pass()
+        if self.sites.met_new and not self._led:
             self._learn_again(inputs)
         if not inputs:
             return
@@ -354,25 +354,25 @@ class Recorder:
             self.recording.timesteps = self.timesteps or first.shape[axis]
         rows = 1 if axis == 0 else 0
         self.recording.batch_size = first.shape[rows] if first.dim() > rows else 1
-        self.books.firing.begin_pass()
-        if not self.books.learning:
+        self.sites.firing.begin_pass()
+        if not self.sites.learning:
             if not self._led:
                 self.widen_input(first)
             return
         for tensor in inputs:
-            if self.books.store.get(tensor) is None:
+            if self.sites.store.get(tensor) is None:
                 facts = values.of_input(tensor, self.recording.input)
                 self._note_input(tensor, facts)
-                self.books.input_facts = self.books.input_facts or (facts if facts.grid and not facts.signed else None)
-                fold = None if axis is None else Folding(axis, 1, self.timesteps or 1)
-                self.books.store.set(tensor, facts, timeaxis.axis_of(tensor, fold))
-        self._inputs_facts = [self.books.store.get(tensor) for tensor in inputs]
+                self.sites.input_facts = self.sites.input_facts or (facts if facts.grid and not facts.signed else None)
+                fold = None if axis is None else TimeDim(axis, 1, self.timesteps or 1)
+                self.sites.store.set(tensor, facts, timeaxis.axis_of(tensor, fold))
+        self._inputs_facts = [self.sites.store.get(tensor) for tensor in inputs]
 
     def _learn_again(self, inputs: list[Tensor]) -> None:
         """A pass met what no pass before had shown; what it left behind is known by where it lies."""
-        self.books.learn_again()
+        self.sites.learn_again()
         for module, name in self._names.items():
-            self.books.know_weights(module, name)
+            self.sites.know_weights(module, name)
         held = {place: _tensors_held(*place) for place in self._state_facts}
         grown = [place for place, tensors in held.items() if len(tensors) != len(self._state_facts[place])]
         for place in grown:  # a list that gets longer: each of its tensors is like those that were in it
@@ -386,14 +386,14 @@ class Recorder:
         """What an earlier pass made is no input of this one."""
         for tensor, facts in zip(tensors, known, strict=False):
             if facts is not None and facts.fed_by - {provenance.INPUT}:
-                self.books.store.set(tensor, facts)
+                self.sites.store.set(tensor, facts)
 
     def _end_pass(self, output: Any) -> None:
         """The outermost module is left."""
-        if not self.books.learning:
+        if not self.sites.learning:
             return
-        self.books.know_outputs(_tensors(output))
-        self.seen_time.end_pass(self.books.ops.values(), self._stateful())
+        self.sites.know_outputs(_tensors(output))
+        self.seen_time.end_pass(self.sites.ops.values(), self._stateful())
         self.state_names |= self._written_state()
         if not self._led:
             self._end_learning_if_nothing_new()
@@ -404,29 +404,29 @@ class Recorder:
         whole = self.layout != "step" or self._passes >= (self.timesteps or 1)
         if whole and before == self._known:
             self._state_facts = {
-                place: [self.books.store.get(tensor) for tensor in _tensors_held(*place)] for place in self.state_names
+                place: [self.sites.store.get(tensor) for tensor in _tensors_held(*place)] for place in self.state_names
             }
             self._end_learning()
 
     def _end_learning(self) -> None:
-        if not self.books.learning:
+        if not self.sites.learning:
             return
-        self.books.end_learning()
-        for counter in [*self._neurons.values(), *self.books.firing.counters()]:
+        self.sites.end_learning()
+        for counter in [*self._neurons.values(), *self.sites.firing.counters()]:
             counter.end_learning()
 
     def _knowledge(self) -> tuple[Any, ...]:
         """All that decides how the next pass is counted."""
         grids = {module: counter.grid for module, counter in self._neurons.items()}
         return (
-            self.books.knowledge(), dict(self.watched), grids, dict(self._neuron_steps), set(self.state_names),
+            self.sites.knowledge(), dict(self.watched), grids, dict(self._neuron_steps), set(self.state_names),
             self.batch_size, self.timesteps,
         )  # fmt: skip
 
     def _stateful(self) -> list[NeuronCounter]:
         """Neuron layers and firing lines that keep state from call to call."""
         layers = [counter for module, counter in self._neurons.items() if self.watched[module].stateful]
-        lines = [line for line in self.books.firing.by_name.values() if line.sites & self.books.carrying]
+        lines = [line for line in self.sites.firing.by_name.values() if line.sites & self.sites.carrying]
         return layers + [line.counter for line in lines if line.counter is not None]
 
     def _written_state(self) -> set[tuple[nn.Module, str]]:
@@ -441,8 +441,8 @@ class Recorder:
     def _is_made_of_input(self, value: Any) -> bool:
         """By its facts or, for NumPy and numbers, if values of the pass left PyTorch."""
         if not isinstance(value, Tensor):
-            return self.books.left and isinstance(value, np.ndarray | float)
-        facts = self.books.store.get(value)
+            return self.sites.left and isinstance(value, np.ndarray | float)
+        facts = self.sites.store.get(value)
         return facts is not None and bool(facts.fed_by)
 
     def is_state(self, module: nn.Module, name: str, value: Any) -> bool:
@@ -451,7 +451,7 @@ class Recorder:
 
     def widen_input(self, x: Tensor) -> None:
         """A later batch may hold larger event counts than the first one: they are spikes all the same."""
-        known = self.books.input_facts
+        known = self.sites.input_facts
         if known is None or known.levels is None or not known.quantum or not x.is_cpu or not x.numel():
             return  # a device would have to be waited for
         levels = float(x.max()) / float(known.quantum)
@@ -460,7 +460,7 @@ class Recorder:
             and levels.is_integer()
             and (self.recording.input == "spikes" or levels <= values.COUNTS)
         ):
-            self.books.widen_input(int(levels))
+            self.sites.widen_input(int(levels))
 
     def _note_input(self, tensor: Tensor, facts: Facts) -> None:
         if self.recording.input == "auto" and facts.levels is not None and facts.levels > 1:
@@ -474,7 +474,7 @@ class Recorder:
                 "not whole numbers count as real", "Pass the input before normalisation",
             )  # fmt: skip
         image = tensor.dim() > 2 and facts.grid is None and self.recording.input != "spikes"
-        self.books.raw_input |= image and values.raw_bytes(tensor)
+        self.sites.raw_input |= image and values.raw_bytes(tensor)
 
     # -- neurons -------------------------------------------------------------------------------------------
 
@@ -484,34 +484,34 @@ class Recorder:
             return
         if not neurons.recurrent(module):
             counter.drive(neurons.values(name, inputs[0]))
-        if self.books.learning:
+        if self.sites.learning:
             self._neuron_calls.append(module)
-            facts = self.books.store.get(inputs[0])
+            facts = self.sites.store.get(inputs[0])
             for op in facts.ops if facts else ():
-                self.books.by_id[op].feeds.add(name)
+                self.sites.by_id[op].feeds.add(name)
 
     def _recognise(
         self, module: nn.Module, name: str, inputs: list[Tensor], output: Any, candidate: _Candidate
     ) -> None:
         """Whether a module is a hand-written neuron: the smallest with state, or that turns real into spikes."""
-        position, decisions = self._spikes_among(output), len(self.books.decided) - candidate.decisions
-        if position is None or not decisions or self.books.contracts_below(name):
+        position, decisions = self._spikes_among(output), len(self.sites.decided) - candidate.decisions
+        if position is None or not decisions or self.sites.contracts_below(name):
             return
         inner = {module for module in self._neuron_calls[candidate.calls :] if module in self.watched}
         if any(self.watched[m].stateful for m in inner):
             return
-        stateful = neurons.wrote_state(candidate.state, module) or self.books.steps_since(candidate.decisions) > 1
+        stateful = neurons.wrote_state(candidate.state, module) or self.sites.steps_since(candidate.decisions) > 1
         was_real = bool(candidate.facts) and candidate.facts[0].data and candidate.facts[0].grid is None
-        if stateful or (was_real and not inner and not self.books.contracts_at(name)):
+        if stateful or (was_real and not inner and not self.sites.contracts_at(name)):
             self._take_in(inner, name)
-            self.watched[module] = Watched(neurons.picking(position), "behaviour", stateful)
+            self.watched[module] = NeuronLayer(neurons.picking(position), "behaviour", stateful)
             self._neuron_calls.append(module)
             self._drive(module, name, inputs)
 
     def _spikes_among(self, output: Any) -> int | None:
         """Which of the tensors that a module puts out holds spikes."""
         for position, tensor in enumerate(_tensors(output)):
-            facts = self.books.store.get(tensor)
+            facts = self.sites.store.get(tensor)
             if facts and facts.data and facts.grid and facts.grid is not None:
                 return position
         return None
@@ -520,14 +520,14 @@ class Recorder:
         """What was taken for neurons inside a module that turns out to be one is part of it."""
         for module in inner:
             del self.watched[module], self._neurons[module]
-            self.books.renamed[self._names[module]] = name
-        for line in self.books.firing.within(name):
-            self.books.renamed[line] = name
-        self.books.forget_lines(name)
+            self.sites.renamed[self._names[module]] = name
+        for line in self.sites.firing.within(name):
+            self.sites.renamed[line] = name
+        self.sites.forget_lines(name)
 
     def _see_steps(self, module: nn.Module, output: Any, candidate: _Candidate | None) -> None:
         """How many steps a neuron layer made of one call, on the first batch."""
-        if not self.books.learning or candidate is None:
+        if not self.sites.learning or candidate is None:
             return
         watched = self.watched[module]
         if watched.found_by == "named" and not watched.stateful and neurons.wrote_state(candidate.state, module):
@@ -536,7 +536,7 @@ class Recorder:
         if spikes is None or not spikes.dim():
             return
         along = watched.kind.time_first(module)
-        steps = spikes.shape[0] if along else self.books.steps_since(candidate.decisions)
+        steps = spikes.shape[0] if along else self.sites.steps_since(candidate.decisions)
         if steps in spikes.shape or steps == 1:
             self.seen_time.of_call(self._names[module], steps, tuple(spikes.shape))
 
@@ -548,7 +548,7 @@ class Recorder:
         spikes = neurons.values(name, spikes)
         if neurons.recurrent(module):
             counter.drive_all(spikes.numel())
-        if self.books.learning:
+        if self.sites.learning:
             self._learn_spikes(module, name, spikes, counter)
         counter.fire(spikes, self._neuron_steps.get(module), self.batch_size, counter.grid)
         if counter.source is not None:
@@ -556,14 +556,14 @@ class Recorder:
 
     def _learn_spikes(self, module: nn.Module, name: str, spikes: Tensor, counter: NeuronCounter) -> None:
         """What comes out of a neuron layer: on the grid that its own operators make, or else that its values show."""
-        facts = values.of_neuron(spikes, self.books.store.get(spikes), name)
+        facts = values.of_neuron(spikes, self.sites.store.get(spikes), name)
         if facts.grid is None:
             self.note(
                 "C07", name, "The output of this neuron layer is graded; layers that read it count as real-valued",
                 "If it is no spiking neuron, leave it out of --neuron",
             )  # fmt: skip
         elif not facts.single:
-            counter.source = counter.source or self.books.firing.sources.new()
+            counter.source = counter.source or self.sites.firing.sources.new()
             facts = provenance.from_source(facts, counter.source.index)
         grid = measure.grid_of(facts)
         counter.grid = grid if counter.grid.quantum is None else counter.grid._replace(
@@ -571,10 +571,10 @@ class Recorder:
         )  # fmt: skip
         fold = None
         if self.timesteps and self.watched[module].kind.time_first(module) and spikes.shape[0] == self.timesteps:
-            fold = Folding(0, 1, self.timesteps)
-        axis = timeaxis.axis_of(spikes, fold) or self.books.store.time(spikes)
-        self.books.store.set(spikes, facts, axis)
-        self._neuron_steps[module] = self.books.steps.of(spikes)
+            fold = TimeDim(0, 1, self.timesteps)
+        axis = timeaxis.axis_of(spikes, fold) or self.sites.store.time(spikes)
+        self.sites.store.set(spikes, facts, axis)
+        self._neuron_steps[module] = self.sites.steps.of(spikes)
 
     def name_of(self, module: nn.Module) -> str:
         return str(self._names[module])
@@ -621,17 +621,17 @@ class Recorder:
         """
         told = bool(self._batches)
         if not told:
-            self.books.settle()
+            self.sites.settle()
             self.end_block(samples or 0)
         batches = self._batches or self._sequences(timesteps)
         if (timesteps or self.timesteps) is None and self.seen_time.unknown:
             batches = None
         total = sum(n for n, _ in self._blocks) if told else samples
-        units = self.books.firing.sources.units()
+        units = self.sites.firing.sources.units()
         spiking = self._neuron_counters()
         ops = self._op_records(batches, units, {counter.layer for counter in spiking})
         neuron_records = [self._neuron_record(counter, batches) for counter in spiking]
-        lines = [line for line in self.books.lines.values() if not (line.forgotten or self._inside_neuron(line.layer))]
+        lines = [line for line in self.sites.lines.values() if not (line.forgotten or self._inside_neuron(line.layer))]
         elementwise = [line.record() for line in lines]
         blocks = self._assembled(lines, spiking, units) if total is not None else []
         activity = Activity(
@@ -659,28 +659,28 @@ class Recorder:
 
     def _neuron_counters(self) -> list[NeuronCounter]:
         """Neuron layers, and the firing lines whose spikes something reads."""
-        lines = self.books.firing.by_name
-        read = set(self.books.read_names)
-        for op in self.books.ops.values():
+        lines = self.sites.firing.by_name
+        read = set(self.sites.read_names)
+        for op in self.sites.ops.values():
             for facts, role in zip(op.facts, op.roles, strict=True):
                 if role == "data" and facts.grid:
                     read |= facts.fed_by
-        kept = [line.counter for name, line in lines.items() if name in read and name not in self.books.renamed]
+        kept = [line.counter for name, line in lines.items() if name in read and name not in self.sites.renamed]
         return [*self._neurons.values(), *(counter for counter in kept if counter is not None)]
 
     def _op_records(self, batches: int | None, units: Sequence[int], known: set[str]) -> list[OpRecord]:
-        lines = self.books.firing.by_name
-        feeds = {id(op): {self.books.now_called(name) for name in op.feeds} & known for op in self.books.ops.values()}
+        lines = self.sites.firing.by_name
+        feeds = {id(op): {self.sites.now_called(name) for name in op.feeds} & known for op in self.sites.ops.values()}
         for name in known & lines.keys():
             for number in lines[name].ops & feeds.keys():
                 feeds[number].add(name)
-        records = [op.record(batches, units) for op in self.books.ops.values()]
+        records = [op.record(batches, units) for op in self.sites.ops.values()]
         return [
             record.model_copy(
                 update={
                     "feeds": sorted(feeds[number]),
                     "operands": [
-                        operand.model_copy(update={"fed_by": sorted(self.books.fed_by(operand.fed_by, known))})
+                        operand.model_copy(update={"fed_by": sorted(self.sites.fed_by(operand.fed_by, known))})
                         for operand in record.operands
                     ],
                 }
@@ -695,7 +695,7 @@ class Recorder:
 
     def _constant_ops(self) -> list[ConstantOp]:
         """Products of weights alone, by layer and kind."""
-        sums = self.books.constant_macs()
+        sums = self.sites.constant_macs()
         return [ConstantOp(layer=layer, op=op, dense_macs=macs) for (layer, op), macs in sums.items()]
 
     def _assembled(
@@ -703,7 +703,7 @@ class Recorder:
     ) -> list[Block]:
         count = len(self._blocks)
         width = 2 + len(KINDS) * len(PART_COUNTS)
-        ops = [_padded(c.blocks_in(units), count, width) for c in self.books.ops.values()]
+        ops = [_padded(c.blocks_in(units), count, width) for c in self.sites.ops.values()]
         spiking = [_padded(c.blocks, count, 0) for c in spiking_counters]
         other = [_padded(line.blocks, count, 2) for line in lines]
         return [
@@ -719,14 +719,14 @@ class Recorder:
 
     def _model_facts(self) -> ModelFacts:
         sizes = {name: p.numel() for name, p in nn.Module.named_parameters(self.model) if not is_lazy(p)}
-        used = sum(size for name, size in sizes.items() if name in self.books.used_parameters)
+        used = sum(size for name, size in sizes.items() if name in self.sites.used_parameters)
         return ModelFacts(
             source=type(self.model).__name__, name=type(self.model).__name__, parameters=sum(sizes.values()),
             parameters_used=used,
         )  # fmt: skip
 
     def _uncounted(self) -> list[Uncounted]:
-        outside = {key: n for key, n in self.books.uncounted.items() if not self._inside_neuron(key[0])}
+        outside = {key: n for key, n in self.sites.uncounted.items() if not self._inside_neuron(key[0])}
         return [Uncounted(layer=layer, op=op, calls=calls) for (layer, op), calls in outside.items()]
 
     def _inside_neuron(self, layer: str) -> bool:
@@ -737,14 +737,14 @@ class Recorder:
 
     def findings(self, activity: Activity) -> list[Finding]:
         """What a reader of these counts must know."""
-        return [*self.recording.notes, *findings.of_books(self.books), *findings.of_activity(activity, self._idle())]
+        return [*self.recording.notes, *findings.of_sites(self.sites), *findings.of_activity(activity, self._idle())]
 
     def _idle(self) -> list[str]:
         """Modules that ran, and whose weight matrices reached no counted operator.
 
         A matrix of a module with others inside may be a dead parameter, which no operator read at all.
         """
-        counted = self.books.used_parameters | self.books.late_parameters
+        counted = self.sites.used_parameters | self.sites.late_parameters
         return [
             name
             for module, name in self._names.items()
@@ -752,14 +752,14 @@ class Recorder:
             and not self._inside_neuron(name)
             and (matrices := self._matrices(module, name))
             and not matrices & counted
-            and (matrices & self.books.read_parameters or not any(True for _ in module.children()))
+            and (matrices & self.sites.read_parameters or not any(True for _ in module.children()))
         ]
 
     def _matrices(self, module: nn.Module, name: str) -> set[str]:
         """A module's own weight matrices, by the names that they are known by."""
         own = [(key, p) for key, p in module._parameters.items() if p is not None and not is_lazy(p)]
         return {
-            self.books.parameter_name(parameter) or f"{name}.{key}".lstrip(".")
+            self.sites.parameter_name(parameter) or f"{name}.{key}".lstrip(".")
             for key, parameter in own
             if parameter.dim() > 1
         }

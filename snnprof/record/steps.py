@@ -12,7 +12,7 @@ from snnprof.record.measure import Role
 from snnprof.record.read.operand import Steps
 from snnprof.record.recording import Recording
 from snnprof.record.store import Store
-from snnprof.record.timeaxis import Folding, TimeAxis
+from snnprof.record.timeaxis import TimeDim, TimeStride
 
 
 class TimeSteps:
@@ -47,7 +47,7 @@ class TimeSteps:
         axis = self.store.time(tensor)
         return self._leading(tensor) if axis is None else self._of_axis(tensor, axis)
 
-    def _of_axis(self, tensor: Tensor, axis: TimeAxis) -> Steps | None:
+    def _of_axis(self, tensor: Tensor, axis: TimeStride) -> Steps | None:
         fold = timeaxis.folding(tensor, axis)
         if fold is None:
             return None
@@ -56,7 +56,7 @@ class TimeSteps:
 
     def of_result(
         self, name: str, output: Tensor, inputs: list[Tensor], args: Any, form: Contraction | None
-    ) -> TimeAxis | None:
+    ) -> TimeStride | None:
         """The time axis of an operator's result: carried on from its operands, or made by it."""
         sources = [(tensor, self.store.time(tensor)) for tensor in (form.operands if form else inputs)]
         if form:
@@ -74,10 +74,10 @@ class TimeSteps:
             return self._leading(output)
         return self._of_axis(output, axis)
 
-    def of_expanded(self, output: Tensor) -> TimeAxis | None:
+    def of_expanded(self, output: Tensor) -> TimeStride | None:
         steps = self.recording.timesteps or 1
         shared = [d for d in range(output.dim()) if output.stride(d) == 0 and output.shape[d] == steps]
-        return TimeAxis(0, steps) if self.inside and shared else None
+        return TimeStride(0, steps) if self.inside and shared else None
 
     def _leading(self, tensor: Tensor) -> Steps | None:
         """A tensor of T·B rows, or of T by B, is time-major unless the layout says otherwise."""
@@ -91,27 +91,27 @@ class TimeSteps:
         return Steps(0, steps, 1 if self.recording.layout == "batch-time" and rows == steps * batch else None)
 
 
-def _made_axis(name: str, output: Tensor, inputs: list[Tensor], args: Any, steps: int) -> Folding | None:
+def _made_axis(name: str, output: Tensor, inputs: list[Tensor], args: Any, steps: int) -> TimeDim | None:
     """A time axis made by stacking, concatenating or repeating T times; of [B, ...] in front, by habit."""
     if name in ("stack", "cat"):
         dim = (args[1] if len(args) > 1 else 0) % output.dim()
         inner = inputs[0].shape[dim] if name == "cat" else 1
-        return Folding(dim, inner, steps) if len(inputs) == steps and dim < 2 else None
+        return TimeDim(dim, inner, steps) if len(inputs) == steps and dim < 2 else None
     if name not in ("repeat", "tile"):
         return None
     new = output.dim() - inputs[0].dim()
     for dim, times in enumerate(args[1]):
         size = 1 if dim < new else inputs[0].shape[dim - new]
         if times == steps and size == 1:
-            return Folding(dim, 1, steps)
+            return TimeDim(dim, 1, steps)
     return None
 
 
-def _lives(axis: TimeAxis | None) -> bool:
+def _lives(axis: TimeStride | None) -> bool:
     return axis is not None and axis is not timeaxis.GONE
 
 
-def _unsummed(form: Contraction, position: int, operand: Tensor, axis: TimeAxis | None) -> TimeAxis | None:
+def _unsummed(form: Contraction, position: int, operand: Tensor, axis: TimeStride | None) -> TimeStride | None:
     """An operand's time axis, unless the contraction sums over it."""
     fold = timeaxis.folding(operand, axis)
     return axis if fold is None or _splits(form, position, fold.dim) else timeaxis.GONE

@@ -15,7 +15,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.parameter import is_lazy
 
 from snnprof.record.provenance import ONE, Facts, real
-from snnprof.record.timeaxis import TimeAxis
+from snnprof.record.timeaxis import TimeStride
 from snnprof.record.torch_private import storage_address
 from snnprof.record.values import unknown
 
@@ -24,7 +24,7 @@ Geometry = tuple[tuple[int, ...], tuple[int, ...], int]
 
 
 @dataclass(frozen=True)
-class Zeros:
+class ZeroPadding:
     """Zeros that an operator padded on: (before, after) for each of the last axes of a tensor that looks so."""
 
     sides: tuple[tuple[int, int], ...]
@@ -32,7 +32,7 @@ class Zeros:
     stride: tuple[int, ...]
 
     @classmethod
-    def of(cls, padded: Tensor, widths: Sequence[int]) -> Zeros:
+    def of(cls, padded: Tensor, widths: Sequence[int]) -> ZeroPadding:
         sides = tuple((max(widths[i], 0), max(widths[i + 1], 0)) for i in range(len(widths) - 2, -1, -2))
         last = padded.dim() - len(sides)
         return cls(sides, tuple(padded.shape[last:]), padded.stride()[last:])
@@ -64,11 +64,11 @@ class _Entry:
 
     reference: StorageWeakRef | weakref.ref[Tensor]
     facts: Facts
-    time: TimeAxis | None
+    time: TimeStride | None
     value: int
     geometry: Geometry
     form: Form | None = None
-    zeros: Zeros | None = None
+    zeros: ZeroPadding | None = None
     shared: Tensor | None = None
 
     def gone(self) -> bool:
@@ -122,7 +122,7 @@ class Store:
         """What a tensor holds from now on was made elsewhere."""
         self._entries.pop(_key(tensor), None)
 
-    def time(self, tensor: Tensor) -> TimeAxis | None:
+    def time(self, tensor: Tensor) -> TimeStride | None:
         entry = self._entry(tensor)
         return entry.time if entry else None
 
@@ -130,7 +130,7 @@ class Store:
         self,
         tensor: Tensor,
         facts: Facts,
-        time: TimeAxis | None = None,
+        time: TimeStride | None = None,
         form: Form | None = None,
         made: Hashable = None,
     ) -> None:
@@ -187,7 +187,7 @@ class Store:
         used = {entry.value for entry in entries} | {atom[0] for entry in entries for atom in entry.form or ()}
         self._values = {value: facts for value, facts in self._values.items() if value in used}
 
-    def pad(self, padded: Tensor, zeros: Zeros) -> None:
+    def pad(self, padded: Tensor, zeros: ZeroPadding) -> None:
         """Remembers, until the next write, which of a tensor's elements are padding."""
         if entry := self._entry(padded):
             entry.zeros = zeros

@@ -13,7 +13,7 @@ from snnprof.record.operators import operator
 
 
 @dataclass(frozen=True)
-class TimeAxis:
+class TimeStride:
     """Where the time steps lie in a storage: element at offset o belongs to step (o // stride) % size.
 
     A stride of 0 stands for an expanded axis, which shares its elements.
@@ -24,7 +24,7 @@ class TimeAxis:
 
 
 @dataclass(frozen=True)
-class Folding:
+class TimeDim:
     """Where the time steps lie in a tensor: index i along `dim` belongs to step (i // inner) % size."""
 
     dim: int
@@ -32,35 +32,35 @@ class Folding:
     size: int
 
 
-def folding(tensor: Tensor, axis: TimeAxis | None) -> Folding | None:
+def folding(tensor: Tensor, axis: TimeStride | None) -> TimeDim | None:
     """Where a storage's time steps lie in this view of it."""
     if axis is None or axis.size <= 1:
         return None
     for dim, (size, stride) in enumerate(zip(tensor.shape, tensor.stride(), strict=True)):
         if axis.stride == 0:
             if stride == 0 and size == axis.size:
-                return Folding(dim, 1, size)
+                return TimeDim(dim, 1, size)
         elif stride and axis.stride % stride == 0:
             inner = axis.stride // stride
             if size % (inner * axis.size) == 0:
-                return Folding(dim, inner, axis.size)
+                return TimeDim(dim, inner, axis.size)
     return None
 
 
-def axis_of(tensor: Tensor, fold: Folding | None) -> TimeAxis | None:
+def axis_of(tensor: Tensor, fold: TimeDim | None) -> TimeStride | None:
     """The inverse of `folding`."""
     if fold is None or fold.dim >= tensor.dim():
         return None
-    return TimeAxis(fold.inner * tensor.stride(fold.dim), fold.size)
+    return TimeStride(fold.inner * tensor.stride(fold.dim), fold.size)
 
 
-GONE = TimeAxis(0, 1)
+GONE = TimeStride(0, 1)
 """No time axis, known: a mean over time, or one step of many."""
 
 
 def carried(
-    name: str, output: Tensor, inputs: Sequence[tuple[Tensor, TimeAxis | None]], args: tuple[Any, ...]
-) -> TimeAxis | None:
+    name: str, output: Tensor, inputs: Sequence[tuple[Tensor, TimeStride | None]], args: tuple[Any, ...]
+) -> TimeStride | None:
     """The output's time axis: the first input's whose folded dimension is still there, at its full size.
 
     `GONE` where inputs had one and none is left; None where nothing is known.

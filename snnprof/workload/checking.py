@@ -30,7 +30,7 @@ def self_check(recorder: Recorder, run: Callable[[Input], Any], batches: Sequenc
     for number, batch in enumerate(batches, 1):
         last = number == len(batches)
         trace: list[tuple[str, Counter, int]] = []
-        recorder.books.trace = trace
+        recorder.sites.trace = trace
         with SecondCounter(recorder.model) as second, recorder:
             ran = _runs(run, batch, last)
         recorder.end_block(0)

@@ -32,15 +32,15 @@ class Compiling:
         """One batch."""
         if self._shape is None:
             self._shape, self._attributes = x.shape, _attributes(self.model)
-            self.recorder.books.script = []
+            self.recorder.sites.script = []
             self._compiled = CompiledModel(self.model, self.recorder)
         elif self._compiled is not None and x.shape == self._shape and not self._changed():
             try:
-                self.recorder.step_aside()
+                self.recorder.detach()
                 return self._compiled(x)
             except (NotCompiled, OtherOperations) as reason:
                 self._give_up(f"The model does not compile into one graph and ran eagerly: {reason}")
-        self.recorder.step_in()
+        self.recorder.attach()
         return self.model(x)
 
     def forget(self) -> None:

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from snnprof.record.layers import held
 from snnprof.record.recorder import Recorder
+from snnprof.record.suspend import Unseen
 from snnprof.record.torch_private import functions_disabled
-from snnprof.record.unwatched import Undispatched
 
 HINTS = {
     "the data": "Look for divisions by zero and missing values in how the data are prepared; a neuron that reads NaN "
@@ -30,7 +30,7 @@ class NotFinite:
         tensor = None if tensor is None else held(tensor)
         if tensor is None or what in self._told or not tensor.is_floating_point() or tensor.dim() <= axis:
             return
-        with Undispatched(), functions_disabled():
+        with Unseen(), functions_disabled():
             odd = ~torch.isfinite(tensor) if infinite else torch.isnan(tensor)
             samples = odd.movedim(axis, 0).flatten(1).any(1).sum() if odd.dim() > 1 else odd.sum()
         self._counts.append((what, number, tensor.shape[axis], samples))

@@ -157,7 +157,7 @@ def _checked(activity: Activity, session: Session, self_check: bool) -> Activity
     found = activity.findings + ([changed] if changed else []) + findings.of_accuracy(activity, session.classes)
     check = session.checked() if self_check else None
     if check is not None:
-        found += checking.findings(check) + findings.of_look(session.recorder.books)
+        found += checking.findings(check) + findings.of_look(session.recorder.sites)
     activity = activity.model_copy(update={"layers": layers, "self_check": check})
     activity = activity.model_copy(update={"coverage": flops.coverage(activity) if layers else None})
     return activity.model_copy(update={"findings": found + findings.of_coverage(activity)})

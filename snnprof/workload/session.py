@@ -368,7 +368,7 @@ class Session:
 
     def _runs_alone(self, x: Input) -> bool:
         """Whether the model takes a batch where nobody watches."""
-        self.recorder.step_aside()
+        self.recorder.detach()
         try:
             self._reset()
             with machine.autocast(self.amp, inputs.first(x).device):
@@ -376,7 +376,7 @@ class Session:
         except Exception:
             return False
         finally:
-            self.recorder.step_in()
+            self.recorder.attach()
         return True
 
     def _called(self, x: Input) -> Any:
@@ -534,7 +534,7 @@ def _rows_are_second_axis(x: Tensor, logits: Tensor | None) -> bool:
 
 
 def _spike_events(recorder: Recorder) -> int:
-    return sum(op.blocks[-1][merging.SPIKE_EVENTS] for op in recorder.books.ops.values())
+    return sum(op.blocks[-1][merging.SPIKE_EVENTS] for op in recorder.sites.ops.values())
 
 
 @contextmanager

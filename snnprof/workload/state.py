@@ -27,8 +27,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from snnprof.record.suspend import Unseen
 from snnprof.record.torch_private import functions_disabled, version
-from snnprof.record.unwatched import Undispatched
 
 IsState = Callable[[nn.Module, str, Any], bool]
 
@@ -481,7 +481,7 @@ def _children(module: nn.Module, path: str) -> list[tuple[str, nn.Module]]:
 @contextmanager
 def _unseen() -> Iterator[None]:
     """No mode sees what is done; tensors that need a gradient, or were made in inference mode, can be written to."""
-    with torch.inference_mode(), functions_disabled(), Undispatched():
+    with torch.inference_mode(), functions_disabled(), Unseen():
         yield
 
 

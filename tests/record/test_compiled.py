@@ -199,8 +199,8 @@ def test_a_graph_of_other_operations_is_not_run() -> None:
     with torch.no_grad(), recorder:
         call(x)
         recorder.end_batch()
-        assert recorder.books.script
-        recorder.books.script = [c for c in recorder.books.script if c.layer != "head"]
+        assert recorder.sites.script
+        recorder.sites.script = [c for c in recorder.sites.script if c.layer != "head"]
         call(x)
     assert ["head" in finding.text for finding in recorder.activity().findings if finding.code == "C10"] == [True]
 
@@ -211,11 +211,11 @@ def test_a_compiled_model_refuses_a_graph_of_other_operations() -> None:
     recorder = Recorder(model, timesteps=2)
     x = _batches()[0]
     with torch.no_grad(), recorder:
-        recorder.books.script = []
+        recorder.sites.script = []
         model(x)
         recorder.end_batch()
-        recorder.books.script = [c for c in recorder.books.script if c.layer != "head"]
-        recorder.step_aside()
+        recorder.sites.script = [c for c in recorder.sites.script if c.layer != "head"]
+        recorder.detach()
         with pytest.raises(OtherOperations, match="head"):
             CompiledModel(model, recorder)(x)
 

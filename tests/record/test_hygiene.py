@@ -219,7 +219,7 @@ def test_no_activation_is_kept() -> None:
         sizes = []
         for _ in range(40):
             layer(torch.rand(2, 4))
-            sizes.append(len(recorder.books.store._entries))
+            sizes.append(len(recorder.sites.store._entries))
     gc.collect()
     handle.remove()
     assert all(reference() is None for reference in kept[:-1])

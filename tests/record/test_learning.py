@@ -56,7 +56,7 @@ def recorded(net: nn.Module, passes: int, **options: Any) -> tuple[Activity, lis
     with torch.no_grad(), Recorder(net, **options) as recorder:
         for _ in range(passes):
             net(X)
-            learning.append(recorder.books.learning)
+            learning.append(recorder.sites.learning)
     return recorder.activity(samples=4 * passes), learning
 
 

@@ -111,7 +111,7 @@ def _launch(dims: Dims, grid: Grid, reach: int, by_place: bool, device: torch.de
 
 
 def _block(places: int, side_by_side: bool) -> int:
-    """Places that a program takes: neighbours in memory go side by side, be they places or what is summed."""
+    """SitePlans that a program takes: neighbours in memory go side by side, be they places or what is summed."""
     if places == 1:
         return 1
     if not side_by_side:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from snnprof.record import callsite
+from snnprof.record import callers
 from snnprof.record.counters import LineCounter, OpCounter
 
 Key = tuple[Any, ...]
@@ -36,7 +36,7 @@ NO_LINE = LinePlan()
 UNCOUNTED = LinePlan("uncounted")
 
 
-class Place(NamedTuple):
+class CallSite(NamedTuple):
     """Where an operator is called: in which layer, by which instruction of which frame."""
 
     layer: str
@@ -49,10 +49,10 @@ class Place(NamedTuple):
 
     @property
     def expression(self) -> Key:
-        return self.layer, self.name, callsite.caller(self.frame)
+        return self.layer, self.name, callers.caller(self.frame)
 
 
-class Places:
+class SitePlans:
     """The plans that the first batch taught."""
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class Places:
         self._idle: list[tuple[dict[Key, LinePlan], Key, Callable[[LinePlan], None]]] = []
 
     def learn(
-        self, place: Place, args: Sequence[Any], plan: LinePlan, later: Callable[[LinePlan], None] | None
+        self, place: CallSite, args: Sequence[Any], plan: LinePlan, later: Callable[[LinePlan], None] | None
     ) -> None:
         """Remembers the plan of a call.
 
@@ -70,7 +70,7 @@ class Places:
                 a state does that starts as zeros.
         """
         plans = self._plans.setdefault(place.expression, {})
-        call = _operands(args), callsite.callers(place.frame)
+        call = _operands(args), callers.chain(place.frame)
         if plan is not NO_LINE or call not in plans:
             plans[call] = plan
         if later is not None:
@@ -94,7 +94,7 @@ class Places:
     def knowledge(self) -> dict[Key, dict[Key, LinePlan]]:
         return {expression: dict(calls) for expression, calls in self._plans.items()}
 
-    def find(self, place: Place, args: Sequence[Any]) -> LinePlan | None:
+    def find(self, place: CallSite, args: Sequence[Any]) -> LinePlan | None:
         """The plan of a call after the first batch; None for one that was not met there."""
         known = self._at.get(place.instruction)
         if known is not None:
@@ -105,14 +105,14 @@ class Places:
         found = set(plans.values())
         if len(found) == 1:
             (plan,) = found
-            if callsite.place_of(place.frame):  # else the instruction is not what tells it from others
+            if callers.place_of(place.frame):  # else the instruction is not what tells it from others
                 self._at[place.instruction] = plan
             return plan
         operands = _operands(args)
         alike = {plan for (kind, _), plan in plans.items() if kind == operands}
         if len(alike) < 2:
             return next(iter(alike), None)
-        return plans.get((operands, callsite.callers(place.frame)))
+        return plans.get((operands, callers.chain(place.frame)))
 
 
 def _operands(args: Sequence[Any]) -> tuple[bool, ...]:

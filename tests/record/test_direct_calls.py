@@ -13,7 +13,7 @@ from torch.autograd import forward_ad
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from snnprof.record import calls, dispatch
+from snnprof.record import direct_calls, dispatch
 from snnprof.record.operators import operator
 from snnprof.record.recorder import Recorder
 
@@ -34,7 +34,7 @@ class Net(nn.Module):
 
 @pytest.fixture
 def watched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The operators that pass through the watcher."""
+    """The operators that pass through the dispatch mode."""
     names: list[str] = []
     known = dispatch.overload_of
 
@@ -47,7 +47,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def counted(net: nn.Module, watched: list[str], batches: int = 3) -> dict[str, Any]:
-    """What was counted of some batches of different sizes; `watched` is left with what the watcher saw of the last."""
+    """What was counted of some batches of different sizes; `watched` keeps what the dispatch mode saw of the last."""
     with Recorder(net) as recorder:
         for number in range(batches):
             x = torch.rand(2 + number, 6, generator=torch.Generator().manual_seed(number))
@@ -61,11 +61,11 @@ def counted(net: nn.Module, watched: list[str], batches: int = 3) -> dict[str, A
 
 
 def both_ways(monkeypatch: pytest.MonkeyPatch, watched: list[str], net: nn.Module) -> list[str]:
-    """Checks that watching each operator counts the same; what the watcher saw where it need not see all."""
+    """Checks that watching each operator counts the same; what the dispatch mode saw where it need not see all."""
     found = counted(net, watched)
     seen = list(watched)
     with monkeypatch.context() as patched:
-        patched.setattr(calls, "FUNCTIONS", {})
+        patched.setattr(direct_calls, "FUNCTIONS", {})
         assert counted(net, watched) == found
     return seen
 
@@ -112,9 +112,9 @@ OTHERS = [(torch.rand(2, 3, 4),), (torch.rand(4),), (nn.Parameter(torch.rand(3, 
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("func", calls.FUNCTIONS, ids=lambda func: func.__name__)
+@pytest.mark.parametrize("func", direct_calls.FUNCTIONS, ids=lambda func: func.__name__)
 def test_a_function_runs_the_operator_that_it_stands_for(func: Any, mode: str) -> None:
-    called, ran = calls.FUNCTIONS[func], 0
+    called, ran = direct_calls.FUNCTIONS[func], 0
     with MODES[mode]():
         for operand in [values.clone() for values in OPERANDS]:
             for rest in ARGUMENTS.get(func.__name__, OTHERS):
@@ -130,7 +130,7 @@ def test_a_function_runs_the_operator_that_it_stands_for(func: Any, mode: str) -
 
 
 def test_the_table_holds_what_hand_written_neurons_are_made_of() -> None:
-    names = {func.__name__ for func in calls.FUNCTIONS}
+    names = {func.__name__ for func in direct_calls.FUNCTIONS}
     assert names >= {"add", "sub", "mul", "div", "add_", "ge", "float", "__rsub__", "mean", "view", "flatten"}
 
 
@@ -192,7 +192,7 @@ def test_by_hand(watched: list[str]) -> None:
     assert elements == {"add": 4 * neurons, "mul": 3 * neurons, "compare": neurons, "bias": neurons}
 
 
-# -- what the watcher has to see -------------------------------------------------------------------------------
+# -- what the dispatch mode has to see -------------------------------------------------------------------------------
 
 
 class Looking(TorchFunctionMode):

@@ -1,6 +1,6 @@
-"""Calls of PyTorch's functions that run one known operator and nothing else: counted as they are made.
+"""Intercepts functions of PyTorch that run exactly one operator, or at most a copy besides: counted as they are called.
 
-To see the operator itself, as the watcher does, takes three times as long. Any other call the watcher sees as before.
+To see the operator itself, as the dispatch mode does, takes three times as long. Other calls go on to that mode.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch.autograd import forward_ad
 from torch.overrides import TorchFunctionMode
 
 from snnprof.record import torch_private
-from snnprof.record.books import Books
+from snnprof.record.call_sites import CallSites
 from snnprof.record.dispatch import counted
 from snnprof.record.layers import PLAIN
 from snnprof.record.operators import OPERATORS
@@ -46,31 +46,31 @@ LEAVES = frozenset(
 
 
 class Calls(TorchFunctionMode):
-    """Hands what such a call runs to the recorder's books, and keeps it from the watcher."""
+    """Hands what such a call runs to the recorder's call sites, and keeps it from the dispatch mode."""
 
-    def __init__(self, books: Books) -> None:
+    def __init__(self, sites: CallSites) -> None:
         super().__init__()
-        self.books = books
+        self.sites = sites
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func in LEAVES:
-            self.books.leave(args[0])
+            self.sites.leave(args[0])
         operator = FUNCTIONS.get(func)
         if operator is None or kwargs or not self._tells_all(args):
             return func(*args, **kwargs) if kwargs else func(*args)
         undispatched = torch_private.dispatch_disabled()  # by itself: what is run for each call shows
         try:
-            return counted(operator, self.books, sys._getframe(1), args, {}, None)
+            return counted(operator, self.sites, sys._getframe(1), args, {}, None)
         finally:
             del undispatched
 
     def _tells_all(self, args: Any) -> bool:
-        """Whether the watcher would see the operator, on these operands, and nothing and nobody else."""
-        books = self.books
+        """Whether the dispatch mode would see the operator, on these operands, and nothing and nobody else."""
+        sites = self.sites
         return (
-            bool(books.path)
-            and not (books.learning or books.neurons or books.telling)
-            and DISPATCH_MODES.length() == 1  # the watcher's; another mode may do anything
+            bool(sites.path)
+            and not (sites.learning or sites.neurons or sites.telling)
+            and DISPATCH_MODES.length() == 1  # the recorder's; another mode may do anything
             and FUNCTION_MODES.length() == 0  # the user's own mode may do anything
             and type(args[0]) in PLAIN
             and args[0].layout is torch.strided

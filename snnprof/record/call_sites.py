@@ -1,4 +1,4 @@
-"""The books of a recording: which counter each call site adds to, by what plan, and what its result is from then on.
+"""Call sites: how each is counted, where its counts accumulate, and the provenance of its result.
 
 While learning, facts go from tensor to tensor and each call site gets a `Plan`; after that passes only look the plan
 up, count and verify. Learning ends with the first batch of `profile()`; where the caller drives the passes it ends with
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from snnprof.record import callsite, contractions, layers, provenance, readings, straight_through, timeaxis, values
+from snnprof.record import callers, contractions, layers, provenance, readings, straight_through, timeaxis, values
 from snnprof.record.accumulate import CountLog
 from snnprof.record.contractions import Contraction, Rows
 from snnprof.record.counters import ConstantCounter, LineCounter, OpCounter
@@ -28,15 +28,15 @@ from snnprof.record.firing import FiringLine, FiringLines
 from snnprof.record.measure import Plan, Role
 from snnprof.record.neurons import within
 from snnprof.record.operators import operator, propagate
-from snnprof.record.places import NO_LINE, UNCOUNTED, LinePlan, Place, Places
 from snnprof.record.propagation import fill_value, tensors_of
 from snnprof.record.provenance import Facts, Origin
 from snnprof.record.read import read
 from snnprof.record.read.operand import ANY, FIGURES
 from snnprof.record.recording import Recording
+from snnprof.record.site_plans import NO_LINE, UNCOUNTED, CallSite, LinePlan, SitePlans
 from snnprof.record.steps import TimeSteps
-from snnprof.record.store import Store, Zeros, storage_key
-from snnprof.record.unwatched import Undispatched
+from snnprof.record.store import Store, ZeroPadding, storage_key
+from snnprof.record.suspend import Unseen
 
 SiteKey = tuple[Any, ...]
 
@@ -79,7 +79,7 @@ class _Idle(NamedTuple):
     form: Contraction
 
 
-class Books:
+class CallSites:
     """All counters of a recording, and the facts by which each call site is counted."""
 
     def __init__(self, recording: Recording, log: CountLog, named: dict[int, str]) -> None:
@@ -117,7 +117,7 @@ class Books:
         self._late_sites: set[SiteKey] = set()  # contractions planned without knowledge
         self.met_new = False  # a call site that was met after learning had ended
         self._idle: list[_Idle] = []
-        self._places = Places()
+        self._places = SitePlans()
         self._padding: dict[SiteKey, tuple[tuple[int, ...], tuple[tuple[int, int], ...]]] = {}
         self._contracting: dict[str, bool] = {}
         self._per_layer: dict[str, int] = {}
@@ -262,7 +262,7 @@ class Books:
         facts = self.store.get(tensor) if self.learning else None
         if facts is not None and (facts.origin is not Origin.WEIGHT or not facts.params):
             self.left |= facts.origin is not Origin.WEIGHT
-            with Undispatched():
+            with Unseen():
                 self.store.share(tensor)
 
     def know_outputs(self, outputs: Sequence[Tensor]) -> None:
@@ -343,7 +343,7 @@ class Books:
         known = self._padding.get(key)
         if known is None or not isinstance(form, contractions.Convolution) or known[0] != form.geometry.space:
             return form
-        return form.without(known[1])
+        return form.absorb_padding(known[1])
 
     def _planned(self, key: SiteKey, form: Contraction, earlier: Found | None) -> Found:
         first, second = self._operands_facts(form)
@@ -434,7 +434,7 @@ class Books:
             index = self._per_layer.get(self.layer, 0)
             self._per_layer[self.layer] = index + 1
             counter = OpCounter(self.log, self.layer, index, form, roles)
-            counter.source = "" if params else callsite.source()
+            counter.source = "" if params else callers.source()
             counter.facts = list(facts)
             self.ops[identity] = counter
             self._contracting.clear()
@@ -452,9 +452,9 @@ class Books:
             parameter = self._parameters.get(_address(operand))
             if parameter is not None:
                 return (self.layer, name, parameter, operand.storage_offset())
-        callers = callsite.callers()
-        after_softmax, self._softmax = self._softmax == callers, None
-        return (self.layer, name, after_softmax, *callers)
+        chain = callers.chain()
+        after_softmax, self._softmax = self._softmax == chain, None
+        return (self.layer, name, after_softmax, *chain)
 
     # -- other operators -----------------------------------------------------------------------------------
 
@@ -467,13 +467,13 @@ class Books:
             facts: of its operands, on the first batch.
         """
         if operator(name).softmax:
-            self._softmax = callsite.callers()
+            self._softmax = callers.chain()
         if self.neurons:
             return
-        place = Place(self.path[-1], name, frame)
+        place = CallSite(self.path[-1], name, frame)
         plan = self._found(place, args) if facts is None else self._learned(place, args, result, facts)
         if plan.line == ROWS:
-            self.added = self.contraction_at((self.layer, name, *callsite.callers(frame)), _rows_added(args))
+            self.added = self.contraction_at((self.layer, name, *callers.chain(frame)), _rows_added(args))
         elif plan.counter is not None:
             self._add(plan, work(name, plan.line, args, result), _spikes(args, plan))
         elif plan is not NO_LINE:
@@ -485,7 +485,7 @@ class Books:
         elif plan.counter is not None:
             plan.counter.count(elements, spikes)
 
-    def _learned(self, place: Place, args: Any, result: Any, facts: list[Facts]) -> LinePlan:
+    def _learned(self, place: CallSite, args: Any, result: Any, facts: list[Facts]) -> LinePlan:
         layer, name, _ = place
         plan = self._line_plan(name, args, facts)
         number = None if self.script is None else len(self.script)
@@ -516,7 +516,7 @@ class Books:
 
         return count
 
-    def _found(self, place: Place, args: Any) -> LinePlan:
+    def _found(self, place: CallSite, args: Any) -> LinePlan:
         """What is met after the first batch only may or may not read data: it is listed."""
         plan = self._places.find(place, args)
         if plan is None:
@@ -622,7 +622,7 @@ class Books:
                 made, sum_of = straight_through.simplified(self.store, name, args, kwargs, output, made)
                 self.store.set(output, made, axis, sum_of, self._made_by(name, args, kwargs, position))
         if name == "constant_pad_nd" and not fill_value(args, kwargs):
-            self.store.pad(outputs[0], Zeros.of(outputs[0], args[1]))
+            self.store.pad(outputs[0], ZeroPadding.of(outputs[0], args[1]))
 
     def _made_by(self, name: str, args: Any, kwargs: Any, position: int) -> SiteKey | None:
         """Operator and operands; None where the same ones need not make the same values."""
@@ -648,11 +648,11 @@ class Books:
             self._note_firing(name, None)
             return made
         if operator(name).decides:
-            self._decides((self.layer, name, *callsite.callers(frame)), facts, args)
+            self._decides((self.layer, name, *callers.chain(frame)), facts, args)
         if self.neurons:
             return replace(made, fed_by=frozenset(self.neurons[:1])) if operator(name).decides else made
         steps = self.steps.of_made(name, output, tensors_of(args), args)
-        made, line = self.firing.learn(Place(self.layer, name, frame), facts, made, output, steps)
+        made, line = self.firing.learn(CallSite(self.layer, name, frame), facts, made, output, steps)
         if line is not None and operator(name).decides:
             line.sites.add(self.decided[-1])
         self._note_firing(name, line)
@@ -677,7 +677,7 @@ class Books:
         """Counts spikes that a line makes, after the first batch."""
         if self.learning or self.neurons or not self.firing or not isinstance(result, Tensor):
             return
-        line = self.firing.find(Place(self.layer, name, frame))
+        line = self.firing.find(CallSite(self.layer, name, frame))
         if line is not None:
             self.firing.count(line, result)
 

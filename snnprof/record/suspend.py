@@ -1,7 +1,4 @@
-"""What the recorder has to step out of, or to keep out of, without touching what is everybody else's.
-
-Parts of a pass in which nothing need be watched, its own arithmetic, and switches that several recorders share.
-"""
+"""Suspends the recorder's modes in parts of a pass, hides its own arithmetic, and shares switches of the process."""
 
 from __future__ import annotations
 
@@ -31,11 +28,11 @@ def _put_back(stack: Stack, mode: Any, depth: int) -> None:
         stack.push(each)
 
 
-class Unwatched:
+class Suspended:
     """From now until it is closed two modes see nothing: one of calls, the other of operators."""
 
-    def __init__(self, calls: Any, watcher: Any) -> None:
-        modes = ((FUNCTION_MODES, calls), (DISPATCH_MODES, watcher))
+    def __init__(self, calls: Any, operators: Any) -> None:
+        modes = ((FUNCTION_MODES, calls), (DISPATCH_MODES, operators))
         self._removed = [(stack, mode, depth) for stack, mode in modes if (depth := _remove(stack, mode)) is not None]
 
     def close(self) -> None:
@@ -43,7 +40,7 @@ class Unwatched:
             _put_back(stack, mode, depth)
 
 
-class Undispatched:
+class Unseen:
     """From now until it is closed no mode sees an operator.
 
     For the recorder's own arithmetic, which is none of the model's, and for what nobody else can want to see.
@@ -55,7 +52,7 @@ class Undispatched:
     def close(self) -> None:
         self._guard = None
 
-    def __enter__(self) -> Undispatched:
+    def __enter__(self) -> Unseen:
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -10,12 +10,12 @@ from typing import Any
 
 from torch import nn
 
-Place = int
+Expression = int
 """The number of an expression in somebody's code; 0 is plumbing, which names no call site."""
 
 # Code objects are named by their address, since to hash one is to hash its constants; holding them keeps it theirs.
 _MODULE_CALL = nn.Module.__call__.__code__
-_PLACES: dict[tuple[int, int], tuple[Place, CodeType]] = {}
+_PLACES: dict[tuple[int, int], tuple[Expression, CodeType]] = {}
 _BETWEEN = (
     "/torch/_compile.py",
     "/torch/_ops.py",
@@ -23,18 +23,18 @@ _BETWEEN = (
     "/torch/overrides.py",
     "/torch/nn/modules/module.py",
 )
-_EXPRESSIONS: dict[tuple[Any, ...], Place] = {}
+_EXPRESSIONS: dict[tuple[Any, ...], Expression] = {}
 _NUMBERS = itertools.count(1)  # in one step, whichever thread takes the next
 
 
-def callers(frame: FrameType | None = None) -> tuple[Place, ...]:
+def chain(frame: FrameType | None = None) -> tuple[Expression, ...]:
     """The calling lines from the operator, or a frame, up to the module whose forward runs it; loops repeat them.
 
     This package's frames, and those that torch puts round a dispatch mode, are left out: they come and go as the
     compiler is loaded.
     """
     frame = frame or sys._getframe(2)
-    chain: list[Place] = []
+    chain: list[Expression] = []
     while frame is not None and frame.f_code is not _MODULE_CALL and len(chain) < 64:
         place = place_of(frame)
         if place:
@@ -43,7 +43,7 @@ def callers(frame: FrameType | None = None) -> tuple[Place, ...]:
     return tuple(chain)
 
 
-def caller(frame: FrameType | None) -> Place:
+def caller(frame: FrameType | None) -> Expression:
     """The first of the callers from a frame on."""
     while frame is not None:
         place = place_of(frame)
@@ -53,14 +53,14 @@ def caller(frame: FrameType | None) -> Place:
     return 0
 
 
-def place_of(frame: FrameType) -> Place:
+def place_of(frame: FrameType) -> Expression:
     """The expression a frame is at."""
     code, at = frame.f_code, frame.f_lasti
     place, _ = _PLACES.get((id(code), at)) or _learned(code, at)
     return place
 
 
-def _learned(code: CodeType, at: int) -> tuple[Place, CodeType]:
+def _learned(code: CodeType, at: int) -> tuple[Expression, CodeType]:
     """Numbers the expression that an instruction belongs to, by line and column.
 
     The instruction would not do: from Python 3.11 on the interpreter moves within a call as it specialises it.
