@@ -181,7 +181,7 @@ def test_what_is_called_is_what_is_watched(
     with MODES[mode]():
         seen = both_ways(monkeypatch, watched, Net(RUNS[run]))
     if mode != "grad":  # autograd's own hooks may run more
-        assert set(seen) <= {"zeros", "ones", "mm", "matmul"}
+        assert set(seen) <= {"zeros", "ones", "mm", "matmul", "linear", "addmm", "t"}
 
 
 def test_by_hand(watched: list[str]) -> None:
