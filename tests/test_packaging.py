@@ -68,9 +68,11 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     tops = {name.parts[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"snnprof"}
     packed = {str(name) for name in names if name.parts[0] == "snnprof"}
-    built = {name for name in packed if name.startswith("snnprof/record/_sweep.") and name.endswith((".so", ".pyd"))}
+    built = {
+        name for name in packed if name.startswith("snnprof/record/read/_reader.") and name.endswith((".so", ".pyd"))
+    }
     moved = {f"snnprof/{name}" for name in shipped("models", "hardware_profiles")}
-    assert packed - built == (shipped("snnprof") - {"snnprof/record/_sweep.c"}) | moved
+    assert packed - built == (shipped("snnprof") - {"snnprof/record/read/_reader.c"}) | moved
     data = {".bib", ".css", ".j2", ".js", ".json", ".npz", ".pt", ".typed", ".yaml"}
     assert {PurePosixPath(name).suffix for name in packed} >= data
 
@@ -133,7 +135,7 @@ def installed(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[CallSite,
         place.install(str(tree(tmp_path)))
     elif request.param == "no compiler":
         place.install(str(tree(tmp_path)), CC="false", LDSHARED="false")
-        assert not list(place.site.glob("snnprof/record/_sweep.*so"))
+        assert not list(place.site.glob("snnprof/record/read/_reader.*so"))
     else:
         source = tree(tmp_path)
         place.install("--editable", str(source))

@@ -17,12 +17,14 @@ from typing import ParamSpec, TypeVar
 import torch
 from torch import Tensor
 
-from snnprof.record.read.operand import LARGEST, Grid, Reach, Steps, Sums, axes_of, folded, wide
+from snnprof.record.read.operand import LARGEST, SINGLE, Grid, Reach, Steps, Sums, axes_of, folded, wide
 
 P = ParamSpec("P")
 R = TypeVar("R")
 _FEW = 64
 """Levels that a traced graph looks for one by one."""
+_INFINITE = 0x7FF0000000000000
+"""The bits of infinity as a float64."""
 _ADDS_FLAGS = torch.torch_version.TorchVersion(torch.__version__) >= "2.13"
 """Whether the compiler adds flags up in int32: what torch 2.6 writes for that is no valid C++."""
 
@@ -75,7 +77,11 @@ def reads(values: Tensor) -> bool:
 def read(
     values: Tensor, grid: Grid, reach: Reach, row: Tensor, steps: Steps | None = None, sums: Sums | None = None
 ) -> None:
-    """See `snnprof.record.read.read`."""
+    """See `snnprof.record.read.read`.
+
+    Where ones are expected a traced read tells whether there is something else, and not how far that is: for the rest a
+    graph would read the operand once more.
+    """
     stepped = folded(wide(values), steps)
     apart = axes_of(sums.keep, steps) if sums else _along(reach, stepped)
     batch = set(axes_of([steps.dim if steps else 0], steps)) & set(range(stepped.dim())) - set(apart)
@@ -86,6 +92,11 @@ def read(
     nonzero, reached = _in_all(fired), _reached(fired, reach)
     if grid.quantum is None:
         figures = [nonzero, torch.zeros_like(nonzero), reached, *[torch.zeros_like(nonzero)] * 3]
+    elif grid == SINGLE and tracing():
+        ones = _in_all(add(stepped == 1))
+        levels = ones if sums is None else _in_all(add(stepped.float().abs()))
+        strange = torch.where(ones == nonzero, 0, _INFINITE)
+        figures = [nonzero, levels, reached, reached, torch.zeros_like(nonzero), strange]
     else:
         level, distance = _levels(stepped, grid)
         total = add(level)
@@ -128,7 +139,8 @@ def _added(counts: Tensor, apart: Sequence[int], first: Sequence[int]) -> Tensor
     if not (apart or tracing()):
         return counts.reshape(len(counts), -1).sum(1, dtype=whole)
     if first:
-        counts = counts.sum(list(first), keepdim=True, dtype=whole)
+        exact = torch.float32 if counts.is_floating_point() else whole
+        counts = counts.sum(list(first), keepdim=True, dtype=exact)
     drop = [axis for axis in range(1, counts.dim()) if axis not in apart]
     order = sorted(apart, key=counts.stride, reverse=True)  # into another order, a sum is ten times slower
     summed = counts.permute(0, *drop, *order)
