@@ -6,7 +6,7 @@
 
 Each round runs the same batch bare and then under one tool, for every tool in turn; what is printed are medians and
 ranges of the ratios to the bare pass just before, and of a counting compiled pass to a plain compiled one. snnprof is
-timed after its first batch, attached, one block a batch.
+timed after it has learned: attached, one block a batch; as a caller drives a Recorder; and within `profile()`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import platform
 import statistics
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +175,39 @@ def eager(model: nn.Module, x: Tensor, timesteps: int) -> Run:
     return _snnprof(model, x, timesteps, lambda recorder: model)
 
 
+def driven(model: nn.Module, x: Tensor, timesteps: int) -> Run:
+    """As README drives it: `with Recorder(model): model(x); model(x); model(x)`, of which the third pass is timed."""
+    recorder = Recorder(model, timesteps=timesteps)
+    with recorder:
+        model(x)
+        model(x)
+
+    def run() -> float:
+        with recorder:
+            return timed(lambda: model(x), x.device.type)
+
+    return run
+
+
+def profiled(model: nn.Module, x: Tensor, timesteps: int) -> Run:
+    """`profile()`, from one batch that it takes to the next; the second of three, since it learns from the first."""
+
+    def run() -> float:
+        asked: list[float] = []
+
+        def batches() -> Iterator[Tensor]:
+            for _ in range(3):
+                if x.is_cuda:
+                    torch.cuda.synchronize()
+                asked.append(time.perf_counter())
+                yield x
+
+        snnprof.profile(model, batches(), timesteps=timesteps, device=x.device.type, self_check=False)
+        return asked[2] - asked[1]
+
+    return run
+
+
 def compiled(model: nn.Module, x: Tensor, timesteps: int) -> Run:
     return _snnprof(model, x, timesteps, lambda recorder: Compiling(model, recorder))
 
@@ -210,6 +243,8 @@ def _snnprof(model: nn.Module, x: Tensor, timesteps: int, caller: Callable[[Reco
 TOOLS: dict[str, Callable[[nn.Module, Tensor, int], Run]] = {
     "no-op dispatch mode": no_op,
     "**snnprof**": eager,
+    "**snnprof**, `with Recorder(model)`": driven,
+    "**snnprof**, `profile()`": profiled,
     "FlopCounterMode (dense)": flop_counter_mode,
     "fvcore (dense)": fvcore,
     "SpikingJelly SynOp + MAC": spikingjelly,
