@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,8 @@ from snnprof.hardware import HardwareProfile, load_hardware, names
 from snnprof.memory import access_work, cost, memory_work, word_bits
 from snnprof.pricing import price, split_gain
 from snnprof.twins import Twin
+
+RUNS = Path(__file__).parent / "data" / "runs"
 
 MJ, UJ = 1e9, 1e6
 
@@ -500,6 +503,16 @@ def test_figures_in_cautions_are_per_inference():
     macs = stem.part("real").dense_macs
     text = codes(price(Activity(samples=2, ops=[stem])))["W03"]
     assert f"at each of 4 steps: {macs // 2} MACs, {macs // 8} if its constant input" in text
+
+
+def test_the_caution_about_the_encoder_has_the_macs_of_the_result():
+    """Padding costs no MAC: a 3×3 kernel moved over 16×16 pixels meets 46² of them, for 8 channels, in 4 steps."""
+    activity = Activity.load(RUNS / "saformer.json")
+    report = price(activity)
+    assert report.per_inference(report.totals.macs) == 4 * 8 * 46**2
+    assert "at each of 4 steps: 67.71 k MACs, 16.93 k if" in codes(report)["W03"]
+    once = conventions.find("exact").with_options(encoder="once")
+    assert "W03" not in codes(price(activity, convention=once))
 
 
 @pytest.mark.parametrize("id", names())
