@@ -354,7 +354,7 @@ def test_what_is_no_sweep(activity: Activity) -> None:
 
 def test_price_lists_that_miss_something_are_named(activity: Activity) -> None:
     """Both lists miss pooling and neuron updates; with synaptic operations alone, the one has prices for all."""
-    bare = activity.model_copy(update={"neurons": [], "elementwise": []})
+    bare = activity.model_copy(update={"neurons": [], "elementwise": [], "blocks": []})
     assert price(activity, LISTS[0]).lower_bound
     assert not price(bare, LISTS[0]).lower_bound
     assert tradeoff_of([entry(activity, lists=LISTS)]).lower_bounds == set(LISTS)
