@@ -593,6 +593,12 @@ def test_average_pooling_and_wide_attention_are_findings():
     )  # fmt: skip
     findings = {finding.code: finding.text for finding in price(Activity(samples=1, ops=[quarter, wide])).findings}
     assert "multiples of 0.25" in findings["W05"]
+    assert findings["W05"].endswith("counted as additions, assuming that the factor is folded into the weights")
+    (many,) = quarter.operands[:1]
+    report = price(Activity(samples=1, ops=[quarter.model_copy(update={"operands": [many.model_copy(
+        update={"quantum": 2**-8, "levels": 256}), quarter.operands[1]]})]))  # fmt: skip
+    assert report.totals.sops == 0 < report.totals.macs
+    assert "counted as multiplications" in codes(report)["W05"]
     assert "integer n<=8 x binary" in findings["W06"]
 
 
