@@ -28,7 +28,7 @@ PICTURES = DOCS / "gallery"
 MODELS = ("spikformer", "ssa_bin", "saformer")
 RUNS = "spikformer.json ssa_bin.json saformer.json"
 PAPER_ROWS = "paper:ssa_bin-ssa-cifar10 paper:ssa_bin-baseline-cifar10 paper:ssa_bin-bin-cifar10"
-SWEEP = {f"t{steps}.json": f"snnprof profile --model saformer --timesteps {steps} --output t{steps}.json"
+SWEEP = {f"t{steps}.json": f"snnprof profile saformer --timesteps {steps} --output t{steps}.json"
          for steps in (1, 2, 4, 8)}  # fmt: skip
 SWEEP_RUNS = " ".join(SWEEP)
 VIEWS: dict[str, tuple[int, int, Literal["light", "dark"]]] = {
@@ -212,7 +212,7 @@ def compiled(table: Path) -> None:
     (folder / "page.tex").write_text(f"{PAGE}\n\\input{{{table.name}}}\n\\end{{document}}\n", encoding="utf-8")
     quietly = {"cwd": folder, "check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     subprocess.run(["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "page.tex"], **quietly)  # type: ignore[call-overload]
-    crop = ["-x", "240", "-y", "220", "-W", "840", "-H", "420"]
+    crop = ["-x", "240", "-y", "220", "-W", "840", "-H", "470"]
     picture = str(PICTURES / "main")
     subprocess.run(["pdftoppm", "-r", "150", "-png", "-singlefile", *crop, "page.pdf", picture], **quietly)  # type: ignore[call-overload]
 

@@ -15,7 +15,7 @@ from snnprof.priced_run import PricedRun
 from snnprof.units import count_text
 
 PLAUSIBLE_PJ = (1e-3, 1e6)
-_EVIDENCE = {
+EVIDENCE = {
     "measured": "The price was measured",
     "simulated": "The price was simulated, not measured",
     "synthesis": "The price was estimated by circuit synthesis, not measured",
@@ -100,12 +100,15 @@ def _no_price_anywhere(report: PricedRun) -> Findings:
 
 
 def _real_encoder(report: PricedRun) -> Findings:
+    counted = {(row.layer, row.op, row.index): row.macs for row in report.rows}
+    encoded_once = report.convention.settings.encoder == "once"
     for op in report.activity.ops:
-        macs, steps = op.part("real").dense_macs, op.steps or 1
-        if op.fed_by != ["input"] or not macs or steps == 1:
+        macs, steps = counted.get(op.key, 0), op.steps or 1
+        constant = all(operand.constant_over_time for operand in op.data)
+        if op.fed_by != ["input"] or not macs or steps == 1 or (constant and encoded_once):
             continue
         text = f"Reads real values at each of {steps} steps: {_count(report, macs)} MACs"
-        if all(operand.constant_over_time for operand in op.data):
+        if constant:
             text += f", {_count(report, macs / steps)} if its constant input were encoded once"
         yield _finding("W03", text, "State whether the encoder counts at every step or once", op.layer)
 
@@ -130,9 +133,12 @@ def _averages(report: PricedRun) -> Findings:
     for op in _weighted(report):
         operand = op.data[0]
         if operand.quantum is not None and operand.quantum < 1 and (operand.max_level or 0) > 1:
-            spikes = f"averaged spikes (multiples of {operand.quantum:.4g}, as from average pooling)"
-            text = f"Input is {spikes}, which cost additions only if the factor is folded into the weights"
-            yield _finding("W05", text, "State this assumption next to the SOPs", op.layer)
+            counted = "additions, assuming that the factor is folded into the weights"
+            counted = (
+                counted if unrolled(op, report.convention.settings) else "multiplications, since its levels are many"
+            )
+            text = f"Input is averaged spikes (multiples of {operand.quantum:.4g}, as from average pooling); counted as"
+            yield _finding("W05", f"{text} {counted}", "State this rule next to the operations", op.layer)
 
 
 def _attention_width(report: PricedRun) -> Findings:
@@ -221,7 +227,7 @@ def _not_measured(report: PricedRun) -> Findings:
     doubtful = [path for path in hardware.unverified if path.startswith(("energy.", "scope"))]
     unread = f"; no source was found for {', '.join(doubtful)}" if doubtful else ""
     if report.grade and (report.grade != "measured" or doubtful):
-        yield _finding("W14", f"{_EVIDENCE[report.grade]}{unread}", "State this when you report the energy")
+        yield _finding("W14", f"{EVIDENCE[report.grade]}{unread}", "State this when you report the energy")
 
 
 def _implausible_prices(report: PricedRun) -> Findings:

@@ -88,6 +88,8 @@ PAPER = "paper:"
 PRINTED = "published"
 MARGIN = 1.0
 """Points of accuracy."""
+MANYFOLD = 10.0
+"""From this ratio on, energies are given as times and not as percent more."""
 
 
 @dataclass(frozen=True)
@@ -469,13 +471,28 @@ def _same_predictions(side: Side, base: Side) -> bool:
 def _saving(energy: Interval) -> str:
     assert energy.low is not None
     assert energy.high is not None
+    if energy.value >= MANYFOLD:
+        return f"costs {_manyfold(energy)}"
     saved = sorted(abs(100 * (1 - ratio)) for ratio in (energy.low, energy.high))
     bounds = "–".join(f"{share:.1f}" for share in saved)
     size = f"{abs(100 * (1 - energy.value)):.1f} %"
     return f"saves {size} (95 % CI {bounds})" if energy.value < 1 else f"costs {size} more (95 % CI {bounds})"
 
 
+def _manyfold(energy: Interval) -> str:
+    text = f"{_times(energy.value)} times as much"
+    if energy.low is None or energy.high is None:
+        return f"{text} (no interval)"
+    return f"{text} (95 % CI {_times(energy.low)} to {_times(energy.high)})"
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.1f}"
+
+
 def _change(energy: Interval) -> str:
+    if energy.value >= MANYFOLD:
+        return _manyfold(energy)
     value = f"{100 * (energy.value - 1):+.1f} %"
     if energy.low is None or energy.high is None:
         return _typeset(f"{value} (no interval)")

@@ -130,7 +130,7 @@ class PricedRun:
 
     @property
     def dense_run(self) -> Twin:
-        """The same SNN, no sparsity used."""
+        """The SNN executed densely: every MAC of every step, no sparsity exploited."""
         return twins.dense_run(self.activity, self.hardware)
 
     @property

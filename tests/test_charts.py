@@ -350,3 +350,14 @@ def test_what_is_no_sweep(activity: Activity) -> None:
         sweep_of(same, "depht")
     with pytest.raises(SnnprofError, match="needs runs, not SSA_Bin"):
         sweep_of([entry(activity), row("ssa_bin-bin-cifar10")])
+
+
+def test_price_lists_that_miss_something_are_named(activity: Activity) -> None:
+    """Both lists miss pooling and neuron updates; with synaptic operations alone, the one has prices for all."""
+    bare = activity.model_copy(update={"neurons": [], "elementwise": [], "blocks": []})
+    assert price(activity, LISTS[0]).lower_bound
+    assert not price(bare, LISTS[0]).lower_bound
+    assert tradeoff_of([entry(activity, lists=LISTS)]).lower_bounds == set(LISTS)
+    assert tradeoff_of([entry(bare), entry(bare, "b")]).lower_bounds == set()
+    assert tradeoff_of([entry(bare), entry(activity, "b")]).lower_bounds == {LISTS[0]}
+    assert sweep_of([entry(changed(activity, timesteps=T)) for T in (1, 2)]).lower_bounds == {LISTS[0]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections.abc import Callable
 
@@ -122,6 +123,14 @@ def test_a_cost_is_a_saving_of_the_baseline(activity_maker: Maker) -> None:
     worse = [90] * 10
     assert claim(many(cheap), many(dear, worse)).startswith("costs"), "and is less accurate as well"
     assert claim(many(cheap, worse), many(dear)).endswith("not directly comparable"), "it buys accuracy"
+
+
+def test_ten_times_as_much_is_said_in_times(activity_maker: Maker) -> None:
+    """The same spikes for one sample in place of 100: 100 times the energy per inference, and its interval."""
+    a = activity_maker("a", firing=4)
+    text = claim(many(a), many(a, samples=1))
+    assert re.search(r"(energy|costs) 100 times as much \((95 % CI [\d.]+ to [\d.]+|no interval)\)", text)
+    assert "%" not in text.partition("accuracy")[0].replace("95 %", "")
 
 
 def test_no_saving_within_the_interval_of_the_energies(activity_maker: Maker) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,8 @@ from snnprof.hardware import HardwareProfile, load_hardware, names
 from snnprof.memory import access_work, cost, memory_work, word_bits
 from snnprof.pricing import price, split_gain
 from snnprof.twins import Twin
+
+RUNS = Path(__file__).parent / "data" / "runs"
 
 MJ, UJ = 1e9, 1e6
 
@@ -502,6 +505,16 @@ def test_figures_in_cautions_are_per_inference():
     assert f"at each of 4 steps: {macs // 2} MACs, {macs // 8} if its constant input" in text
 
 
+def test_the_caution_about_the_encoder_has_the_macs_of_the_result():
+    """Padding costs no MAC: a 3×3 kernel moved over 16×16 pixels meets 46² of them, for 8 channels, in 4 steps."""
+    activity = Activity.load(RUNS / "saformer.json")
+    report = price(activity)
+    assert report.per_inference(report.totals.macs) == 4 * 8 * 46**2
+    assert "at each of 4 steps: 67.71 k MACs, 16.93 k if" in codes(report)["W03"]
+    once = conventions.find("exact").with_options(encoder="once")
+    assert "W03" not in codes(price(activity, convention=once))
+
+
 @pytest.mark.parametrize("id", names())
 def test_pooling_and_masks_are_said_to_be_unpriced_on_every_machine(id):
     lines = [ElementwiseRecord(layer="n", op=op, elements=600) for op in ("pool", "mask", "compare")]
@@ -580,6 +593,12 @@ def test_average_pooling_and_wide_attention_are_findings():
     )  # fmt: skip
     findings = {finding.code: finding.text for finding in price(Activity(samples=1, ops=[quarter, wide])).findings}
     assert "multiples of 0.25" in findings["W05"]
+    assert findings["W05"].endswith("counted as additions, assuming that the factor is folded into the weights")
+    (many,) = quarter.operands[:1]
+    report = price(Activity(samples=1, ops=[quarter.model_copy(update={"operands": [many.model_copy(
+        update={"quantum": 2**-8, "levels": 256}), quarter.operands[1]]})]))  # fmt: skip
+    assert report.totals.sops == 0 < report.totals.macs
+    assert "counted as multiplications" in codes(report)["W05"]
     assert "integer n<=8 x binary" in findings["W06"]
 
 

@@ -8,44 +8,69 @@ from pathlib import Path
 
 import pytest
 
+from snnprof.__main__ import main
+
 ROOT = Path(__file__).parent.parent
 REWRITTEN = (
-    "each weight it meets",
-    "quoted second-hand",
-    "where the energy is quoted",
-    "outweigh arithmetic",
-    "neuron updates are not in the total",
-    "no price list has a figure",
-    "an SNN was estimated to",
-    "skips every zero",
-    "prices and what they cover",
-    "not spikes; counted with levels",
-    "factor is folded into its weights",
-    "own code left them",
-    "network is nearly silent",
-    "no saving claimed",
-    "for want of a rule",
-    "unknown name in",
-    "holds no SAFormer",
-    "without a usable price",
-    "cannot be gone on from",
-    "the run to go on from",
-    "told to be spikes",
-    "sums: a contraction in disguise",
-    "spike otherwise than",
-)
+    # reference points
+    "run otherwise", "no sparsity used", "ANN twin, run once", "all neurons firing",
+    # facts
+    "k of them used", "} of them used", "% of what fvcore", "of what fvcore sees", "each weight it meets",
+    "quoted second-hand", "convention, not measured", "arithmetic, not measured", "samples not told",
+    # what the prices leave out and mean
+    "where the energy is quoted", "outweigh arithmetic", "neuron updates are not in the total",
+    "there is no price for them", "no price list has a figure", "say so beside", "an SNN was estimated to",
+    "skips every zero", "times as much on", "prices and what they cover", "not in the energy:",
+    # how layers were counted
+    "not spikes; counted with", "a residual sum of spikes", "factor is folded into its weights",
+    "average pooling does this", "told to be spikes", "sums: a contraction in disguise", "spike otherwise than",
+    # models and runs
+    "own code left them", "network is nearly silent", "no saving claimed", "have no interval: no",
+    "are in no figure", "for want of a rule", "unknown name in", "holds no SAFormer",
+    "cannot be gone on from", "the run to go on from",
+    # help and listings
+    "Go on from this", "a class to take for", "decides all randomness", "samples at once", "without a usable price",
+    "fr·T·FLOPs",
+)  # fmt: skip
 SOURCES = [
     *(path for folder in ("snnprof", "docs", "models", "hardware_profiles", "examples")
-      for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".yaml", ".j2", ".md")),
+      for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".yaml", ".j2", ".js", ".md", ".ipynb")),
     ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
 ]  # fmt: skip
-PRINTED = ROOT / "docs" / "gallery.md"  # holds what the program prints, as of the last time it was made
+RUNS = ROOT / "tests" / "data" / "runs"
+SAFORMER, SSA_BIN = (str(RUNS / f"{name}.json") for name in ("saformer", "ssa_bin"))
+SCREENS = (
+    ["report", SAFORMER],
+    ["report", SSA_BIN, "--verbose"],
+    ["report", SAFORMER, "--notes"],
+    ["compare", SAFORMER, SSA_BIN, "--by", "block"],
+    ["hardware", "list"],
+    ["hardware", "show", "rolls-77fj"],
+    *([command, "--help"] for command in ("profile", "report", "compare", "plot", "cite")),
+)
+
+
+@pytest.fixture(scope="module")
+def texts() -> dict[str, str]:
+    """Each source as one line in small letters."""
+    return {str(path.relative_to(ROOT)): _plain(path.read_text(encoding="utf-8")) for path in SOURCES}
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split()).lower()
 
 
 @pytest.mark.parametrize("phrase", REWRITTEN)
-def test_a_riddle_stays_away(phrase: str) -> None:
-    texts = {path: " ".join(path.read_text(encoding="utf-8").split()) for path in SOURCES if path != PRINTED}
-    assert [str(path) for path, text in texts.items() if phrase.lower() in text.lower()] == []
+def test_a_riddle_stays_away(phrase: str, texts: dict[str, str]) -> None:
+    assert [name for name, text in texts.items() if phrase.lower() in text] == []
+
+
+@pytest.mark.parametrize("arguments", SCREENS, ids=lambda arguments: " ".join(map(str, arguments[:1] + arguments[2:])))
+def test_screens_speak_plainly(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 0
+    screen = _plain(capsys.readouterr().out)
+    assert [phrase for phrase in REWRITTEN if phrase.lower() in screen] == []
 
 
 def findings() -> Iterator[tuple[str, list[str]]]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from snnprof.activity import Activity, Run
-from snnprof.charts.tradeoff import data_name
+from snnprof.charts.tradeoff import data_name, lower_bounds
 from snnprof.comparison import Entry, Estimate, side_of
 from snnprof.errors import SnnprofError, unknown
 
@@ -47,6 +47,7 @@ class Sweep:
         values: all that occur, numbers in rising order.
         numeric: all of them are numbers.
         data: the data sets.
+        lower_bounds: the price lists on which something is missing from a total.
     """
 
     setting: str
@@ -55,6 +56,7 @@ class Sweep:
     hardware: tuple[str, ...]
     curves: tuple[Curve, ...]
     data: tuple[str, ...]
+    lower_bounds: frozenset[str] = frozenset()
 
     @property
     def title(self) -> str:
@@ -82,9 +84,8 @@ def sweep_of(entries: Sequence[Entry], over: str | None = None) -> Sweep:
         for (name, data), group in groups.items()
     )
     hardware = tuple(report.hardware.id for report in entries[0].reports)
-    return Sweep(
-        setting, values, all(map(_is_number, values)), hardware, curves, tuple(dict.fromkeys(d for _, d in groups))
-    )
+    data = tuple(dict.fromkeys(data for _, data in groups))
+    return Sweep(setting, values, all(map(_is_number, values)), hardware, curves, data, lower_bounds(entries))
 
 
 def is_sweep(entries: Sequence[Entry]) -> bool:

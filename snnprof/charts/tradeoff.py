@@ -45,12 +45,14 @@ class Tradeoff:
         fronts: for each data set and price list with more than one point, the points that no other one beats in both
             accuracy and energy, from the cheapest on.
         left_out: what has no point, and why.
+        lower_bounds: the price lists on which something is missing from a total.
     """
 
     points: tuple[Point, ...]
     data: tuple[str, ...]
     fronts: Mapping[tuple[str, str], tuple[Point, ...]]
     left_out: tuple[SnnprofError, ...]
+    lower_bounds: frozenset[str] = frozenset()
 
 
 def tradeoff_of(entries: Sequence[Entry]) -> Tradeoff:
@@ -72,7 +74,13 @@ def tradeoff_of(entries: Sequence[Entry]) -> Tradeoff:
     for point in points:
         groups.setdefault((point.data, point.hardware), []).append(point)
     fronts = {key: front for key, group in groups.items() if len(group) > 1 and (front := unbeaten(group))}
-    return Tradeoff(points, tuple(dict.fromkeys(point.data for point in points)), fronts, tuple(_left_out(sides)))
+    order = tuple(dict.fromkeys(point.data for point in points))
+    return Tradeoff(points, order, fronts, tuple(_left_out(sides)), lower_bounds(entries))
+
+
+def lower_bounds(entries: Sequence[Entry]) -> frozenset[str]:
+    """The price lists on which something is missing from a run's total."""
+    return frozenset(report.hardware.id for entry in entries for report in entry.reports if report.lower_bound)
 
 
 def unbeaten(points: Iterable[Point]) -> tuple[Point, ...]:

@@ -58,7 +58,7 @@ def root(
 app.command("profile", epilog=profile.EXAMPLES)(profile.profile)
 app.command("report", epilog=report.EXAMPLES)(report.report)
 app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
-app.command("plot")(plot.plot)
+app.command("plot", epilog=plot.EXAMPLES)(plot.plot)
 app.add_typer(hardware.app, name="hardware")
 app.add_typer(models.app, name="models")
 app.command("cite")(cite.cite)

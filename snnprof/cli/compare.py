@@ -8,13 +8,18 @@ import typer
 
 from snnprof.cli import options, output, runs
 from snnprof.cli.pricing import Pricing
+from snnprof.cli.progress import announce
 from snnprof.errors import SnnprofError
 
 EXAMPLES = options.examples(
     ("snnprof compare a.json b.json --by block", "two runs, block by block"),
     ("snnprof compare saformer spikformer ssa_bin", "bundled models, run now on their own data"),
-    ("snnprof compare new.json old.json --fail-over 5%", "a test of a continuous integration"),
+    (
+        "snnprof compare new.json old.json --fail-over 5%",
+        "a check in CI: exit status 1 if new.json needs over 5 % more",
+    ),
 )
+COMPARISON = "Comparison"
 
 
 def compare(
@@ -28,16 +33,34 @@ def compare(
     hardware: options.Hardware = None,
     convention: options.Convention = "exact",
     baseline: Annotated[
-        str | None, typer.Option("--baseline", help="Compare with this one; default: the first.", metavar="NAME")
+        str | None,
+        typer.Option(
+            "--baseline",
+            help="Compare with this one; default: the first.",
+            metavar="NAME",
+            rich_help_panel=COMPARISON,
+        ),
     ] = None,
     by: Annotated[
-        str | None, typer.Option("--by", help="Show the difference in detail.", metavar="layer|block|role")
+        str | None,
+        typer.Option(
+            "--by",
+            help="Show the difference in detail.",
+            metavar="layer|block|role",
+            rich_help_panel=COMPARISON,
+        ),
     ] = None,
     group: Annotated[
-        bool, typer.Option("--group", help="Join runs of one network: mean ± standard deviation.")
+        bool, options.flag("--group", help="Join runs of one network: mean ± standard deviation.", panel=COMPARISON)
     ] = False,
     layout: Annotated[
-        str | None, typer.Option("--layout-of", help="The table as papers print it.", metavar="main|ablation")
+        str | None,
+        typer.Option(
+            "--layout-of",
+            help="The table as papers print it.",
+            metavar="main|ablation",
+            rich_help_panel=COMPARISON,
+        ),
     ] = None,
     columns: options.TableColumns = None,
     form: options.Format = None,
@@ -49,14 +72,25 @@ def compare(
     force: options.Force = False,
     margin: Annotated[
         float,
-        typer.Option("--margin", help="Accuracy that a saving may cost at most, in points.", metavar="POINTS"),
+        typer.Option(
+            "--margin",
+            help="Accuracy that a saving may cost at most, in points.",
+            metavar="POINTS",
+            rich_help_panel=COMPARISON,
+        ),
     ] = 1.0,
     fail_over: Annotated[
         str | None,
-        typer.Option("--fail-over", help="Exit with 1 if any needs over PCT % more than the baseline.", metavar="PCT"),
+        typer.Option(
+            "--fail-over",
+            help="Exit with 1 if any needs over PCT % more than the baseline.",
+            metavar="PCT",
+            rich_help_panel=COMPARISON,
+        ),
     ] = None,
 ) -> None:
     """Compare accuracy, operations and energy, and say what may be concluded."""
+    announce(", ".join(filter(runs.is_model, names)))
     from snnprof.comparison import check_regression, compared, grouped_by_network
     from snnprof.render.comparison import PaperLayout, comparison_document, paper_document
     from snnprof.render.selection import with_columns

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from snnprof.render.figures import Look
     from snnprof.render.plots import Drawing
 
+EXAMPLES = options.examples(
+    ("snnprof plot run.json --kind rates -o rates.pdf", "firing rates by role and block"),
+    ("snnprof plot a.json b.json", "accuracy against energy"),
+    ("snnprof plot t1.json t2.json t4.json --over timesteps", "a sweep"),
+)
+FIGURE, LOOK = "Figure", "Look"
 SUFFIXES = (".pdf", ".svg", ".png")
 _MISSING = re.compile(r"Glyph (\d+) ")
 
@@ -32,6 +38,7 @@ def plot(
             "--kind",
             metavar="|".join(KINDS),
             help="What to draw; default: the energy of one run, the sweep or the trade-off of several.",
+            rich_help_panel=FIGURE,
         ),
     ] = None,
     hardware: options.Hardware = None,
@@ -39,31 +46,88 @@ def plot(
     by: Annotated[
         str | None,
         typer.Option(
-            "--by", metavar="|".join(options.GROUPINGS), help="energy, rates: what a bar stands for; default: a role."
+            "--by",
+            metavar="|".join(options.GROUPINGS),
+            help="energy, rates: what a bar stands for; default: a role.",
+            rich_help_panel=FIGURE,
         ),
     ] = None,
     over: Annotated[
-        str | None, typer.Option("--over", metavar="SETTING", help="sweep: the setting, where runs differ in several.")
+        str | None,
+        typer.Option(
+            "--over",
+            metavar="SETTING",
+            help="sweep: the setting, where runs differ in several.",
+            rich_help_panel=FIGURE,
+        ),
     ] = None,
     maps: Annotated[
-        bool, typer.Option("--maps", help="attention: the maps over input images that profile --maps kept.")
+        bool,
+        options.flag("--maps", help="attention: the maps over input images that profile --maps kept.", panel=FIGURE),
     ] = False,
     sample: Annotated[
-        list[int] | None, typer.Option("--sample", metavar="N", help="--maps: show this sample, from 0; repeatable.")
+        list[int] | None,
+        typer.Option(
+            "--sample",
+            metavar="N",
+            help="--maps: show this sample, from 0; repeatable.",
+            rich_help_panel=FIGURE,
+        ),
     ] = None,
     width: Annotated[
-        float | None, typer.Option("--width", metavar="INCHES", help="3.5 is one column of a paper, 7.16 is two.")
+        float | None,
+        typer.Option(
+            "--width",
+            metavar="INCHES",
+            help="3.5 is one column of a paper, 7.16 is two.",
+            rich_help_panel=LOOK,
+        ),
     ] = None,
-    title: Annotated[str, typer.Option("--title", help="A title over the figure.")] = "",
-    font: Annotated[str, typer.Option("--font", metavar="FAMILY", help="An installed font.")] = "DejaVu Sans",
-    font_size: Annotated[float, typer.Option("--font-size", metavar="POINTS", help="Of titles and axes.")] = 8.0,
+    title: Annotated[
+        str,
+        typer.Option(
+            "--title",
+            metavar="TEXT",
+            help="A title over the figure.",
+            rich_help_panel=LOOK,
+        ),
+    ] = "",
+    font: Annotated[
+        str,
+        typer.Option(
+            "--font",
+            metavar="FAMILY",
+            help="An installed font.",
+            rich_help_panel=LOOK,
+        ),
+    ] = "DejaVu Sans",
+    font_size: Annotated[
+        float,
+        typer.Option(
+            "--font-size",
+            metavar="POINTS",
+            help="Of titles and axes.",
+            rich_help_panel=LOOK,
+        ),
+    ] = 8.0,
     label: Annotated[
         list[str] | None,
-        typer.Option("--label", metavar="NAME=TEXT", help="Another name for a run, role or layer; repeatable."),
+        typer.Option(
+            "--label",
+            metavar="NAME=TEXT",
+            help="Another name for a run, role or layer; repeatable.",
+            rich_help_panel=LOOK,
+        ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="The figure; default: RUN-KIND.pdf.", metavar="FIGURE.pdf|svg|png"),
+        typer.Option(
+            "--output",
+            "-o",
+            help="The figure; default: RUN-KIND.pdf.",
+            metavar="FIGURE.pdf|svg|png",
+            rich_help_panel=options.OUTPUT,
+        ),
     ] = None,
     force: options.Force = False,
 ) -> None:

@@ -381,7 +381,7 @@ def _saved(activity: Activity, target: Target | None, quiet: bool) -> SnnprofErr
     if not _is_cached(target.path):
         output.say(f"wrote {target.path}")
     elif not quiet:
-        output.say(f"kept as {_named(target.path)} in {target.path.parent}")
+        output.say(f"kept as {target.path.name} in {target.path.parent}")
     return None
 
 

@@ -20,8 +20,12 @@ LINE_SECONDS = 20.0
 
 
 def announce(model: str, quiet: bool = False) -> None:
-    """On a terminal, a word about what begins, before the options are checked; whatever is said next replaces it."""
-    if not _is_silent(quiet) and _is_terminal():
+    """On a terminal, a word about what begins, before the options are checked; whatever is said next replaces it.
+
+    Args:
+        model: what will run, as the user named it; empty where nothing will.
+    """
+    if model and not _is_silent(quiet) and _is_terminal():
         print(f"profiling {printable(model)} ...", end="\r", file=sys.stderr, flush=True)
 
 

@@ -29,6 +29,11 @@ def loaded(names: Sequence[str]) -> list[tuple[str, Activity | Published]]:
     return list(zip(labels(names, things), things, strict=True))
 
 
+def is_model(name: str) -> bool:
+    """Whether a name can only be a model's, by its looks."""
+    return not name.startswith(PAPER) and not name.endswith(".json")
+
+
 def path_of(run: Path) -> Path:
     """The run file that a name stands for, in this folder or kept without --output.
 
@@ -77,7 +82,8 @@ def _load(name: str) -> Activity | Published:
 def _run(model: str) -> Activity:
     from snnprof.cli.progress import progress
     from snnprof.options import ProfileOptions
-    from snnprof.workload.run import profile_run
 
-    with progress(model) as tell:
+    with progress(model) as tell:  # and then torch is loaded
+        from snnprof.workload.run import profile_run
+
         return profile_run(ProfileOptions(model=model), tell)

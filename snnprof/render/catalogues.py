@@ -144,7 +144,7 @@ def model_list(entries: Sequence[ModelEntry]) -> Document:
     notes = tuple(f"{entry.name}: {entry.note}" for entry in entries if entry.reconstruction and entry.note)
     return Document(
         title="Models known by name",
-        tables=(Table("models", "", shown, rows, ("Run one with 'snnprof profile --model NAME:PRESET'.",)),),
+        tables=(Table("models", "", shown, rows, ("Run one with 'snnprof profile NAME:PRESET'.",)),),
         notes=(Notes("Read this first", notes),) if notes else (),
         schema="snnprof.model-list/0",
     )

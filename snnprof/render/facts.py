@@ -7,7 +7,7 @@ from typing import Any
 
 from snnprof import estimates
 from snnprof.activity import Activity, Finding, SelfCheck
-from snnprof.cautions import spread
+from snnprof.cautions import EVIDENCE, spread
 from snnprof.grouping import energy_of
 from snnprof.pricing import EnergyReport, split_gain
 from snnprof.render.catalogues import source_text
@@ -191,10 +191,10 @@ def _energy(report: EnergyReport) -> str:
         text = _with_interval(each(energy), estimates.energy(report), energy_text)
         text = f"≥ {text}" if report.lower_bound else text
     if report.grade:
-        text += f"; evidence: {report.grade}{'' if report.grade == 'measured' else ', not measured'}"
+        text += f"; {EVIDENCE[report.grade].replace('The', 'the', 1)}"
     if report.unpriced:
         missing = (f"{count_text(each(count))} {WORK.get(what, what)}" for what, count in report.unpriced)
-        text += f"; excludes ≈ {', '.join(missing)}"
+        text += f"; excludes {', '.join(missing)}"
     return text
 
 

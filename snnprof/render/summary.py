@@ -282,18 +282,18 @@ def _others(rest: Part) -> str:
 
 
 def _cells(part: Part, columns: Sequence[str]) -> list[Cell]:
-    return [_cell(part, name) for name in columns]
+    return [_cell(part, name, "macs" not in columns) for name in columns]
 
 
-def _cell(part: Part, column: str) -> str:
-    """A value in its own unit; multiplications stand beside SOPs, or in their place where no spike drives the part."""
+def _cell(part: Part, column: str, beside: bool) -> str:
+    """A value in its own unit; MACs go beside SOPs, or in their place, where they have no column."""
     if column == "rate":
         return "" if part.rate is None else rate_text(part.rate)
     if column == "share":
         return _share(part.share)
     if column == "energy":
         return brief_energy(part.energy)
-    if column == "sops" and part.macs:
+    if column == "sops" and part.macs and beside:
         return f"{f'{brief_count(part.sops)} + ' if part.sops else ''}{brief_count(part.macs)} MACs"
     if column == "sops" and part.sops is None:
         return ""
@@ -315,7 +315,7 @@ def _rates(sheet: Page, rates: Rates) -> None:
     if low[1] < high[1]:
         span += f", from {rate_text(low[1])} ({low[0]}) to {rate_text(high[1])} ({high[0]})"
     silent = f"{len(rates.silent)} silent: {notes.listed(rates.silent)}" if rates.silent else "no silent layer"
-    sheet.hanging(Text.assemble(sheet.text(_heading("Firing rates"))), f" {span}; {silent}")
+    sheet.hanging(sheet.text(_heading("Firing rates")), f"{span}; {silent}", gap=3)
     words = [f"{name}  {sparkline(each, high[1])}".strip() for name, each in rates.blocks[:MOST_SPARKS]]
     if len(rates.blocks) > MOST_SPARKS:
         words.append(f"… {len(rates.blocks) - MOST_SPARKS} more")

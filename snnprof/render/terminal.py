@@ -1,8 +1,12 @@
-"""Documents for a terminal or a pipe. A narrow terminal loses columns, then the middle of names; never a digit."""
+"""Documents for a terminal or a pipe.
+
+A narrow terminal loses columns first; then texts take several lines, and long paths lose their middle; never a digit.
+"""
 
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Sequence
 
 from rich import box
@@ -73,7 +77,8 @@ def _table(table: Table, width: int | None) -> RichTable:
 
 def _styled(text: str, column: Column, best: frozenset[str], name_width: int | None) -> Text:
     if not column.numeric and name_width is not None:
-        text = shortened(text, name_width)
+        lines = textwrap.wrap(text, name_width, break_long_words=False, break_on_hyphens=False)
+        text = "\n".join(shortened(line, name_width) for line in lines)
     return Text(text, style="bold green" if column.key in best else "")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import site
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
@@ -14,6 +13,7 @@ from typing import Any
 
 from torch import nn
 
+INSTALLED = {"site-packages", "dist-packages"}  # whose they may be: the user's, another environment's, the system's
 OURS = "snnprof"  # whose version is compared; the bundled models are code like any other
 
 
@@ -57,12 +57,12 @@ def _module_of(value: Any) -> ModuleType | None:
 def _is_users(name: str, file: Path) -> bool:
     if name == OURS or (name.startswith(f"{OURS}.") and not name.startswith(f"{OURS}.models.")):
         return False
-    return not any(file.is_relative_to(folder) for folder in _installed())
+    return INSTALLED.isdisjoint(file.parts) and not any(file.is_relative_to(folder) for folder in _installed())
 
 
 def _installed() -> list[str]:
     paths = sysconfig.get_paths()
-    return [paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")] + site.getsitepackages()
+    return [paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")]
 
 
 def _content(path: Path) -> str:

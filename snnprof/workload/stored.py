@@ -98,7 +98,10 @@ def _labels(path: Path, y: Any, samples: int, wanted: InputSpec) -> Tensor | Non
         return None
     stored = _tensor(path, "y", y)
     if stored.dim() and len(stored) != samples:
-        raise SnnprofError(f"{path}: 'y' holds {len(stored)} labels for {samples} samples")
+        raise SnnprofError(
+            f"{path}: 'y' holds {len(stored)} labels for {samples} samples",
+            hint="the first axis of 'x' must be the samples, whatever --layout says",
+        )
     labels, why = class_numbers(stored, samples)
     if labels is None:
         raise SnnprofError(

@@ -304,7 +304,7 @@ def test_models(capsys: Capture, fails: Callable[..., str]) -> None:
 def test_cite(run_file: Path, capsys: Capture) -> None:
     text = ok(capsys, "cite", run_file, "--hardware", "cmos45-fp32")
     assert "@inproceedings{horowitz2014" in text
-    assert "@software{snnprof" in text
+    assert "@misc{snnprof" in text
 
 
 def test_version(capsys: Capture) -> None:

@@ -15,11 +15,12 @@ from snnprof.comparison import Entry, compared
 from snnprof.grouping import grouped
 from snnprof.hardware import bundled, load_hardware
 from snnprof.pricing import price
-from snnprof.render import html
+from snnprof.render import html, web
 from snnprof.render.comparison import comparison_document
 from snnprof.render.facts import WORK
+from snnprof.render.figures import colours
 from snnprof.render.tables import report_document
-from snnprof.render.web.comparison import comparison_page
+from snnprof.render.web.comparison import ROLE_HUES, comparison_page
 from snnprof.render.web.layers import LEVELS
 from snnprof.render.web.places import against_ann
 from snnprof.render.web.report import report_page
@@ -268,3 +269,12 @@ def test_what_comes_first_is_said_first(activity: Activity) -> None:
     run = activity.run.model_copy(update={"data": data})
     text = html.render(report_document([price(activity.model_copy(update={"run": run}))], figures=True))
     assert text.index('class="tiles"') < text.index("The input is random data") < text.index('class="bars"')
+
+
+def test_a_role_has_one_colour_in_pages_and_figures() -> None:
+    """Except the first layer's near black, which the page turns white in the dark."""
+    css = (Path(web.__file__).parent / "web.css").read_text(encoding="utf-8")
+    shown = dict(re.findall(r"^\.hue-(\d), .* background: (.*); }$", css, re.M))
+    shown["0"] = re.findall(r"--stem: (#\w+);", css)[0]
+    expected = [*(colours.ROLES[role].colour for role in ROLE_HUES), colours.ROLES["other"].colour]
+    assert [shown[str(hue)].upper() for hue in range(len(expected))] == expected

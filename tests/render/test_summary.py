@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -140,6 +141,13 @@ def test_a_failed_self_check_is_seen(activity: Activity) -> None:
 
     failed = activity.model_copy(update={"self_check": SelfCheck(samples=1, rows=9, equal=7)})
     assert "✗ 2 of 9 operations differ when counted a second time" in text([price(failed, "cmos45-fp32")])
+
+
+def test_macs_stand_beside_sops_only_where_they_have_no_column() -> None:
+    beside = text(reports("saformer"), view=View(choice=Choice(by="block")))
+    alone = text(reports("saformer"), view=View(choice=Choice(by="block", columns=("macs", "sops"))))
+    assert re.search(r"SPS +1.92 M \+ 67.7 k MACs ", beside)
+    assert re.search(r"SPS +67.7 k +1.92 M$", alone, re.M)
 
 
 def test_columns_rows_and_order_are_to_choose() -> None:

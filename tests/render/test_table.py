@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from snnprof.render.table import Column, Row, Table, number_text
+from snnprof.render import terminal
+from snnprof.render.table import Column, Document, Row, Table, number_text
 
 COUNT = Column("macs", "MACs", "count")
 ENERGY = Column("energy_pj", "Energy", "energy")
@@ -72,3 +73,15 @@ def test_numbers(value: float, kind: str, text: str) -> None:
 def test_columns_nobody_filled_are_left_out() -> None:
     optional = Column("note", "Note", drop=1)
     assert Table("t", "", (COUNT, optional), (Row({"macs": 1, "note": None}),)).printed == (COUNT,)
+
+
+def test_a_narrow_terminal_folds_sentences_and_cuts_paths_alone() -> None:
+    """Words are lost from no sentence; of a path that is longer than the column, the middle is."""
+    sentence = "energy -2.2 % (95 % CI -2.7 to -1.8): energies are not directly comparable"
+    path = "block.0.attention.query.projection.linear"
+    rows = (Row({"name": "a", "claim": sentence}), Row({"name": path, "claim": "b"}))
+    table = Table("t", "", (Column("name", "Layer"), Column("claim", "In words")), rows)
+    lines = terminal.render(Document("title", (table,)), 60).splitlines()
+    assert max(map(len, lines)) <= 60
+    assert " ".join(" ".join(line[31:] for line in lines[4:]).split()).startswith(sentence)
+    assert terminal.shortened(path, 28) in "".join(lines)

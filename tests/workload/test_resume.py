@@ -376,3 +376,20 @@ def test_ordinary_seeds_are_what_they_were():
     assert [seeds.of_model(7, 3), seeds.of_model(-1), seeds.of_model(2**63 - 1)] == [
         7 * 1_000_003 + 3, -1_000_003, (2**63 - 1) * 1_000_003 % 2**64,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("folder", ["site-packages", "dist-packages"])
+def test_installed_code_of_another_environment_is_not_the_models_code(folder, tmp_path, monkeypatch):
+    """Packages of the user's own folder or of a linked environment, PyTorch among them, are told by their versions."""
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / "installed_elsewhere.py").write_text("SCALE = 1\n")
+    (tmp_path / "net_of_others.py").write_text(
+        "import installed_elsewhere\nfrom torch import nn\ndef build():\n    return nn.Linear(2, 2)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path / folder))
+    monkeypatch.chdir(tmp_path)
+    model = models.resolve("net_of_others.py:build").module
+    first = source_code.digest(model, "net_of_others.py:build")
+    (tmp_path / folder / "installed_elsewhere.py").write_text("SCALE = 2\n")
+    assert first
+    assert source_code.digest(model, "net_of_others.py:build") == first

@@ -10,7 +10,7 @@ from snnprof.comparison import Estimate
 from snnprof.render.figures import colours
 from snnprof.render.figures.look import ONE_COLUMN, Look
 from snnprof.render.figures.style import arms, decades, energy_axis, legend_below, page, percent_axis, styled
-from snnprof.render.figures.tradeoff import bounds
+from snnprof.render.figures.tradeoff import bounds, list_name
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -108,5 +108,5 @@ def _legend(chart: Sweep, look: Look) -> list[tuple[Artist, str]]:
         line = Line2D(
             [], [], color="black", marker=colours.of_list(number), markersize=4, linestyle=_LINES[number % len(_LINES)]
         )
-        entries.append((line, look.name(id)))
+        entries.append((line, list_name(id, chart.lower_bounds, look)))
     return entries

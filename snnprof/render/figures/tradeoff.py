@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from itertools import pairwise
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
@@ -121,6 +121,10 @@ def _text(point: Point, chart: Tradeoff, look: Look) -> str:
     return "\n".join([*lines, f"on {look.name(point.data, _LINE)}"] if len(chart.data) > 1 else lines)
 
 
+def list_name(id: str, lower_bounds: Set[str], look: Look) -> str:
+    return f"{look.name(id)}: lower bounds" if id in lower_bounds else look.name(id)
+
+
 def _legend(chart: Tradeoff, markers: Mapping[str, str], fronts: bool, look: Look) -> list[tuple[Artist, str]]:
     """The price lists, and the lines, one per data set."""
     from matplotlib.lines import Line2D
@@ -130,7 +134,7 @@ def _legend(chart: Tradeoff, markers: Mapping[str, str], fronts: bool, look: Loo
         (
             Line2D([], [], marker=markers[id], color="black", linestyle="none", markersize=5,
                    markerfacecolor="white" if id == PRINTED else "black"),
-            "as printed in the paper" if id == PRINTED else look.name(id),
+            "as printed in the paper" if id == PRINTED else list_name(id, chart.lower_bounds, look),
         )
         for id in shown
     ]  # fmt: skip

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from snnprof import repricing
+from snnprof.charts.energy import FAMILIES
 from snnprof.comparison import PRINTED, Comparison, Estimate, Ratio, Side
 from snnprof.grouping import By, Group, grouped, role_of
 from snnprof.render.summary import ROLES
@@ -14,7 +15,9 @@ from snnprof.render.web.places import total_text
 from snnprof.render.web.values import Compared, ComparisonPage, Mark, Number, Scale, Segment, Stack, Tile
 from snnprof.units import brief_count, brief_energy, percent_text
 
-HUES = 8
+ROLE_HUES = ("stem", "SPS", "QKV", "attention", "projection", "MLP", "head", "residual")
+"""Roles by the number of their colour in web.css, which is that of the figures."""
+HUES = len(ROLE_HUES)
 """Colours that parts of the network have of their own; the rest shares one."""
 
 
@@ -22,7 +25,7 @@ def comparison_page(comparison: Comparison) -> ComparisonPage:
     """The page of a comparison."""
     runs = [side for side in comparison.sides if side.entry.reports]
     by: By = "role" if all(map(_has_roles, runs)) else "block"
-    hues = {name: min(hue, HUES) for hue, name in enumerate(_parts(runs, by))}
+    hues = _hues(_parts(runs, by), by)
     base = comparison.baseline
     others = [side for side in runs if side is not base] if base in runs else []
     lists = tuple(_lists(runs, others, base)) if len(runs) > 1 else ()
@@ -31,7 +34,7 @@ def comparison_page(comparison: Comparison) -> ComparisonPage:
         tiles=tuple(_tiles(comparison)),
         scales=tuple(_scales(comparison, runs or comparison.sides)),
         stacks=tuple(_stacks(runs, by, hues)) if len(hues) > 1 else (),
-        legend=tuple(_legend(hues)),
+        legend=tuple(_legend(hues, by)),
         contents=(("lists", "All price lists"),) if lists else (),
         runs=tuple(side.name for side in runs),
         others=tuple(side.name for side in others),
@@ -207,10 +210,23 @@ def _parts(runs: Sequence[Side], by: By) -> Iterable[str]:
     return sorted((name for name in cost if cost[name]), key=lambda name: -cost[name])
 
 
-def _legend(hues: dict[str, int]) -> Iterator[tuple[str, int]]:
-    yield from ((ROLES.get(name, name), hue) for name, hue in hues.items() if hue < HUES)
-    if len(hues) > HUES:
-        yield f"{len(hues) - HUES} more", HUES
+def _hues(parts: Iterable[str], by: By) -> dict[str, int]:
+    """The number of each part's colour: a role's own, in the order of the figures; blocks have them in their order."""
+    if by != "role":
+        return {name: min(hue, HUES) for hue, name in enumerate(parts)}
+    families = {name: FAMILIES.get(name, name) for name in parts}
+    hues = {name: ROLE_HUES.index(of) if of in ROLE_HUES else HUES for name, of in families.items()}
+    return dict(sorted(hues.items(), key=lambda each: each[1]))
+
+
+def _legend(hues: dict[str, int], by: By) -> Iterator[tuple[str, int]]:
+    for hue in sorted(set(hues.values())):
+        names = [name for name in hues if hues[name] == hue]
+        if hue == HUES:
+            yield (ROLES.get(names[0], names[0]) if len(names) == 1 else f"{len(names)} more"), hue
+        else:
+            name = ROLE_HUES[hue] if by == "role" else names[0]
+            yield ROLES.get(name, name), hue
 
 
 def _stacks(runs: Sequence[Side], by: By, hues: dict[str, int]) -> Iterator[tuple[str, tuple[Stack, ...]]]:
