@@ -132,7 +132,7 @@ def main() -> None:
         for command in SWEEP.values():
             run(command, work)
         text = "\n".join(page(work))
-    (DOCS / "gallery.md").write_text(text, encoding="utf-8")
+    (DOCS / "gallery.md").write_text(f"{text}\n", encoding="utf-8")
 
 
 def page(work: Path) -> Iterator[str]:
@@ -141,10 +141,10 @@ def page(work: Path) -> Iterator[str]:
     yield "Made by `python docs/make_gallery.py` from the bundled models; each table and picture is under its command."
     yield "The run files come from\n"
     commands = (f"snnprof profile {model} --maps 4 --output {model}.json" for model in MODELS)
-    yield fenced("\n".join((*commands, *SWEEP.values())), "sh")
+    yield fenced("\n".join((*commands, *SWEEP.values())), "sh").rstrip()
     for item in ITEMS:
         yield f"\n## {item.title}\n\n{item.text}\n\n{fenced(item.command, 'sh')}"
-        yield shown(item, run(item.command, work), work)
+        yield shown(item, run(item.command, work), work).rstrip()
 
 
 def run(command: str, work: Path, **environment: str) -> str:

@@ -133,12 +133,10 @@ def _averages(report: PricedRun) -> Findings:
     for op in _weighted(report):
         operand = op.data[0]
         if operand.quantum is not None and operand.quantum < 1 and (operand.max_level or 0) > 1:
-            counted = "additions, assuming that the factor is folded into the weights"
-            counted = (
-                counted if unrolled(op, report.convention.settings) else "multiplications, since its levels are many"
-            )
-            text = f"Input is averaged spikes (multiples of {operand.quantum:.4g}, as from average pooling); counted as"
-            yield _finding("W05", f"{text} {counted}", "State this rule next to the operations", op.layer)
+            folded = "additions, assuming that the factor is folded into the weights"
+            rule = folded if unrolled(op, report.convention.settings) else "multiplications, since its levels are many"
+            text = f"Input is averaged spikes (multiples of {operand.quantum:.4g}, as from average pooling)"
+            yield _finding("W05", f"{text}; counted as {rule}", "State this rule next to the operations", op.layer)
 
 
 def _attention_width(report: PricedRun) -> Findings:

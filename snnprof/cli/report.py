@@ -10,6 +10,7 @@ import typer
 from snnprof.cli import options, output, runs
 from snnprof.cli.pricing import Pricing
 from snnprof.cli.showing import Showing, form_of
+from snnprof.errors import SnnprofError
 
 EXAMPLES = options.examples(
     ("snnprof report run.json --hardware cmos45-int8 --hardware mine.yaml", "other price lists"),
@@ -49,6 +50,8 @@ def report(
     """
     from snnprof.activity import Activity
 
+    if quiet and form not in (None, "summary"):
+        raise SnnprofError(f"--quiet shortens the first screen, not {form}", hint="leave one of the two out")
     destinations = output.Destination.several(form_of(form, verbose, quiet), out or [], force, siunitx, raw_csv=raw_csv)
     destinations = output.as_floats(destinations, caption, label, bool(columns))
     showing = Showing.checked(destinations, by, sort, top, columns, quiet)

@@ -26,7 +26,8 @@ MOST_FIRST, MOST_SPARKS, MOST_WORKS = 4, 12, 3
 ROLES = {
     "stem": "first layer", "SPS": "patch embedding (SPS)", "QKV": "Q, K, V", "QK": "Q, K", "QK^T": "Q × Kᵀ",
     "AV": "attention × V", "K^TV": "Kᵀ × V", "Q(K^TV)": "Q × (Kᵀ V)", "DWC": "depth-wise convolution",
-    "residual": "residual additions",
+    "residual": "residual additions", "other contraction": "other products", "other elementwise": "other arithmetic",
+    "other neuron": "other neurons", "other static": "static power",
 }  # fmt: skip
 """The catalogue's roles as a reader calls them; the others are words already."""
 HEADINGS = {

@@ -360,6 +360,10 @@ def test_profile_refuses_before_it_runs(
     assert said in fails("profile", *arguments)
 
 
+def test_report_refuses_to_shorten_a_document(run_file: Path, fails: Callable[..., str]) -> None:
+    assert "--quiet shortens the first screen, not csv" in fails("report", str(run_file), "--quiet", "--format", "csv")
+
+
 def test_profile_writes_the_run_and_prints_the_report(
     activity: Activity, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,7 +20,7 @@ from snnprof.render.comparison import comparison_document
 from snnprof.render.facts import WORK
 from snnprof.render.figures import colours
 from snnprof.render.tables import report_document
-from snnprof.render.web.comparison import ROLE_HUES, comparison_page
+from snnprof.render.web.comparison import ROLE_HUES, SPARE_HUES, comparison_page
 from snnprof.render.web.layers import LEVELS
 from snnprof.render.web.places import against_ann
 from snnprof.render.web.report import report_page
@@ -274,7 +274,8 @@ def test_what_comes_first_is_said_first(activity: Activity) -> None:
 def test_a_role_has_one_colour_in_pages_and_figures() -> None:
     """Except the first layer's near black, which the page turns white in the dark."""
     css = (Path(web.__file__).parent / "web.css").read_text(encoding="utf-8")
-    shown = dict(re.findall(r"^\.hue-(\d), .* background: (.*); }$", css, re.M))
+    shown = dict(re.findall(r"^\.hue-(\d+), .* background: (.*); }$", css, re.M))
     shown["0"] = re.findall(r"--stem: (#\w+);", css)[0]
     expected = [*(colours.ROLES[role].colour for role in ROLE_HUES), colours.ROLES["other"].colour]
     assert [shown[str(hue)].upper() for hue in range(len(expected))] == expected
+    assert {str(hue) for hue in SPARE_HUES} == shown.keys() - set(map(str, range(len(expected))))

@@ -17,8 +17,10 @@ from snnprof.units import brief_count, brief_energy, percent_text
 
 ROLE_HUES = ("stem", "SPS", "QKV", "attention", "projection", "MLP", "head", "residual")
 """Roles by the number of their colour in web.css, which is that of the figures."""
-HUES = len(ROLE_HUES)
-"""Colours that parts of the network have of their own; the rest shares one."""
+REST = len(ROLE_HUES)
+"""The colour of all that has none of its own."""
+SPARE_HUES = range(REST + 1, REST + 7)
+"""Colours of roles that only a user's own catalogue knows, and of blocks."""
 
 
 def comparison_page(comparison: Comparison) -> ComparisonPage:
@@ -34,7 +36,7 @@ def comparison_page(comparison: Comparison) -> ComparisonPage:
         tiles=tuple(_tiles(comparison)),
         scales=tuple(_scales(comparison, runs or comparison.sides)),
         stacks=tuple(_stacks(runs, by, hues)) if len(hues) > 1 else (),
-        legend=tuple(_legend(hues, by)),
+        legend=tuple(_legend(hues)),
         contents=(("lists", "All price lists"),) if lists else (),
         runs=tuple(side.name for side in runs),
         others=tuple(side.name for side in others),
@@ -211,21 +213,24 @@ def _parts(runs: Sequence[Side], by: By) -> Iterable[str]:
 
 
 def _hues(parts: Iterable[str], by: By) -> dict[str, int]:
-    """The number of each part's colour: a role's own, in the order of the figures; blocks have them in their order."""
-    if by != "role":
-        return {name: min(hue, HUES) for hue, name in enumerate(parts)}
-    families = {name: FAMILIES.get(name, name) for name in parts}
-    hues = {name: ROLE_HUES.index(of) if of in ROLE_HUES else HUES for name, of in families.items()}
-    return dict(sorted(hues.items(), key=lambda each: each[1]))
-
-
-def _legend(hues: dict[str, int], by: By) -> Iterator[tuple[str, int]]:
-    for hue in sorted(set(hues.values())):
-        names = [name for name in hues if hues[name] == hue]
-        if hue == HUES:
-            yield (ROLES.get(names[0], names[0]) if len(names) == 1 else f"{len(names)} more"), hue
+    """The number of each part's colour, in the order of the bar: roles as in the figures, others one after another."""
+    spare, hues = iter(SPARE_HUES), {}
+    for name in parts:
+        family = FAMILIES.get(name, name)
+        if by == "role" and family in ROLE_HUES:
+            hues[name] = ROLE_HUES.index(family)
         else:
-            name = ROLE_HUES[hue] if by == "role" else names[0]
+            hues[name] = REST if by == "role" and name.startswith("other ") else next(spare, REST)
+    return dict(sorted(hues.items(), key=lambda each: (each[1] == REST, each[1])))
+
+
+def _legend(hues: dict[str, int]) -> Iterator[tuple[str, int]]:
+    for hue in dict.fromkeys(hues.values()):
+        names = [name for name in hues if hues[name] == hue]
+        if hue == REST and len(names) > 1:
+            yield f"{len(names)} more", hue
+        else:
+            name = ROLE_HUES[hue] if hue < REST else names[0]
             yield ROLES.get(name, name), hue
 
 
