@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from snnprof.record import torch_private
@@ -33,7 +34,15 @@ def _cond(pred: Any, true: Callable[..., Any], false: Callable[..., Any], operan
 
 
 def _scan(combine: Callable[..., Any], init: Sequence[Tensor], xs: Sequence[Tensor], additional_inputs: Any) -> Any:
-    return torch_private.scan()(combine, init, xs, additional_inputs=additional_inputs)
+    """Each step once: in torch 2.9 PyTorch's own loop runs the first one twice, to learn the shapes of the outputs."""
+    carry, outputs = init, []
+    for slices in zip(*(x.unbind() for x in xs), strict=True):
+        made = combine(*carry, *slices, *additional_inputs)
+        carry = made[: len(init)]
+        outputs.append(made[len(init) :])
+    if not outputs:  # of no steps: PyTorch itself says what shapes come out
+        return None
+    return [*carry, *(None if each[0] is None else torch.stack(each) for each in zip(*outputs, strict=True))]
 
 
 def _strict_mode(function: Callable[..., Any], operands: Sequence[Any]) -> Any:

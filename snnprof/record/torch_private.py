@@ -132,10 +132,3 @@ def inductor() -> tuple[Callable[..., Any], Callable[..., Any]]:
     from torch._inductor import compile_fx
 
     return compile_fx.compile_fx, compile_fx.compile_fx_inner
-
-
-def scan() -> Callable[..., Any]:
-    """The loop behind the higher-order operator of that name."""
-    from torch._higher_order_ops.scan import generic_scan
-
-    return generic_scan

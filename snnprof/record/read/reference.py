@@ -26,7 +26,7 @@ _FEW = 64
 _INFINITE = 0x7FF0000000000000
 """The bits of infinity as a float64."""
 _ADDS_FLAGS = torch.torch_version.TorchVersion(torch.__version__) >= "2.13"
-"""Whether the compiler adds flags up in int32: what torch 2.6 writes for that is no valid C++."""
+"""Whether the compiler adds flags up in int32: what older ones write for that is no valid C++."""
 
 
 class _Trace(threading.local):
