@@ -338,6 +338,7 @@ class Trace:
     ) -> None:
         """What a neuron layer or a line put out; its neurons are driven where that is known without reading."""
         steps, elements = fitting(steps, spikes.shape), spikes.numel()
+        spikes = spikes.float() if spikes.dtype is torch.bool else spikes  # as the next layer reads flags
         keep = neurons_of(spikes, steps, self.recorder.batch_size)
         if steps is not None and steps.dim == 0 and min(keep, default=1) == 2:
             # As the next layer reads it: the compiler may then lay it out as that layer likes it.

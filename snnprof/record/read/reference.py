@@ -23,6 +23,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 _FEW = 64
 """Levels that a traced graph looks for one by one."""
+_EXACT = 1 << 24
+"""Float32 counts one by one up to here."""
 _INFINITE = 0x7FF0000000000000
 """The bits of infinity as a float64."""
 _ADDS_FLAGS = torch.torch_version.TorchVersion(torch.__version__) >= "2.13"
@@ -82,6 +84,7 @@ def read(
     Where ones are expected a traced read tells whether there is something else, and not how far that is: for the rest a
     graph would read the operand once more.
     """
+    values = values.float() if tracing() and values.dtype is torch.bool else values  # as a model reads flags
     stepped = folded(wide(values), steps)
     apart = axes_of(sums.keep, steps) if sums else _along(reach, stepped)
     batch = set(axes_of([steps.dim if steps else 0], steps)) & set(range(stepped.dim())) - set(apart)
@@ -116,16 +119,18 @@ def _along(reach: Reach, stepped: Tensor) -> list[int]:
 
 def _reached(counts: Tensor, reach: Reach) -> Tensor:
     """Counts `[steps, ...]` times what each reaches, `[steps]`; those that a table is of are its places."""
-    return _in_all(counts.long() * reach) if isinstance(reach, Tensor) else _in_all(counts) * reach
+    if not isinstance(reach, Tensor):
+        return _in_all(counts) * reach
+    return _in_all(counts * reach.double() if tracing() else counts.long() * reach)
 
 
 def _in_all(counts: Tensor) -> Tensor:
-    """Counts `[steps, ...]` of each step, `[steps]`. A dimension at a time where it is traced: before a long sum the
-    compiler settles how its operand lies in memory, and adds up its rows value by value."""
+    """Counts `[steps, ...]` of each step, int64 `[steps]`. A dimension at a time where it is traced: before a long sum
+    the compiler settles how its operand lies in memory, and adds up its rows value by value."""
     if not tracing():
         return counts.reshape(len(counts), -1).sum(1, dtype=torch.int64)
     while counts.dim() > 1:
-        counts = counts.sum(1, dtype=torch.int64)
+        counts = _summed(counts, [1], counts.dtype)
     return counts.long()
 
 
@@ -135,21 +140,44 @@ def _added(counts: Tensor, apart: Sequence[int], first: Sequence[int]) -> Tensor
     Args:
         first: axes to sum over before the others: whatever else a graph reads of the operand starts from there.
     """
-    whole = torch.int32 if counts.dtype is torch.bool and (_ADDS_FLAGS or not tracing()) else torch.int64
-    if not (apart or tracing()):
+    if tracing():
+        return _added_in_turn(counts, apart, first)
+    whole = torch.int32 if counts.dtype is torch.bool else torch.int64
+    if not apart:
         return counts.reshape(len(counts), -1).sum(1, dtype=whole)
-    if first:
-        exact = torch.float32 if counts.is_floating_point() else whole
-        counts = counts.sum(list(first), keepdim=True, dtype=exact)
     drop = [axis for axis in range(1, counts.dim()) if axis not in apart]
-    order = sorted(apart, key=counts.stride, reverse=True)  # into another order, a sum is ten times slower
-    summed = counts.permute(0, *drop, *order)
-    summed = summed.sum(list(range(1, 1 + len(drop))), dtype=whole) if drop else summed.to(whole)
-    return summed.permute(0, *(1 + order.index(axis) for axis in apart))
+    return _summed(counts, drop, whole)
+
+
+def _added_in_turn(counts: Tensor, apart: Sequence[int], first: Sequence[int]) -> Tensor:
+    """Adds up as the compiler likes it: flags over the batch in int32, then axis by axis in float32 where it is exact.
+
+    Along rows of memory sums of integers are slow. All reads of an operand take the same way, so that they share it.
+    """
+    flags, real = counts.dtype is torch.bool, counts.is_floating_point()
+    few = flags and counts.numel() // len(counts) < _EXACT
+    whole = torch.float32 if few else torch.float64 if flags or real else torch.int64
+    left = [axis for axis in range(counts.dim()) if axis not in first]
+    exact = torch.int32 if flags and _ADDS_FLAGS else torch.float32 if flags or real else torch.int64
+    counts = _summed(counts, first, exact).to(whole)
+    for axis in left[1:]:
+        if axis not in apart:
+            counts = _summed(counts, [left.index(axis)], whole)
+            left = [other for other in left if other != axis]
+    return counts
+
+
+def _summed(counts: Tensor, drop: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """Sums over some axes, laid out as the operand is: into another order, a sum is ten times slower."""
+    keep = [axis for axis in range(counts.dim()) if axis not in drop]
+    order = sorted(keep, key=counts.stride, reverse=True)
+    summed = counts.permute(*drop, *order)
+    summed = summed.sum(list(range(len(drop))), dtype=dtype) if drop else summed.to(dtype)
+    return summed.permute([order.index(axis) for axis in keep])
 
 
 def _keep(sums: Tensor, counts: Tensor) -> None:
-    sums += counts if sums.dim() == counts.dim() else counts.sum(0)
+    sums += (counts if sums.dim() == counts.dim() else counts.sum(0)).to(sums.dtype)
 
 
 def _levels(stepped: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
