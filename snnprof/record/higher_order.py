@@ -33,11 +33,13 @@ def _cond(pred: Any, true: Callable[..., Any], false: Callable[..., Any], operan
     return (true if pred else false)(*operands)
 
 
-def _scan(combine: Callable[..., Any], init: Sequence[Tensor], xs: Sequence[Tensor], additional_inputs: Any) -> Any:
+def _scan(
+    combine: Callable[..., Any], init: Sequence[Tensor], xs: Sequence[Tensor], additional_inputs: Any, **written: Any
+) -> Any:
     """Each step once: in torch 2.9 PyTorch's own loop runs the first one twice, to learn the shapes of the outputs."""
     carry, outputs = init, []
-    for slices in zip(*(x.unbind() for x in xs), strict=True):
-        made = combine(*carry, *slices, *additional_inputs)
+    for step in range(len(xs[0])):
+        made = combine(*carry, *(x[step] for x in xs), *additional_inputs)
         carry = made[: len(init)]
         outputs.append(made[len(init) :])
     if not outputs:  # of no steps: PyTorch itself says what shapes come out
