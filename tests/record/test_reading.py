@@ -160,6 +160,14 @@ def test_a_table_of_what_is_reached(backend: str) -> None:
     assert row.tolist() == [4, 7, 5 + 11 + 7 + 11, 5 + 33 + 14 + 11, 0, 0, 2, 2, 1, 1]
 
 
+@pytest.mark.parametrize("shape", [(1, 4099, 4099), (4099, 4099), ((1 << 24) + 3, 1)])
+def test_a_traced_read_counts_beyond_what_float32_holds(shape: tuple[int, ...]) -> None:
+    values = torch.ones(shape, dtype=torch.bool)
+    with traced():
+        row = figures("reference", values, SINGLE)
+    assert row.tolist() == [values.numel()] * 4 + [0, 0]
+
+
 @pytest.mark.parametrize("depth", [0, 1])
 def test_products_of_counts_that_are_kept(depth: int) -> None:
     """Stacks broadcast, also where one has a dimension more."""

@@ -1,7 +1,7 @@
 """Reads operands in plain PyTorch: on any device, of any dtype, and where a compiled graph is traced.
 
 What the other two are tested against. A traced read becomes part of the graph, so it is written as the compiler likes
-it: sums over the batch first, in int32, and no more than one sum over the operand itself.
+it: no more than one sum over the operand itself, over the batch, and no int64 before the last sum.
 """
 
 from __future__ import annotations
@@ -97,7 +97,8 @@ def read(
         figures = [nonzero, torch.zeros_like(nonzero), reached, *[torch.zeros_like(nonzero)] * 3]
     elif grid == SINGLE and tracing():
         ones = _in_all(add(stepped == 1))
-        levels = ones if sums is None else _in_all(add(stepped.float().abs()))
+        # A neuron layer's output reaches nothing itself; its levels count whatever they are.
+        levels = ones if sums is None or reach else _in_all(add(stepped.float().abs()))
         strange = torch.where(ones == nonzero, 0, _INFINITE)
         figures = [nonzero, levels, reached, reached, torch.zeros_like(nonzero), strange]
     else:
@@ -146,7 +147,7 @@ def _added(counts: Tensor, apart: Sequence[int], first: Sequence[int]) -> Tensor
     if not apart:
         return counts.reshape(len(counts), -1).sum(1, dtype=whole)
     drop = [axis for axis in range(1, counts.dim()) if axis not in apart]
-    return _summed(counts, drop, whole)
+    return _summed(counts, drop, whole) if drop else counts.to(whole)
 
 
 def _added_in_turn(counts: Tensor, apart: Sequence[int], first: Sequence[int]) -> Tensor:
@@ -158,8 +159,9 @@ def _added_in_turn(counts: Tensor, apart: Sequence[int], first: Sequence[int]) -
     few = flags and counts.numel() // len(counts) < _EXACT
     whole = torch.float32 if few else torch.float64 if flags or real else torch.int64
     left = [axis for axis in range(counts.dim()) if axis not in first]
-    exact = torch.int32 if flags and _ADDS_FLAGS else torch.float32 if flags or real else torch.int64
-    counts = _summed(counts, first, exact).to(whole)
+    if first:
+        counts = _summed(counts, first, torch.int32 if flags and _ADDS_FLAGS else torch.float32 if real else whole)
+    counts = counts.to(whole)
     for axis in left[1:]:
         if axis not in apart:
             counts = _summed(counts, [left.index(axis)], whole)
@@ -171,13 +173,12 @@ def _summed(counts: Tensor, drop: Sequence[int], dtype: torch.dtype) -> Tensor:
     """Sums over some axes, laid out as the operand is: into another order, a sum is ten times slower."""
     keep = [axis for axis in range(counts.dim()) if axis not in drop]
     order = sorted(keep, key=counts.stride, reverse=True)
-    summed = counts.permute(*drop, *order)
-    summed = summed.sum(list(range(len(drop))), dtype=dtype) if drop else summed.to(dtype)
+    summed = counts.permute(*drop, *order).sum(list(range(len(drop))), dtype=dtype)
     return summed.permute([order.index(axis) for axis in keep])
 
 
 def _keep(sums: Tensor, counts: Tensor) -> None:
-    sums += (counts if sums.dim() == counts.dim() else counts.sum(0)).to(sums.dtype)
+    sums += counts.to(sums.dtype) if sums.dim() == counts.dim() else counts.sum(0, dtype=sums.dtype)
 
 
 def _levels(stepped: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
@@ -214,7 +215,8 @@ def _histogram(level: Tensor, levels: int, add: Callable[[Tensor], Tensor]) -> l
 
 def multiply(left: Sums, right: Sums, row: Tensor) -> None:
     """See `snnprof.record.read.multiply`."""
-    one, other = left.nonzero.long(), right.nonzero.long()
+    whole = torch.float64 if tracing() else torch.int64
+    one, other = left.nonzero.to(whole), right.nonzero.to(whole)
     of_one = one if left.levels is None else left.levels
     of_other = other if right.levels is None else right.levels
     pairs = [(one, other), (one, of_other), (of_one, other), (of_one, of_other)]
