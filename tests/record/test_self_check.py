@@ -187,7 +187,7 @@ def test_it_only_observes() -> None:
     """Results are the same to the last bit, another mode sees the model's operators alone, and no hook stays."""
     torch.manual_seed(0)
     net, x = Net(), torch.randn(7, 4, 4)
-    with Log() as alone:
+    with Log() as alone, Log():  # below a second mode, autograd in torch 2.9 runs more of its own
         before = net(x)
     with Log() as log, SecondCounter(net) as second:
         assert torch.equal(net(x), before)
