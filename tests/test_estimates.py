@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from snnprof import estimates, statistics
+from snnprof import estimates, pricing, statistics
 from snnprof.activity import Accuracy, Activity, Block, OpRecord
 from snnprof.pricing import price
 
@@ -54,8 +54,8 @@ def test_another_models_attention_is_known_by_what_its_operands_carry(activity: 
 
 def test_each_block_is_priced_once(activity: Activity, monkeypatch: pytest.MonkeyPatch) -> None:
     report = price(activity)
-    calls = []
-    monkeypatch.setattr("snnprof.pricing.price", lambda part, *more: calls.append(part) or price(part, *more))
+    calls, priced = [], pricing._priced_on
+    monkeypatch.setattr(pricing, "_priced_on", lambda part, *more: calls.append(part) or priced(part, *more))
     intervals = [estimates.sops(report), estimates.energy(report), estimates.energy_ratio(report, report)]
     assert len(calls) == len(activity.blocks)
     assert intervals[0]

@@ -19,8 +19,11 @@ BARS = re.compile(r"[▁▂▃▄▅▆▇█▏▎▍▌▋▊▉]+")
 
 
 @pytest.mark.slow
-def test_the_notebook_prints_what_is_stored_in_it(request: pytest.FixtureRequest) -> None:
+def test_the_notebook_prints_what_is_stored_in_it(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Words as they are; numbers within 2 %, because other processors round a membrane to the other side."""
+    monkeypatch.setenv("COLUMNS", "100")
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     stored = [outputs(cell) for cell in notebook.cells]
     nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(NOTEBOOK.parent)}}).execute()
