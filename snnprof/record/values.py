@@ -87,9 +87,9 @@ def of_neuron(tensor: Tensor, known: Facts | None, name: str) -> Facts:
     """
     values = tensor.detach() if tensor.is_floating_point() else tensor.detach().float()
     if known is not None and known.data and known.grid and known.quantum:
-        levels = values.double() / float(known.quantum)
-        off = (levels - levels.round()).abs().max() if levels.numel() else 0.0
-        if float(off) <= (_OFF_GRID if known.rough else _OFF_GRID / _SIZES):
+        nearest = _OFF_GRID if known.rough else _OFF_GRID / _SIZES
+        on_its_grid = _off_grid(values, float(known.quantum)) <= nearest
+        if on_its_grid:
             return replace(on_grid(known.quantum, known.low, known.high, fed_by=[name]), rough=known.rough)
     step = smallest_step(values)
     if step is None or not values.numel():
@@ -101,6 +101,18 @@ def of_neuron(tensor: Tensor, known: Facts | None, name: str) -> Facts:
     if most > 1 and not (whole_numbers(values) and most * step <= COUNTS):
         return real([name])
     return on_grid(step, -most * step if low < 0 else ZERO, most * step, fed_by=[name])
+
+
+def _off_grid(values: Tensor, quantum: float) -> float:
+    """The largest distance of values / quantum from a whole number; in pieces, since doubles take twice the memory."""
+    if not values.numel():
+        return 0.0
+    pieces = torch.split(values.reshape(-1), _PIECE * 4)
+    return float(torch.stack([_distance(piece.double() / quantum) for piece in pieces]).max())
+
+
+def _distance(levels: Tensor) -> Tensor:
+    return (levels - levels.round()).abs().max()
 
 
 def smallest_step(values: Tensor) -> Fraction | None:
