@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from snnprof.hardware import WHOLE, HardwareProfile
 from snnprof.pricing import EnergyReport
 from snnprof.render import facts, notes
 from snnprof.render.page import GAP, Cell, Page, sparkline
-from snnprof.render.terminal import UNLIMITED
+from snnprof.render.terminal import printed
 from snnprof.statistics import Interval
 from snnprof.summary import BREAK_EVEN, Choice, Part, Parts, Rates, Summary, Total, summarise
 from snnprof.units import brief_count, brief_energy, energy_text, percent_text, rate_text
@@ -75,15 +74,9 @@ def text(
         colour: with the escapes that colour a terminal.
     """
     every = [reports] if isinstance(reports, EnergyReport) else reports
-    stream = io.StringIO()
-    console = Console(
-        file=stream, width=UNLIMITED, force_terminal=colour, color_system="standard" if colour else None,
-        no_color=not colour, highlight=False, markup=False, emoji=False, legacy_windows=False,
-        force_jupyter=False,
-    )  # fmt: skip
     view = view or View()
-    console.print(page(summarise(every, view.choice), width, view))
-    return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
+    sheet = page(summarise(every, view.choice), width, view)
+    return printed(lambda console: console.print(sheet), colour)
 
 
 def page(summary: Summary, width: int, view: View) -> Page:

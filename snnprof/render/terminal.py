@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rich import box
 from rich.cells import cell_len
@@ -30,13 +30,22 @@ def render(document: Document, width: int | None = None, colour: bool = False) -
         width: columns of the terminal; null for a pipe: nothing is cut or wrapped.
         colour: whether to use bold and colour.
     """
+    return printed(lambda console: _print_document(console, cleaned(document), width), colour)
+
+
+def printed(write: Callable[[Console], None], colour: bool = False) -> str:
+    """What is written on a console as wide as it takes, as text without blanks at the ends of lines.
+
+    Args:
+        colour: with the escapes that colour a terminal.
+    """
     stream = io.StringIO()
     console = Console(
         file=stream, width=UNLIMITED, force_terminal=colour, color_system="standard" if colour else None,
         no_color=not colour, highlight=False, markup=False, emoji=False, legacy_windows=False,
         force_jupyter=False,
     )  # fmt: skip
-    _print_document(console, cleaned(document), width)
+    write(console)
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
 
 

@@ -39,9 +39,15 @@ class _State:
     broken = ""
 
 
+@functools.cache
+def _is_installed() -> bool:
+    """Looked up once, since every operand on a GPU asks."""
+    return importlib.util.find_spec("triton") is not None
+
+
 def missing() -> str:
     """Why it cannot be used on this machine; empty where it can."""
-    if importlib.util.find_spec("triton") is None:
+    if not _is_installed():
         return "Triton is not installed"
     return _State.broken or ("" if INTERPRETED or torch.cuda.is_available() else "PyTorch finds no GPU")
 

@@ -1,6 +1,6 @@
 """Figures for papers, one module per figure: numbers of `snnprof.charts` in, a matplotlib figure out. No pyplot."""
 
 from snnprof.render.figures.look import Look
-from snnprof.render.figures.style import SUFFIXES, encoded, inline_svg
+from snnprof.render.figures.style import SUFFIXES, encoded
 
-__all__ = ["SUFFIXES", "Look", "encoded", "inline_svg"]
+__all__ = ["SUFFIXES", "Look", "encoded"]

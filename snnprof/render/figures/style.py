@@ -179,9 +179,3 @@ def encoded(figure: Figure, suffix: str) -> bytes:
     with styled(Look()):
         figure.savefig(stream, format=form, metadata=_METADATA[form])
     return stream.getvalue()
-
-
-def inline_svg(figure: Figure) -> str:
-    """The figure as an `<svg>` element for a web page, without the XML prologue."""
-    text = encoded(figure, ".svg").decode("utf-8")
-    return text[text.index("<svg") :]
