@@ -451,7 +451,9 @@ class Session:
         self.progress("comparing spikes with float32", self.samples_seen, self.total)
         with _as_found(self.model, self.recorder), torch.no_grad():
             try:
+                self._reset()
                 run = self._fired(self._sample, self.amp)
+                self._reset()  # before the model is moved: what is kept of it lies on the device where it ran
                 with machine.on_device(self.model, "cpu"):
                     reference = self._fired(inputs.mapped(self._sample, Tensor.cpu), None)
             except Exception as error:  # the counts are whole without it
@@ -459,8 +461,6 @@ class Session:
         return reference_run.finding(run, reference)
 
     def _fired(self, sample: Input, amp: Amp | None) -> Fired:
-        self._fresh = None  # what is kept of the model lies on the device where it was
-        self._reset()
         torch.manual_seed(seeds.of_model(self.seed))
         with reference_run.fired(self.recorder) as found, machine.autocast(amp, inputs.first(sample).device):
             self._steps(sample) if self.recorder.layout == "step" else inputs.call(self.model, sample)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from snnprof.activity import Activity
 from snnprof.options import ProfileOptions
-from snnprof.workload import reference_run
+from snnprof.workload import inputs, machine, reference_run
 from snnprof.workload.run import profile_run
 
 NETWORK = """
@@ -26,7 +29,7 @@ class Fires(nn.Module):
         self.v = 0.0
     def forward(self, x):
         self.v = self.v + x
-        return (self.v > 1).float()
+        return (self.v > 1).to(x.dtype)
 
 class Net(nn.Module):
     def __init__(self):
@@ -81,6 +84,42 @@ def test_a_network_that_does_not_run_in_float32_keeps_its_counts(profiled: objec
     (finding,) = [finding for finding in activity.findings if finding.code == "C11"]
     assert "could not be compared with float32 on the CPU: this network runs in bfloat16 alone" in finding.text
     assert activity.samples == 5
+
+
+@contextmanager
+def elsewhere(model: nn.Module, device: str | None) -> Iterator[None]:
+    """Stands in for another device: numbers there do not mix with those here, and each move makes new ones."""
+    (model.double if device == "cpu" else model.float)()
+    try:
+        yield
+    finally:
+        model.float()
+
+
+RESET_BY_ITSELF = NETWORK.replace("{strict}", "False")
+RESET_BY_SNNPROF = RESET_BY_ITSELF.replace("def reset", "def other").replace("self.v = 0.0", "self.v = torch.zeros(4)")
+
+
+@pytest.mark.parametrize("network", [RESET_BY_ITSELF, RESET_BY_SNNPROF])
+def test_the_pass_on_the_cpu_starts_afresh_and_the_counts_are_checked_where_they_were_made(
+    network: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "net.py").write_text(network)
+    np.savez(tmp_path / "x.npz", x=np.tile(np.float32([1.5, 0.75, 0.5, 0]), (4, 1)))  # the same in bfloat16
+    mapped = inputs.mapped
+    monkeypatch.setattr(machine, "on_device", elsewhere)
+    monkeypatch.setattr(inputs, "mapped", lambda x, f: mapped(x, torch.Tensor.double if f is torch.Tensor.cpu else f))
+    activity = profile_run(
+        ProfileOptions(
+            model=f"{tmp_path / 'net.py'}:network", data=str(tmp_path / "x.npz"), input="real", batch_size=1,
+            timesteps=1, device="where it runs", neurons=("Fires",), amp="bf16",
+        )
+    )  # fmt: skip
+    assert [finding for finding in activity.findings if finding.code == "C11"] == []
+    check = activity.self_check
+    assert check is not None
+    assert check.equal == check.rows == 2
+    assert activity.neurons[0].spikes == 4  # 1.5 of each sample, and no more from one sample to the next
 
 
 def test_weights_in_another_format_are_no_reference(tmp_path: Path) -> None:
