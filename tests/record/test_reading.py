@@ -93,9 +93,9 @@ def compiled(kernel, constants, **pointers):
 
 operand = dict(row="*i64", facts="*i64", table="*i32", nonzero="*i32", levels="*i64")
 forms = {
-    "*fp32": dict(double=False, quantised=True, single=True, divided=False, tabled=True, kept=0, bins=1, size=256, lanes=8),
-    "*bf16": dict(double=False, quantised=True, single=False, divided=True, tabled=False, kept=2, bins=32, size=16, lanes=128),
-    "*fp64": dict(double=True, quantised=True, single=False, divided=True, tabled=False, kept=0, bins=1, size=1, lanes=2048),
+    "*fp32": dict(double=False, quantised=True, single=True, divided=False, tabled=True, kept=0, bins=1, size=256, lanes=8, near=1),
+    "*bf16": dict(double=False, quantised=True, single=False, divided=True, tabled=False, kept=2, bins=32, size=16, lanes=128, near=0),
+    "*fp64": dict(double=True, quantised=True, single=False, divided=True, tabled=False, kept=0, bins=1, size=1, lanes=2048, near=2),
 }
 for dtype, constants in forms.items():
     compiled(kernels.read, constants, values=dtype, **operand)

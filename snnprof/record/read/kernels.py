@@ -3,6 +3,10 @@
 A program takes a block of places, along which counts are kept or reach differs, and a part of all that is summed over;
 its counts stay in registers, [places, lanes], and go into memory by one atomic addition a figure and a place. What a
 kernel has to know of an operand lies in one small tensor, so that one compiled kernel serves all shapes.
+
+What lies in that tensor is unknown to the compiler, which loads several neighbours at once only where it knows that
+they are neighbours and where they start. So `near` says it: the values of a block lie side by side along its places,
+or along what is summed, and every distance and size is a multiple of VECTOR.
 """
 
 from __future__ import annotations
@@ -24,22 +28,43 @@ _QUANTUM, _UNIT, _REACH, _BINS, _HEAD = (
 _STEP_VALUE, _STEP_PLACE = tl.constexpr(STEP_VALUE), tl.constexpr(STEP_PLACE)
 _PLACE_DIMS, _REST_DIMS = tl.constexpr(PLACE_DIMS), tl.constexpr(REST_DIMS)
 _LARGEST = tl.constexpr(2147483520.0)
+SCATTERED, PLACES_NEAR, REST_NEAR = range(3)
+"""What lies side by side in memory, from a multiple of VECTOR values on."""
+VECTOR = 4
+_SCATTERED, _PLACES_NEAR, _REST_NEAR = tl.constexpr(SCATTERED), tl.constexpr(PLACES_NEAR), tl.constexpr(REST_NEAR)
+_VECTOR = tl.constexpr(VECTOR)
 
 
 @triton.jit
-def _offsets(index, dims, count):
-    """How far element number `index` of some dimensions lies from the first: in values, and in places."""
-    value = index.to(tl.int64) * 0
+def _fact(facts, which, aligned: tl.constexpr):
+    """A size or a distance; `aligned`: a multiple of VECTOR."""
+    number = tl.load(facts + which)
+    if aligned:
+        number = tl.multiple_of(number, _VECTOR)
+    return number
+
+
+@triton.jit
+def _offsets(index, dims, count, side_by_side: tl.constexpr, aligned: tl.constexpr):
+    """How far element number `index` of some dimensions lies from the first: in values, and in places.
+
+    `side_by_side`: there is one dimension, whose values are neighbours.
+    """
     place = index.to(tl.int64) * 0
-    for d in range(count - 1):
-        size = tl.load(dims + 3 * d).to(tl.int32)
-        here = (index % size).to(tl.int64)
-        index = index // size
-        value += here * tl.load(dims + 3 * d + 1)
-        place += here * tl.load(dims + 3 * d + 2)
-    if count > 0:
-        value += index.to(tl.int64) * tl.load(dims + 3 * count - 2)
-        place += index.to(tl.int64) * tl.load(dims + 3 * count - 1)
+    value = index.to(tl.int64)
+    if side_by_side:
+        place += value * tl.load(dims + 2)
+    else:
+        value *= 0
+        for d in range(count - 1):
+            size = tl.load(dims + 3 * d).to(tl.int32)
+            here = (index % size).to(tl.int64)
+            index = index // size
+            value += here * _fact(dims, 3 * d + 1, aligned)
+            place += here * tl.load(dims + 3 * d + 2)
+        if count > 0:
+            value += index.to(tl.int64) * _fact(dims, 3 * count - 2, aligned)
+            place += index.to(tl.int64) * tl.load(dims + 3 * count - 1)
     return value, place
 
 
@@ -52,18 +77,20 @@ def _figure(row, which: tl.constexpr, number):
 def _count(
     values, row, facts, table, nonzero, levels, step, block, first,
     wide: tl.constexpr, full: tl.constexpr, checked: tl.constexpr, divided: tl.constexpr, tabled: tl.constexpr,
-    kept: tl.constexpr, bins: tl.constexpr, size: tl.constexpr, lanes: tl.constexpr,
+    kept: tl.constexpr, bins: tl.constexpr, size: tl.constexpr, lanes: tl.constexpr, near: tl.constexpr,
 ):  # fmt: skip
     """Counts a block of places over a part of what is summed; writes nothing and returns 1 where it is not `full`, is
     checked, and a value is neither zero nor the quantum."""
-    places, rest = tl.load(facts).to(tl.int32), tl.load(facts + 1).to(tl.int32)
+    aligned: tl.constexpr = near != _SCATTERED
+    places = _fact(facts, 0, near == _PLACES_NEAR).to(tl.int32)
+    rest = _fact(facts, 1, near == _REST_NEAR).to(tl.int32)
     place_dims, tiles = tl.load(facts + _PLACE_DIMS).to(tl.int32), tl.load(facts + _TILES).to(tl.int32)
     rest_dims = tl.load(facts + _REST_DIMS).to(tl.int32)
     quantum = tl.load(facts + _QUANTUM).to(tl.float64, bitcast=True).to(wide)
     unit = tl.load(facts + _UNIT).to(tl.float64, bitcast=True).to(wide)
     index = block * size + tl.arange(0, size)
-    at, place = _offsets(index, facts + _HEAD, place_dims)
-    at += step.to(tl.int64) * tl.load(facts + _STEP_VALUE)
+    at, place = _offsets(index, facts + _HEAD, place_dims, near == _PLACES_NEAR, aligned)
+    at += step.to(tl.int64) * _fact(facts, _STEP_VALUE, aligned)
     inside = index < places
     fired = tl.zeros([size, lanes], tl.int32)
     odd = tl.zeros([size, lanes], tl.int32)
@@ -73,7 +100,7 @@ def _count(
     binned = tl.zeros([bins], tl.int32)
     for tile in range(tiles):
         summed = (first * tiles + tile) * lanes + tl.arange(0, lanes)
-        there, _ = _offsets(summed, facts + _HEAD + 3 * place_dims, rest_dims)
+        there, _ = _offsets(summed, facts + _HEAD + 3 * place_dims, rest_dims, near == _REST_NEAR, aligned)
         mask = inside[:, None] & (summed < rest)[None, :]
         value = tl.load(values + (at[:, None] + there[None, :]), mask=mask, other=0).to(wide)
         fired += (value != 0).to(tl.int32)
@@ -88,10 +115,10 @@ def _count(
                 scaled = tl.math.div_rn(scaled, tl.zeros_like(scaled) + unit)
             else:
                 scaled = scaled / unit
-            near = tl.where(scaled < whole, (scaled + whole) - whole, scaled)
-            off = tl.abs(near - scaled)
+            nearest = tl.where(scaled < whole, (scaled + whole) - whole, scaled)
+            off = tl.abs(nearest - scaled)
             number = off < float("inf")
-            level = tl.where(number, tl.minimum(near, _LARGEST), 0.0).to(tl.int32)
+            level = tl.where(number, tl.minimum(nearest, _LARGEST), 0.0).to(tl.int32)
             worst = tl.maximum(worst, tl.where(number, off, float("inf")))
             negative += ((value < 0) & (level > 0)).to(tl.int32)
             total += level.to(tl.int64)
@@ -131,7 +158,7 @@ def _count(
 def read(
     values, row, facts, table, nonzero, levels,
     double: tl.constexpr, quantised: tl.constexpr, single: tl.constexpr, divided: tl.constexpr, tabled: tl.constexpr,
-    kept: tl.constexpr, bins: tl.constexpr, size: tl.constexpr, lanes: tl.constexpr,
+    kept: tl.constexpr, bins: tl.constexpr, size: tl.constexpr, lanes: tl.constexpr, near: tl.constexpr,
 ):  # fmt: skip
     """Reads an operand, program (block of places and part of the rest, step).
 
@@ -139,6 +166,7 @@ def read(
         facts: what is to be known of the operand, above.
         quantised, single: levels are counted; none beyond one is expected, so that flags tell them.
         bins: a power of two above the levels of the histogram; 1 for none.
+        near: what lies side by side.
     """
     wide: tl.constexpr = tl.float64 if double else tl.float32
     count = tl.cdiv(tl.load(facts).to(tl.int32), size)
@@ -146,14 +174,14 @@ def read(
     row += step.to(tl.int64) * (6 + tl.load(facts + _BINS))
     if quantised and not single:
         _count(values, row, facts, table, nonzero, levels, step, block, first,
-               wide, True, True, divided, tabled, kept, bins, size, lanes)  # fmt: skip
+               wide, True, True, divided, tabled, kept, bins, size, lanes, near)  # fmt: skip
     else:
         strange = _count(values, row, facts, table, nonzero, levels, step, block, first,
-                         wide, False, quantised, divided, tabled, kept, 1, size, lanes)  # fmt: skip
+                         wide, False, quantised, divided, tabled, kept, 1, size, lanes, near)  # fmt: skip
         if quantised:  # noqa: SIM102  (the compiler decides this one)
             if strange != 0:
                 _count(values, row, facts, table, nonzero, levels, step, block, first,
-                       wide, True, True, divided, tabled, kept, 1, size, lanes)  # fmt: skip
+                       wide, True, True, divided, tabled, kept, 1, size, lanes, near)  # fmt: skip
 
 
 @triton.jit
@@ -172,7 +200,7 @@ def multiply(left, left_levels, right, right_levels, row, facts, lanes: tl.const
     ll = tl.zeros([lanes], tl.int64)
     for tile in range(tiles):
         index = (tl.program_id(0) * tiles + tile) * lanes + tl.arange(0, lanes)
-        at, place = _offsets(index, facts + _HEAD, dims)
+        at, place = _offsets(index, facts + _HEAD, dims, False, False)
         mask = index < rest
         one = tl.load(left + a + at, mask=mask, other=0).to(tl.int64)
         other = tl.load(right + b + place, mask=mask, other=0).to(tl.int64)

@@ -113,7 +113,8 @@ class Sums(NamedTuple):
     levels: Tensor | None = None
 
 
-Dims = tuple[tuple[int, int, int], ...]
+Dim = tuple[int, int, int]
+Dims = tuple[Dim, ...]
 """Of each dimension its size, and how far apart in memory two neighbours are: values, and entries of table or sums."""
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from snnprof.errors import first_line
-from snnprof.record.read.operand import ANY, Dims, Grid, Reach, Steps, Sums, layout_of
+from snnprof.record.read.operand import ANY, Dim, Dims, Grid, Reach, Steps, Sums, layout_of
 
 _PROGRAMS = 1056
 """Of a step at most: eight for each multiprocessor of the largest cards."""
@@ -72,7 +72,7 @@ def read(
     _run(
         "read", launch, values, (values, row, launch.facts, table, nonzero, levels),
         double=values.dtype is torch.float64, quantised=grid.quantum is not None, single=grid.levels <= 1,
-        divided=not grid.exact, tabled=tabled, kept=kept, bins=launch.bins, size=launch.size, lanes=launch.lanes,
+        divided=not grid.exact, tabled=tabled, kept=kept, bins=launch.bins, size=launch.size, lanes=launch.lanes, near=launch.near,
     )  # fmt: skip
 
 
@@ -94,6 +94,7 @@ class _Launch(NamedTuple):
     size: int
     lanes: int
     bins: int
+    near: int
 
 
 @functools.lru_cache(maxsize=4096)
@@ -113,11 +114,23 @@ def _launch(dims: Dims, grid: Grid, reach: int, by_place: bool, device: torch.de
     head = [places, summed, len(apart), len(rest), -(-tiles // parts), step_value, step_place, *units, reach, grid.bins]
     facts = torch.tensor([*head, *(number for dim in [*apart, *rest] for number in dim)], dtype=torch.int64)
     bins = 1 if not grid.bins else max(32, 1 << grid.bins.bit_length())
-    return _Launch((blocks * parts, steps), facts.to(device), size, lanes, bins)
+    near = _near(apart, rest, step_value)
+    return _Launch((blocks * parts, steps), facts.to(device), size, lanes, bins, near)
+
+
+def _near(places: list[Dim], rest: list[Dim], step: int) -> int:
+    """Which of the two the kernel may load several of at once: one dimension of neighbours, all else a multiple."""
+    from snnprof.record.read import kernels
+
+    for near, which, other in ((kernels.PLACES_NEAR, places, rest), (kernels.REST_NEAR, rest, places)):
+        distances = [step, *(distance for _, distance, _ in other)]
+        if len(which) == 1 and which[0][1] == 1 and not any(n % kernels.VECTOR for n in (which[0][0], *distances)):
+            return near
+    return kernels.SCATTERED
 
 
 def _block(places: int, side_by_side: bool) -> int:
-    """SitePlans that a program takes: neighbours in memory go side by side, be they places or what is summed."""
+    """Places that a program takes: neighbours in memory go side by side, be they places or what is summed."""
     if places == 1:
         return 1
     if not side_by_side:
