@@ -81,7 +81,7 @@ def concatenate(a: AnyActivity, b: AnyActivity) -> AnyActivity:
     for name, what in named.items():
         if [_key(record) for record in getattr(a, name)] != [_key(record) for record in getattr(b, name)]:
             raise SnnprofError(f"cannot merge runs of different networks: their {what} differ")
-    a, b = _on_shared_grids([a, b])
+    a, b = on_shared_grids([a, b])
     return _added(a, b, thinned(a.blocks + b.blocks))
 
 
@@ -115,7 +115,7 @@ def merge(parts: Sequence[AnyActivity]) -> AnyActivity:
     Raises:
         SnnprofError: the parts ran different operations.
     """
-    parts = _on_shared_grids(parts)
+    parts = on_shared_grids(parts)
     common = _common(parts)
     whole = reduce(_add_by_position, [_aligned(part, common) for part in parts])
     correct = [block.correct for block in whole.blocks]
@@ -313,7 +313,7 @@ def _less_calls(now: list[Uncounted], before: list[Uncounted]) -> list[Uncounted
     return [entry for entry in left if entry.calls]
 
 
-def _on_shared_grids(parts: Sequence[AnyActivity]) -> list[AnyActivity]:
+def on_shared_grids(parts: Sequence[AnyActivity]) -> list[AnyActivity]:
     """The parts with the levels of each operation in quanta that all of them share."""
     records: dict[Any, list[tuple[int, OpRecord]]] = {}
     for number, part in enumerate(parts):

@@ -33,7 +33,7 @@ HOUSE = [
     ["statistics"],
     ["catalogue", "options", "bibliography"],
     ["hardware", "explanations"],
-    ["yaml_file"],
+    ["yaml_file", "verification"],
     ["activity"],
     ["merging"],
     ["quanta"],

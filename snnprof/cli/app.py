@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from snnprof._version import __version__
-from snnprof.cli import cite, compare, env, explain, hardware, models, options, plot, profile, report
+from snnprof.cli import cite, compare, env, explain, hardware, models, options, plot, profile, report, verify
 
 EXAMPLES = options.examples(
     ("snnprof profile saformer", "what a bundled model costs on its test data"),
@@ -62,5 +62,6 @@ app.command("plot", epilog=plot.EXAMPLES)(plot.plot)
 app.add_typer(hardware.app, name="hardware")
 app.add_typer(models.app, name="models")
 app.command("cite")(cite.cite)
+app.command("verify", epilog=verify.EXAMPLES)(verify.verify)
 app.command("explain")(explain.explain)
 app.command("env")(env.env)

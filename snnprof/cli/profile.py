@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
@@ -212,13 +212,11 @@ def profile(
     showing = Showing.checked(destinations, by, sort, top, columns, quiet)
     pricing = Pricing(hardware, convention, latency)
     _check_model_name(model)
-    asked = ProfileOptions(
-        model=model, settings=tuple(map(_setting, settings or ())), checkpoint=_weights(checkpoint),
-        data=data, layout=_layout(layout), input=_input(input_kind),
-        timesteps=timesteps, batch_size=batch_size, samples=samples, until_ci=_percent(until_ci), seed=seed,
-        device=device, amp=_amp(amp), compile=compiled, neurons=tuple(neuron or ()),
-        self_check=not no_self_check,
-        resume=resume, workers=workers, maps=maps, output=run_path, argv=tuple(context.obj),
+    asked = options_of(
+        model, context.obj, settings=settings, checkpoint=checkpoint, neuron=neuron, data=data, layout=layout,
+        input_kind=input_kind, timesteps=timesteps, batch_size=batch_size, samples=samples, until_ci=until_ci,
+        seed=seed, device=device, amp=amp, compiled=compiled, no_self_check=no_self_check, resume=resume,
+        workers=workers, maps=maps, output=run_path,
     )  # fmt: skip
     may_replace = force or _goes_on_in_its_file(run_path, resume)
     maps_file = _maps(asked, may_replace)
@@ -237,6 +235,45 @@ def profile(
         raise typer.Exit(INTERRUPTED)
     if strict:
         _judge(activity)
+
+
+def options_of(
+    model: str,
+    argv: Sequence[str],
+    *,
+    settings: Sequence[str] | None,
+    checkpoint: Path | None,
+    neuron: Sequence[str] | None,
+    data: str | None,
+    layout: str | None,
+    input_kind: str,
+    timesteps: int | None,
+    batch_size: int | None,
+    samples: int | None,
+    until_ci: str | None,
+    seed: int,
+    device: str | None,
+    amp: str | None,
+    compiled: bool,
+    no_self_check: bool = False,
+    resume: Path | None = None,
+    workers: int | None = None,
+    maps: int = 0,
+    output: Path | None = None,
+    **others: object,
+) -> ProfileOptions:
+    """What the flags of the command ask for; `others` are about prices and what is shown.
+
+    Raises:
+        SnnprofError: a flag has a value that it cannot have.
+    """
+    return ProfileOptions(
+        model=model, settings=tuple(map(_setting, settings or ())), checkpoint=_weights(checkpoint),
+        data=data, layout=_layout(layout), input=_input(input_kind),
+        timesteps=timesteps, batch_size=batch_size, samples=samples, until_ci=_percent(until_ci), seed=seed,
+        device=device, amp=_amp(amp), compile=compiled, neurons=tuple(neuron or ()), self_check=not no_self_check,
+        resume=resume, workers=workers, maps=maps, output=output, argv=tuple(argv),
+    )  # fmt: skip
 
 
 def _one_model(named: str | None, option: str | None) -> str | None:
@@ -311,23 +348,38 @@ def _by_the_command_in(path: Path | None, context: typer.Context) -> None:
 
     _existing(path, "--resume")
     argv = Activity.load(path).run.argv
-    if argv[:1] != ["profile"]:
-        raise SnnprofError(f"{path} does not hold the command that made it", hint="name the model: --model ...")
-    before = context.command.make_context("profile", argv[1:]).params
     now = {name: value for name, value in context.params.items() if _is_given(name, context)}
-    asked = {**before, "out": None, "force": False, **now}
-    model = asked["model"] or asked["name"]
-    if model is None:
-        raise SnnprofError(f"{path} does not hold the model that it ran", hint="name it: --model ...")
-    if not _is_own_code(model):
-        raise SnnprofError(
-            f"{path} names {model}, which is neither a bundled model nor code in this folder",
-            hint=f"a run file alone does not choose which code runs; add --model {model}",
-        )
+    asked = {**recorded_flags(path, argv, context.command, now.get("model")), "out": None, "force": False, **now}
     if os.environ.get("RANK", "0") == "0":  # of several processes, one says it
         output.say(f"continuing with: {shlex.join(['snnprof', *argv])}")
     assert context.command.callback is not None
     context.command.callback(**asked)
+
+
+def recorded_flags(path: Path, argv: Sequence[str], command: Any, model: str | None) -> dict[str, Any]:
+    """The flags of the command that a run file holds, by the names of `profile`'s parameters.
+
+    Args:
+        path: the run file.
+        argv: the command in it.
+        command: `profile`, as typer made it.
+        model: what the user names now, instead of the recorded one.
+
+    Raises:
+        SnnprofError: it holds none, or it names code that a file may not choose.
+    """
+    if argv[:1] != ["profile"]:
+        raise SnnprofError(f"{path} does not hold the command that made it", hint="name the model: --model ...")
+    flags = command.make_context("profile", list(argv[1:])).params
+    chosen = model or flags["model"] or flags["name"]
+    if chosen is None:
+        raise SnnprofError(f"{path} does not hold the model that it ran", hint="name it: --model ...")
+    if model is None and not _is_own_code(chosen):
+        raise SnnprofError(
+            f"{path} names {chosen}, which is neither a bundled model nor code in this folder",
+            hint=f"a run file alone does not choose which code runs; add --model {chosen}",
+        )
+    return {**flags, "model": chosen, "name": None}
 
 
 def _is_given(name: str, context: typer.Context) -> bool:

@@ -66,6 +66,12 @@ class RunPlan:
         return _smaller(self.source.facts.total, self.options.samples)
 
     def session(self, group: ProcessGroup, progress: Progress) -> Session:
+        """What counts this process's share of the run."""
+        done = (self.earlier.samples or 0) if self.earlier else 0
+        return self.session_of(Shard(group.rank, group.size, done), self._span(), progress)
+
+    def session_of(self, shard: Shard, span: int, progress: Progress) -> Session:
+        """What counts a share of the run, in blocks of `span` batches."""
         recorder = Recorder(
             self.loaded.module,
             layout=self.wanted.layout,
@@ -73,12 +79,9 @@ class RunPlan:
             input=self.options.input,
             neuron=self.options.neurons,
         )
-        done = (self.earlier.samples or 0) if self.earlier else 0
         return Session(
-            self.loaded.module, recorder, self.options.seed, amp=self.options.amp,
-            compile=self.options.compile,
-            shard=Shard(group.rank, group.size, done), span=self._span(), progress=progress, total=self.samples,
-            remembers=True,
+            self.loaded.module, recorder, self.options.seed, amp=self.options.amp, compile=self.options.compile,
+            shard=shard, span=span, progress=progress, total=self.samples, remembers=True,
         )  # fmt: skip
 
     def _span(self) -> int:

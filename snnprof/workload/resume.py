@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +55,20 @@ def must_be_same(earlier: Run, now: Run) -> None:
     Raises:
         SnnprofError: something that decides them differs.
     """
-    for what, fact in _SAME:
-        _compare(what, fact(earlier), fact(now))
-    for name in sorted({*earlier.conditions, *now.conditions}):
-        _compare(name, earlier.conditions.get(name, ""), now.conditions.get(name, ""))
+    for what, before, after in differing(earlier, now):
+        raise _another(what, before, after)
+
+
+def differing(earlier: Run, now: Run) -> Iterator[tuple[str, str, str]]:
+    """The facts that decide a run's integers and are others now: what, then, now; see `must_be_same`."""
+    facts = [(what, fact(earlier), fact(now)) for what, fact in _SAME]
+    facts += [
+        (name, earlier.conditions.get(name, ""), now.conditions.get(name, ""))
+        for name in sorted({*earlier.conditions, *now.conditions})
+    ]
+    for what, before, after in facts:
+        if after is not None and before != after:
+            yield what, _shown(before), _shown(after)
 
 
 def must_have_read(earlier: Run, now: str) -> None:
@@ -72,14 +82,9 @@ def must_have_read(earlier: Run, now: str) -> None:
         raise _another("the data that it counted (an input, a label or their order)", read[:8], now[:8])
 
 
-def _compare(what: str, before: Any, after: Any) -> None:
-    if after is not None and before != after:
-        raise _another(what, before, after)
-
-
-def _another(what: str, before: Any, after: Any) -> SnnprofError:
+def _another(what: str, before: str, after: str) -> SnnprofError:
     return SnnprofError(
-        f"cannot resume this run: {what} differs ({_shown(before)} then, {_shown(after)} now)",
+        f"cannot resume this run: {what} differs ({before} then, {after} now)",
         hint="repeat its command, or profile again without --resume",
     )
 

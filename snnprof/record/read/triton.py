@@ -72,7 +72,8 @@ def read(
     _run(
         "read", launch, values, (values, row, launch.facts, table, nonzero, levels),
         double=values.dtype is torch.float64, quantised=grid.quantum is not None, single=grid.levels <= 1,
-        divided=not grid.exact, tabled=tabled, kept=kept, bins=launch.bins, size=launch.size, lanes=launch.lanes, near=launch.near,
+        divided=not grid.exact, tabled=tabled, kept=kept, bins=launch.bins, size=launch.size, lanes=launch.lanes,
+        near=launch.near,
     )  # fmt: skip
 
 
