@@ -164,6 +164,13 @@ def profile(
             rich_help_panel=options.RUN,
         ),
     ] = None,
+    measure: Annotated[
+        bool,
+        options.flag(
+            "--measure", help="Measure the energy that this machine uses for the bare model (NVML, RAPL).",
+            panel=options.RUN,
+        ),
+    ] = False,
     maps: Annotated[
         int,
         typer.Option(
@@ -218,9 +225,11 @@ def profile(
         timesteps=timesteps, batch_size=batch_size, samples=samples, until_ci=_percent(until_ci), seed=seed,
         device=device, amp=_amp(amp), compile=compiled, neurons=tuple(neuron or ()),
         self_check=not no_self_check,
-        resume=resume, workers=workers, maps=maps, output=run_path, argv=tuple(context.obj),
+        resume=resume, workers=workers, measure=measure, maps=maps, output=run_path, argv=tuple(context.obj),
     )  # fmt: skip
     may_replace = force or _goes_on_in_its_file(run_path, resume)
+    if measure:
+        _must_have_sensors()
     maps_file = _maps(asked, may_replace)
     activity = _run(asked, target, quiet)
     lost = _saved(activity, target, quiet)
@@ -237,6 +246,13 @@ def profile(
         raise typer.Exit(INTERRUPTED)
     if strict:
         _judge(activity)
+
+
+def _must_have_sensors() -> None:
+    """Raises SnnprofError on a machine without sensors, before anything is loaded."""
+    from snnprof.sensors import must_have_any
+
+    must_have_any()
 
 
 def _one_model(named: str | None, option: str | None) -> str | None:
