@@ -22,7 +22,7 @@ HOUSE = [
     ["sensors"],
     ["record"],
     ["charts"],
-    ["comparison", "summary", "repricing"],
+    ["comparison", "summary", "repricing", "calibration"],
     ["estimates", "report_rows"],
     ["grouping"],
     ["pricing"],

@@ -46,8 +46,8 @@ def _measured_needs_conditions(profile: HardwareProfile) -> Complaints:
         yield ("technology", "node_nm"), "a measured figure needs the technology node"
     if "vdd_v" not in profile.technology.model_fields_set:
         yield ("technology",), "a measured figure needs vdd_v, or vdd_v: null if the source gives none"
-    if not any(source.doi for source in profile.sources):
-        yield ("sources",), "a measured figure needs a source with a doi"
+    if not any(source.doi or source.sha256 for source in profile.sources):
+        yield ("sources",), "a measured figure needs a source with a doi, or with the sha256 of the log it comes from"
 
 
 def _has_a_price(profile: HardwareProfile) -> Complaints:

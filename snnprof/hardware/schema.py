@@ -196,6 +196,7 @@ class Source(_Record):
     doi: str | None = None
     url: str | None = None
     locator: str | None = None
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$", description="of a power log of one's own")
     access: Literal["read", "secondary", "memory"]
     note: str | None = None
 
