@@ -73,7 +73,7 @@ def _run(run: RunResidual) -> Row:
     return Row(
         {"run": run.run or "(idle)", "stretches": run.stretches, "seconds": float(f"{run.seconds:.4g}"),
          "inferences": run.inferences or None, "measured": watts_text(run.measured_w),
-         "fitted": watts_text(run.fitted_w), "residual": watts_text(run.residual_w),
+         "fitted": watts_text(run.fitted_w), "residual": watts_text(run.residual_w).replace("-", "−"),
          "relative": run.relative if run.run else None, "measured_w": run.measured_w, "fitted_w": run.fitted_w,
          "residual_w": run.residual_w}
     )  # fmt: skip
@@ -93,8 +93,8 @@ def _notes(fit: Fit, log: PowerLog, macs: Sequence[tuple[str, float]]) -> list[s
     said = []
     if fit.near:
         said.append(
-            f"These prices are hard to tell apart: {', '.join(fit.near)}. Their work is in nearly the same proportion in "
-            f"all runs (condition number {fit.condition:.0f}). Log a run whose proportion differs."
+            f"These prices are hard to tell apart: {', '.join(fit.near)}. Their work is in nearly the same proportion "
+            f"in all runs (condition number {fit.condition:.0f}). Log a run whose proportion differs."
         )
     if fit.by_runs:
         said.append(
@@ -103,8 +103,8 @@ def _notes(fit: Fit, log: PowerLog, macs: Sequence[tuple[str, float]]) -> list[s
         )
     if fit.miss is None:
         said.append(
-            "There are as many prices as kinds of stretches, or no stretch was repeated: nothing tests whether the power "
-            "is linear in these counts. Log more runs than prices, each several times."
+            "Nothing tests whether the power is linear in these counts: there are no more runs (idle counts as one) "
+            "than prices, or no stretch was repeated. Log more runs than prices, each several times."
         )
     said += [
         f"The price {TERMS[price.term].title} cannot be told from 0; the interval says how large it can be."
@@ -114,8 +114,8 @@ def _notes(fit: Fit, log: PowerLog, macs: Sequence[tuple[str, float]]) -> list[s
     if macs:
         runs = ", ".join(f"{name} ({count_text(count)})" for name, count in macs)
         said.append(
-            f"These runs have MACs, whose energy is in no price of its own: {runs}. If the measured chip computes them, "
-            "fit them too: --fit static,sop,neuron_update,mac."
+            f"These runs have MACs, whose energy has no price here: {runs} per inference. If the measured chip "
+            "computes them, fit them too: --fit static,sop,neuron_update,mac."
         )
     if log.left_out:
         said.append(f"{log.left_out:,} lines belong to no stretch and were left out.")
