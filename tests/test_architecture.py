@@ -30,6 +30,8 @@ HOUSE = [
     ["priced_run"],
     ["twins"],
     ["memory"],
+    ["reuse"],
+    ["layer_shape"],
     ["conventions"],
     ["measured"],
     ["statistics"],
