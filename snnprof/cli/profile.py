@@ -244,6 +244,8 @@ def profile(
     if not activity.run.complete:
         _say_how_to_go_on(model, target)
         raise typer.Exit(INTERRUPTED)
+    if measure:
+        _must_be_measured(activity)
     if strict:
         _judge(activity)
 
@@ -253,6 +255,13 @@ def _must_have_sensors() -> None:
     from snnprof.sensors import must_have_any
 
     must_have_any()
+
+
+def _must_be_measured(activity: Activity) -> None:
+    """Raises SnnprofError where --measure came to nothing after the counting; the report is out by then."""
+    for finding in activity.findings:
+        if finding.code == "C35":
+            raise SnnprofError(finding.text, hint=finding.hint)
 
 
 def _one_model(named: str | None, option: str | None) -> str | None:

@@ -9,7 +9,6 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from snnprof import merging
 from snnprof.activity import Activity, Finding
 from snnprof.errors import SnnprofError
 from snnprof.options import MEASURING, Progress, ignore_progress
@@ -22,6 +21,8 @@ from snnprof.workload.inputs import Input
 from snnprof.workload.plan import RunPlan
 
 LASTING = Plan()
+OF_MEASURING = ("C34", "C35")
+"""Findings that an earlier measurement, or the want of one, left behind."""
 MOST_BATCHES = 16
 MOST_BYTES = 1 << 30
 """Batches of one pass lie on the device, so that reading and moving data is not measured."""
@@ -45,14 +46,15 @@ def with_measurement(
     activity: Activity, plan: RunPlan, sensors: Sequence[Sensor], progress: Progress, should_stop: Callable[[], bool]
 ) -> Activity:
     """The run with what the machine used; where that fails, the counts stay, and a finding says why."""
-    findings = [finding for finding in activity.findings if finding != merging.MEASUREMENT_DROPPED]
+    others = [finding for finding in activity.findings if finding.code not in OF_MEASURING]
+    activity = activity.model_copy(update={"findings": others})
     try:
         measurement = measured(plan, sensors, progress, should_stop, LASTING)
     except Stopped:
         return _unmeasured(activity, "Ctrl-C ended the measurement of energy before it was whole")
     except SnnprofError as error:
         return _unmeasured(activity, f"The energy could not be measured: {error}")
-    return activity.model_copy(update={"findings": findings, "measurement": measurement})
+    return activity.model_copy(update={"measurement": measurement})
 
 
 def measured(

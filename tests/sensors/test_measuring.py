@@ -53,8 +53,13 @@ def meter(monkeypatch: pytest.MonkeyPatch) -> Meter:
     return use
 
 
-def test_a_measured_run_counts_the_same(meter: Meter, tmp_path: Path) -> None:
-    plain = profile_run(ASKED)
+@pytest.fixture(scope="module")
+def plain() -> Activity:
+    """The run without a measurement."""
+    return profile_run(ASKED)
+
+
+def test_a_measured_run_counts_the_same(plain: Activity, meter: Meter, tmp_path: Path) -> None:
     meter(Wattmeter())
     run = profile_run(ProfileOptions(**{**vars(ASKED), "measure": True}))
     assert (run.ops, run.neurons, run.blocks) == (plain.ops, plain.neurons, plain.blocks)
@@ -69,9 +74,8 @@ def test_a_measured_run_counts_the_same(meter: Meter, tmp_path: Path) -> None:
     assert "measurement" not in json.loads((tmp_path / "plain.json").read_text())
 
 
-def test_a_whole_run_is_measured_without_counting_again(meter: Meter, tmp_path: Path) -> None:
+def test_a_whole_run_is_measured_without_counting_again(plain: Activity, meter: Meter, tmp_path: Path) -> None:
     path = tmp_path / "run.json"
-    plain = profile_run(ASKED)
     plain.save(path)
     meter(Wattmeter())
     run = profile_run(ProfileOptions(**{**vars(ASKED), "measure": True, "resume": path}))
@@ -79,12 +83,27 @@ def test_a_whole_run_is_measured_without_counting_again(meter: Meter, tmp_path: 
     assert run.model_copy(update={"measurement": None}) == plain
 
 
-def test_what_fails_after_the_counting_leaves_the_counts(meter: Meter) -> None:
+def test_what_fails_after_the_counting_leaves_the_counts(plain: Activity, meter: Meter) -> None:
     meter(Wattmeter(fails_at=25))
     run = profile_run(ProfileOptions(**{**vars(ASKED), "measure": True}))
     assert run.measurement is None
     assert [f.text for f in run.findings if f.code == "C35"] == ["The energy could not be measured: the sensor is gone"]
-    assert run.ops == profile_run(ASKED).ops
+    assert run.ops == plain.ops
+
+
+def test_the_command_fails_once_the_report_is_out(meter: Meter, tmp_path: Path, capsys: Capture) -> None:
+    """And a later measurement, which counts nothing, takes the finding away."""
+    path = tmp_path / "run.json"
+    meter(Wattmeter(fails_at=25))
+    assert main(["profile", "saformer", "--samples", "4", "--measure", "-o", str(path)]) == 2
+    out, err = capsys.readouterr()
+    assert "The energy could not be measured" in " ".join(out.split())
+    assert "error: The energy could not be measured: the sensor is gone\nhint: Try again" in err
+    meter(Wattmeter())
+    assert main(["profile", "--resume", str(path), "--measure"]) == 0
+    run = Activity.load(path)
+    assert run.measurement is not None
+    assert not [finding for finding in run.findings if finding.code == "C35"]
 
 
 def test_the_screen_says_what_it_is(meter: Meter, tmp_path: Path, capsys: Capture) -> None:
@@ -110,10 +129,10 @@ def test_the_screen_says_what_it_is(meter: Meter, tmp_path: Path, capsys: Captur
     assert measured["what"] == MEANS
 
 
-def test_merging_drops_it_and_says_so(meter: Meter) -> None:
+def test_merging_drops_it_and_says_so(plain: Activity, meter: Meter) -> None:
     meter(Wattmeter())
     run = profile_run(ProfileOptions(**{**vars(ASKED), "measure": True}))
-    merged = run.merge(profile_run(ASKED))
+    merged = run.merge(plain)
     assert merged.measurement is None
     assert [finding.code for finding in merged.findings].count("C34") == 1
 
