@@ -67,6 +67,37 @@ class Meter:
                 return
 
 
+class _Bench:
+    """Some meters, read together at both ends of a stretch."""
+
+    def __init__(self, meters: Sequence[Meter], clock: Callable[[], float]) -> None:
+        self._meters, self._clock = meters, clock
+
+    def stretch(self, work: Callable[[], tuple[int, int]]) -> list[Stretch]:
+        """One for each meter; `work` says how many samples and passes it was.
+
+        Raises:
+            SnnprofError: a sensor fails, or its counter was set back.
+        """
+        begun, before = self._clock(), [meter.joules() for meter in self._meters]
+        samples, passes = work()
+        seconds, after = self._clock() - begun, [meter.joules() for meter in self._meters]
+        for meter, first, last in zip(self._meters, before, after, strict=True):
+            if not last >= first:
+                raise SnnprofError(f"the energy counter of {meter.sensor.name} was set back meanwhile")
+        return [
+            Stretch(seconds=seconds, joules=last - first, samples=samples, passes=passes)
+            for first, last in zip(before, after, strict=True)
+        ]
+
+    def repeated(self, run_pass: Callable[[], int], seconds: float) -> tuple[int, int]:
+        """Passes for at least so long."""
+        samples, passes, begun = 0, 0, self._clock()
+        while not passes or self._clock() - begun < seconds:
+            samples, passes = samples + run_pass(), passes + 1
+        return samples, passes
+
+
 def metered(
     sensors: Sequence[Sensor],
     run_pass: Callable[[], int],
@@ -89,35 +120,22 @@ def metered(
         SnnprofError: a sensor fails.
         Stopped: `should_stop` said so.
     """
-    total = 2 * plan.repeats + 2
-    with ExitStack() as opened:
-        meters = [opened.enter_context(Meter(sensor)) for sensor in sensors]
 
-        def stretch(work: Callable[[], tuple[int, int]], number: int) -> list[Stretch]:
+    def rest() -> tuple[int, int]:
+        wait(plan.seconds)
+        return 0, 0
+
+    run_pass()  # what happens only once, such as compiling, belongs to neither
+    rows: list[list[Stretch]] = []
+    with ExitStack() as opened:
+        bench = _Bench([opened.enter_context(Meter(sensor)) for sensor in sensors], clock)
+        each = plan.repeats + 1
+        for work in [rest] * each + [lambda: bench.repeated(run_pass, plan.seconds)] * each:
             if should_stop():
                 raise Stopped
-            tell(number, total)
-            begun, before = clock(), [meter.joules() for meter in meters]
-            samples, passes = work()
-            seconds, after = clock() - begun, [meter.joules() for meter in meters]
-            return [
-                Stretch(seconds=seconds, joules=b - a, samples=samples, passes=passes)
-                for a, b in zip(before, after, strict=True)
-            ]
-
-        def rest() -> tuple[int, int]:
-            wait(plan.seconds)
-            return 0, 0
-
-        def run() -> tuple[int, int]:
-            samples, passes, begun = 0, 0, clock()
-            while not passes or clock() - begun < plan.seconds:
-                samples, passes = samples + run_pass(), passes + 1
-            return samples, passes
-
-        run_pass()  # what happens only once, such as compiling, belongs to neither
-        idle = [stretch(rest, number) for number in range(plan.repeats + 1)][1:]
-        busy = [stretch(run, number) for number in range(plan.repeats + 1, total)][1:]
+            tell(len(rows), 2 * each)
+            rows.append(bench.stretch(work))
+    idle, busy = rows[1:each], rows[each + 1 :]
     return Measurement(
         sensors=[
             SensorRecord(

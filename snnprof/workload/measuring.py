@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from itertools import islice
 
 import torch
 from torch import Tensor
 
 from snnprof.activity import Activity, Finding
-from snnprof.errors import SnnprofError
+from snnprof.errors import SnnprofError, first_line
 from snnprof.options import MEASURING, Progress, ignore_progress
 from snnprof.records import Measurement
 from snnprof.sensors import Plan, Sensor, Stopped, metered, sensors_of
-from snnprof.workload import inputs, machine
+from snnprof.workload import inputs, machine, seeds
 from snnprof.workload.batches import Batch, Batches
 from snnprof.workload.distributed import ProcessGroup
 from snnprof.workload.inputs import Input
@@ -52,8 +51,8 @@ def with_measurement(
         measurement = measured(plan, sensors, progress, should_stop, LASTING)
     except Stopped:
         return _unmeasured(activity, "Ctrl-C ended the measurement of energy before it was whole")
-    except SnnprofError as error:
-        return _unmeasured(activity, f"The energy could not be measured: {error}")
+    except Exception as error:  # the counts are whole without it
+        return _unmeasured(activity, f"The energy could not be measured: {first_line(error)}")
     return activity.model_copy(update={"measurement": measurement})
 
 
@@ -72,8 +71,8 @@ def measured(
     """
     device = machine.device_of(plan.loaded.module)
     session = plan.session(ProcessGroup(), ignore_progress)
-    with closing(plan.fresh_batches()) as source:
-        batches = _kept(source, device)
+    with closing(plan.fresh_batches()) as source, torch.random.fork_rng(devices=[]):
+        batches = _kept(source, plan.options.seed, device)
     session.run(_again(batches[:1]))  # shows which modules are neurons, and what is their state
     with session.uncounted(compiled=plan.options.compile) as run:
 
@@ -91,13 +90,15 @@ def measured(
     return found.model_copy(update={"device": machine.device_name(device), "batches": len(batches)})
 
 
-def _kept(source: Batches, device: torch.device) -> list[Batch]:
-    """The first batches, on the device, as many as fit; at least one."""
+def _kept(source: Batches, seed: int, device: torch.device) -> list[Batch]:
+    """The first batches, drawn with the run's seeds, on the device, as many as fit; at least one."""
     kept: list[Batch] = []
     size = 0
-    for batch in islice(source, MOST_BATCHES):
-        if batch.x is None:
-            continue
+    for number in range(MOST_BATCHES):
+        torch.manual_seed(seeds.of_data(seed, number))
+        batch = next(source, None)
+        if batch is None or batch.x is None:
+            break
         size += _bytes(batch.x)
         if kept and size > MOST_BYTES:
             break

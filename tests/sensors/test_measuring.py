@@ -114,7 +114,7 @@ def test_the_screen_says_what_it_is(meter: Meter, tmp_path: Path, capsys: Captur
     screen = " ".join(capsys.readouterr().out.split())
     assert "Measured" in screen
     assert MEANS in screen
-    for form in ("table", "markdown", "latex", "html"):
+    for form in ("table", "markdown", "html"):
         assert main(["report", str(path), "--format", form]) == 0
         text = capsys.readouterr().out
         assert "not what a chip would need" in " ".join(text.split())
@@ -160,3 +160,17 @@ def test_looking_for_sensors_needs_no_torch(folder: Path) -> None:
 
     code = "import sys, snnprof.sensors, snnprof.measured; print('torch' in sys.modules or 'pynvml' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_a_bare_model_that_fails_leaves_the_counts(
+    plain: Activity, meter: Meter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meter(Wattmeter())
+
+    def fail(device: object) -> None:
+        raise RuntimeError("out of memory\nand a long trace")
+
+    monkeypatch.setattr("snnprof.workload.machine.synchronise", fail)
+    run = profile_run(ProfileOptions(**{**vars(ASKED), "measure": True}))
+    assert [f.text for f in run.findings if f.code == "C35"] == ["The energy could not be measured: out of memory"]
+    assert run.ops == plain.ops

@@ -186,6 +186,11 @@ def test_a_failing_sensor_stops_the_measurement() -> None:
     machine.joules = joules  # type: ignore[method-assign]
     with pytest.raises(SnnprofError, match="gone"):
         metered([machine], machine.run_pass, Plan(8, 1.0), clock=lambda: machine.now, wait=machine.wait)
+    machine = Machine()
+    levels = iter([5.0, 4.0])
+    machine.joules = lambda: next(levels)  # type: ignore[method-assign]
+    with pytest.raises(SnnprofError, match="the energy counter of made was set back"):
+        metered([machine], machine.run_pass, Plan(8, 1.0), clock=lambda: machine.now, wait=machine.wait)
     with pytest.raises(Stopped):
         metered([Machine()], machine.run_pass, Plan(2, 0.0), should_stop=lambda: True)
 
