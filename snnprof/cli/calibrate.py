@@ -46,7 +46,7 @@ def calibrate(
     ] = None,
     title: Annotated[str | None, typer.Option("--title", metavar="TEXT", help="The profile's title.")] = None,
     template: Annotated[
-        bool, typer.Option("--template", help="Print an example of a power log and stop.")
+        bool, options.flag("--template", help="Print an example of a power log and stop.", panel="Options")
     ] = False,
     form: options.Format = None,
     force: options.Force = False,
@@ -127,7 +127,9 @@ def _named(log: PowerLog, files: Sequence[Path]) -> dict[str, tuple[Path, Activi
         fitting = [path for path in given if name in (path.name, path.stem)]
         if len(fitting) != 1:
             what = "two run files have this name" if fitting else "no such run file is given"
-            raise SnnprofError(f"the log names run {name!r}, and {what}", hint="name each run file once")
+            raise SnnprofError(
+                f"the log names run {name!r}, and {what}", hint="give the file of each run that the log names, once"
+            )
         found[name] = (fitting[0], Activity.load(fitting[0]))
     idle = [str(path) for path in given if path not in [path for path, _ in found.values()]]
     if idle:
