@@ -31,6 +31,7 @@ from snnprof.records import (
     Finding,
     Kind,
     LayerFlops,
+    Measurement,
     ModelFacts,
     NeuronRecord,
     Operand,
@@ -38,6 +39,8 @@ from snnprof.records import (
     Part,
     Run,
     SelfCheck,
+    SensorRecord,
+    Stretch,
     Uncounted,
     op_counts,
     pack_bits,
@@ -51,9 +54,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KINDS", "NEURON_COUNTS", "PART_COUNTS", "SCHEMA", "Accuracy", "Activity", "ActivityRecord", "Block", "ConstantOp",
-    "DataFacts", "Difference", "ElementwiseRecord", "Finding", "Kind", "LayerFlops", "ModelFacts", "NeuronRecord",
-    "OpRecord", "Operand", "Part", "Run", "SelfCheck", "Uncounted", "op_counts", "pack_bits", "parts_from",
-    "unpack_bits",
+    "DataFacts", "Difference", "ElementwiseRecord", "Finding", "Kind", "LayerFlops", "Measurement", "ModelFacts",
+    "NeuronRecord", "OpRecord", "Operand", "Part", "Run", "SelfCheck", "SensorRecord", "Stretch", "Uncounted",
+    "op_counts", "pack_bits", "parts_from", "unpack_bits",
 ]  # fmt: skip
 
 
@@ -63,10 +66,12 @@ class Activity(ActivityRecord):
     # -- files ---------------------------------------------------------------------------------------------
 
     def to_json(self) -> str:
+        """The content of a run file; where nothing was measured, one that versions before `--measure` read too."""
+        absent = {"measurement"} if self.measurement is None else None
         try:
-            return self.model_dump_json(by_alias=True, indent=None)
+            return self.model_dump_json(by_alias=True, indent=None, exclude=absent)
         except PydanticSerializationError:  # a file name that is not UTF-8, which JSON can hold by escapes alone
-            return json.dumps(self.model_dump(by_alias=True), separators=(",", ":"))
+            return json.dumps(self.model_dump(by_alias=True, exclude=absent), separators=(",", ":"))
 
     def save(self, path: str | Path | Target) -> None:
         """Writes the file in one step, so that a reader never sees half of it, with a checksum of its content.

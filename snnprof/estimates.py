@@ -6,9 +6,11 @@ from collections.abc import Iterable
 
 from snnprof import statistics
 from snnprof.activity import Activity, OpRecord
+from snnprof.conventions import Counts
 from snnprof.errors import SnnprofError
 from snnprof.grouping import energy_of, is_contraction, role_of
-from snnprof.pricing import EnergyReport
+from snnprof.pricing import EnergyReport, Row
+from snnprof.reuse import Traffic, traffic
 from snnprof.statistics import HEAVY, Interval, mean_per_sample
 
 
@@ -154,3 +156,22 @@ def _again(report: EnergyReport, part: Activity) -> EnergyReport:
         return report
     blocks = report.activity.blocks
     return next(priced for block, priced in zip(blocks, report.by_block, strict=True) if block is part.blocks[0])
+
+
+def moves_between_levels(report: EnergyReport) -> bool:
+    """Whether the price list counts the traffic between levels of a memory."""
+    memory = report.hardware.memory
+    return memory is not None and memory.accesses == "reuse"
+
+
+def memory_traffic(report: EnergyReport) -> list[tuple[Row, Traffic, str]]:
+    """What each contraction moves over the run, with the name of the level; nothing where it cannot be told."""
+    memory, ops = report.hardware.memory, {op.key: op for op in report.activity.ops}
+    found = []
+    for row in report.rows:
+        op = ops.get((row.layer, row.op, row.index if row.index is not None else -1))
+        if memory is None or op is None:
+            continue
+        moved = traffic(op, Counts(sops=row.sops, macs=row.macs), report.activity, report.hardware)
+        found += [(row, each, memory.levels[each.level].name) for each in moved or []]
+    return found

@@ -12,13 +12,14 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from snnprof import reuse
 from snnprof.activity import Activity, NeuronRecord, OpRecord
 from snnprof.conventions import Counts
 from snnprof.hardware import HardwareProfile, Level, Memory, Price
+from snnprof.layer_shape import outputs, spikes_out, word_bits
 
 Work = list[tuple[float, Price]]
 """How often, at what price."""
-_WORD_BITS = {"binary": 1, "ternary": 2}
 _INTEGRATE_AND_FIRE = re.compile(r"(multistep)?if(node|cell|neuron)?$", re.IGNORECASE)
 
 
@@ -40,16 +41,6 @@ class Accesses:
     output_size: float
 
 
-def word_bits(precision: str) -> int | None:
-    """Bits of a number format: `fp32` 32, `int8` 8, `binary` 1; None for `analog`.
-
-    >>> word_bits("bf16")
-    16
-    """
-    digits = re.search(r"\d+$", precision)
-    return int(digits.group()) if digits else _WORD_BITS.get(precision)
-
-
 def access_work(memory: Memory, size_bits: float, word: int, kind: Literal["read", "write"]) -> Work:
     """One word read from or written to a memory that holds `size_bits`."""
     if memory.per_byte:
@@ -63,6 +54,9 @@ def access_work(memory: Memory, size_bits: float, word: int, kind: Literal["read
 
 def memory_work(op: OpRecord, counts: Counts, activity: Activity, hardware: HardwareProfile) -> Work | None:
     """What an operation spends on memory and addressing; None where its accesses cannot be told."""
+    if hardware.memory and hardware.memory.accesses == "reuse":
+        moved = reuse.traffic(op, counts, activity, hardware)
+        return None if moved is None else reuse.work(moved, hardware)
     accesses = accesses_of(op, counts, activity, hardware)
     memory, precision = hardware.memory, hardware.precision
     weight, state, word = (word_bits(p) for p in (precision.weight, precision.accumulator, precision.activation))
@@ -109,27 +103,13 @@ def accesses_of(op: OpRecord, counts: Counts, activity: Activity, hardware: Hard
         biases=op.bias_adds,
         states=reads + updates if reads or not multiplied else 0,
         inputs=_dense_inputs(op, counts) if multiplied else op.nonzero,
-        outputs=updates if multiplied else _spikes_out(op, activity),
+        outputs=updates if multiplied else spikes_out(op, activity),
         addressing_adds=reads + (_dense_addressing(op, counts, updates) if multiplied else 0),
         addressing_macs=2 * op.nonzero if op.op == "conv" and not multiplied else 0,
         input_size=op.elements / runs * word if multiplied else 0,
         output_size=updates / runs * word if multiplied else 0,
         **sizes,
     )
-
-
-def outputs(op: OpRecord) -> float | None:
-    """Results a weighted operation computed over the run; None where its shape is not known."""
-    shapes = [op.shape.get(name) for name in ("input", "output", "weight")]
-    if not all(shapes):
-        return None
-    read, written, weight = (float(math.prod(shape)) for shape in shapes if shape)
-    if not read or not weight:
-        return None
-    if op.op == "linear":
-        return op.dense_macs / read
-    taps: float = weight / op.shape["weight"][0]
-    return op.dense_macs / (read * taps) * written if op.shape.get("transposed") else op.dense_macs / taps
 
 
 def neuron_counts(neuron: NeuronRecord) -> Counts:
@@ -163,10 +143,6 @@ def _kernel_fanout(op: OpRecord) -> float:
 def _addressing(accesses: Accesses, hardware: HardwareProfile) -> Work:
     asked = ((accesses.addressing_adds, hardware.add), (accesses.addressing_macs, hardware.energy.mac))
     return [(count, price) for count, price in asked if price]
-
-
-def _spikes_out(op: OpRecord, activity: Activity) -> float:
-    return sum(neuron.spikes for neuron in activity.neurons if neuron.layer in op.feeds)
 
 
 def _level_work(memory: Memory, size_bytes: float, kind: Literal["read", "write"]) -> Work:

@@ -39,6 +39,10 @@ AnyActivity = TypeVar("AnyActivity", bound=ActivityRecord)
 MAX_BLOCKS = 64
 OP_WIDTH = 2 + len(KINDS) * len(PART_COUNTS)
 SPIKE_EVENTS = 2 + KINDS.index("spikes") * len(PART_COUNTS) + PART_COUNTS.index("events")
+MEASUREMENT_DROPPED = Finding(
+    code="C34", layer="", text="The energy measured on the host is not in this merged run: it was of one part alone",
+    hint="Measure again: profile --resume RUN.json --measure",
+)  # fmt: skip
 FROM_COUNTS = ("C03", "C05", "C06")  # findings that the recorder makes anew from the sum
 
 
@@ -66,7 +70,7 @@ def restrict(activity: AnyActivity, block: Block) -> AnyActivity:
     return activity.model_copy(
         update={
             "ops": ops, "neurons": neurons, "elementwise": lines,
-            "samples": block.samples, "accuracy": accuracy, "blocks": [block],
+            "samples": block.samples, "accuracy": accuracy, "blocks": [block], "measurement": None,
         }
     )  # fmt: skip
 
@@ -132,7 +136,9 @@ def drop_uneven_steps(activity: AnyActivity, batches: int) -> AnyActivity:
 
 def kept_findings(parts: Iterable[AnyActivity], made: Sequence[Finding]) -> list[Finding]:
     """The findings made from the sum, and those that only a part could make; by code and layer."""
-    found = list(made)
+    parts, found = list(parts), list(made)
+    if any(part.measurement for part in parts):
+        found.append(MEASUREMENT_DROPPED)
     for part in parts:
         found += [f for f in part.findings if f.code not in FROM_COUNTS and f not in found]
     return sorted(found, key=lambda finding: (finding.code, finding.layer, finding.text))
@@ -162,11 +168,18 @@ def _added(a: AnyActivity, b: AnyActivity, blocks: list[Block]) -> AnyActivity:
             "elementwise": [_add_lines(x, y) for x, y in zip(a.elementwise, b.elementwise, strict=True)],
             "uncounted": _add_uncounted(a.uncounted, b.uncounted),
             "constant_ops": _add_constants(a.constant_ops, b.constant_ops),
-            "findings": a.findings + [f for f in b.findings if f not in a.findings],
+            "findings": _add_findings(a, b),
             "blocks": blocks,
+            "measurement": None,
             "run": a.run.model_copy(update={"complete": a.run.complete and b.run.complete}),
         }
     )
+
+
+def _add_findings(a: ActivityRecord, b: ActivityRecord) -> list[Finding]:
+    """Those of both; and that the sum has no measurement, where one of them had one: it was of some batches alone."""
+    measured = [MEASUREMENT_DROPPED] if a.measurement or b.measurement else []
+    return a.findings + [f for f in [*b.findings, *measured] if f not in a.findings]
 
 
 def add(a: int | None, b: int | None) -> int | None:

@@ -14,6 +14,8 @@ MAX_TIMESTEPS = 1_000_000
 """No network is run for longer; a larger number is a slip of the hand."""
 MAX_SEED = 2**63 - 1
 MAX_WORKERS = 1024
+MEASURING = "measuring energy"
+"""The one phase that counts stretches of time and not samples."""
 Progress = Callable[[str, int, "int | None"], None]
 """Called with the phase's name, the samples done and the samples to do (null where unknown)."""
 
@@ -35,6 +37,7 @@ class ProfileOptions:
         self_check: count one sample twice after the run.
         resume: a run file to continue.
         workers: processes that load data ahead of the one that counts; null leaves it to the data source.
+        measure: measure the energy of this machine after the run.
         maps: write attention maps of this many samples beside the run file.
         output: the run file, so that a long run can save what it has.
         argv: the command line, for the record.
@@ -58,9 +61,15 @@ class ProfileOptions:
     self_check: bool = True
     resume: Path | None = None
     workers: int | None = None
+    measure: bool = False
     maps: int = 0
     output: Path | None = None
     argv: tuple[str, ...] = field(default=())
+
+
+def unit_of(phase: str) -> str:
+    """What a phase counts."""
+    return "stretches" if phase == MEASURING else "samples"
 
 
 def ignore_progress(phase: str, done: int, total: int | None) -> None:

@@ -355,6 +355,42 @@ class Block(_Record):
     elementwise: list[list[int | None]] = Field(default_factory=list)
 
 
+class Stretch(_Record):
+    """Some seconds in which a sensor was read at both ends.
+
+    Attributes:
+        samples, passes: what ran meanwhile; 0 where the machine was idle.
+    """
+
+    seconds: float = Field(gt=0, allow_inf_nan=False)
+    joules: float = Field(ge=0, allow_inf_nan=False)
+    samples: int = Field(default=0, ge=0)
+    passes: int = Field(default=0, ge=0)
+
+
+class SensorRecord(_Record):
+    """What one sensor showed. See `snnprof.sensors` for the names."""
+
+    name: str
+    device: str
+    method: str
+    idle: list[Stretch] = Field(default_factory=list)
+    busy: list[Stretch] = Field(default_factory=list)
+
+
+class Measurement(_Record):
+    """What a machine used to simulate the network (`--measure`): raw readings, from which `measured.py` draws figures.
+
+    Attributes:
+        device: what the model ran on.
+        batches: batches of the run that one pass is made of.
+    """
+
+    device: str = ""
+    batches: int = 0
+    sensors: list[SensorRecord] = Field(default_factory=list)
+
+
 class ActivityRecord(_Record):
     """The fields of a run file; `Activity` is this with what can be done with it."""
 
@@ -372,6 +408,7 @@ class ActivityRecord(_Record):
     self_check: SelfCheck | None = None
     findings: list[Finding] = Field(default_factory=list)
     blocks: list[Block] = Field(default_factory=list)
+    measurement: Measurement | None = None
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 

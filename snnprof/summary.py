@@ -15,6 +15,7 @@ from snnprof.activity import Activity, NeuronRecord
 from snnprof.errors import SnnprofError, unknown
 from snnprof.grouping import By, Group, added, block_of, energy_of, grouped, is_contraction
 from snnprof.hardware import HardwareProfile
+from snnprof.measured import HostEnergy, host_energies
 from snnprof.pricing import EnergyReport, Row
 from snnprof.statistics import Interval
 
@@ -149,6 +150,7 @@ class Summary:
         rates: null where no neuron layer was seen.
         unpriced: work that the first price list leaves out: what, and how often.
         left_out: work that the convention does not count: what, and how many elements or dense MACs.
+        measured: what the machine that simulated the network used, by sensor.
     """
 
     reports: tuple[EnergyReport, ...]
@@ -165,6 +167,7 @@ class Summary:
     rates: Rates | None
     unpriced: tuple[tuple[str, float], ...]
     left_out: tuple[tuple[str, float], ...]
+    measured: tuple[HostEnergy, ...] = ()
 
     @property
     def activity(self) -> Activity:
@@ -205,6 +208,7 @@ def summarise(reports: Sequence[EnergyReport], choice: Choice | None = None) -> 
         rates=_rates(activity),
         unpriced=tuple((what, per(count)) for what, count in first.unpriced),
         left_out=tuple((what, per(count)) for what, count in first.left_out),
+        measured=host_energies(activity.measurement),
     )
 
 

@@ -62,6 +62,24 @@ def brief_count(count: float | None) -> str:
     return _brief(count, [*_COUNTS, ("", 1.0)]).rstrip()
 
 
+def seconds_text(seconds: float) -> str:
+    """A time in three digits.
+
+    >>> seconds_text(0.00412), seconds_text(2.5)
+    ('4.12 ms', '2.50 s')
+    """
+    return _brief(seconds, [("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)]) if seconds else "0 s"
+
+
+def watts_text(watts: float) -> str:
+    """A power in three digits.
+
+    >>> watts_text(21.4), watts_text(0.0644)
+    ('21.4 W', '64.4 mW')
+    """
+    return _brief(watts, [("W", 1.0), ("mW", 1e-3), ("µW", 1e-6), ("nW", 1e-9)]) if watts else "0 W"
+
+
 def rate_text(share: float | None) -> str:
     """A rate in percent; what is not nothing never reads 0.
 

@@ -8,6 +8,7 @@ import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -23,13 +24,14 @@ PAGES = sorted(
     if not path.name.endswith(".in.md")
 )  # fmt: skip
 STANDS_FOR = {
-    "RUN.json": "run.json", "OLD.json": "a.json", "NEW.json": "b.json", "FILE": "mine.yaml", "NAME": "saformer",
-    "DIR": "cifar", "ID": "cmos45-fp32", "CODE": "C06", "cifar10:DIR": "cifar10:cifar",
+    "LOG.csv": "log.csv", "RUN.json": "run.json", "OLD.json": "a.json", "NEW.json": "b.json", "FILE": "mine.yaml",
+    "NAME": "saformer", "DIR": "cifar", "ID": "cmos45-fp32", "CODE": "C06", "cifar10:DIR": "cifar10:cifar",
     "paper:ROW": "paper:ssa_bin-bin-cifar10",
 }  # fmt: skip
 NEEDS = ("spikingjelly", "snntorch", "norse")
 NOT_RUN = {
     "...": "a form, not a command",
+    "--measure": "needs an energy sensor; tests/sensors has recorded ones",
     "dvs128-gesture:": "its recordings are gigabytes; tests/workload reads small ones",
 }
 NET = """
@@ -67,7 +69,12 @@ def commands(page: Path) -> list[list[str]]:
 
 
 @pytest.fixture
-def workshop(tmp_path: Path, activity_maker: Callable[..., Activity], monkeypatch: pytest.MonkeyPatch) -> Path:
+def workshop(
+    tmp_path: Path,
+    activity_maker: Callable[..., Activity],
+    script: Callable[[str], ModuleType],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Path:
     """A folder with every file that the pages name."""
     for name, firing in (("run", 3), ("a", 3), ("b", 2)):
         activity_maker(firing=firing).save(tmp_path / f"{name}.json")
@@ -79,6 +86,8 @@ def workshop(tmp_path: Path, activity_maker: Callable[..., Activity], monkeypatc
     (tmp_path / "mine.yaml").write_text(mine.replace("id: cmos45-fp32", "id: mine", 1), encoding="utf-8")
     for name in ("examples", "models", "docs"):
         (tmp_path / name).symlink_to(ROOT / name)
+    runs = [tmp_path / name for name in ("run.json", "a.json", "b.json")]
+    script("examples/power_log.py").write(tmp_path / "log.csv", runs)
     folder = tmp_path / "cifar" / "cifar-10-batches-bin"
     folder.mkdir(parents=True)
     np.random.default_rng(0).integers(0, 10, (2, 3073), dtype=np.uint8).tofile(folder / "test_batch.bin")

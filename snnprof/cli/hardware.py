@@ -1,4 +1,4 @@
-"""`snnprof hardware`: the priced hardware profiles, one of them in full, and the check of a file."""
+"""`snnprof hardware`: the priced hardware profiles, one of them in full, the check of a file, prices from a log."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Annotated
 import typer
 
 from snnprof.cli import options, output
+from snnprof.cli.calibrate import calibrate
 from snnprof.errors import SnnprofError, printable
 
-app = typer.Typer(help="List, show and check hardware profiles.", rich_markup_mode="rich", no_args_is_help=True)
+app = typer.Typer(help="List, show, check and fit hardware profiles.", rich_markup_mode="rich", no_args_is_help=True)
+app.command("calibrate")(calibrate)
 
 
 @app.command("list")

@@ -164,6 +164,13 @@ def profile(
             rich_help_panel=options.RUN,
         ),
     ] = None,
+    measure: Annotated[
+        bool,
+        options.flag(
+            "--measure", help="Measure the energy that this machine uses for the bare model (NVML, RAPL).",
+            panel=options.RUN,
+        ),
+    ] = False,
     maps: Annotated[
         int,
         typer.Option(
@@ -216,9 +223,11 @@ def profile(
         model, context.obj, settings=settings, checkpoint=checkpoint, neuron=neuron, data=data, layout=layout,
         input_kind=input_kind, timesteps=timesteps, batch_size=batch_size, samples=samples, until_ci=until_ci,
         seed=seed, device=device, amp=amp, compiled=compiled, no_self_check=no_self_check, resume=resume,
-        workers=workers, maps=maps, output=run_path,
+        workers=workers, measure=measure, maps=maps, output=run_path,
     )  # fmt: skip
     may_replace = force or _goes_on_in_its_file(run_path, resume)
+    if measure:
+        _must_have_sensors()
     maps_file = _maps(asked, may_replace)
     activity = _run(asked, target, quiet)
     lost = _saved(activity, target, quiet)
@@ -233,6 +242,8 @@ def profile(
     if not activity.run.complete:
         _say_how_to_go_on(model, target)
         raise typer.Exit(INTERRUPTED)
+    if measure:
+        _must_be_measured(activity)
     if strict:
         _judge(activity)
 
@@ -258,6 +269,7 @@ def options_of(
     no_self_check: bool = False,
     resume: Path | None = None,
     workers: int | None = None,
+    measure: bool = False,
     maps: int = 0,
     output: Path | None = None,
     **others: object,
@@ -272,8 +284,22 @@ def options_of(
         data=data, layout=_layout(layout), input=_input(input_kind),
         timesteps=timesteps, batch_size=batch_size, samples=samples, until_ci=_percent(until_ci), seed=seed,
         device=device, amp=_amp(amp), compile=compiled, neurons=tuple(neuron or ()), self_check=not no_self_check,
-        resume=resume, workers=workers, maps=maps, output=output, argv=tuple(argv),
+        resume=resume, workers=workers, measure=measure, maps=maps, output=output, argv=tuple(argv),
     )  # fmt: skip
+
+
+def _must_have_sensors() -> None:
+    """Raises SnnprofError on a machine without sensors, before anything is loaded."""
+    from snnprof.sensors import must_have_any
+
+    must_have_any()
+
+
+def _must_be_measured(activity: Activity) -> None:
+    """Raises SnnprofError where --measure came to nothing after the counting; the report is out by then."""
+    for finding in activity.findings:
+        if finding.code == "C35":
+            raise SnnprofError(finding.text, hint=finding.hint)
 
 
 def _one_model(named: str | None, option: str | None) -> str | None:

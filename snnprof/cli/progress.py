@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from snnprof.cli import output
 from snnprof.errors import ERASE, printable
-from snnprof.options import ignore_progress
+from snnprof.options import ignore_progress, unit_of
 
 if TYPE_CHECKING:
     from snnprof.options import Progress
@@ -63,7 +63,8 @@ def _bars(model: str) -> Iterator[Progress]:
             if phase not in tasks:
                 bars.update(loading, visible=False)
                 tasks[phase] = bars.add_task(phase, total=total, rate="")
-            bars.update(tasks[phase], completed=done, total=total, rate=_rate(bars.tasks[tasks[phase]].speed))
+            rate = _rate(bars.tasks[tasks[phase]].speed, unit_of(phase))
+            bars.update(tasks[phase], completed=done, total=total, rate=rate)
 
         yield tell
 
@@ -76,7 +77,7 @@ def _lines() -> Progress:
         nonlocal last
         if time.monotonic() - last >= LINE_SECONDS:
             last = time.monotonic()
-            output.say(f"{phase}: {done:,}{f' of {total:,}' if total else ''} samples")
+            output.say(f"{phase}: {done:,}{f' of {total:,}' if total else ''} {unit_of(phase)}")
 
     return tell
 
@@ -89,5 +90,5 @@ def _is_terminal() -> bool:
     return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
-def _rate(speed: float | None) -> str:
-    return "" if speed is None else f"{speed:,.1f} samples/s"
+def _rate(speed: float | None, unit: str) -> str:
+    return "" if speed is None else f"{speed:,.1f} {unit}/s"

@@ -46,8 +46,8 @@ def _measured_needs_conditions(profile: HardwareProfile) -> Complaints:
         yield ("technology", "node_nm"), "a measured figure needs the technology node"
     if "vdd_v" not in profile.technology.model_fields_set:
         yield ("technology",), "a measured figure needs vdd_v, or vdd_v: null if the source gives none"
-    if not any(source.doi for source in profile.sources):
-        yield ("sources",), "a measured figure needs a source with a doi"
+    if not any(source.doi or source.sha256 for source in profile.sources):
+        yield ("sources",), "a measured figure needs a source with a doi, or with the sha256 of the log it comes from"
 
 
 def _has_a_price(profile: HardwareProfile) -> Complaints:
@@ -89,6 +89,18 @@ def _memory_is_complete(profile: HardwareProfile) -> Complaints:
         yield ("memory", "levels"), "must grow in capacity_bytes; only the last may be null"
 
 
+def _reuse_is_complete(profile: HardwareProfile) -> Complaints:
+    memory = profile.memory
+    if not memory or (memory.accesses != "reuse" and memory.dataflow is None):
+        return
+    if memory.accesses != "reuse":
+        yield ("memory", "dataflow"), "is for accesses: reuse"
+    elif memory.dataflow is None:
+        yield ("memory", "accesses"), "reuse needs a dataflow: weight, output or row"
+    elif not memory.levels or memory.interpolate != "none" or memory.per_byte:
+        yield ("memory", "accesses"), "reuse needs levels, interpolate: none, and no per_byte"
+
+
 def _reference_exists(profile: HardwareProfile) -> Complaints:
     if profile.reference_ann is not None and profile.reference_ann not in {*lookup.files(), *lookup.plug_ins()}:
         yield ("reference_ann",), f"there is no hardware profile {profile.reference_ann!r}"
@@ -97,5 +109,5 @@ def _reference_exists(profile: HardwareProfile) -> Complaints:
 RULES: tuple[Callable[[HardwareProfile], Complaints], ...] = (
     _all_in_stands_alone, _sop_differs_from_ac, _free_needs_a_note, _measured_needs_conditions, _has_a_price,
     _sources_exist, _range_holds_value, _components_are_disjoint, _memory_is_complete,
-    _reference_exists,
+    _reuse_is_complete, _reference_exists,
 )  # fmt: skip

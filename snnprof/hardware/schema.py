@@ -168,7 +168,8 @@ class Memory(_Record):
             `linear`: intercept + slope · bits of the tensor, from `coefficients`.
         per_byte: one price for every byte instead.
         accesses: `events`: one weight read, one state read and write per event; `lemaire2022`: that paper's counts,
-            which ignore padding and stride.
+            which ignore padding and stride; `reuse`: the traffic between levels under `dataflow` (snnprof/reuse.py).
+        dataflow: which operand stays in the first level: `weight`, `output` or `row`.
     """
 
     access_bits: int = Field(default=32, gt=0)
@@ -176,7 +177,8 @@ class Memory(_Record):
     levels: list[Level] = Field(default_factory=list)
     coefficients: Coefficients | None = None
     per_byte: PriceField | None = None
-    accesses: Literal["events", "lemaire2022"] = "events"
+    accesses: Literal["events", "lemaire2022", "reuse"] = "events"
+    dataflow: Literal["weight", "output", "row"] | None = None
 
 
 class Static(_Record):
@@ -196,6 +198,7 @@ class Source(_Record):
     doi: str | None = None
     url: str | None = None
     locator: str | None = None
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$", description="of a power log of one's own")
     access: Literal["read", "secondary", "memory"]
     note: str | None = None
 

@@ -10,7 +10,7 @@ from snnprof import bibliography, catalogue
 from snnprof._version import __version__
 from snnprof.activity import Activity
 from snnprof.conventions import Convention
-from snnprof.hardware import HardwareProfile, Source
+from snnprof.hardware import HardwareProfile, Memory, Source
 from snnprof.pricing import EnergyReport
 from snnprof.render import facts
 from snnprof.render.catalogues import PRICES
@@ -133,11 +133,17 @@ def _price_sentence(hardware: HardwareProfile, keys: Mapping[str, str]) -> str:
         words: getattr(hardware.energy, name) for name, words in PRICES.items() if name not in _NOT_OF_AN_INFERENCE
     }
     listed = [f"{_price_text(price.value)} per {words}" for words, price in prices.items() if price]
-    listed += ["memory accesses by the size of the memory"] if hardware.memory else []
+    listed += [_memory_text(hardware.memory)] if hardware.memory else []
     excluded = [COMPONENTS[name] for name in hardware.excludes]
     without = f"; it excludes {_enumerated(excluded)}" if excluded else ""
     title = f"``{escaped(hardware.title)}''"
     return rf"The energy estimate {title}~\cite{{{cited}}} charges {_enumerated(listed)}{without}."
+
+
+def _memory_text(memory: Memory) -> str:
+    if memory.accesses == "reuse":
+        return f"memory accesses at each level of a {memory.dataflow}-stationary dataflow"
+    return "memory accesses by the size of the memory"
 
 
 _NOT_OF_AN_INFERENCE = ("mul", "add", "compare", "learn_update")  # parts of a multiply-accumulate, and training

@@ -9,11 +9,12 @@ from snnprof import estimates
 from snnprof.activity import Activity, Finding, SelfCheck
 from snnprof.cautions import EVIDENCE, spread
 from snnprof.grouping import energy_of
+from snnprof.measured import MEANS, HostEnergy, host_energies
 from snnprof.pricing import EnergyReport, split_gain
 from snnprof.render.catalogues import source_text
 from snnprof.render.table import UNKNOWN
 from snnprof.statistics import Interval
-from snnprof.units import count_text, energy_text, percent_text
+from snnprof.units import count_text, energy_text, percent_text, seconds_text, watts_text
 
 WORK = {
     "sop": "SOPs", "mac": "MACs", "add": "additions", "mul": "multiplications", "compare": "comparisons",
@@ -64,6 +65,8 @@ def facts(reports: Sequence[EnergyReport]) -> Iterator[tuple[str, str]]:
         yield f"energy, {each.hardware.id}", _energy(each)
     for each in reports:
         yield from _gain(each)
+    for measured in host_energies(activity.measurement):
+        yield f"measured on the host, {measured.sensor}", _host_energy(measured)
     yield "cross-check", _cross_check(activity)
     if activity.self_check is not None:
         yield "self-check", _self_check(activity.self_check)
@@ -84,6 +87,7 @@ def data(reports: Sequence[EnergyReport]) -> dict[str, Any]:
         "accuracy": activity.accuracy.model_dump() if activity.accuracy else None,
         "coverage": activity.coverage,
         "self_check": activity.self_check.model_dump() if activity.self_check else None,
+        "measured": [_host_energy_data(each) for each in host_energies(activity.measurement)],
         "constant_ops": [entry.model_dump() for entry in activity.constant_ops],
         "attention_rates": {"fr_attn": estimates.attention_rate(products),
                             "fr_out": estimates.output_rate(activity, products)},
@@ -204,6 +208,33 @@ def _gain(report: EnergyReport) -> Iterator[tuple[str, str]]:
         if gain:
             split = f"{gain.operations:.3g} (operations) × {gain.price:.3g} (price per operation)"
             yield f"{name}, {report.hardware.id}", f"{gain.total:.3g} × the energy of this SNN = {split}"
+
+
+def _host_energy(measured: HostEnergy) -> str:
+    if measured.energy_pj is None:
+        figure = f"at most {energy_text(measured.at_most_pj)} per inference above idle (the interval holds 0)"
+    else:
+        figure = f"{_with_interval(measured.energy_pj, measured.joules, energy_text)} per inference above idle"
+    idle = watts_text(measured.idle_w.value)
+    if measured.idle_w.half is not None:
+        idle += f" ± {percent_text(measured.idle_w.relative)}"
+    return (
+        f"{figure}: {MEANS}; {measured.device}, {measured.method}; idle {idle}, at work "
+        f"{watts_text(measured.busy_w.value)}; {seconds_text(measured.pass_s)} a pass, "
+        f"{seconds_text(measured.inference_s)} per inference; {measured.repeats} stretches"
+    )
+
+
+def _host_energy_data(measured: HostEnergy) -> dict[str, Any]:
+    joules, idle = measured.joules, measured.idle_w
+    return {
+        "sensor": measured.sensor, "device": measured.device, "method": measured.method, "what": MEANS,
+        "joules_per_inference": joules.value, "joules_low": joules.low, "joules_high": joules.high,
+        "joules_smallest": measured.spread[0], "joules_largest": measured.spread[1],
+        "idle_w": idle.value, "idle_w_low": idle.low, "idle_w_high": idle.high, "busy_w": measured.busy_w.value,
+        "seconds_per_pass": measured.pass_s, "seconds_per_inference": measured.inference_s,
+        "repeats": measured.repeats,
+    }  # fmt: skip
 
 
 def _cross_check(activity: Activity) -> str:

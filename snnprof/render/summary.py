@@ -11,13 +11,14 @@ from rich.text import Text
 
 from snnprof.activity import Activity
 from snnprof.hardware import WHOLE, HardwareProfile
+from snnprof.measured import MEANS, HostEnergy
 from snnprof.pricing import EnergyReport
 from snnprof.render import facts, notes
 from snnprof.render.page import GAP, Cell, Page, sparkline
 from snnprof.render.terminal import printed
 from snnprof.statistics import Interval
 from snnprof.summary import BREAK_EVEN, Choice, Part, Parts, Rates, Summary, Total, summarise
-from snnprof.units import brief_count, brief_energy, energy_text, percent_text, rate_text
+from snnprof.units import brief_count, brief_energy, energy_text, percent_text, rate_text, seconds_text
 
 WIDTH = 100
 NARROWEST, WIDEST = 60, 120
@@ -141,14 +142,29 @@ def _result(sheet: Page, summary: Summary) -> None:
         about.append(_about_macs(summary))
     for position, (total, figure) in enumerate(zip(summary.totals, _energies(summary.totals), strict=True)):
         rows.append(("" if position else "Energy", figure, _spread(total.interval)))
+    for position, each in enumerate(summary.measured):
+        rows.append(("" if position else "Measured", *_host_energy(each)))
     heads = [Text.assemble("  ", head) for head in sheet.columns(rows, "lrr")]
     about += _about_energies(sheet, summary.totals, sheet.width - heads[0].cell_len - GAP)
+    about += [_about_host(each) for each in summary.measured]
     for head, text in zip(heads, about, strict=True):
         sheet.hanging(head, text)
 
 
 def _spread(interval: Interval | None) -> str:
     return "" if interval is None or interval.relative is None else f"± {percent_text(interval.relative)}"
+
+
+def _host_energy(measured: HostEnergy) -> tuple[str, str]:
+    if measured.energy_pj is None:
+        return f"≤ {brief_energy(measured.at_most_pj)}", ""
+    return brief_energy(measured.energy_pj), _spread(measured.joules)
+
+
+def _about_host(measured: HostEnergy) -> str:
+    above = "above idle" if measured.energy_pj is not None else "no more than idle within the interval"
+    where = f"{measured.device} ({measured.sensor}) {above}, {seconds_text(measured.inference_s)} each"
+    return f"{where}: {MEANS}"
 
 
 def _about_sops(summary: Summary) -> str:

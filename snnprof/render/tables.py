@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from snnprof import report_rows
 from snnprof.activity import Activity, NeuronRecord, OpRecord
-from snnprof.estimates import attention_products, attention_rate, output_rate
+from snnprof.estimates import attention_products, attention_rate, memory_traffic, moves_between_levels, output_rate
 from snnprof.grouping import ROOT, By, Group, added, block_of, energy_of, grouped, is_contraction
 from snnprof.pricing import EnergyReport
 from snnprof.render import facts, notes
@@ -37,6 +37,7 @@ def report_document(
         tables.append(_neurons(activity, per_inference(activity)))
     if attention_products(activity):
         tables.append(_attention(activity))
+    tables += [_traffic(report) for report in reports if moves_between_levels(report)]
     tables.append(_totals(reports))
     return Document(
         title=facts.title(activity),
@@ -192,6 +193,24 @@ def _attention(activity: Activity) -> Table:
 
 def _attention_rates(activity: Activity, products: list[OpRecord]) -> dict[str, Value]:
     return {"fr_attn": attention_rate(products), "fr_out": output_rate(activity, products)}
+
+
+def _traffic(report: EnergyReport) -> Table:
+    """Words that each level of the memory reads and writes, by layer and tensor."""
+    per = per_inference(report.activity)
+    columns = (
+        Column("layer", "Layer"), Column("op", "Op"), Column("tensor", "Tensor"), Column("level", "Level"),
+        Column("bits", "Bits", "integer"), Column("reads", "Reads", "count", apart=True),
+        Column("writes", "Writes", "count", apart=True),
+    )  # fmt: skip
+    rows = [
+        Row({"layer": row.layer, "op": row.op, "tensor": moved.tensor, "level": level, "bits": moved.bits,
+             "reads": per(moved.reads), "writes": per(moved.writes)}, section=row.layer)
+        for row, moved, level in memory_traffic(report)
+    ]  # fmt: skip
+    id = report.hardware.id
+    name = f"memory_traffic_{id.replace('-', '_').replace('.', '_')}"
+    return Table(name, f"Words moved on {id} ({facts.per(report.activity)})", columns, tuple(rows))
 
 
 def _totals(reports: list[EnergyReport]) -> Table:

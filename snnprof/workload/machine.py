@@ -64,6 +64,22 @@ def default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def device_name(device: torch.device) -> str:
+    """A GPU's name, else the kind of device."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def gpu_uuid(device: torch.device) -> str | None:
+    """What the driver knows a GPU by, whatever number CUDA_VISIBLE_DEVICES gives it; null for a processor."""
+    return str(torch.cuda.get_device_properties(device).uuid) if device.type == "cuda" else None
+
+
+def synchronise(device: torch.device) -> None:
+    """Waits until the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 def cuda_devices(model: nn.Module) -> list[int]:
     return sorted({t.device.index or 0 for t in _held_by(model) if t.device.type == "cuda"})
 
@@ -101,7 +117,7 @@ def facts(model: nn.Module) -> dict[str, Any]:
             "fvcore": _version("fvcore"),
         },
         "platform": f"{platform.system()} {platform.machine()}",
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "device": device_name(device),
         "dtype": str(parameter.dtype).removeprefix("torch.") if parameter is not None else "",
         "created": now().isoformat(timespec="seconds"),
     }

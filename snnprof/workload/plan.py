@@ -95,6 +95,11 @@ class RunPlan:
         needed = session.shard.reads if self.source.ordered else _everything
         return self.source.batches(self.sampler, needed, self._loading())
 
+    def fresh_batches(self) -> Batches:
+        """The run's batches from the first one on, from the source opened anew: an iterable may run only once."""
+        source = sources.open_source(_data_name(self.loaded, self.options), self.wanted, self.options.samples)
+        return source.batches(self.sampler, _everything)
+
     def _loading(self) -> Loading:
         on_cuda = machine.device_of(self.loaded.module).type == "cuda"
         return Loading(self.options.workers, pinned=on_cuda, seed=self.options.seed)

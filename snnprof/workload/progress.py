@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from snnprof.options import Progress
+from snnprof.options import Progress, unit_of
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -22,7 +22,7 @@ def bar() -> Iterator[Progress]:
     def tell(phase: str, done: int, total: int | None) -> None:
         if phase not in lines:
             _close(lines)
-            lines[phase] = tqdm(desc=phase, total=total, unit=" samples")
+            lines[phase] = tqdm(desc=phase, total=total, unit=f" {unit_of(phase)}")
         lines[phase].update(done - lines[phase].n)
 
     try:

@@ -14,7 +14,7 @@ from snnprof.options import MAX_TIMESTEPS, ProfileOptions, Progress, ignore_prog
 from snnprof.record import findings
 from snnprof.record.recorder import Recorder
 from snnprof.run_file import Target
-from snnprof.workload import checking, flops, machine
+from snnprof.workload import checking, flops, machine, measuring
 from snnprof.workload.batches import Sampler
 from snnprof.workload.checkpointer import Checkpointer
 from snnprof.workload.distributed import ProcessGroup, process_group
@@ -122,9 +122,16 @@ def profile_run(
         plan = group.run_on_all(lambda: RunPlan.of(options))
         with machine.on_device(plan.loaded.module, device), Interrupt(group.size == 1) as interrupt:
             group.run_on_all(plan.must_go_on)
+            sensors = group.run_on_all(lambda: measuring.sensors_for(plan, group)) if options.measure else []
             activity = plan.earlier
             if activity is None or not activity.run.complete:
                 activity = _counted(plan, group, interrupt, progress, kept, warn)
+            if sensors and activity.run.complete:
+                if kept:  # what was counted is safe, whatever happens now
+                    activity.save(kept)
+                activity = measuring.with_measurement(
+                    activity, plan, sensors, progress, should_stop=lambda: interrupt.requested
+                )
         group.exit_workers()
     if target is None and options.resume and not options.output:
         activity.save(options.resume)

@@ -412,6 +412,22 @@ class Session:
                 return logits.float().mean(1)
         return logits
 
+    @contextmanager
+    def uncounted(self, compiled: bool) -> Iterator[Callable[[Input], None]]:
+        """The bare model as the run called it, a batch from the start of a sequence; for use once batches have run."""
+        compiles = compiled and self.recorder.layout != "step"
+        model: Any = torch.compile(self.model) if compiles else self.model
+
+        def run(x: Input) -> None:
+            x = inputs.mapped(x, self._arrived)
+            self._reset()
+            torch.manual_seed(seeds.of_model(self.seed))
+            with machine.autocast(self.amp, self._device):
+                self._steps(x) if self.recorder.layout == "step" else inputs.call(model, x)
+
+        with _as_found(self.model, self.recorder), torch.no_grad():
+            yield run
+
     def flops(self) -> list[LayerFlops]:
         """fvcore's look at one sample, after the run, so that it can disturb nothing; empty where it cannot trace."""
         assert self._sample is not None
