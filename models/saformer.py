@@ -124,9 +124,7 @@ def build(
         in_channels = 2 if events else 3
     check_sizes(depth=depth, width=width, classes=classes, timesteps=timesteps, in_channels=in_channels)
     stem = MembraneSPS(in_channels, width, check_pools(POOLS[variant] if pools is None else pools))
-    blocks = [
-        Block(SASA(width, aggregate, mask, detail, kernel), MembraneMLP(width, _unbiased)) for _ in range(depth)
-    ]
+    blocks = [Block(SASA(width, aggregate, mask, detail, kernel), MembraneMLP(width, _unbiased)) for _ in range(depth)]
     return SAFormer(stem, blocks, width, classes, timesteps, events)
 
 

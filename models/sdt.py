@@ -1,9 +1,9 @@
 """Spike-driven Transformer, version 1 (Yao et al., NeurIPS 2023), with the official state dict.
 
-    S = SN(U);  Q, K, V = SN(BN(W S))                            U: membrane stream; only spikes reach weights
-    g = SN(Σ over tokens of K ∘ V)                               one spike per channel and step; no matrix product
-    U ← U + BN(W_p (Q ∘ g))
-    U ← U + MLP(U), neurons before each layer
+S = SN(U);  Q, K, V = SN(BN(W S))                            U: membrane stream; only spikes reach weights
+g = SN(Σ over tokens of K ∘ V)                               one spike per channel and step; no matrix product
+U ← U + BN(W_p (Q ∘ g))
+U ← U + MLP(U), neurons before each layer
 """
 
 from __future__ import annotations
