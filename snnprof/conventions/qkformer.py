@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from snnprof.activity import Activity
 from snnprof.conventions import spikformer
-from snnprof.conventions.counts import Convention, Counts, Line, Options
+from snnprof.conventions.counts import Convention, Line, Options
 from snnprof.conventions.exact import elementwise_counts
 
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from snnprof.models import qkformer, sdt
 from snnprof.models.neuron import LIF
+from snnprof.models.spikformer import STEM_STAGES
 
 pytest.importorskip("spikingjelly.activation_based.model.qkformer")
 
@@ -60,15 +61,15 @@ def set_norm(norm, sources):
     norm.running_var.copy_(torch.cat([source.running_var for source in sources]))
 
 
-def copy(theirs, layers, norms):
-    """One of their layers and its norm from those of ours that it joins."""
-    (layer, norm), biases = theirs, [layer.bias for layer in layers if layer.bias is not None]
-    set_to(layer, [layer.weight for layer in layers], biases)
+def copy(theirs, *stages):
+    """One of their layers and its norm, from the stages of ours that it joins."""
+    (layer, norm), (layers, norms) = theirs, zip(*stages, strict=True)
+    set_to(layer, [each.weight for each in layers], [each.bias for each in layers if each.bias is not None])
     set_norm(norm, norms)
 
 
-def stage(module, name, number="", kind="conv"):
-    return [module.get_submodule(f"{name}_{kind}{number}")], [module.get_submodule(f"{name}_bn{number}")]
+def stage(module, name, number=""):
+    return module.get_submodule(f"{name}_conv{number}"), module.get_submodule(f"{name}_bn{number}")
 
 
 def assert_equal_spikes(ours, theirs, joined=lambda name: False):
@@ -95,15 +96,16 @@ def test_spike_driven_transformer():
     ours = lively(sdt.build("imagenet", depth=2, width=32, heads=4, classes=10, timesteps=3))
     theirs = SpikeDrivenTransformer(3, 3, 10, 32, 4, 2, 4.0, "1111").double().eval()
     stem = ours.patch_embed
-    for number, module in zip(("", "1", "2", "3"), [*theirs.patch_embed.stages, theirs.patch_embed.final_stage]):
-        copy(module[:2], *stage(stem, "proj", number))
-    copy((theirs.patch_embed.rpe_conv, theirs.patch_embed.rpe_bn), *stage(stem, "rpe"))
+    stages = [*theirs.patch_embed.stages, theirs.patch_embed.final_stage]
+    for number, module in zip(STEM_STAGES, stages, strict=True):
+        copy(module[:2], stage(stem, "proj", number))
+    copy((theirs.patch_embed.rpe_conv, theirs.patch_embed.rpe_bn), stage(stem, "rpe"))
     for block, other in zip(ours.block, theirs.blocks, strict=True):
         for name in ("q", "k", "v", "proj"):
-            copy((getattr(other.attn, f"{name}_conv"), getattr(other.attn, f"{name}_bn")), *stage(block.attn, name))
+            copy((getattr(other.attn, f"{name}_conv"), getattr(other.attn, f"{name}_bn")), stage(block.attn, name))
         for number in "12":
             copy(
-                (getattr(other.mlp, f"fc{number}"), getattr(other.mlp, f"bn{number}")), *stage(block.mlp, f"fc{number}")
+                (getattr(other.mlp, f"fc{number}"), getattr(other.mlp, f"bn{number}")), stage(block.mlp, f"fc{number}")
             )
     set_to(theirs.head, [ours.head.weight], [ours.head.bias])
 
@@ -127,17 +129,16 @@ def test_qkformer():
     for i, names in embeddings.items():
         mine, other = getattr(ours, f"patch_embed{i}"), getattr(theirs, f"patch_embed{i}")
         for number, name in enumerate(names, 1):
-            copy((getattr(other, f"conv{number}"), getattr(other, f"bn{number}")), *stage(mine, name))
-        copy(other.shortcut[:2], *stage(mine, "proj_res"))
+            copy((getattr(other, f"conv{number}"), getattr(other, f"bn{number}")), stage(mine, name))
+        copy(other.shortcut[:2], stage(mine, "proj_res"))
         for block, twin in zip(getattr(ours, f"stage{i}"), getattr(theirs, f"stage{i}"), strict=True):
             attn, letters = (block.attn, "qkv") if i == 3 else (block.tssa, "qk")
-            layers, norms = zip(*(stage(attn, letter) for letter in letters), strict=True)
-            copy(layers_of(getattr(twin.attn, f"{letters}_conv_bn")), sum(layers, []), sum(norms, []))
-            copy(layers_of(twin.attn.proj_conv_bn), *stage(attn, "proj"))
+            copy(layers_of(getattr(twin.attn, f"{letters}_conv_bn")), *(stage(attn, letter) for letter in letters))
+            copy(layers_of(twin.attn.proj_conv_bn), stage(attn, "proj"))
             for number in "12":
                 copy(
                     (getattr(twin.mlp, f"fc{number}"), getattr(twin.mlp, f"bn{number}")),
-                    *stage(block.mlp, f"fc{number}"),
+                    stage(block.mlp, f"fc{number}"),
                 )
     set_to(theirs.head, [ours.head.weight], [ours.head.bias])
 
