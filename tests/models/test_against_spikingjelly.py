@@ -18,21 +18,6 @@ from snnprof.models.spikformer import STEM_STAGES
 pytest.importorskip("spikingjelly.activation_based.model.qkformer")
 
 
-def lively(model, seed=0):
-    """Random batch norms, so that neurons of an untrained network fire; double precision, so that none flips."""
-    generator = torch.Generator().manual_seed(seed)
-    for module in model.modules():
-        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
-            module.running_mean.normal_(0, 0.3, generator=generator)
-            module.running_var.uniform_(0.05, 0.3, generator=generator)
-            module.bias.data.uniform_(0.0, 1.0, generator=generator)
-    return model.double().eval()
-
-
-def images():
-    return torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(5)).double() * 2
-
-
 def outputs(model, kind, x):
     """What each layer of a kind put out, by its name, in the order in which they ran; and the logits."""
     seen, hooks = [], []
@@ -89,7 +74,7 @@ def assert_equal_spikes(ours, theirs, joined=lambda name: False):
     assert sum(0 < rate < 1 for rate in rates) >= len(rates) - 2, rates
 
 
-def test_spike_driven_transformer():
+def test_spike_driven_transformer(lively, images):
     from spikingjelly.activation_based import base
     from spikingjelly.activation_based.model.spike_driven_transformer import SpikeDrivenTransformer
 
@@ -109,14 +94,14 @@ def test_spike_driven_transformer():
             )
     set_to(theirs.head, [ours.head.weight], [ours.head.bias])
 
-    spikes, logits = outputs(ours, LIF, images())
-    reference, expected = outputs(theirs, base.MemoryModule, images())
+    spikes, logits = outputs(ours, LIF, images)
+    reference, expected = outputs(theirs, base.MemoryModule, images)
     assert len(spikes) == 4 + 2 * 7 + 1
     assert_equal_spikes(spikes, reference)
     torch.testing.assert_close(logits, expected)
 
 
-def test_qkformer():
+def test_qkformer(lively, images):
     from spikingjelly.activation_based import base
     from spikingjelly.activation_based.model.qkformer import QKFormer
 
@@ -142,8 +127,8 @@ def test_qkformer():
                 )
     set_to(theirs.head, [ours.head.weight], [ours.head.bias])
 
-    spikes, logits = outputs(ours, LIF, images())
-    reference, expected = outputs(theirs, base.MemoryModule, images())
+    spikes, logits = outputs(ours, LIF, images)
+    reference, expected = outputs(theirs, base.MemoryModule, images)
     assert len(spikes) == 4 + 3 * 2 + 3 * 6 + 2 * 7
     assert_equal_spikes(spikes, reference, joined=lambda name: name[-5:] in ("q_lif", "k_lif", "v_lif"))
     torch.testing.assert_close(logits, expected)
