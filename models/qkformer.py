@@ -179,8 +179,10 @@ def build(
         raise unknown("variant", variant, VARIANTS)
     form = VARIANTS[variant]
     check_sizes(depth=depth, width=width, heads=heads, classes=classes, timesteps=timesteps, in_channels=in_channels)
-    if depth <= sum(form.blocks):
-        raise SnnprofError(f"depth must exceed the {sum(form.blocks)} blocks of the first two stages, not {depth}")
+    if depth < sum(form.blocks):
+        raise SnnprofError(
+            f"depth must be at least {sum(form.blocks)}, the blocks of the first two stages, not {depth}"
+        )
     if width // 4 % heads:
         raise SnnprofError(f"width {width} / 4, of the first stage, does not divide by {heads} heads")
     return QKFormer(form, depth, width, heads, classes, timesteps, in_channels)

@@ -61,8 +61,8 @@ def test_masks_and_sums_are_lines_and_products_run_in_the_last_stage_alone(livel
     ("settings", "words"),
     [
         ({"variant": "dvs"}, "unknown variant 'dvs'"),
-        ({"depth": 2}, "must exceed the 2 blocks"),
-        ({"variant": "imagenet", "depth": 3}, "must exceed the 3 blocks"),
+        ({"depth": 1}, "depth must be at least 2"),
+        ({"variant": "imagenet", "depth": 2}, "depth must be at least 3"),
         ({"width": 64, "heads": 32}, "width 64 / 4, of the first stage, does not divide by 32 heads"),
     ],
 )
