@@ -122,7 +122,7 @@ class Block(nn.Module):
         self.mlp = mlp
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.get_submodule(self._attention)(x)
+        x = x + getattr(self, self._attention)(x)
         mixed: Tensor = x + self.mlp(x)
         return mixed
 

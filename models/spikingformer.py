@@ -127,7 +127,7 @@ def build(
 
 def settings_from(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
     """The settings that a state dict's names and shapes give away; heads and T leave no trace in it."""
-    variant = next(name for name, form in VARIANTS.items() if f"patch_embed.{form.stages[0]}_conv.weight" in shapes)
+    variant = "imagenet" if "patch_embed.proj_conv.weight" in shapes else "cifar"
     return {
         "variant": variant,
         "depth": len({name.split(".")[1] for name in shapes if name.startswith("block.")}),
