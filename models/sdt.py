@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from snnprof.errors import unknown
 
@@ -20,7 +22,7 @@ from .blocks import Block, MembraneMLP, Stages, check_pools, check_sizes, grid_l
 from .neuron import LIF
 from .spikformer import SPS, STEM_STAGES
 
-POOLS = {"cifar": (3, 4), "imagenet": (1, 2, 3, 4)}
+POOLS = {"cifar": (3, 4), "dvs": (2, 3, 4), "imagenet": (1, 2, 3, 4)}
 
 
 class SpikeStem(SPS):
@@ -65,6 +67,32 @@ class SDSA(Stages):
         return q * gate
 
 
+class EventSDSA(SDSA):
+    """The form for event data: 3×3 max-pools widen K, V, K ∘ V and what passes.
+
+    The last two pool over the tokens and the channels of a head, [T, B, heads, N, d], so heads matter here.
+    """
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__(width, heads)
+        self.heads = heads
+
+    def masked(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        both = _widened(self.split(_widened(k)) * self.split(_widened(v)))
+        gate = self.talking_heads_lif(both.sum(3, keepdim=True))
+        passed = _widened(self.split(q) * gate)
+        return passed.transpose(3, 4).reshape(q.shape)
+
+    def split(self, x: Tensor) -> Tensor:
+        """[T, B, D, H, W] as tokens of every head, [T, B, heads, N, d]."""
+        return torch.unflatten(x.flatten(3), 2, (self.heads, -1)).transpose(3, 4)
+
+
+def _widened(x: Tensor) -> Tensor:
+    pooled = functional.max_pool2d(x.flatten(0, 1), 3, stride=1, padding=1)
+    return torch.unflatten(pooled, 0, x.shape[:2])
+
+
 class SpikeDrivenTransformer(nn.Module):
     """Stem, blocks on a membrane stream, mean over tokens, neuron, linear head at each step, mean over time.
 
@@ -103,14 +131,15 @@ def build(
     heads: int = 8,
     classes: int = 1000,
     timesteps: int = 4,
-    in_channels: int = 3,
+    in_channels: int | None = None,
     pools: Sequence[int] | None = None,
 ) -> SpikeDrivenTransformer:
     """A Spike-driven Transformer with random weights.
 
     Args:
-        variant: `imagenet` (all four stages of the stem pooled) or `cifar` (the last two).
-        heads: of the unused `talking_heads`; nothing that is computed depends on them.
+        variant: `imagenet` (all four stages of the stem pooled), `cifar` (the last two), or `dvs` for event frames
+            (the last three; pools in the attention).
+        heads: of the attention; without events only the unused `talking_heads` depends on them.
         depth, width, classes, timesteps, in_channels, pools: as `spikformer.build`.
 
     Raises:
@@ -118,10 +147,14 @@ def build(
     """
     if variant not in POOLS:
         raise unknown("variant", variant, POOLS)
+    events = variant == "dvs"
+    if in_channels is None:
+        in_channels = 2 if events else 3
     check_sizes(depth=depth, width=width, heads=heads, classes=classes, timesteps=timesteps, in_channels=in_channels)
     stem = SpikeStem(in_channels, width, check_pools(POOLS[variant] if pools is None else pools))
-    blocks = (Block(SDSA(width, heads), MembraneMLP(width, grid_layer)) for _ in range(depth))
-    return SpikeDrivenTransformer(stem, blocks, width, classes, timesteps)
+    attention = EventSDSA if events else SDSA
+    blocks = (Block(attention(width, heads), MembraneMLP(width, grid_layer)) for _ in range(depth))
+    return SpikeDrivenTransformer(stem, blocks, width, classes, timesteps, events)
 
 
 def settings_from(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:

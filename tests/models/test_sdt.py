@@ -24,6 +24,42 @@ def test_attention_is_the_papers_per_head():
     assert 0 < gate.mean() < 1
 
 
+def widened(x):
+    """The largest of each 3 × 3 neighbourhood of the last two axes, by shifting a padded copy."""
+    padded = torch.nn.functional.pad(x, (1, 1, 1, 1))
+    height, width = x.shape[-2:]
+    return torch.stack([padded[..., i : i + height, j : j + width] for i in range(3) for j in range(3)]).amax(0)
+
+
+def test_on_events_pools_widen_k_v_their_product_and_what_passes():
+    """The last two over tokens and a head's channels, as the official code has them."""
+    q, k, v = (spikes(seed, rate=0.1) for seed in range(3))
+
+    def per_head(x):
+        return x.flatten(3).unflatten(2, (4, 8)).transpose(-1, -2)
+
+    with torch.no_grad():
+        both = widened(per_head(widened(k)) * per_head(widened(v)))
+        gate = LIF(v_threshold=0.5)(both.sum(-2, keepdim=True))
+        passed = widened(per_head(q) * gate).transpose(-1, -2).flatten(2, 3).reshape(q.shape)
+        assert sdt.EventSDSA(32, 4).masked(q, k, v).equal(passed)
+    assert passed.count_nonzero() > q.count_nonzero()
+
+
+def test_event_frames_are_counted_in_full(lively):
+    import snnprof
+
+    model = lively(sdt.build("dvs", **SMALL)).float()
+    frames = (torch.rand(2, 5, 2, 32, 32, generator=torch.Generator().manual_seed(1)) < 0.3).float() * 3
+    activity = snnprof.profile(model, frames, layout="batch", timesteps=5)
+    assert (activity.coverage, activity.uncounted) == (1.0, [])
+    assert activity.self_check.equal == activity.self_check.rows == len(activity.ops)
+    lines = {(line.layer, line.op): line.elements for line in activity.elementwise}
+    slots = 5 * 2 * 32 * 4 * 4
+    assert [lines["block.0.attn", op] for op in ("mask", "reduce")] == [2 * slots, slots]
+    assert lines["block.0.attn", "pool"] >= 4 * slots
+
+
 @pytest.mark.parametrize("variant", ["cifar", "imagenet"])
 def test_only_spikes_reach_weights_after_the_first_convolution(variant, lively, images):
     model, seen = lively(sdt.build(variant, **SMALL)), {}
@@ -64,7 +100,7 @@ def test_masks_and_sums_are_lines_and_nothing_else_is_counted(lively, images, pr
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"variant": "dvs"}, "unknown variant 'dvs'"),
+        ({"variant": "svhn"}, "unknown variant 'svhn'"),
         ({"pools": [5]}, "stages 1 to 4"),
         ({"heads": 5}, "does not divide by 5 heads"),
         ({"depth": 0}, "depth must be a positive whole number"),

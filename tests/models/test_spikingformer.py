@@ -7,7 +7,7 @@ from snnprof.errors import SnnprofError
 from snnprof.models import spikingformer
 
 SMALL = {"depth": 2, "width": 32, "heads": 4, "classes": 10, "timesteps": 3}
-POOLED = {"cifar": (3, 4), "imagenet": (1, 2, 3, 4)}
+POOLED = {"cifar": (3, 4), "dvs": (1, 2, 3, 4), "imagenet": (1, 2, 3, 4)}
 
 
 class Written:
@@ -16,6 +16,7 @@ class Written:
     def __init__(self, state, variant):
         self.state = state
         self.pooled = POOLED[variant]
+        self.tau = 1.5 if variant == "dvs" else 2.0
         self.stem = [f"block{i}" if variant == "cifar" else f"proj{i or ''}" for i in range(5)]
 
     def logits(self, x):
@@ -46,15 +47,16 @@ class Written:
 
     def lif(self, x, threshold=1.0):
         neurons = pytest.importorskip("spikingjelly.activation_based.neuron")
-        return neurons.LIFNode(tau=2.0, v_threshold=threshold, v_reset=0.0, step_mode="m")(x)
+        return neurons.LIFNode(tau=self.tau, v_threshold=threshold, v_reset=0.0, step_mode="m")(x)
 
 
-@pytest.mark.parametrize("variant", ["cifar", "imagenet"])
+@pytest.mark.parametrize("variant", sorted(POOLED))
 def test_logits_agree_with_the_network_written_out(variant, lively, images):
     model = lively(spikingformer.build(variant, **SMALL))
+    frames = images.expand(3, *images.shape) if variant != "dvs" else images[:, :2].expand(3, 2, 2, 64, 64)
     with torch.no_grad():
-        expected = Written(model.state_dict(), variant).logits(images.expand(3, *images.shape))
-        torch.testing.assert_close(model(images), expected)
+        expected = Written(model.state_dict(), variant).logits(frames)
+        torch.testing.assert_close(model(images if variant != "dvs" else frames.transpose(0, 1)), expected)
     assert expected.std() > 0
 
 
@@ -88,7 +90,7 @@ def test_each_variants_products_run_in_its_own_order(variant, first, lively, pro
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"), [({"variant": "dvs"}, "unknown variant 'dvs'"), ({"pools": [0]}, "stages 1 to 4")]
+    ("settings", "words"), [({"variant": "svhn"}, "unknown variant 'svhn'"), ({"pools": [0]}, "stages 1 to 4")]
 )
 def test_impossible_options_are_refused(settings, words):
     with pytest.raises(SnnprofError, match=words):
