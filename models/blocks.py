@@ -80,13 +80,13 @@ def grid_layer(inputs: int, outputs: int) -> nn.Module:
 
 
 class MLP(Stages):
-    """Two token layers with a hidden width of 4 D, neurons after each; input and output of one shape."""
+    """Two token layers with a hidden width of 4 D (ratio · D), neurons after each; input and output of one shape."""
 
-    def __init__(self, width: int, layer: Layer, stages: tuple[str, str] = ("fc1", "fc2")) -> None:
+    def __init__(self, width: int, layer: Layer, stages: tuple[str, str] = ("fc1", "fc2"), ratio: int = 4) -> None:
         super().__init__()
         self.stages = stages
-        self.add_stage(stages[0], layer(width, 4 * width))
-        self.add_stage(stages[1], layer(4 * width, width))
+        self.add_stage(stages[0], layer(width, ratio * width))
+        self.add_stage(stages[1], layer(ratio * width, width))
 
     def forward(self, x: Tensor) -> Tensor:
         for stage in self.stages:

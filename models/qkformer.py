@@ -1,10 +1,11 @@
-"""QKFormer (Zhou et al., NeurIPS 2024), the two official files as one parametrised network.
+"""QKFormer (Zhou et al., NeurIPS 2024), the official files as one parametrised network.
 
-Three stages of D/4, D/2 and D channels on ever coarser grids. In the first two, attention is a mask of tokens:
+Stages of doubling width on ever coarser grids: D/4, D/2 and D channels, on event data D/2 and D. In all but the last,
+attention is a mask of tokens:
 
     a = SN(Σ over a head's channels of Q);  SN(BN(W_p (a ∘ K)))             one spike per token and head; no product
 
-and in the third Spikformer's, in the order Q (KᵀV). State dicts have the official names, shapes and order.
+and in the last Spikformer's, in the order Q (KᵀV). State dicts have the official names, shapes and order.
 """
 
 from __future__ import annotations
@@ -30,25 +31,41 @@ class Variant:
     """What differs between the official files.
 
     Attributes:
-        first: the stages of the first embedding after its encoder; the encoder is `proj`.
+        encoder: stages of the first embedding that its shortcut starts after.
+        first, later: the stages beside the shortcut, of the first embedding and of the others.
+        divisors: the width of the first embedding / the channels of each of its stages.
+        stride: of its shortcut; the others' is 2.
         pools: stages with a max-pool before their neurons.
-        stride: of the first embedding's shortcut.
-        blocks: blocks of the first two of the three stages; the third has the rest of the depth.
+        blocks: blocks of all stages but the last, which has the rest of the depth.
         attention, mlp: names in the state dict.
+        events: the input is [B, T, 2, H, W] event frames instead of an image shown T times.
     """
 
+    encoder: tuple[str, ...]
     first: tuple[str, ...]
-    pools: tuple[str, ...]
+    divisors: tuple[int, ...]
     stride: int
-    blocks: tuple[int, int]
+    later: tuple[str, ...]
+    pools: tuple[str, ...]
+    blocks: tuple[int, ...]
     attention: str
     mlp: tuple[str, str]
+    events: bool = False
 
 
 VARIANTS = {
-    "cifar": Variant(("proj1",), ("proj4",), 1, (1, 1), "ssa", ("mlp1", "mlp2")),
-    "imagenet": Variant(("proj1", "proj2"), ("proj", "proj1", "proj3"), 2, (1, 2), "attn", ("fc1", "fc2")),
-}
+    "cifar": Variant(
+        ("proj",), ("proj1",), (2, 1), 1, ("proj3", "proj4"), ("proj4",), (1, 1), "ssa", ("mlp1", "mlp2")
+    ),
+    "dvs": Variant(
+        ("proj", "proj1"), ("proj2", "proj3"), (8, 4, 2, 1), 4, ("proj", "proj4"), ("proj1", "proj2", "proj3", "proj4"),
+        (1,), "ssa", ("mlp1", "mlp2"), events=True,
+    ),
+    "imagenet": Variant(
+        ("proj",), ("proj1", "proj2"), (2, 1, 1), 2, ("proj3", "proj4"), ("proj", "proj1", "proj3"),
+        (1, 2), "attn", ("fc1", "fc2"),
+    ),
+}  # fmt: skip
 
 
 class Embedding(Stages):
@@ -57,31 +74,28 @@ class Embedding(Stages):
     Input [T, B, C, H, W], output [T, B, D, H', W'].
 
     Args:
-        encoder: channels of a stage before both, or null where the input is spikes already.
+        channels: of the input and after each stage.
+        encoder: stages before both.
+        beside: stages beside the 1×1 one.
+        pools: stages with a max-pool before their neurons.
+        stride: of the 1×1 stage.
     """
 
     def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        stages: Sequence[str],
-        pools: Sequence[str],
-        stride: int = 2,
-        encoder: int | None = None,
+        self, channels: Sequence[int], encoder: Sequence[str], beside: Sequence[str], pools: Sequence[str], stride: int
     ) -> None:
         super().__init__()
-        self.encoder = ("proj",) if encoder else ()
-        self.stages = tuple(stages)
-        channels = [inputs, *([encoder] if encoder else []), *[outputs] * len(stages)]
-        for i, stage in enumerate(self.encoder + self.stages):
+        self.encoder, self.beside = tuple(encoder), tuple(beside)
+        for i, stage in enumerate((*encoder, *beside)):
             self.add_stage(stage, nn.Conv2d(channels[i], channels[i + 1], 3, padding=1, bias=False))
             if stage in pools:
                 self.add_pool(stage, f"{stage}_maxpool")
-        self.add_stage("proj_res", nn.Conv2d(encoder or inputs, outputs, 1, stride=stride, bias=False))
+        shortcut = nn.Conv2d(channels[len(encoder)], channels[-1], 1, stride=stride, bias=False)
+        self.add_stage("proj_res", shortcut)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.through(self.encoder, x)
-        return self.through(self.stages, x) + self.fire("proj_res", x)
+        return self.through(self.beside, x) + self.fire("proj_res", x)
 
     def through(self, stages: Iterable[str], x: Tensor) -> Tensor:
         """The spikes after some stages, each pooled before its neurons."""
@@ -114,44 +128,62 @@ class TokenQK(Stages):
 
 
 class QKFormer(nn.Module):
-    """Three embeddings, each with its blocks, then mean over tokens and over time, linear head.
+    """Embeddings, each with its blocks, then mean over tokens and over time, linear head.
 
-    Input: images [B, C, H, W], shown at each of the T steps. Output: logits [B, classes].
+    Input: images [B, C, H, W], shown at each of the T steps; for the `dvs` variant event frames [B, T, 2, H, W].
+    Output: logits [B, classes].
     """
 
     def __init__(
-        self, variant: Variant, depth: int, width: int, heads: int, classes: int, timesteps: int, in_channels: int
+        self,
+        variant: Variant,
+        depth: int,
+        width: int,
+        heads: int,
+        classes: int,
+        timesteps: int,
+        in_channels: int,
+        mlp_ratio: int,
     ) -> None:
         super().__init__()
-        self.timesteps = timesteps
-        low, middle = width // 4, width // 2
-        later = (("proj3", "proj4"), variant.pools)
-
-        def tokens(width: int) -> Block:
-            return Block(TokenQK(width, heads), MLP(width, grid_layer, variant.mlp), name="tssa")
-
-        def product(width: int) -> Block:
-            attention = SSA(width, heads, SPIKFORMER["imagenet"])
-            return Block(attention, MLP(width, grid_layer, variant.mlp), name=variant.attention)
-
-        first, second = variant.blocks
-        self.patch_embed1 = Embedding(in_channels, low, variant.first, variant.pools, variant.stride, width // 8)
-        self.patch_embed2 = Embedding(low, middle, *later)
-        self.patch_embed3 = Embedding(middle, width, *later)
-        self.stage1 = nn.ModuleList(tokens(low) for _ in range(first))
-        self.stage2 = nn.ModuleList(tokens(middle) for _ in range(second))
-        self.stage3 = nn.ModuleList(product(width) for _ in range(depth - first - second))
+        self.timesteps, self.events = timesteps, variant.events
+        depths = [*variant.blocks, depth - sum(variant.blocks)]
+        widths = [width >> i for i in reversed(range(len(depths)))]
+        self.stages = range(1, len(depths) + 1)
+        embeddings, stages = [], []
+        for i, each in enumerate(widths):
+            embeddings.append((f"patch_embed{i + 1}", _embedding(variant, each, None if i else in_channels)))
+            last = i + 1 == len(widths)
+            blocks = (_block(variant, each, heads, mlp_ratio, last) for _ in range(depths[i]))
+            stages.append((f"stage{i + 1}", nn.ModuleList(blocks)))
+        interleaved = [each for pair in zip(embeddings, stages, strict=True) for each in pair]
+        for name, module in interleaved if variant.events else embeddings + stages:  # the order of the state dict
+            self.add_module(name, module)
         self.head = nn.Linear(width, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = time_first(x, self.timesteps, events=False)
-        stages = ((self.patch_embed1, self.stage1), (self.patch_embed2, self.stage2), (self.patch_embed3, self.stage3))
-        for embedding, blocks in stages:
-            x = embedding(x)
-            for block in blocks:
+        x = time_first(x, self.timesteps, self.events)
+        for i in self.stages:
+            x = getattr(self, f"patch_embed{i}")(x)
+            for block in getattr(self, f"stage{i}"):
                 x = block(x)
         logits: Tensor = self.head(x.flatten(3).mean(3).mean(0))
         return logits
+
+
+def _embedding(variant: Variant, width: int, in_channels: int | None) -> Embedding:
+    """The first embedding, where it reads the input, or a later one, which doubles the width."""
+    if in_channels is None:
+        channels = (width // 2, *[width] * len(variant.later))
+        return Embedding(channels, (), variant.later, variant.pools, 2)
+    channels = (in_channels, *(width // divisor for divisor in variant.divisors))
+    return Embedding(channels, variant.encoder, variant.first, variant.pools, variant.stride)
+
+
+def _block(variant: Variant, width: int, heads: int, mlp_ratio: int, last: bool) -> Block:
+    attention = SSA(width, heads, SPIKFORMER["imagenet"]) if last else TokenQK(width, heads)
+    mlp = MLP(width, grid_layer, variant.mlp, mlp_ratio)
+    return Block(attention, mlp, name=variant.attention if last else "tssa")
 
 
 def build(
@@ -161,16 +193,19 @@ def build(
     heads: int = 8,
     classes: int = 10,
     timesteps: int = 4,
-    in_channels: int = 3,
+    in_channels: int | None = None,
+    mlp_ratio: int = 4,
 ) -> QKFormer:
     """A QKFormer with random weights.
 
     Args:
-        variant: which official file: `cifar` or `imagenet`.
-        depth: blocks of the three stages together; the first two have 1 and 1 (`cifar`) or 1 and 2 (`imagenet`).
-        width: D, of the third stage; the first has D/4.
-        heads: attention heads of every stage; D/4 must divide by them.
+        variant: which official file: `cifar`, `dvs` or `imagenet`.
+        depth: blocks of all stages together; those before the last have 1 and 1 (`cifar`), 1 and 2 (`imagenet`), or
+            there is one, with 1 (`dvs`).
+        width: D, of the last stage; each stage before has half of the next.
+        heads: attention heads of every stage; the width of the first must divide by them.
         classes, timesteps, in_channels: as `spikformer.build`.
+        mlp_ratio: hidden width of the MLPs / their width.
 
     Raises:
         SnnprofError: unknown variant, or sizes that do not fit together.
@@ -178,21 +213,31 @@ def build(
     if variant not in VARIANTS:
         raise unknown("variant", variant, VARIANTS)
     form = VARIANTS[variant]
-    check_sizes(depth=depth, width=width, heads=heads, classes=classes, timesteps=timesteps, in_channels=in_channels)
+    if in_channels is None:
+        in_channels = 2 if form.events else 3
+    check_sizes(
+        depth=depth, width=width, heads=heads, classes=classes, timesteps=timesteps, in_channels=in_channels,
+        mlp_ratio=mlp_ratio,
+    )  # fmt: skip
     if depth < sum(form.blocks):
+        raise SnnprofError(f"depth must be at least {sum(form.blocks)}, the blocks before the last stage, not {depth}")
+    first = width >> len(form.blocks)
+    if first % heads or first % form.divisors[0]:
         raise SnnprofError(
-            f"depth must be at least {sum(form.blocks)}, the blocks of the first two stages, not {depth}"
+            f"the first stage of width {width} has {first} channels, which do not divide by {heads} heads and by "
+            f"{form.divisors[0]}"
         )
-    if width // 4 % heads:
-        raise SnnprofError(f"width {width} / 4, of the first stage, does not divide by {heads} heads")
-    return QKFormer(form, depth, width, heads, classes, timesteps, in_channels)
+    return QKFormer(form, depth, width, heads, classes, timesteps, in_channels, mlp_ratio)
 
 
 def settings_from(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
     """The settings that a state dict's names and shapes give away; heads and T leave no trace in it."""
-    stage = "patch_embed1.proj2_conv.weight"
+    convolutions = {name.split(".")[1] for name in shapes if name.startswith("patch_embed1.")}
+    variant = "dvs" if "proj3_conv" in convolutions else "imagenet" if "proj2_conv" in convolutions else "cifar"
+    outputs, inputs = shapes[f"stage1.0.mlp.{VARIANTS[variant].mlp[0]}_conv.weight"][:2]
     return {
-        "variant": "imagenet" if stage in shapes else "cifar",
+        "variant": variant,
+        "mlp_ratio": outputs // inputs,
         "depth": len({tuple(name.split(".")[:2]) for name in shapes if name.startswith("stage")}),
         "width": shapes["head.weight"][1],
         "classes": shapes["head.weight"][0],

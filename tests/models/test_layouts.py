@@ -109,6 +109,6 @@ def test_sizes_are_read_off_the_shapes(spec):
     family = spec.partition(":")[0]
     shapes = {name: list(tensor.shape) for name, tensor in on_meta(spec).state_dict().items()}
     settings = import_module(f"snnprof.models.{family}").settings_from(shapes)
-    wanted = {"in_channels": 3, **catalogue.preset(spec).settings}
+    wanted = {"in_channels": 3, "mlp_ratio": 4, **catalogue.preset(spec).settings}
     assert settings == {key: wanted[key] for key in settings}
     assert {"depth", "width", "classes"} <= set(settings)

@@ -6,7 +6,7 @@ from snnprof.models import qkformer
 from snnprof.models.neuron import LIF
 
 SIZES = {"width": 64, "heads": 4, "classes": 10, "timesteps": 3}
-DEPTH = {"cifar": 4, "imagenet": 5}
+DEPTH = {"cifar": 4, "dvs": 2, "imagenet": 5}
 
 
 def test_tokens_of_k_pass_where_a_heads_queries_fire():
@@ -36,11 +36,28 @@ def test_stages_halve_the_grid_and_add_spikes(variant, lively, images):
     assert blocks == {"cifar": [1, 1, 2], "imagenet": [1, 2, 2]}[variant]
 
 
-@pytest.mark.parametrize("variant", ["cifar", "imagenet"])
+@pytest.mark.parametrize("variant", ["cifar", "dvs", "imagenet"])
 def test_every_parameter_gets_a_gradient(variant):
     model = qkformer.build(variant, depth=DEPTH[variant], **SIZES)
-    model(torch.rand(2, 3, 32, 32)).sum().backward()
+    model(torch.rand(2, 3, 2, 32, 32) if variant == "dvs" else torch.rand(2, 3, 32, 32)).sum().backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_the_event_network_has_two_stages_and_an_encoder_of_two_convolutions(lively, images):
+    """From 64 × 64 to 8 × 8 and 4 × 4; its state dict goes stage by stage, and the paper's has 1.50 million weights."""
+    model, seen = lively(qkformer.build("dvs", depth=2, **SIZES)), []
+    for i in (1, 2):
+        getattr(model, f"patch_embed{i}").register_forward_hook(lambda *args: seen.append(args[2]))
+    with torch.no_grad():
+        assert model(images[:, None, :2].expand(2, 3, 2, 64, 64)).shape == (2, 10)
+    assert [tuple(x.shape) for x in seen] == [(3, 2, 32, 8, 8), (3, 2, 64, 4, 4)]
+    assert all(set(x.unique().tolist()) <= {0.0, 1.0, 2.0} and x.any() for x in seen)
+    assert list(dict.fromkeys(name.partition(".")[0] for name in model.state_dict())) == [
+        "patch_embed1", "stage1", "patch_embed2", "stage2", "head",
+    ]  # fmt: skip
+    assert model.stage2[0].ssa.heads == model.stage1[0].tssa.heads == 4
+    published = qkformer.build("dvs", depth=2, width=256, heads=16, timesteps=16, mlp_ratio=1)
+    assert round(sum(parameter.numel() for parameter in published.parameters()) / 1e6, 2) == 1.5
 
 
 def test_masks_and_sums_are_lines_and_products_run_in_the_last_stage_alone(lively, profiled):
@@ -60,10 +77,11 @@ def test_masks_and_sums_are_lines_and_products_run_in_the_last_stage_alone(livel
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"variant": "dvs"}, "unknown variant 'dvs'"),
+        ({"variant": "svhn"}, "unknown variant 'svhn'"),
         ({"depth": 1}, "depth must be at least 2"),
         ({"variant": "imagenet", "depth": 2}, "depth must be at least 3"),
-        ({"width": 64, "heads": 32}, "width 64 / 4, of the first stage, does not divide by 32 heads"),
+        ({"width": 64, "heads": 32}, "the first stage of width 64 has 16 channels, which do not divide by 32 heads"),
+        ({"mlp_ratio": 0}, "mlp_ratio must be a positive whole number"),
     ],
 )
 def test_impossible_options_are_refused(settings, words):
