@@ -149,23 +149,27 @@ class QKFormer(nn.Module):
         self.timesteps, self.events = timesteps, variant.events
         depths = [*variant.blocks, depth - sum(variant.blocks)]
         widths = [width >> i for i in reversed(range(len(depths)))]
-        self.stages = range(1, len(depths) + 1)
-        embeddings, stages = [], []
-        for i, each in enumerate(widths):
-            embeddings.append((f"patch_embed{i + 1}", _embedding(variant, each, None if i else in_channels)))
-            last = i + 1 == len(widths)
-            blocks = (_block(variant, each, heads, mlp_ratio, last) for _ in range(depths[i]))
-            stages.append((f"stage{i + 1}", nn.ModuleList(blocks)))
-        interleaved = [each for pair in zip(embeddings, stages, strict=True) for each in pair]
-        for name, module in interleaved if variant.events else embeddings + stages:  # the order of the state dict
-            self.add_module(name, module)
+        self.stages = range(len(depths))
+
+        def embedding(i: int) -> nn.Module:
+            return _embedding(variant, widths[i], None if i else in_channels)
+
+        def blocks(i: int) -> nn.Module:
+            last = i == len(depths) - 1
+            return nn.ModuleList(_block(variant, widths[i], heads, mlp_ratio, last) for _ in range(depths[i]))
+
+        parts = [(i, name, make) for name, make in (("patch_embed", embedding), ("stage", blocks)) for i in self.stages]
+        if variant.events:  # the order of the state dict: stage by stage
+            parts.sort(key=lambda part: part[0])
+        for i, name, make in parts:
+            self.add_module(f"{name}{i + 1}", make(i))
         self.head = nn.Linear(width, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = time_first(x, self.timesteps, self.events)
         for i in self.stages:
-            x = getattr(self, f"patch_embed{i}")(x)
-            for block in getattr(self, f"stage{i}"):
+            x = getattr(self, f"patch_embed{i + 1}")(x)
+            for block in getattr(self, f"stage{i + 1}"):
                 x = block(x)
         logits: Tensor = self.head(x.flatten(3).mean(3).mean(0))
         return logits
