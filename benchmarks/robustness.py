@@ -202,7 +202,9 @@ def run_files(rng: random.Random, good: Good) -> Case:
             tree["blocks"] = []  # else most damage is noticed because blocks and totals no longer agree
         raw = json.dumps(damage.damaged_tree(rng, tree)).encode("utf-8", "surrogatepass")
     form = rng.choice(("table", "json", "csv", "markdown", "latex", "html"))
-    convention = rng.choice(("exact", "formula", "ssa-bin", "neurobench", "spikformer", "spikingformer-script"))
+    convention = rng.choice(
+        ("exact", "formula", "ssa-bin", "neurobench", "spikformer", "spikingformer-script", "sdt", "qkformer")
+    )
     commands: tuple[tuple[str, ...], ...] = (
         ("report", "bad.json", "--format", form, "--convention", convention),
         ("report", "bad.json", "--by", rng.choice(("op", "layer", "block", "role")), "--format", form),
@@ -367,7 +369,8 @@ OPTIONS = {
     "--device": "cpu cuda cuda:99 mps meta xla cpu:7", "--amp": "float16 bfloat16 float8 float32",
     "--neuron": "Net LIF Linear torch.nn.Linear",
     "--hardware": "cmos45-fp32 loihi2 rolls-77fj net.py good.json cmos45-fp32-mem",
-    "--convention": "exact formula spikformer ssa-bin neurobench spikingformer-script", "--latency": "0.01 1e-30 1e300",
+    "--convention": "exact formula spikformer ssa-bin neurobench spikingformer-script sdt qkformer",
+    "--latency": "0.01 1e-30 1e300",
     "--format": "json csv latex html table markdown", "--by": "op layer block role", "--kind": "rates energy attention",
     "--output": "x.json x.csv x.pdf good.json folder nowhere/x.json /dev/full . net.py", "--layout-of": "main ablation",
     "--baseline": "good.json 0", "--fail-over": "5% 0 1e9% -1%", "--samples": "1 3 99999999999999999999",

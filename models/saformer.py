@@ -20,8 +20,10 @@ from torch.nn import functional
 from snnprof.errors import SnnprofError
 
 from .attention_map import AttentionMap
+from .blocks import Block, MembraneMLP, Stages, check_pools, check_sizes
 from .neuron import LIF
-from .spikformer import SPS, STEM_STAGES, Block, Stages, check_sizes, time_first
+from .sdt import SpikeDrivenTransformer
+from .spikformer import SPS, STEM_STAGES
 
 AGGREGATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "max": lambda k: functional.max_pool2d(k, 2, ceil_mode=True),
@@ -39,7 +41,7 @@ class MembraneSPS(SPS):
 
     def forward(self, x: Tensor) -> Tensor:
         for number in STEM_STAGES:
-            potential = self.pool(number, self.current("proj" + number, x))
+            potential = self.pooled("proj" + number, self.current("proj" + number, x))
             x = self.neuron("proj" + number, potential)
         return potential + self.current("rpe", x)
 
@@ -75,43 +77,8 @@ class SASA(Stages):
         return q * gate
 
 
-class MembraneMLP(Stages):
-    """Two 1×1 convolutions with a neuron before each, on a membrane stream [T, B, D, H, W]."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.add_stage("fc1", nn.Conv2d(width, 4 * width, 1, bias=False))
-        self.add_stage("fc2", nn.Conv2d(4 * width, width, 1, bias=False))
-
-    def forward(self, stream: Tensor) -> Tensor:
-        for stage in ("fc1", "fc2"):
-            stream = self.current(stage, self.neuron(stage, stream))
-        return stream
-
-
-class SAFormer(nn.Module):
-    """Stem, blocks on a membrane stream, mean over tokens, neuron, linear head at each step, mean over time.
-
-    Input: images [B, C, H, W], shown at each of the T steps; with `events` frames [B, T, 2, H, W].
-    Output: logits [B, classes].
-    """
-
-    def __init__(
-        self, stem: nn.Module, blocks: Sequence[nn.Module], width: int, classes: int, timesteps: int, events: bool
-    ) -> None:
-        super().__init__()
-        self.timesteps, self.events = timesteps, events
-        self.patch_embed = stem
-        self.block = nn.ModuleList(blocks)
-        self.head_lif = LIF()
-        self.head = nn.Linear(width, classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        stream = self.patch_embed(time_first(x, self.timesteps, self.events))
-        for block in self.block:
-            stream = block(stream)
-        logits: Tensor = self.head(self.head_lif(stream.flatten(3).mean(3))).mean(0)
-        return logits
+class SAFormer(SpikeDrivenTransformer):
+    """The frame of Spike-driven Transformer around SASA; with `events` it takes frames [B, T, 2, H, W]."""
 
 
 def build(
@@ -156,9 +123,13 @@ def build(
     if in_channels is None:
         in_channels = 2 if events else 3
     check_sizes(depth=depth, width=width, classes=classes, timesteps=timesteps, in_channels=in_channels)
-    stem = MembraneSPS(in_channels, width, POOLS[variant] if pools is None else pools)
-    blocks = [Block(SASA(width, aggregate, mask, detail, kernel), MembraneMLP(width)) for _ in range(depth)]
+    stem = MembraneSPS(in_channels, width, check_pools(POOLS[variant] if pools is None else pools))
+    blocks = [Block(SASA(width, aggregate, mask, detail, kernel), MembraneMLP(width, _unbiased)) for _ in range(depth)]
     return SAFormer(stem, blocks, width, classes, timesteps, events)
+
+
+def _unbiased(inputs: int, outputs: int) -> nn.Module:
+    return nn.Conv2d(inputs, outputs, 1, bias=False)
 
 
 def settings_from(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:

@@ -7,15 +7,16 @@ variant multiplies its matrices in the official order.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from snnprof.errors import SnnprofError, unknown
+from snnprof.errors import unknown
 
 from .attention_map import AttentionMap
+from .blocks import MLP, Block, Layer, Stages, check_pools, check_sizes, grid_layer, time_first
 from .neuron import LIF
 
 
@@ -55,50 +56,6 @@ DVS_TOKENS = 64
 STEM_STAGES = ("", "1", "2", "3")  # as the official names number them
 
 
-class Stages(nn.Module):
-    """A module of layer → batch norm → LIF stages, registered side by side as the official state dict names them.
-
-    Stage `q` becomes q_linear (or q_conv), q_bn, q_lif; `proj` number 1 becomes proj_conv1, proj_bn1, proj_lif1.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._names: dict[str, tuple[str, str, str]] = {}
-
-    def add_stage(self, stage: str, layer: nn.Module, *, number: str = "", v_threshold: float | None = 1.0) -> None:
-        """Registers a stage, known as `stage + number`; without a threshold it has no neuron."""
-        kind = "linear" if isinstance(layer, nn.Linear) else "conv"
-        names = (f"{stage}_{kind}{number}", f"{stage}_bn{number}", f"{stage}_lif{number}")
-        self.add_module(names[0], layer)
-        self.add_module(names[1], _norm_after(layer))
-        if v_threshold is not None:
-            self.add_module(names[2], LIF(v_threshold=v_threshold))
-        self._names[stage + number] = names
-
-    def current(self, stage: str, x: Tensor) -> Tensor:
-        """The normalised output of a stage's layer: [T, B, ...] → [T, B, ...]."""
-        layer, norm = (self.get_submodule(name) for name in self._names[stage][:2])
-        y = layer(x.flatten(0, 1))
-        channels_last = isinstance(layer, nn.Linear)
-        y = norm(y.transpose(-1, -2)).transpose(-1, -2) if channels_last else norm(y)
-        return torch.unflatten(y, 0, x.shape[:2])
-
-    def neuron(self, stage: str, x: Tensor) -> Tensor:
-        """The spikes of a stage's neurons for an input current."""
-        spikes: Tensor = self.get_submodule(self._names[stage][2])(x)
-        return spikes
-
-    def fire(self, stage: str, x: Tensor) -> Tensor:
-        """Layer, norm and neurons of a stage."""
-        return self.neuron(stage, self.current(stage, x))
-
-
-def _norm_after(layer: Any) -> nn.Module:
-    if isinstance(layer, nn.Conv2d):
-        return nn.BatchNorm2d(layer.out_channels)
-    return nn.BatchNorm1d(layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels)
-
-
 class SPS(Stages):
     """Spiking patch splitting: four 3×3 convolution stages, then a position stage added to its own input.
 
@@ -112,17 +69,12 @@ class SPS(Stages):
             layer = nn.Conv2d(channels[i], channels[i + 1], 3, padding=1, bias=False)
             self.add_stage("proj", layer, number=number)
             if i + 1 in pools:
-                self.add_module(f"maxpool{number}", nn.MaxPool2d(3, stride=2, padding=1))
+                self.add_pool("proj" + number, f"maxpool{number}")
         self.add_stage("rpe", nn.Conv2d(width, width, 3, padding=1, bias=False))
-
-    def pool(self, number: str, x: Tensor) -> Tensor:
-        """The max-pool of a stage, if it has one."""
-        pool = getattr(self, f"maxpool{number}", None)
-        return x if pool is None else torch.unflatten(pool(x.flatten(0, 1)), 0, x.shape[:2])
 
     def forward(self, x: Tensor) -> Tensor:
         for number in STEM_STAGES:
-            x = self.pool(number, self.fire("proj" + number, x))
+            x = self.pooled("proj" + number, self.fire("proj" + number, x))
         return x + self.fire("rpe", x)
 
 
@@ -167,46 +119,14 @@ class SSA(Stages):
             return self.attention_map((q @ k.transpose(-2, -1)) * variant.scale) @ v
         return (self.attention_map(q @ k.transpose(-2, -1)) @ v) * variant.scale
 
-    def forward(self, x: Tensor) -> Tensor:
-        tokens = x.flatten(3)
+    def gated(self, tokens: Tensor) -> Tensor:
+        """The spikes that the attention lets through, [T, B, N, D] or [T, B, D, N]."""
         q, k, v = (self.split_heads(self.fire(stage, tokens)) for stage in "qkv")
-        gated = self.attn_lif(self.join_heads(self.attend(q, k, v)))
-        if self.variant.linear_order:
-            gated = self.attention_map(gated)
-        return self.fire("proj", gated).reshape(x.shape)
-
-
-class MLP(Stages):
-    """Two token layers with a hidden width of 4 D; input and output as `SSA`."""
-
-    def __init__(self, width: int, layer: Callable[[int, int], nn.Module]) -> None:
-        super().__init__()
-        self.add_stage("fc1", layer(width, 4 * width))
-        self.add_stage("fc2", layer(4 * width, width))
+        spikes: Tensor = self.attn_lif(self.join_heads(self.attend(q, k, v)))
+        return self.attention_map(spikes) if self.variant.linear_order else spikes
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fire("fc2", self.fire("fc1", x))
-
-
-class Block(nn.Module):
-    """Attention and MLP, each added to its input.
-
-    norm1 and norm2 are never applied: the official state dict has them.
-    """
-
-    def __init__(self, attn: nn.Module, mlp: nn.Module, norm_width: int | None = None) -> None:
-        super().__init__()
-        if norm_width is not None:
-            self.norm1 = nn.LayerNorm(norm_width, eps=1e-6)
-        self.attn = attn
-        if norm_width is not None:
-            self.norm2 = nn.LayerNorm(norm_width, eps=1e-6)
-        self.mlp = mlp
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attn(x)
-        mixed: Tensor = x + self.mlp(x)
-        return mixed
+        return self.fire("proj", self.gated(x.flatten(3))).reshape(x.shape)
 
 
 Attention = Callable[[int, int, Variant], nn.Module]
@@ -258,25 +178,11 @@ class Spikformer(nn.Module):
         return tokens.transpose(-1, -2) if self.variant.layer == "linear" else tokens
 
 
-def time_first(x: Tensor, timesteps: int, events: bool) -> Tensor:
-    """[T, B, C, H, W] from event frames [B, T, C, H, W] or from images [B, C, H, W] shown T times.
-
-    Raises:
-        SnnprofError: the input has another number of axes.
-    """
-    if x.dim() != (5 if events else 4):
-        wanted = "event frames [B, T, C, H, W]" if events else "images [B, C, H, W]"
-        raise SnnprofError(f"this model takes {wanted}; the input has shape {list(x.shape)}")
-    if events:
-        return x.transpose(0, 1)
-    return x.unsqueeze(0).repeat(timesteps, 1, 1, 1, 1)
-
-
-def _mlp_layer(variant: Variant) -> Callable[[int, int], nn.Module]:
+def _mlp_layer(variant: Variant) -> Layer:
     if variant.layer == "linear":
         return nn.Linear
     if variant.grid:
-        return lambda inputs, outputs: nn.Conv2d(inputs, outputs, 1)
+        return grid_layer
     return lambda inputs, outputs: nn.Conv1d(inputs, outputs, 1)
 
 
@@ -291,24 +197,7 @@ def variant_of(name: str, pools: Sequence[int] | None = None) -> Variant:
     variant = VARIANTS[name]
     if pools is None:
         return variant
-    if not set(pools) <= {1, 2, 3, 4}:
-        raise SnnprofError(f"pools names stages 1 to 4 of the stem, not {list(pools)}")
-    return Variant(**{**vars(variant), "pools": tuple(sorted(pools))})
-
-
-def check_sizes(**sizes: int) -> None:
-    """Refuses sizes that no network can have.
-
-    Raises:
-        SnnprofError: a size is not a positive whole number, or the width does not divide by 8 and by the heads.
-    """
-    for name, value in sizes.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise SnnprofError(f"{name} must be a positive whole number, not {value!r}")
-    if sizes["width"] % 8:
-        raise SnnprofError(f"width must be a multiple of 8 (the stem starts at width / 8), not {sizes['width']}")
-    if sizes["width"] % sizes.get("heads", 1):
-        raise SnnprofError(f"width {sizes['width']} does not divide by {sizes['heads']} heads")
+    return replace(variant, pools=check_pools(pools))
 
 
 def build(

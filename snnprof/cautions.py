@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from snnprof.activity import Finding, OpRecord
+from snnprof.conventions import sdt
 from snnprof.conventions.counts import Options
 from snnprof.conventions.kinds import operand_label, unrolled
 from snnprof.hardware import WHOLE, HardwareProfile
@@ -156,6 +157,14 @@ def _other_prices(report: PricedRun) -> Findings:
         yield _finding("W08", text, f"Add --hardware {suggested} to compare with the paper")
 
 
+def _unknown_attention(report: PricedRun) -> Findings:
+    if report.convention.id != sdt.CONVENTION.id:
+        return
+    for layer in sdt.unrecognised(report.activity):
+        text = "No layers are recognised that make Q, K and V in front of neurons; all count at their inputs' rates"
+        yield _finding("W40", text, "Name them q, k and v (q_conv, to_q, query, qkv, …) to count as the paper", layer)
+
+
 def _operating_point(report: PricedRun) -> Findings:
     hardware, point = report.hardware, report.hardware.operating_point
     if hardware.scope not in WHOLE:
@@ -288,6 +297,7 @@ _CAUTIONS: tuple[Callable[[PricedRun], Findings], ...] = (
     _averages,
     _attention_width,
     _other_prices,
+    _unknown_attention,
     _operating_point,
     _static,
     _per_inference,

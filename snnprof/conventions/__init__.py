@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from snnprof.activity import Activity
-from snnprof.conventions import exact, formula, neurobench, spikformer, spikingformer_script, ssa_bin
+from snnprof.conventions import (
+    exact,
+    formula,
+    neurobench,
+    qkformer,
+    sdt,
+    spikformer,
+    spikingformer_script,
+    ssa_bin,
+)
 from snnprof.conventions.counts import Category, Convention, Counts, Line, Options
 from snnprof.conventions.formula import deviation, exact_sops, formula_sops, spike_events
 from snnprof.conventions.kinds import label
@@ -29,7 +38,7 @@ __all__ = [
 
 _ALL: dict[str, Convention] = {
     module.CONVENTION.id: module.CONVENTION
-    for module in (exact, formula, spikformer, ssa_bin, spikingformer_script, neurobench)
+    for module in (exact, formula, spikformer, ssa_bin, spikingformer_script, sdt, qkformer, neurobench)
 }
 
 

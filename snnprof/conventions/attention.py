@@ -1,14 +1,17 @@
-"""Attention without softmax: two products of spikes, in the order (QKᵀ)V or Q(KᵀV)."""
+"""Attention without softmax: the layers of Q, K and V, and two products of spikes in the order (QKᵀ)V or Q(KᵀV)."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from snnprof.activity import Operand, OpRecord
+from snnprof.activity import Activity, Operand, OpRecord
 
 Key = tuple[str, str, int]
+LETTERS = {"query": "q", "key": "k", "value": "v", **{name: name for name in ("q", "k", "v", "qk", "kv", "qkv")}}
+"""What a layer's name says it makes: `q_conv`, `to_q` and `query` make Q, a fused `qkv_linear` all three."""
 
 
 @dataclass(frozen=True)
@@ -67,3 +70,47 @@ def _pair(first: OpRecord, second: OpRecord) -> Attention | None:
     if fed <= set(right.fed_by) and not fed <= set(left.fed_by):
         return Attention("linear", first, second, q=left, k=a, v=b)
     return None
+
+
+@dataclass(frozen=True)
+class Projections:
+    """The layers that make Q, K and, where the attention has them, V.
+
+    Attributes:
+        module: where the attention runs.
+        makes: what each layer makes: `q`, `k`, `v`, or several letters where it is fused.
+    """
+
+    module: str
+    makes: tuple[tuple[str, OpRecord], ...]
+
+
+def projections(activity: Activity) -> list[Projections]:
+    """Attentions by the names of their layers: Q and K of one module in which spikes are multiplied or masked."""
+    found: dict[str, list[tuple[str, OpRecord]]] = {}
+    for op in activity.ops:
+        module, letters = _made_by(op)
+        if letters:
+            found.setdefault(module, []).append((letters, op))
+    meets = {op.layer for op in activity.ops if len(op.data) == 2}
+    meets |= {entry.layer for entry in activity.elementwise if entry.op == "mask"}
+    return [
+        Projections(module, tuple(makes))
+        for module, makes in found.items()
+        if {"q", "k"} <= set("".join(letters for letters, _ in makes)) and any(within(layer, module) for layer in meets)
+    ]
+
+
+def within(layer: str, module: str) -> bool:
+    """Whether a layer is a module or inside it."""
+    return layer == module or layer.startswith(f"{module}." if module else "")
+
+
+def _made_by(op: OpRecord) -> tuple[str, str]:
+    """The module of a weighted layer named after Q, K or V, and the letters; "" where its name says nothing."""
+    path = op.layer.split(".") if op.weights else []
+    for depth in reversed(range(len(path))):
+        for word in re.split(r"[_\d]+", path[depth].lower()):
+            if word in LETTERS:
+                return ".".join(path[:depth]), LETTERS[word]
+    return "", ""

@@ -11,7 +11,7 @@ from snnprof.hardware import load_hardware, names
 from snnprof.models import digits
 from snnprof.workload import models
 
-MODELS = ("spikformer", "ssa_bin", "saformer")
+MODELS = ("spikformer", "ssa_bin", "saformer", "sdt", "qkformer", "spikingformer")
 
 
 @pytest.fixture(scope="module", params=MODELS)

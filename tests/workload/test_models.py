@@ -67,7 +67,7 @@ def test_annotations_that_are_not_true_refuse_nothing(tmp_path):
     assert models.resolve(f"{tmp_path / 'net.py'}:lying", {"width": "5"}).module.out_features == 5
 
 
-@pytest.mark.parametrize("name", ["saformer", "spikformer", "ssa_bin"])
+@pytest.mark.parametrize("name", ["qkformer", "saformer", "sdt", "spikformer", "spikingformer", "ssa_bin"])
 def test_the_example_of_a_setting_holds_for_every_bundled_model(name):
     with pytest.raises(SnnprofError) as caught:
         _setting("depth")

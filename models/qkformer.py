@@ -1,0 +1,249 @@
+"""QKFormer (Zhou et al., NeurIPS 2024), the official files as one parametrised network.
+
+Stages of doubling width on ever coarser grids: D/4, D/2 and D channels, on event data D/2 and D. In all but the last,
+attention is a mask of tokens:
+
+    a = SN(Σ over a head's channels of Q);  SN(BN(W_p (a ∘ K)))             one spike per token and head; no product
+
+and in the last Spikformer's, in the order Q (KᵀV). State dicts have the official names, shapes and order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from snnprof.errors import SnnprofError, unknown
+
+from .attention_map import AttentionMap
+from .blocks import MLP, Block, Stages, check_sizes, grid_layer, time_first
+from .neuron import LIF
+from .spikformer import SSA
+from .spikformer import VARIANTS as SPIKFORMER
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What differs between the official files.
+
+    Attributes:
+        encoder: stages of the first embedding that its shortcut starts after.
+        first, later: the stages beside the shortcut, of the first embedding and of the others.
+        divisors: the width of the first embedding / the channels of each of its stages.
+        stride: of its shortcut; the others' is 2.
+        pools: stages with a max-pool before their neurons.
+        blocks: blocks of all stages but the last, which has the rest of the depth.
+        attention, mlp: names in the state dict.
+        events: the input is [B, T, 2, H, W] event frames instead of an image shown T times.
+    """
+
+    encoder: tuple[str, ...]
+    first: tuple[str, ...]
+    divisors: tuple[int, ...]
+    stride: int
+    later: tuple[str, ...]
+    pools: tuple[str, ...]
+    blocks: tuple[int, ...]
+    attention: str
+    mlp: tuple[str, str]
+    events: bool = False
+
+
+VARIANTS = {
+    "cifar": Variant(
+        ("proj",), ("proj1",), (2, 1), 1, ("proj3", "proj4"), ("proj4",), (1, 1), "ssa", ("mlp1", "mlp2")
+    ),
+    "dvs": Variant(
+        ("proj", "proj1"), ("proj2", "proj3"), (8, 4, 2, 1), 4, ("proj", "proj4"), ("proj1", "proj2", "proj3", "proj4"),
+        (1,), "ssa", ("mlp1", "mlp2"), events=True,
+    ),
+    "imagenet": Variant(
+        ("proj",), ("proj1", "proj2"), (2, 1, 1), 2, ("proj3", "proj4"), ("proj", "proj1", "proj3"),
+        (1, 2), "attn", ("fc1", "fc2"),
+    ),
+}  # fmt: skip
+
+
+class Embedding(Stages):
+    """3×3 convolution stages with a strided 1×1 stage beside them; the spikes of both are added: values 0, 1 and 2.
+
+    Input [T, B, C, H, W], output [T, B, D, H', W'].
+
+    Args:
+        channels: of the input and after each stage.
+        encoder: stages before both.
+        beside: stages beside the 1×1 one.
+        pools: stages with a max-pool before their neurons.
+        stride: of the 1×1 stage.
+    """
+
+    def __init__(
+        self, channels: Sequence[int], encoder: Sequence[str], beside: Sequence[str], pools: Sequence[str], stride: int
+    ) -> None:
+        super().__init__()
+        self.encoder, self.beside = tuple(encoder), tuple(beside)
+        for i, stage in enumerate((*encoder, *beside)):
+            self.add_stage(stage, nn.Conv2d(channels[i], channels[i + 1], 3, padding=1, bias=False))
+            if stage in pools:
+                self.add_pool(stage, f"{stage}_maxpool")
+        shortcut = nn.Conv2d(channels[len(encoder)], channels[-1], 1, stride=stride, bias=False)
+        self.add_stage("proj_res", shortcut)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.through(self.encoder, x)
+        return self.through(self.beside, x) + self.fire("proj_res", x)
+
+    def through(self, stages: Iterable[str], x: Tensor) -> Tensor:
+        """The spikes after some stages, each pooled before its neurons."""
+        for stage in stages:
+            x = self.neuron(stage, self.pooled(stage, self.current(stage, x)))
+        return x
+
+
+class TokenQK(Stages):
+    """Token QK attention: K of the tokens in which a head's queries fire enough. Input and output [T, B, D, H, W]."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        for stage in "qk":
+            self.add_stage(stage, nn.Conv1d(width, width, 1, bias=False))
+        self.attn_lif = LIF(v_threshold=0.5)
+        self.attention_map = AttentionMap("activity")
+        self.add_stage("proj", nn.Conv1d(width, width, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = x.flatten(3)
+        q, k = (torch.unflatten(self.fire(stage, tokens), 2, (self.heads, -1)) for stage in "qk")
+        return self.fire("proj", self.attention_map(self.masked(q, k).flatten(2, 3))).reshape(x.shape)
+
+    def masked(self, q: Tensor, k: Tensor) -> Tensor:
+        """[T, B, heads, d, N] keys where the queries of their token and head fired often enough."""
+        gate: Tensor = self.attn_lif(q.sum(3, keepdim=True))
+        return gate * k
+
+
+class QKFormer(nn.Module):
+    """Embeddings, each with its blocks, then mean over tokens and over time, linear head.
+
+    Input: images [B, C, H, W], shown at each of the T steps; for the `dvs` variant event frames [B, T, 2, H, W].
+    Output: logits [B, classes].
+    """
+
+    def __init__(
+        self,
+        variant: Variant,
+        depth: int,
+        width: int,
+        heads: int,
+        classes: int,
+        timesteps: int,
+        in_channels: int,
+        mlp_ratio: int,
+    ) -> None:
+        super().__init__()
+        self.timesteps, self.events = timesteps, variant.events
+        depths = [*variant.blocks, depth - sum(variant.blocks)]
+        widths = [width >> i for i in reversed(range(len(depths)))]
+        self.stages = range(len(depths))
+
+        def embedding(i: int) -> nn.Module:
+            return _embedding(variant, widths[i], None if i else in_channels)
+
+        def blocks(i: int) -> nn.Module:
+            last = i == len(depths) - 1
+            return nn.ModuleList(_block(variant, widths[i], heads, mlp_ratio, last) for _ in range(depths[i]))
+
+        parts = [(i, name, make) for name, make in (("patch_embed", embedding), ("stage", blocks)) for i in self.stages]
+        if variant.events:  # the order of the state dict: stage by stage
+            parts.sort(key=lambda part: part[0])
+        for i, name, make in parts:
+            self.add_module(f"{name}{i + 1}", make(i))
+        self.head = nn.Linear(width, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = time_first(x, self.timesteps, self.events)
+        for i in self.stages:
+            x = getattr(self, f"patch_embed{i + 1}")(x)
+            for block in getattr(self, f"stage{i + 1}"):
+                x = block(x)
+        logits: Tensor = self.head(x.flatten(3).mean(3).mean(0))
+        return logits
+
+
+def _embedding(variant: Variant, width: int, in_channels: int | None) -> Embedding:
+    """The first embedding, where it reads the input, or a later one, which doubles the width."""
+    if in_channels is None:
+        channels = (width // 2, *[width] * len(variant.later))
+        return Embedding(channels, (), variant.later, variant.pools, 2)
+    channels = (in_channels, *(width // divisor for divisor in variant.divisors))
+    return Embedding(channels, variant.encoder, variant.first, variant.pools, variant.stride)
+
+
+def _block(variant: Variant, width: int, heads: int, mlp_ratio: int, last: bool) -> Block:
+    attention = SSA(width, heads, SPIKFORMER["imagenet"]) if last else TokenQK(width, heads)
+    mlp = MLP(width, grid_layer, variant.mlp, mlp_ratio)
+    return Block(attention, mlp, name=variant.attention if last else "tssa")
+
+
+def build(
+    variant: str = "cifar",
+    depth: int = 4,
+    width: int = 384,
+    heads: int = 8,
+    classes: int = 10,
+    timesteps: int = 4,
+    in_channels: int | None = None,
+    mlp_ratio: int = 4,
+) -> QKFormer:
+    """A QKFormer with random weights.
+
+    Args:
+        variant: which official file: `cifar`, `dvs` or `imagenet`.
+        depth: blocks of all stages together; those before the last have 1 and 1 (`cifar`), 1 and 2 (`imagenet`), or
+            there is one, with 1 (`dvs`).
+        width: D, of the last stage; each stage before has half of the next.
+        heads: attention heads of every stage; the width of the first must divide by them.
+        classes, timesteps, in_channels: as `spikformer.build`.
+        mlp_ratio: hidden width of the MLPs / their width.
+
+    Raises:
+        SnnprofError: unknown variant, or sizes that do not fit together.
+    """
+    if variant not in VARIANTS:
+        raise unknown("variant", variant, VARIANTS)
+    form = VARIANTS[variant]
+    if in_channels is None:
+        in_channels = 2 if form.events else 3
+    check_sizes(
+        depth=depth, width=width, heads=heads, classes=classes, timesteps=timesteps, in_channels=in_channels,
+        mlp_ratio=mlp_ratio,
+    )  # fmt: skip
+    if depth < sum(form.blocks):
+        raise SnnprofError(f"depth must be at least {sum(form.blocks)}, the blocks before the last stage, not {depth}")
+    first = width >> len(form.blocks)
+    if first % heads or first % form.divisors[0]:
+        raise SnnprofError(
+            f"the first stage of width {width} has {first} channels, which do not divide by {heads} heads and by "
+            f"{form.divisors[0]}"
+        )
+    return QKFormer(form, depth, width, heads, classes, timesteps, in_channels, mlp_ratio)
+
+
+def settings_from(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+    """The settings that a state dict's names and shapes give away; heads and T leave no trace in it."""
+    convolutions = {name.split(".")[1] for name in shapes if name.startswith("patch_embed1.")}
+    variant = "dvs" if "proj3_conv" in convolutions else "imagenet" if "proj2_conv" in convolutions else "cifar"
+    outputs, inputs = shapes[f"stage1.0.mlp.{VARIANTS[variant].mlp[0]}_conv.weight"][:2]
+    return {
+        "variant": variant,
+        "mlp_ratio": outputs // inputs,
+        "depth": len({tuple(name.split(".")[:2]) for name in shapes if name.startswith("stage")}),
+        "width": shapes["head.weight"][1],
+        "classes": shapes["head.weight"][0],
+        "in_channels": shapes["patch_embed1.proj_conv.weight"][1],
+    }
