@@ -547,7 +547,7 @@ def test_what_nobody_measured_is_called_so():
     assert codes(price(sops(1), "loihi1-davies2018"))["W14"] == "The price was simulated, not measured"
     assert "W14" not in codes(price(sops(1), "odin-incremental"))
     sanafe = codes(price(sops(1), "loihi1-sanafe"))["W14"]
-    assert sanafe.endswith("no source was found for energy.neuron_update, energy.spike_out")
+    assert sanafe.endswith("no source was found for energy.sop")
     assert codes(price(sops(1), "reckon-0v5"))["W14"] == "The price was measured; no source was found for scope"
 
 

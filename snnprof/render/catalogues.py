@@ -12,10 +12,14 @@ if TYPE_CHECKING:
     from snnprof.hardware import HardwareProfile, Price, Source
 
 PRICES = {
-    "mac": "multiply-accumulate", "ac": "accumulate", "sop": "synaptic operation", "neuron_update": "neuron update",
+    "mac": "multiply-accumulate", "ac": "accumulate", "sop": "synaptic operation",
+    "sop_conv": "synaptic operation of a convolution", "sop_linear": "synaptic operation of a linear layer",
+    "sop_sparse": "synaptic operation of a sparse linear layer",
+    "sop_matmul": "synaptic operation of data with data", "neuron_update": "neuron update",
     "neuron_update_idle": "neuron update without input", "spike_out": "spike leaving its neuron",
-    "spike_in": "spike arriving", "hop": "spike crossing a router", "mul": "multiplication", "add": "addition",
-    "compare": "comparison", "learn_update": "learning update",
+    "message": "message to one core", "spike_in": "spike arriving", "hop": "crossing of a router",
+    "hop_east_west": "crossing of a router, east or west", "hop_north_south": "crossing of a router, north or south",
+    "mul": "multiplication", "add": "addition", "compare": "comparison", "learn_update": "learning update",
 }  # fmt: skip
 
 

@@ -20,6 +20,7 @@ WORK = {
     "mask": "mask operations", "pool": "inputs of max/avg pooling", "batch_norm": "batch-norm results",
     "bias": "bias additions", "reduce": "additions in sums", "neuron update": "neuron updates",
     "idle neuron update": "neuron updates without input", "spike out": "spikes sent", "hop": "hops between routers",
+    "spike without known messages": "spikes whose messages are not known",
     "conv": "dense MACs of convolutions", "linear": "dense MACs of linear layers",
     "matmul": "dense MACs of matrix products", "shift": "shifts",
     "memory access": "memory accesses", "static power, inferences": "inferences' static power",
