@@ -24,6 +24,7 @@ HOUSE = [
     ["comparison", "summary", "repricing"],
     ["estimates", "report_rows"],
     ["grouping"],
+    ["validation"],
     ["pricing"],
     ["cautions"],
     ["priced_run"],

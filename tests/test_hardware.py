@@ -44,6 +44,9 @@ PRICES = {  # id: (MAC, AC or SOP) in picojoules
     "seneca-22nm": (None, 2.8),
     "spinnaker1": (None, 13_300),
     "spinnaker2-testchip": (None, 450),
+    "speck-yao2024": (None, 16.98),
+    "loihi2-bound-pilotnet": (None, 0),
+    "tpuv4i-int8-mem": (0.084, 0.007),
 }
 
 
