@@ -60,6 +60,9 @@ def synapse_kind(op: OpRecord, hardware: HardwareProfile) -> Synapse:
 
 
 def synapses(op: OpRecord, counts: Counts, hardware: HardwareProfile) -> Priced:
+    """SOPs of an operation; covered where the profile's price of a neuron's update contains them."""
+    if "sop" in hardware.supersedes:
+        return COVERED
     return priced({"sop": (counts.sops, hardware.synapse(synapse_kind(op, hardware)))})
 
 
@@ -117,4 +120,6 @@ def _hops(neuron: NeuronRecord, hardware: HardwareProfile, route: Route) -> dict
     if not (energy.hop or energy.hop_east_west):
         return {}
     hops = route.all_hops
-    return {"hop": (spikes, None) if hops is None else (spikes * hops, energy.hop)}
+    if hops is None:
+        return {"hop": (spikes, None)}
+    return {"hop" if energy.hop else "hop of unknown direction": (spikes * hops, energy.hop)}

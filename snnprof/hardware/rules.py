@@ -58,7 +58,10 @@ def _measured_needs_conditions(profile: HardwareProfile) -> Complaints:
 
 
 def _has_a_price(profile: HardwareProfile) -> Complaints:
-    if not (profile.energy.mac or any(profile.synapse(kind) for kind in SYNAPSES)):
+    if "sop" in profile.supersedes:
+        if not profile.energy.neuron_update:
+            yield ("supersedes",), "needs energy.neuron_update, the price that contains that of a sop"
+    elif not (profile.energy.mac or any(profile.synapse(kind) for kind in SYNAPSES)):
         yield ("energy",), "needs at least one of mac, ac, sop"
 
 

@@ -51,11 +51,16 @@ def validation(chosen: Sequence[Case], checks: Sequence[Check]) -> Document:
 
 
 def tally_text(found: Tally) -> str:
-    """What the checks amount to, in two sentences."""
-    return (
+    """What the checks amount to, in one or two sentences."""
+    text = (
         f"{found.checks} of {found.estimates} estimates check a profile; of the {found.directed} that must err to one "
-        f"side, {found.holding} do (a range that holds the measurement does). Of the {found.own} that are one figure, "
-        f"on silicon with prices of its own, {found.close} lie within a factor of 2."
+        f"side, {found.holding} do (a range that holds the measurement does)."
+    )
+    if not found.own:
+        return text
+    return (
+        f"{text} Of the {found.own} that are one figure, on silicon with prices of its own, {found.close} lie within a "
+        "factor of 2."
     )
 
 

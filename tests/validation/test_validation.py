@@ -175,7 +175,10 @@ def test_loihi_2s_bound_is_all_dynamic_energy_on_neuron_steps():
     assert (
         bound.neuron_update.value == bound.neuron_update.high == pytest.approx(0.447e12 / 408.9 / 2_536_144, rel=1e-3)
     )
-    assert bound.sop.value == 0
+    report = price(ROOT / "tests" / "data" / "sanafe_dvs.json", "loihi2-bound-pilotnet")
+    assert report.energy_pj == pytest.approx(18_678 * 128 * 431)
+    assert report.totals.terms["sop"] is None
+    assert "sop" not in report.totals.unpriced
 
 
 def test_all_estimates_err_to_the_side_that_they_must(every):
