@@ -112,7 +112,7 @@ def test_a_spike_of_speck_meets_288_synapses():
 
 def test_static_power_and_latency_make_the_total_of_the_sigma_delta_network():
     found = checked("loihi2-pilotnet-sdnn", "loihi2-bound-pilotnet")
-    assert found.estimate.value == pytest.approx(0.232 * 0.0592 * 1e12 + 158_509 * 431)
+    assert found.estimate.value == pytest.approx(0.232 * 0.0592 * 1e12 + 118_909 * 431)
     assert found.relation == "own"
 
 
