@@ -13,7 +13,7 @@ from pathlib import Path
 
 from snnprof.render import markdown
 from snnprof.render.markdown import escaped
-from snnprof.render.validation import RELATIONS, case_facts, tally_text, validation
+from snnprof.render.validation import RELATIONS, case_facts, parts_text, tally_text, validation
 from snnprof.validation import Case, Check, cases, checks, tally
 
 PAGE = Path(__file__).with_name("validation.md")
@@ -73,6 +73,8 @@ def section(case: Case, found: list[Check]) -> Iterator[str]:
     yield from (f"- **{label}**: {escaped(text)}" for label, text in case_facts(case))
     for each in (check for check in found if check.case is case):
         yield f"- *{each.hardware.id}* ({RELATIONS[each.relation]}) {SIDES[each.errs]}: {escaped(each.why)}."
+        if parts := parts_text(each):
+            yield f"  {parts}."
 
 
 if __name__ == "__main__":

@@ -60,10 +60,11 @@ def synapse_kind(op: OpRecord, hardware: HardwareProfile) -> Synapse:
 
 
 def synapses(op: OpRecord, counts: Counts, hardware: HardwareProfile) -> Priced:
-    """SOPs of an operation; covered where the profile's price of a neuron's update contains them."""
-    if "sop" in hardware.supersedes:
+    """SOPs of an operation; covered where they have no price because that of a neuron's update contains them."""
+    each = hardware.synapse(synapse_kind(op, hardware))
+    if each is None and "sop" in hardware.supersedes:
         return COVERED
-    return priced({"sop": (counts.sops, hardware.synapse(synapse_kind(op, hardware)))})
+    return priced({"sop": (counts.sops, each)})
 
 
 def memory_accesses(op: OpRecord, counts: Counts, activity: Activity, hardware: HardwareProfile) -> Priced:

@@ -58,10 +58,8 @@ def _measured_needs_conditions(profile: HardwareProfile) -> Complaints:
 
 
 def _has_a_price(profile: HardwareProfile) -> Complaints:
-    if "sop" in profile.supersedes:
-        if not profile.energy.neuron_update:
-            yield ("supersedes",), "needs energy.neuron_update, the price that contains that of a sop"
-    elif not (profile.energy.mac or any(profile.synapse(kind) for kind in SYNAPSES)):
+    contained = "sop" in profile.supersedes and profile.energy.neuron_update
+    if not (contained or profile.energy.mac or any(profile.synapse(kind) for kind in SYNAPSES)):
         yield ("energy",), "needs at least one of mac, ac, sop"
 
 

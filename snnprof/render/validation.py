@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from snnprof.render.catalogues import source_text
+from snnprof.render.facts import WORK
 from snnprof.render.table import UNKNOWN, Column, Document, Notes, Row, Table, Value
-from snnprof.units import brief_count, brief_energy, brief_power
+from snnprof.units import brief_count, brief_energy, brief_power, energy_text
 from snnprof.validation import Case, Check, Need, Tally, needs, tally
 
 RELATIONS = {
@@ -189,10 +190,21 @@ def _for_machines(check: Check) -> dict[str, Value]:
     }  # fmt: skip
 
 
+def parts_text(check: Check) -> str:
+    """An estimate by what was done, in six digits; empty where that is one thing alone."""
+    parts = [f"{WORK.get(what, what)} {energy_text(pj, 6)}" for what, pj in check.parts.items() if pj]
+    return f"{energy_text(sum(check.parts.values()), 6)}: {', '.join(parts)}" if len(parts) > 1 else ""
+
+
+def _figure(case: Case) -> str:
+    measured = case.measured
+    return brief_power(measured.power) if measured.energy is None else energy_text(measured.energy)
+
+
 def case_facts(case: Case) -> list[tuple[str, str]]:
     """Everything that is known of one case, as labelled lines."""
     return [
-        (case.evidence, f"{case.measured.what}: {_text_of(case)(case.measured.value)}"),
+        (case.evidence, f"{case.measured.what}: {_figure(case)}"),
         *case.figures.items(),
         ("missing", case.missing),
         *((("not verified in a source", ", ".join(case.unverified)),) if case.unverified else ()),

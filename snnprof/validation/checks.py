@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from snnprof.activity import Activity
@@ -46,6 +46,7 @@ class Check:
             where the profile has a range. None where the profile has no price for what ran.
         ratio: estimate / measured.
         evidence: how well the prices are known.
+        parts: picojoules of the estimate by what was done; none of a range.
         unpriced: work that the estimate lacks, since the profile has no price for it.
     """
 
@@ -56,6 +57,7 @@ class Check:
     why: str
     estimate: Span | None
     evidence: Evidence
+    parts: Mapping[str, float] = field(default_factory=dict)
     unpriced: tuple[str, ...] = ()
 
     @property
@@ -144,6 +146,7 @@ def _with_energy(check: Check) -> Check:
         check,
         estimate=Span(low, middle.energy_pj if known else None, high),
         evidence=middle.grade or hardware.evidence,
+        parts=middle.totals.parts if known else {},
         unpriced=tuple(_unpriced(case, middle)),
     )
 
