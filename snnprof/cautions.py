@@ -189,7 +189,7 @@ def _messages(report: PricedRun) -> Findings:
         yield _finding("W22", f"{text}: their number depends on the mapping of layers to cores", hint)
     elif "message" in report.totals.parts and hardware.messages_per_spike and _default_route(report):
         text = f"{hardware.id} assumes {hardware.messages_per_spike:g} messages per spike"
-        yield _finding("W22", f"{text}; their number depends on the mapping of layers to cores", hint)
+        yield _finding("W23", f"{text}; their number depends on the mapping of layers to cores", hint)
 
 
 def _default_route(report: PricedRun) -> bool:

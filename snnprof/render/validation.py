@@ -24,7 +24,7 @@ _PEOPLE = (
     Column("estimate", "Estimate"),
     Column("error", "Error"),
     Column("must", "Must err", drop=4),
-    Column("holds", "Does", drop=4),
+    Column("holds", "Holds", drop=4),
 )
 _MACHINE = (
     "case", "machine", "network", "case_evidence", "measured_what", "measured_pj", "measured_w", "hardware", "relation",
