@@ -24,7 +24,7 @@ HEAD = """# Validation: estimates held against measurements
 An energy that snnprof prints is a count times a price. This page holds such energies against what others measured on
 chips, as far as they published what ran. `snnprof hardware validate` prints it, `--format json` and `csv` give the
 numbers, `--output validation.pdf` draws the figure, and `--hardware mine.yaml` holds a profile of your own against
-every case.
+every case. From Python, `snnprof.validation.checks()` returns the same.
 
 {tally}
 
