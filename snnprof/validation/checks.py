@@ -14,7 +14,6 @@ from snnprof.validation.activities import activity_of, traffic_of
 from snnprof.validation.cases import Case, Demand, Direction, Relation, cases
 
 _EQUAL = 1e-4
-_STATIC = "static power, inferences"
 _UNTOLD = "nothing is known of how these prices lie to this machine's"
 
 
@@ -130,9 +129,12 @@ def _with_power(check: Check) -> Check:
 
 
 def _with_energy(check: Check) -> Check:
-    """From the least to the most that can have happened, at the lowest and at the highest prices."""
-    case, hardware = check.case, check.hardware
-    activity = activity_of(case)
+    """From the least to the most that can have happened, at the lowest and at the highest prices.
+
+    Static power belongs to a total alone, which is a case with a latency: other energies are those above rest.
+    """
+    case, activity = check.case, activity_of(check.case)
+    hardware = check.hardware if case.latency_s else check.hardware.model_copy(update={"static": None})
     if activity is None:
         return check
     least, most = (activity, activity) if case.activity else (all_silent(activity), all_firing(activity))
@@ -152,10 +154,8 @@ def _with_energy(check: Check) -> Check:
 
 
 def _unpriced(case: Case, report: EnergyReport) -> Iterator[str]:
-    """Static power is no part of an energy above rest; where no sizes are published, neuron updates have no count."""
-    for what, _ in report.unpriced:
-        if what != _STATIC or case.latency_s is not None:
-            yield what
+    """Where no sizes are published, neuron updates have no count, either."""
+    yield from (what for what, _ in report.unpriced)
     if not case.layers and not report.hardware.covers("neuron_update"):
         yield "neuron update"
 

@@ -116,6 +116,14 @@ def test_static_power_and_latency_make_the_total_of_the_sigma_delta_network():
     assert found.relation == "own"
 
 
+def test_static_power_is_no_part_of_an_energy_above_rest():
+    case = find("aloha-loihi-yan")
+    demand = next(each for each in case.checks if each.profile == "loihi1-davies2018")
+    raw = load_hardware("loihi1-davies2018")
+    timed = raw.model_copy(update={"static": raw.static.model_copy(update={"latency_s": 1.0})})
+    assert check(case, demand, timed).estimate == check(case, demand, raw).estimate
+
+
 def test_a_processor_runs_every_multiplication_once():
     assert checked("aloha-cpu", "cmos45-fp32").estimate.value == pytest.approx(172_800 * 4.6)
     assert need(find("aloha-cpu")).operation_pj == pytest.approx(6.32 * MJ / 172_800)

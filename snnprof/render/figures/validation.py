@@ -49,7 +49,7 @@ def _axes(axis: Axes, chart: Marks) -> None:
     ends = [end for mark in chart.marks for end in (mark.estimate.low, mark.estimate.high) if end > 0]
     axis.set(xscale="log", yscale="log")
     axis.set_xlim(min(measured) / 2, max(measured) * 2)
-    axis.set_ylim(min(ends) / 2, max(*ends, *measured) * 2)
+    axis.set_ylim(min(*ends, *measured) / 2, max(*ends, *measured) * 2)
     axis.grid(True)
     for factor, style, text in ((1.0, "-", "equal"), (10.0, ":", "×10"), (0.1, ":", "1/10")):
         axis.axline((1.0, factor), (10.0, 10 * factor), linestyle=style, **_GUIDE)
@@ -64,9 +64,10 @@ def _axes(axis: Axes, chart: Marks) -> None:
 
 def _along(axis: Axes, factor: float, text: str) -> None:
     """The name of a guide, over its left end."""
-    x = 1.03 * axis.get_xlim()[0]
-    axis.text(
-        x, 1.5 * factor * x, text, color="#777777", fontsize="x-small", ha="left", va="bottom",
+    x = axis.get_xlim()[0]
+    axis.annotate(
+        text, (x, factor * x), xytext=(2, 6), textcoords="offset points", color="#777777", fontsize="x-small",
+        annotation_clip=True,
     )  # fmt: skip
 
 
