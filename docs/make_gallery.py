@@ -118,6 +118,9 @@ ITEMS = (
          f"snnprof plot {PAPER_ROWS} paper:ssa_bin-threshold-cifar10 --output published.png"),
     Item("A sweep over time steps", "One network, run files that differ in T: accuracy and energy against it.",
          f"snnprof plot {SWEEP_RUNS} --output sweep.png"),
+    Item("Estimates against measurements", "Networks that others measured on chips, and what the price lists say "
+         "of them; a bar where a paper does not print its spikes. See [Validation](validation.md).",
+         "snnprof hardware validate --output validation.png"),
     Item("What a paper must say", "Methods paragraph, footnote and BibTeX, from the run's own facts.",
          "snnprof cite spikformer.json", "latex"),
 )  # fmt: skip

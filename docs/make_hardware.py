@@ -64,6 +64,7 @@ def entry(profile: HardwareProfile) -> Iterator[str]:
     yield f"### {profile.id}\n"
     yield f"{profile.title}.\n"
     yield f"- **prices** (pJ): {', '.join(priced(profile))}"
+    yield from memory(profile)
     yield f"- **covers**: {', '.join(profile.includes)}; **not**: {', '.join(profile.excludes)}"
     yield from conditions(profile)
     if profile.unverified:
@@ -84,15 +85,46 @@ def conditions(profile: HardwareProfile) -> Iterator[str]:
     if point:
         given = {key: number for key, number in point if number is not None}
         yield f"- **operating point**: {', '.join(f'{key} {number}' for key, number in given.items())}"
+    if profile.messages_per_spike:
+        yield f"- **messages per spike**, where no mapping gives them: {profile.messages_per_spike:g}"
+    if profile.sparse_below is not None:
+        yield f"- **sparse**: a linear layer with less than {100 * profile.sparse_below:g} % non-zero weights"
+    if profile.derived_from:
+        yield f"- **derived from** {', '.join(map(cited, profile.derived_from))}, which cannot check it"
     if profile.static:
         yield f"- **static**: {profile.static.power_w:g} W per {profile.static.per}"
+
+
+def cited(case: str) -> str:
+    return f"[`{case}`](validation.md#{case})"
 
 
 def priced(profile: HardwareProfile) -> Iterator[str]:
     for name, price in profile.energy:
         if price:
-            span = f" ({price.low:g} to {price.high:g})" if price.low is not None and price.high is not None else ""
-            yield f"{name} {value(price)}{span}" + (f" [{price.note}]" if price.note else "")
+            yield f"{name} {value(price)}{span(price)}" + (f" [{price.note}]" if price.note else "")
+
+
+def memory(profile: HardwareProfile) -> Iterator[str]:
+    """The prices of a memory, and what they depend on."""
+    stored = profile.memory
+    if not stored:
+        return
+    access = f"per access of {stored.access_bits} bits" if stored.access_bits > 1 else "per bit"
+    prices = [f"{level.name} {value(level.read)} read, {value(level.write)} write" for level in stored.levels]
+    if stored.coefficients:
+        slope, intercept = stored.coefficients.slope_pj_per_bit, stored.coefficients.intercept_pj
+        prices.append(f"{intercept:g} + {slope:g} · bits of the tensor")
+    if prices:
+        yield f"- **memory** (pJ {access}): {'; '.join(prices)}"
+    single = {"byte": stored.per_byte, "bit of a weight": stored.weight_bit, "bit of a state": stored.state_bit}
+    given = [f"{value(price)}{span(price)} per {what}" for what, price in single.items() if price]
+    if given:
+        yield f"- **memory** (pJ): {', '.join(given)}"
+
+
+def span(price: Price) -> str:
+    return f" ({price.low:g} to {price.high:g})" if price.low is not None and price.high is not None else ""
 
 
 def value(price: Price | None) -> str:

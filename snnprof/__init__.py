@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from snnprof.hardware import HardwareProfile, load_hardware
     from snnprof.pricing import EnergyReport, Reports, price
     from snnprof.record.recorder import Recorder
+    from snnprof.traffic import Route, Traffic
     from snnprof.workload.models import load_model
     from snnprof.workload.run import profile
 
@@ -29,6 +30,8 @@ _HOME = {
     "HardwareProfile": "snnprof.hardware",
     "Recorder": "snnprof.record.recorder",
     "Reports": "snnprof.pricing",
+    "Route": "snnprof.traffic",
+    "Traffic": "snnprof.traffic",
     "compare": "snnprof.comparison",
     "load_hardware": "snnprof.hardware",
     "load_model": "snnprof.workload.models",
@@ -43,6 +46,8 @@ __all__ = [
     "HardwareProfile",
     "Recorder",
     "Reports",
+    "Route",
+    "Traffic",
     "__version__",
     "compare",
     "errors",

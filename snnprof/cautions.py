@@ -189,6 +189,23 @@ def _spikes_per_second(report: PricedRun) -> float | None:
     return spikes / neurons / report.latency_s if spikes is not None and neurons and report.latency_s else None
 
 
+def _messages(report: PricedRun) -> Findings:
+    """How many cores a spike is sent to is the mapping's affair: unknown, or the profile's guess."""
+    hardware, unknown = report.hardware, report.totals.unpriced.get("spike without known messages")
+    hint = "Take the messages from the chip or a simulator: price(..., traffic=Traffic(Route(messages=...)))"
+    if unknown:
+        text = f"The energy excludes the messages of {_count(report, unknown)} spikes to other cores"
+        yield _finding("W22", f"{text}: their number depends on the mapping of layers to cores", hint)
+    elif "message" in report.totals.parts and hardware.messages_per_spike and _default_route(report):
+        text = f"{hardware.id} assumes {hardware.messages_per_spike:g} messages per spike"
+        yield _finding("W23", f"{text}; their number depends on the mapping of layers to cores", hint)
+
+
+def _default_route(report: PricedRun) -> bool:
+    """Whether spikes of some layer take the profile's messages, not those of a mapping."""
+    return any(n.spikes and report.traffic.of(n.layer).messages is None for n in report.activity.neurons)
+
+
 def _static(report: PricedRun) -> Findings:
     hardware = report.hardware
     if hardware.static and report.totals.terms.get("static") is None:
@@ -299,6 +316,7 @@ _CAUTIONS: tuple[Callable[[PricedRun], Findings], ...] = (
     _other_prices,
     _unknown_attention,
     _operating_point,
+    _messages,
     _static,
     _per_inference,
     _too_many_spikes,

@@ -41,8 +41,12 @@ class Accesses:
     output_size: float
 
 
-def access_work(memory: Memory, size_bits: float, word: int, kind: Literal["read", "write"]) -> Work:
-    """One word read from or written to a memory that holds `size_bits`."""
+def access_work(
+    memory: Memory, size_bits: float, word: int, kind: Literal["read", "write"], bit: Price | None = None
+) -> Work:
+    """One word of `word` bits read from or written to a memory that holds `size_bits`; `bit`: the price of each."""
+    if bit:
+        return [(word, bit)]
     if memory.per_byte:
         return [(word / 8, memory.per_byte)]
     accesses = math.ceil(word / memory.access_bits)
@@ -62,13 +66,14 @@ def memory_work(op: OpRecord, counts: Counts, activity: Activity, hardware: Hard
     weight, state, word = (word_bits(p) for p in (precision.weight, precision.accumulator, precision.activation))
     if not accesses or not memory or weight is None or state is None or word is None:
         return None
+    weight_bit, state_bit = memory.weight_bit, memory.state_bit
     work: Work = []
     if "weight_read" in hardware.includes:
-        work += _times(accesses.weights, access_work(memory, accesses.weight_size, weight, "read"))
-        work += _times(accesses.biases, access_work(memory, accesses.bias_size, state, "read"))
+        work += _times(accesses.weights, access_work(memory, accesses.weight_size, weight, "read", weight_bit))
+        work += _times(accesses.biases, access_work(memory, accesses.bias_size, state, "read", weight_bit))
     if "potential_rw" in hardware.includes:
-        work += _times(accesses.states, access_work(memory, accesses.state_size, state, "read"))
-        work += _times(accesses.states, access_work(memory, accesses.state_size, state, "write"))
+        work += _times(accesses.states, access_work(memory, accesses.state_size, state, "read", state_bit))
+        work += _times(accesses.states, access_work(memory, accesses.state_size, state, "write", state_bit))
     if "io" in hardware.includes:
         work += _times(accesses.inputs, access_work(memory, accesses.input_size, word, "read"))
         work += _times(accesses.outputs, access_work(memory, accesses.output_size, word, "write"))

@@ -11,6 +11,7 @@ from snnprof import conventions, twins
 from snnprof.activity import Activity
 from snnprof.conventions import Convention
 from snnprof.hardware import EVIDENCE, Evidence, HardwareProfile
+from snnprof.traffic import Traffic
 from snnprof.twins import Twin
 
 Term = Literal["sop", "mac", "elementwise", "neuron", "spike", "memory", "static"]
@@ -28,6 +29,7 @@ class Row:
         formula_sops: what input rate × FLOPs says; null where no spike drives it.
         deviation: formula_sops / exact SOPs − 1.
         terms: picojoules by kind of work; null where there is no price for it, or another figure covers it.
+        parts: the same picojoules by what was done, finer: a spike's way is `spike out`, `message` and `hop`.
         unpriced: work without a price: what, and how often.
         evidence: how well the prices in the terms are known.
     """
@@ -46,6 +48,7 @@ class Row:
     formula_sops: float | None = None
     deviation: float | None = None
     terms: Mapping[Term, float | None] = field(default_factory=dict)
+    parts: Mapping[str, float] = field(default_factory=dict)
     unpriced: Mapping[str, float] = field(default_factory=dict)
     evidence: frozenset[Evidence] = frozenset()
 
@@ -67,7 +70,7 @@ class PricedRun:
     convention: Convention
     rows: tuple[Row, ...]
     latency_s: float | None = None
-    hops: float | None = None
+    traffic: Traffic = field(default_factory=Traffic)
 
     def per_inference(self, value: float | None) -> float | None:
         """A figure of the run per sample; null where either is unknown."""
@@ -90,6 +93,7 @@ class PricedRun:
             formula_sops=formula,
             deviation=self._deviation(formula),
             terms={term: _sum_of_term(self.rows, term) for term in TERMS},
+            parts=sum_by_name(row.parts for row in self.rows),
             unpriced=sum_by_name(row.unpriced for row in self.rows),
             evidence=frozenset().union(*(row.evidence for row in self.rows)),
         )

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import overload
+from typing import TypedDict, overload
 
-from snnprof import cautions, conventions, memory, twins
+from snnprof import cautions, conventions, priced_work, twins
 from snnprof.activity import Activity, Finding, NeuronRecord, OpRecord
-from snnprof.conventions import Convention, Counts, Line
+from snnprof.conventions import Convention, Line
 from snnprof.errors import SnnprofError
-from snnprof.hardware import DEFAULT, Evidence, HardwareProfile, Price, load_hardware
+from snnprof.hardware import DEFAULT, Evidence, HardwareProfile, load_hardware
 from snnprof.priced_run import TERMS, PricedRun, Row, Term, sum_by_name
+from snnprof.priced_work import Priced, priced
 from snnprof.shown import Shown
+from snnprof.traffic import Route, Traffic
 from snnprof.twins import Twin
 from snnprof.units import PICOJOULES
 
@@ -51,7 +53,7 @@ class EnergyReport(Shown, PricedRun):
         return [self._again(self.activity.restricted(block)) for block in self.activity.blocks]
 
     def _again(self, activity: Activity) -> EnergyReport:
-        return _priced_on(activity, self.hardware, self.convention, self.latency_s, self.hops)
+        return _priced_on(activity, self.hardware, self.convention, self.latency_s, self.traffic)
 
 
 class Reports(Shown, tuple[EnergyReport, ...]):
@@ -67,12 +69,12 @@ Hardware = str | Path | HardwareProfile
 @overload
 def price(  # type: ignore[overload-overlap]  # a str is a sequence of str, too: it is one hardware
     activity: Activity | str | Path, hardware: Hardware = ..., convention: str | Convention = ...,
-    latency_s: float | None = ..., hops: float | None = ...,
+    latency_s: float | None = ..., hops: float | None = ..., traffic: Traffic | None = ...,
 ) -> EnergyReport: ...  # fmt: skip
 @overload
 def price(
     activity: Activity | str | Path, hardware: Sequence[Hardware], convention: str | Convention = ...,
-    latency_s: float | None = ..., hops: float | None = ...,
+    latency_s: float | None = ..., hops: float | None = ..., traffic: Traffic | None = ...,
 ) -> Reports: ...  # fmt: skip
 def price(
     activity: Activity | str | Path,
@@ -80,6 +82,7 @@ def price(
     convention: str | Convention = "exact",
     latency_s: float | None = None,
     hops: float | None = None,
+    traffic: Traffic | None = None,
 ) -> EnergyReport | Reports:
     """Prices a run.
 
@@ -89,22 +92,26 @@ def price(
         convention: a convention or its id.
         latency_s: seconds per inference; needed to turn static power into energy.
         hops: routers a spike crosses on average; where it is not given, hops are unpriced.
+        traffic: instead of `hops`: messages and hops of each layer's spikes, as a mapping of layers to cores has them.
 
     Returns:
         A report; for a list of hardware, whatever its length, `Reports`: a tuple of one report for each.
 
     Raises:
         SnnprofError: there is no such file, profile or convention, the activity lacks what the convention needs, or
-            the list of hardware is empty or names a profile twice.
+            the list of hardware is empty or names a profile twice, or both `hops` and `traffic` are given.
     """
+    if hops is not None and traffic is not None:
+        raise SnnprofError("give hops or traffic, not both: traffic holds hops too")
+    ways = traffic or Traffic(Route(hops=hops))
     ran = activity if isinstance(activity, Activity) else Activity.load(activity)
     rule = conventions.find(convention) if isinstance(convention, str) else convention
     if isinstance(hardware, str | Path | HardwareProfile):
-        return _priced_on(ran, _profile(hardware), rule, latency_s, hops)
+        return _priced_on(ran, _profile(hardware), rule, latency_s, ways)
     profiles = [_profile(each) for each in hardware]
     if not profiles or len({profile.id for profile in profiles}) < len(profiles):
         raise SnnprofError("a list of hardware needs at least one profile, and each only once")
-    return Reports(_priced_on(ran, profile, rule, latency_s, hops) for profile in profiles)
+    return Reports(_priced_on(ran, profile, rule, latency_s, ways) for profile in profiles)
 
 
 def _profile(hardware: Hardware) -> HardwareProfile:
@@ -112,12 +119,12 @@ def _profile(hardware: Hardware) -> HardwareProfile:
 
 
 def _priced_on(
-    activity: Activity, profile: HardwareProfile, rule: Convention, latency_s: float | None, hops: float | None
+    activity: Activity, profile: HardwareProfile, rule: Convention, latency_s: float | None, traffic: Traffic
 ) -> EnergyReport:
-    pricer = _Pricer(activity, profile, hops)
+    pricer = _Pricer(activity, profile, traffic)
     rows = [pricer.row(line) for line in rule.lines(activity)]
     rows += pricer.static(latency_s)
-    return EnergyReport(activity, profile, rule, tuple(rows), latency_s, hops)
+    return EnergyReport(activity, profile, rule, tuple(rows), latency_s, traffic)
 
 
 @dataclass(frozen=True)
@@ -148,21 +155,12 @@ def split_gain(a: EnergyReport | Twin, b: EnergyReport | Twin) -> Gain | None:
     return Gain(total, operations, total / operations, tuple(cautions.mismatches(a.hardware, b.hardware)))
 
 
-@dataclass(frozen=True)
-class _Priced:
-    """Picojoules of some work, what of it has no price, and the prices of the rest."""
+class _Sums(TypedDict):
+    """Fields of a `Row` that its pieces of work share."""
 
-    pj: float | None = 0.0
-    unpriced: Mapping[str, float] = field(default_factory=dict)
-    prices: Sequence[Price] = ()
-
-
-def _priced(work: Mapping[str, tuple[float, Price | None]]) -> _Priced:
-    """Prices each kind of work; None where there is work and no price for any of it."""
-    asked = {what: (count, price) for what, (count, price) in work.items() if count}
-    known = [(count, price) for count, price in asked.values() if price]
-    unpriced = {what: count for what, (count, price) in asked.items() if not price}
-    return _Priced(memory.cost(known) if known or not asked else None, unpriced, [price for _, price in known])
+    parts: dict[str, float]
+    unpriced: dict[str, float]
+    evidence: frozenset[Evidence]
 
 
 @dataclass(frozen=True)
@@ -171,7 +169,7 @@ class _Pricer:
 
     activity: Activity
     hardware: HardwareProfile
-    hops: float | None
+    traffic: Traffic
 
     def row(self, line: Line) -> Row:
         if line.category == "contraction":
@@ -193,6 +191,7 @@ class _Pricer:
             Row(
                 "", "static", None, "static",
                 terms={"static": pj},
+                parts={} if pj is None else {"static": pj},
                 unpriced={} if pj is not None else {"static power, inferences": float(samples or 1)},
                 evidence=frozenset({self.hardware.evidence}) if pj else frozenset(),
             )
@@ -208,9 +207,9 @@ class _Pricer:
 
     def _contraction(self, line: Line, op: OpRecord) -> Row:
         counts = line.counts
-        sop = _priced({"sop": (counts.sops, self.hardware.sop)})
-        mac = _priced({"mac": (counts.macs, self.hardware.energy.mac)})
-        stored = self._memory(op, counts)
+        sop = priced_work.synapses(op, counts, self.hardware)
+        mac = priced({"mac": (counts.macs, self.hardware.energy.mac)})
+        stored = priced_work.memory_accesses(op, counts, self.activity, self.hardware)
         return Row(
             line.layer, line.op, line.index, line.category,
             label=conventions.label(op),
@@ -220,17 +219,8 @@ class _Pricer:
             formula_sops=conventions.formula_sops(op, self.activity),
             deviation=conventions.deviation(op, self.activity),
             terms={"sop": sop.pj, "mac": mac.pj, "memory": stored.pj},
-            unpriced=sum_by_name([sop.unpriced, mac.unpriced, stored.unpriced]),
-            evidence=self._evidence(sop, mac, stored),
+            **self._of_all(sop, mac, stored),
         )  # fmt: skip
-
-    def _memory(self, op: OpRecord, counts: Counts) -> _Priced:
-        if not self.hardware.memory:
-            return _Priced(None)
-        work = memory.memory_work(op, counts, self.activity, self.hardware)
-        if work is None:
-            return _Priced(None, {"memory access": counts.sops + counts.macs})
-        return _Priced(memory.cost(work), prices=[price for count, price in work if count])
 
     def _elementwise(self, line: Line) -> Row:
         energy, counts = self.hardware.energy, line.counts
@@ -239,50 +229,30 @@ class _Pricer:
             "mul": (counts.muls, energy.mul),
             "compare": (counts.compares, energy.compare),
         }
-        priced = _priced(work if counts.elementwise else {line.op: (line.elements, None)})
+        arithmetic = priced(work if counts.elementwise else {line.op: (line.elements, None)})
         return Row(
             line.layer, line.op, line.index, line.category,
-            macs=counts.macs, terms={"elementwise": priced.pj}, unpriced=priced.unpriced,
-            evidence=self._evidence(priced),
+            macs=counts.macs, terms={"elementwise": arithmetic.pj}, **self._of_all(arithmetic),
         )  # fmt: skip
 
     def _neuron(self, line: Line, neuron: NeuronRecord) -> Row:
-        update, spike = self._update(neuron), self._spike(neuron)
+        update = priced_work.neuron_updates(neuron, self.hardware)
+        spike = priced_work.spikes(neuron, self.hardware, self.traffic.of(neuron.layer))
         return Row(
             line.layer, line.op, None, line.category,
             rate=neuron.rate,
             terms={"neuron": update.pj, "spike": spike.pj},
-            unpriced=sum_by_name([update.unpriced, spike.unpriced]),
-            evidence=self._evidence(update, spike),
+            **self._of_all(update, spike),
         )  # fmt: skip
 
-    def _evidence(self, *parts: _Priced) -> frozenset[Evidence]:
-        return frozenset(self.hardware.evidence_of(price) for part in parts for price in part.prices)
-
-    def _update(self, neuron: NeuronRecord) -> _Priced:
-        energy = self.hardware.energy
-        if self.hardware.covers("neuron_update"):
-            return _Priced(None)
-        if not energy.neuron_update and "neuron_update" in self.hardware.includes:
-            counts = memory.neuron_counts(neuron)
-            return _priced({"add": (counts.adds, self.hardware.add), "mac": (counts.macs, energy.mac)})
-        if not energy.neuron_update_idle:
-            return _priced({"neuron update": (neuron.updates, energy.neuron_update)})
-        idle = neuron.updates - neuron.driven
-        return _priced(
-            {
-                "neuron update": (neuron.driven, energy.neuron_update),
-                "idle neuron update": (idle, energy.neuron_update_idle),
-            }
-        )
-
-    def _spike(self, neuron: NeuronRecord) -> _Priced:
-        energy, work = self.hardware.energy, dict[str, tuple[float, Price | None]]()
-        if not self.hardware.covers("spike_out"):
-            work["spike out"] = (neuron.spikes, energy.spike_out)
-        if energy.hop and not self.hardware.covers("hop"):
-            work["hop"] = (neuron.spikes * (1 if self.hops is None else self.hops), energy.hop if self.hops else None)
-        return _priced(work) if work else _Priced(None)
+    def _of_all(self, *done: Priced) -> _Sums:
+        """What the pieces of a row's work add up to."""
+        used = (price for each in done for price in each.prices)
+        return {
+            "parts": sum_by_name(each.parts for each in done),
+            "unpriced": sum_by_name(each.unpriced for each in done),
+            "evidence": frozenset(self.hardware.evidence_of(price) for price in used),
+        }
 
     def _units(self, capacity: float | None) -> int:
         """Chips or cores the network needs."""

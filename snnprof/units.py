@@ -49,6 +49,15 @@ def brief_energy(picojoules: float | None) -> str:
     return _brief(picojoules, [(unit, PICOJOULES[unit]) for unit in ("J", "mJ", "µJ", "nJ", "pJ", "fJ")])
 
 
+def brief_power(watts: float | None) -> str:
+    """A power in three digits; `–` for unknown.
+
+    >>> brief_power(0.1788), brief_power(4.804e-4)
+    ('179 mW', '480 µW')
+    """
+    return "–" if watts is None else _brief(watts, [("W", 1.0), ("mW", 1e-3), ("µW", 1e-6)])
+
+
 def brief_count(count: float | None) -> str:
     """A count in three digits, with a prefix from a thousand on; `–` for unknown.
 

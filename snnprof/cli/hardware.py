@@ -1,4 +1,4 @@
-"""`snnprof hardware`: the priced hardware profiles, one of them in full, the check of a file, prices from a log."""
+"""`snnprof hardware`: the price lists, one in full, the check of a file, prices from a log, estimates held against chips."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from snnprof.cli import options, output
 from snnprof.cli.calibrate import calibrate
 from snnprof.errors import SnnprofError, printable
 
-app = typer.Typer(help="List, show, check and fit hardware profiles.", rich_markup_mode="rich", no_args_is_help=True)
+FIGURES = (".pdf", ".svg", ".png")
+app = typer.Typer(
+    help="List, show, check, fit and validate hardware profiles.", rich_markup_mode="rich", no_args_is_help=True
+)
 app.command("calibrate")(calibrate)
 
 
@@ -59,3 +62,44 @@ def check(file: Annotated[Path, typer.Argument(metavar="FILE", help="A hardware 
     if problems:
         raise SnnprofError("\n       ".join(map(str, problems)), hint="docs/hardware.md describes each field")
     output.write(f"{printable(str(file))}: no problems\n", None)
+
+
+@app.command("validate")
+def validate(
+    cases: Annotated[
+        list[str] | None, typer.Argument(metavar="[CASE]...", help="Measured cases by id; default: all.")
+    ] = None,
+    hardware: options.Hardware = None,
+    form: options.Format = None,
+    siunitx: options.Siunitx = False,
+    raw_csv: options.RawCsv = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", rich_help_panel=options.OUTPUT,
+            help="Write to this file instead of stdout; .pdf, .svg and .png are the figure.",
+        ),
+    ] = None,
+    force: options.Force = False,
+) -> None:  # fmt: skip
+    """Hold estimates against energies that others measured. With --hardware, those profiles against every case."""
+    figure = out is not None and out.suffix.lower() in FIGURES
+    if figure and (form or siunitx or raw_csv):
+        raise SnnprofError(f"--output {out} is a figure, which has no --format", hint="name a .md, .csv or .json file")
+    path = output.checked_output(out, force) if figure else None
+    destination = None if figure else output.Destination.checked(form, out, force, siunitx, raw_csv=raw_csv)
+    from snnprof import validation
+    from snnprof.hardware import load_hardware
+
+    chosen = [validation.find(id) for id in dict.fromkeys(cases)] if cases else [*validation.cases().values()]
+    found = validation.checks(chosen, [load_hardware(id) for id in dict.fromkeys(hardware or ())])
+    if destination:
+        from snnprof.render.validation import validation as document
+
+        destination.emit(document(chosen, found))
+    elif path:
+        from snnprof.charts.validation import marks_of
+        from snnprof.render.figures import Look, encoded
+        from snnprof.render.figures.validation import draw_validation
+
+        output.write_file(encoded(draw_validation(marks_of(found), Look()), path.suffix.lower()), path, force)

@@ -6,6 +6,7 @@ from snnprof.hardware.rules import COVERED_BY_WHOLE
 from snnprof.hardware.schema import (
     EVIDENCE,
     SCHEMA,
+    SYNAPSES,
     WHOLE,
     Coefficients,
     Component,
@@ -24,14 +25,16 @@ from snnprof.hardware.schema import (
     Scope,
     Source,
     Static,
+    Synapse,
     Technology,
     json_schema,
     picojoules,
 )
 
 __all__ = [
-    "COVERED_BY_WHOLE", "DEFAULT", "ENTRY_POINTS", "EVIDENCE", "PROVENANCE", "SCHEMA", "WHOLE", "Coefficients",
-    "Component", "Energy", "Evidence", "HardwareProfile", "Kind", "Level", "Memory", "Number", "OperatingPoint",
-    "Picojoules", "Precision", "Price", "PriceField", "Problem", "Scope", "Source", "Static", "Technology", "bundled",
-    "check", "json_schema", "load_hardware", "names", "picojoules", "profiles", "stubs",
+    "COVERED_BY_WHOLE", "DEFAULT", "ENTRY_POINTS", "EVIDENCE", "PROVENANCE", "SCHEMA", "SYNAPSES", "WHOLE",
+    "Coefficients", "Component", "Energy", "Evidence", "HardwareProfile", "Kind", "Level", "Memory", "Number",
+    "OperatingPoint", "Picojoules", "Precision", "Price", "PriceField", "Problem", "Scope", "Source", "Static",
+    "Synapse", "Technology", "bundled", "check", "json_schema", "load_hardware", "names", "picojoules", "profiles",
+    "stubs",
 ]  # fmt: skip

@@ -7,10 +7,15 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 from snnprof.hardware import lookup
-from snnprof.hardware.schema import WHOLE, HardwareProfile
+from snnprof.hardware.schema import SYNAPSES, WHOLE, HardwareProfile
 from snnprof.yaml_file import Place
 
-COVERED_BY_WHOLE = ("neuron_update", "neuron_update_idle", "hop", "spike_out", "spike_in")
+COVERED_BY_WHOLE = (
+    "neuron_update", "neuron_update_idle", "hop", "hop_east_west", "hop_north_south", "spike_out", "spike_in",
+    "message",
+)  # fmt: skip
+_SOPS = ("sop", *(f"sop_{kind}" for kind in SYNAPSES))
+_DIRECTIONS = ("hop_east_west", "hop_north_south")
 
 Complaints = Iterator[tuple[Place, str]]
 
@@ -28,9 +33,11 @@ def _all_in_stands_alone(profile: HardwareProfile) -> Complaints:
 
 
 def _sop_differs_from_ac(profile: HardwareProfile) -> Complaints:
-    sop, ac = profile.energy.sop, profile.energy.ac
-    if sop and ac and sop.value != ac.value and not (sop.note or ac.note):
-        yield ("energy", "sop"), "differs from energy.ac; say why in a note"
+    ac = profile.energy.ac
+    for name in _SOPS:
+        sop = getattr(profile.energy, name)
+        if sop and ac and sop.value != ac.value and not (sop.note or ac.note):
+            yield ("energy", name), "differs from energy.ac; say why in a note"
 
 
 def _free_needs_a_note(profile: HardwareProfile) -> Complaints:
@@ -51,13 +58,38 @@ def _measured_needs_conditions(profile: HardwareProfile) -> Complaints:
 
 
 def _has_a_price(profile: HardwareProfile) -> Complaints:
-    if not (profile.energy.mac or profile.sop):
+    contained = "sop" in profile.supersedes and profile.energy.neuron_update
+    if not (contained or profile.energy.mac or any(profile.synapse(kind) for kind in SYNAPSES)):
         yield ("energy",), "needs at least one of mac, ac, sop"
+
+
+def _traffic_is_complete(profile: HardwareProfile) -> Complaints:
+    missing = [name for name in _DIRECTIONS if not getattr(profile.energy, name)]
+    if len(missing) == 1:
+        yield ("energy",), f"needs {missing[0]} too: a hop has a price in each direction or in none"
+    if profile.messages_per_spike is None:
+        return
+    if not profile.energy.message:
+        yield ("messages_per_spike",), "needs energy.message, the price of one"
+    if not profile.messages_per_spike:
+        yield ("messages_per_spike",), "must be positive; leave it out where it is not known"
+
+
+def _sparse_is_complete(profile: HardwareProfile) -> Complaints:
+    if profile.sparse_below is None:
+        return
+    if not profile.energy.sop_sparse:
+        yield ("sparse_below",), "needs energy.sop_sparse, the price of a synapse of a sparse layer"
+    if profile.sparse_below > 1:
+        yield ("sparse_below",), "must be a share of the weights, from 0 to 1"
 
 
 def _sources_exist(profile: HardwareProfile) -> Complaints:
     known = {source.id for source in profile.sources}
     named: dict[Place, str | None] = {("energy", n): price.source for n, price in profile.energy if price}
+    for name in ("per_byte", "weight_bit", "state_bit"):
+        price = getattr(profile.memory, name, None)
+        named["memory", name] = price.source if price else None
     named["static",] = profile.static.source if profile.static else None
     for place, source in named.items():
         if source is not None and source not in known:
@@ -82,8 +114,13 @@ def _memory_is_complete(profile: HardwareProfile) -> Complaints:
         return
     if memory.interpolate == "linear" and not memory.coefficients:
         yield ("memory", "interpolate"), "linear needs coefficients"
-    if not (memory.levels or memory.coefficients or memory.per_byte):
-        yield ("memory",), "needs levels, coefficients or per_byte"
+    bits = [memory.weight_bit, memory.state_bit]
+    if any(bits) and not all(bits):
+        yield ("memory",), "needs weight_bit and state_bit, or neither"
+    if any(bits) and "io" in profile.includes:
+        yield ("memory",), "weight_bit and state_bit say nothing of inputs and outputs: io cannot be included"
+    if not (memory.levels or memory.coefficients or memory.per_byte or any(bits)):
+        yield ("memory",), "needs levels, coefficients, per_byte, or weight_bit and state_bit"
     sizes = [math.inf if level.capacity_bytes is None else level.capacity_bytes for level in memory.levels]
     if any(a >= b for a, b in pairwise(sizes)):
         yield ("memory", "levels"), "must grow in capacity_bytes; only the last may be null"
@@ -108,6 +145,6 @@ def _reference_exists(profile: HardwareProfile) -> Complaints:
 
 RULES: tuple[Callable[[HardwareProfile], Complaints], ...] = (
     _all_in_stands_alone, _sop_differs_from_ac, _free_needs_a_note, _measured_needs_conditions, _has_a_price,
-    _sources_exist, _range_holds_value, _components_are_disjoint, _memory_is_complete,
-    _reuse_is_complete, _reference_exists,
+    _traffic_is_complete, _sparse_is_complete, _sources_exist, _range_holds_value, _components_are_disjoint,
+    _memory_is_complete, _reuse_is_complete, _reference_exists,
 )  # fmt: skip

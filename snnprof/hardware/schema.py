@@ -26,6 +26,10 @@ Component = Literal[
     "arithmetic", "weight_read", "potential_rw", "neuron_update", "routing", "io", "static", "leakage", "host"
 ]
 WHOLE: tuple[Scope, ...] = ("all_in", "unstated")
+Synapse = Literal["conv", "linear", "sparse", "matmul"]
+SYNAPSES: tuple[Synapse, ...] = ("conv", "linear", "sparse", "matmul")
+"""Kinds of synaptic operations that a chip may price apart: of a convolution, of a linear layer, of a linear layer most
+of whose weights are zero, of a product of data with data."""
 
 _QUANTITY = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([^\W\d]\S*)")
 
@@ -125,19 +129,28 @@ class Energy(_Record):
     Attributes:
         mac: multiply-accumulate. ac: accumulate (arithmetic). sop: a whole synaptic operation; where it is not
             given it costs what `ac` costs, never the other way round.
+        sop_conv, sop_linear, sop_sparse, sop_matmul: the same of one kind of synapse; what has none costs `sop`.
         neuron_update: one neuron-step with input; neuron_update_idle: without (the same where not given).
-        spike_out: one spike leaving its neuron. hop: one spike crossing one router.
+        spike_out: one spike leaving its neuron. message: its way out to one of the cores that it is sent to.
+        hop: one spike or message crossing one router; hop_east_west, hop_north_south: the same by direction.
         mul, add, compare: one element-wise operation (`add` costs what `ac` costs where not given).
     """
 
     mac: PriceField | None = None
     ac: PriceField | None = None
     sop: PriceField | None = None
+    sop_conv: PriceField | None = None
+    sop_linear: PriceField | None = None
+    sop_sparse: PriceField | None = None
+    sop_matmul: PriceField | None = None
     neuron_update: PriceField | None = None
     neuron_update_idle: PriceField | None = None
     spike_out: PriceField | None = None
     spike_in: PriceField | None = None
+    message: PriceField | None = None
     hop: PriceField | None = None
+    hop_east_west: PriceField | None = None
+    hop_north_south: PriceField | None = None
     mul: PriceField | None = None
     add: PriceField | None = None
     compare: PriceField | None = None
@@ -167,6 +180,7 @@ class Memory(_Record):
         interpolate: `none`: the level's price; `clamp-linear`: between the capacities of two levels, the ends held;
             `linear`: intercept + slope · bits of the tensor, from `coefficients`.
         per_byte: one price for every byte instead.
+        weight_bit, state_bit: a price for each bit of a weight read, of a state read or written, instead of all these.
         accesses: `events`: one weight read, one state read and write per event; `lemaire2022`: that paper's counts,
             which ignore padding and stride; `reuse`: the traffic between levels under `dataflow` (snnprof/reuse.py).
         dataflow: which operand stays in the first level: `weight`, `output` or `row`.
@@ -177,6 +191,8 @@ class Memory(_Record):
     levels: list[Level] = Field(default_factory=list)
     coefficients: Coefficients | None = None
     per_byte: PriceField | None = None
+    weight_bit: PriceField | None = None
+    state_bit: PriceField | None = None
     accesses: Literal["events", "lemaire2022", "reuse"] = "events"
     dataflow: Literal["weight", "output", "row"] | None = None
 
@@ -204,7 +220,14 @@ class Source(_Record):
 
 
 class HardwareProfile(_Record):
-    """Prices with their sources, what they cover, and how well they are known."""
+    """Prices with their sources, what they cover, and how well they are known.
+
+    Attributes:
+        messages_per_spike: cores that a spike is sent to, where no mapping of layers to cores says so.
+        sparse_below: share of non-zero weights under which a linear layer is stored sparse.
+        derived_from: ids of the measured cases (`snnprof hardware validate`) that the prices come from: they cannot
+            be checked by these.
+    """
 
     schema_: Literal["snnprof.hardware/1"] = Field(alias="schema", json_schema_extra={"type": "string"})
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
@@ -221,6 +244,9 @@ class HardwareProfile(_Record):
     includes: list[Component]
     excludes: list[Component]
     supersedes: list[str] = Field(default_factory=list)
+    messages_per_spike: Number | None = None
+    sparse_below: Number | None = None
+    derived_from: list[str] = Field(default_factory=list)
     reference_ann: str | None = None
     unverified: list[str] = Field(default_factory=list)
     sources: list[Source] = Field(min_length=1)
@@ -232,6 +258,11 @@ class HardwareProfile(_Record):
     def sop(self) -> Price | None:
         """The price of one synaptic operation: `sop`, else `ac`."""
         return self.energy.sop or self.energy.ac
+
+    def synapse(self, kind: Synapse) -> Price | None:
+        """The price of one synaptic operation of a kind: its own, else that of any."""
+        price: Price | None = getattr(self.energy, f"sop_{kind}")
+        return price or self.sop
 
     @property
     def add(self) -> Price | None:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from snnprof.render.table import Column, Document, Notes, Row, Table, Value
 
 if TYPE_CHECKING:
     from snnprof.catalogue import ModelEntry, Preset, Published
-    from snnprof.hardware import HardwareProfile, Price, Source
+    from snnprof.hardware import HardwareProfile, Memory, Price, Source
 
 PRICES = {
-    "mac": "multiply-accumulate", "ac": "accumulate", "sop": "synaptic operation", "neuron_update": "neuron update",
+    "mac": "multiply-accumulate", "ac": "accumulate", "sop": "synaptic operation",
+    "sop_conv": "synaptic operation of a convolution", "sop_linear": "synaptic operation of a linear layer",
+    "sop_sparse": "synaptic operation of a sparse linear layer",
+    "sop_matmul": "synaptic operation of data with data", "neuron_update": "neuron update",
     "neuron_update_idle": "neuron update without input", "spike_out": "spike leaving its neuron",
-    "spike_in": "spike arriving", "hop": "spike crossing a router", "mul": "multiplication", "add": "addition",
-    "compare": "comparison", "learn_update": "learning update",
+    "message": "message to one core", "spike_in": "spike arriving", "hop": "crossing of a router",
+    "hop_east_west": "crossing of a router, east or west", "hop_north_south": "crossing of a router, north or south",
+    "mul": "multiplication", "add": "addition", "compare": "comparison", "learn_update": "learning update",
 }  # fmt: skip
 
 
@@ -94,7 +98,11 @@ def _profile_facts(profile: HardwareProfile) -> tuple[tuple[str, str], ...]:
         ("includes", ", ".join(profile.includes)),
         ("excludes", ", ".join(profile.excludes)),
         ("fair ANN price", profile.reference_ann or ""),
-        ("memory", _listed(profile.memory.model_dump(exclude_none=True, exclude={"levels"})) if profile.memory else ""),
+        ("messages per spike", "" if profile.messages_per_spike is None else f"{profile.messages_per_spike:g}"),
+        ("sparse below", "" if profile.sparse_below is None else f"{100 * profile.sparse_below:g} % non-zero weights"),
+        ("derived from", ", ".join(profile.derived_from)),
+        ("contained", ", ".join(profile.supersedes)),
+        *(_memory_facts(profile.memory) if profile.memory else ()),
         ("static power", _listed(profile.static.model_dump(exclude_none=True)) if profile.static else ""),
         ("unverified", ", ".join(profile.unverified)),
         ("note", profile.note or ""),
@@ -110,6 +118,18 @@ def source_text(source: Source) -> str:
         source.access
     ]
     return ", ".join(part for part in where if part) + f" ({access})"
+
+
+def _memory_facts(memory: Memory) -> Iterator[tuple[str, str]]:
+    """How a memory is priced, then the price of each of its levels."""
+    prices = {"levels", "per_byte", "weight_bit", "state_bit"}
+    yield "memory", _listed(memory.model_dump(exclude_none=True, exclude=prices))
+    per = "bit" if memory.access_bits == 1 else f"access of {memory.access_bits} bits"
+    for level in memory.levels:
+        size = "of any size" if level.capacity_bytes is None else f"up to {level.capacity_bytes:,.0f} bytes"
+        yield "memory", f"{level.name} {size}: {level.read.value:g} pJ read, {level.write.value:g} pJ write per {per}"
+    single = {"byte": memory.per_byte, "bit of a weight": memory.weight_bit, "bit of a state": memory.state_bit}
+    yield from (("memory", f"{price.value:g} pJ per {what}") for what, price in single.items() if price)
 
 
 def _listed(values: Mapping[str, object]) -> str:

@@ -20,12 +20,16 @@ WORK = {
     "sop": "SOPs", "mac": "MACs", "add": "additions", "mul": "multiplications", "compare": "comparisons",
     "mask": "mask operations", "pool": "inputs of max/avg pooling", "batch_norm": "batch-norm results",
     "bias": "bias additions", "reduce": "additions in sums", "neuron update": "neuron updates",
-    "idle neuron update": "neuron updates without input", "spike out": "spikes sent", "hop": "hops between routers",
+    "idle neuron update": "neuron updates without input", "spike out": "spikes sent",
+    "message": "messages",
+    "hop east or west": "hops east or west", "hop north or south": "hops north or south",
+    "spike without known messages": "spikes' messages", "hop": "spikes' hops between routers",
+    "hop of unknown direction": "hops of unknown direction",
     "conv": "dense MACs of convolutions", "linear": "dense MACs of linear layers",
     "matmul": "dense MACs of matrix products", "shift": "shifts",
     "memory access": "memory accesses", "static power, inferences": "inferences' static power",
 }  # fmt: skip
-"""What a price list may leave out, as a reader calls it."""
+"""What was priced, or had no price, as a reader calls it."""
 FEW = 3
 """Of fewer right or wrong predictions, Wilson's interval holds 85 to 100 % (docs/statistics.md)."""
 

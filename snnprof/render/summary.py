@@ -424,7 +424,7 @@ def _bound(summary: Summary, codes: set[str]) -> Iterator[Check]:
     missing = ["memory accesses"] if memory else []
     missing += [_work(*each) for each in summary.unpriced]
     missing += ["static power"] if "W10" in codes else []
-    named = [code for code in ("W02", "W10", "W21") if code in codes]
+    named = [code for code in ("W02", "W10", "W21", "W22") if code in codes]
     text = f"Energy is a lower bound (≥): it excludes {_series(missing)}."
     yield Check(text, tuple(["W01", *named] if memory else named))
 

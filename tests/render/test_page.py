@@ -199,14 +199,17 @@ def test_a_comparison_on_every_list(activity_maker: Callable[..., Activity]) -> 
     ]
     page = comparison_page(compared(entries))
     assert {row.id for row in page.lists} == {hardware.id for hardware in bundled()}
-    less = 0
+    less = more = 0
     for row in page.lists:
         two, one = ([(price(run, row.id).energy_pj or 0.0) / 20 for run in runs] for runs in ((low, high), (other,)))
         assert [number.value for number in row.energies] == pytest.approx([sum(two) / 2, one[0]])
         assert row.ratios[0].value == pytest.approx(one[0] / (sum(two) / 2))
         assert row.energies[1].text.startswith("≥ ") == price(other, row.id).lower_bound
         less += one[0] < sum(two) / 2
-    more = len(page.lists) - less
+        more += one[0] > sum(two) / 2
+    assert less + more == len(page.lists) - 1, (
+        "a neuron-step costs the same whether it fires or not: the bound of Loihi 2"
+    )
     assert page.verdicts == (
         f"one needs less energy than two on {less} of {len(page.lists)} price lists, more on {more}.",
     )

@@ -43,6 +43,11 @@ ROLES: Mapping[str, Paint] = {
     "other": Paint("#8C8C8C", "||||", "."),
     "static": Paint("#FFFFFF", marker="8"),
 }
+EVIDENCE: Mapping[str, str] = {
+    "measured": "#004488", "simulated": "#BB5566", "synthesis": "#228833", "derived": "#DDAA33",
+    "arithmetic": "#222222", "convention": "#33BBEE", "unstated": "#999999",
+}  # fmt: skip
+"""How well a price is known, where a figure shows that and neither roles nor networks."""
 UNKNOWN = Paint("#8C8C8C", "", ".")
 _SPARE = (
     Paint("#56B4E9", "///", "o"), Paint("#7F3B08", "", "s"), Paint("#B2DF8A", "xxxx", "^"),

@@ -90,12 +90,14 @@ def columns_for(look: Look, labels: Sequence[str]) -> float:
 # -- parts of a figure -----------------------------------------------------------------------------------------
 
 
-def legend_below(figure: Figure, entries: Sequence[tuple[Artist, str]], title: str = "") -> None:
-    """A legend under everything, so that it covers no data, in as many columns as fit."""
+def legend_below(
+    figure: Figure, entries: Sequence[tuple[Artist, str]], title: str = "", most: int | None = None
+) -> None:
+    """A legend under everything, so that it covers no data, in as many columns as fit; in at most `most`."""
     if not entries:
         return
     handles, labels = [handle for handle, _ in entries], [label for _, label in entries]
-    for columns in range(len(entries), 0, -1):
+    for columns in range(min(len(entries), most or len(entries)), 0, -1):
         legend = figure.legend(
             handles, labels, loc="outside lower center", ncols=columns, title=title or None, columnspacing=1.2,
             handlelength=1.6, handletextpad=0.5, borderaxespad=0.1, borderpad=0.2, labelspacing=0.25,

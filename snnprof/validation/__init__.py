@@ -1,0 +1,9 @@
+"""Estimates held against measurements: cases that others measured, and what the hardware profiles say of them."""
+
+from snnprof.validation.cases import Case, Demand, cases, find
+from snnprof.validation.checks import Check, Span, Tally, check, checks, tally
+from snnprof.validation.needs import Need, need, needs
+
+__all__ = [
+    "Case", "Check", "Demand", "Need", "Span", "Tally", "cases", "check", "checks", "find", "need", "needs", "tally",
+]  # fmt: skip
