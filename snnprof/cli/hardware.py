@@ -1,4 +1,4 @@
-"""`snnprof hardware`: the price lists, one in full, the check of a file, prices from a log, estimates held against chips."""
+"""`snnprof hardware`: the price lists, one of them, the check of a file, prices from a log, and validation."""
 
 from __future__ import annotations
 
