@@ -240,6 +240,20 @@ def test_maps_of_chosen_samples() -> None:
         overlays(AttentionMaps("net", "digits", kept.images))
 
 
+@pytest.mark.parametrize(
+    ("layers", "columns"),
+    [
+        (("block.0.attn", "block.1.attn"), ("block 0", "block 1")),
+        (("stage1.0.tssa", "stage2.0.tssa", "stage3.0.ssa"), ("stage1.0", "stage2.0", "stage3.0")),
+        (("encoder.a", "encoder.b"), ("encoder.a", "encoder.b")),
+        (("attn",), ("attn",)),
+    ],
+)
+def test_maps_are_named_after_their_blocks(layers: tuple[str, ...], columns: tuple[str, ...]) -> None:
+    maps = tuple(LayerMaps(layer, "activity", np.ones((1, 4, 4), np.float32)) for layer in layers)
+    assert overlays(AttentionMaps("net", "digits", np.ones((1, 1, 8, 8), np.float32), None, maps)).columns == columns
+
+
 # -- trade-off -------------------------------------------------------------------------------------------------
 
 

@@ -54,11 +54,18 @@ def overlays(kept: AttentionMaps, samples: Sequence[int] | None = None) -> Overl
     return Overlays(
         images=images,
         labels=tuple(f"{row}" if kept.labels is None else f"{row}: class {kept.labels[row]}" for row in rows),
-        columns=tuple(layer.layer.removesuffix(".attn").replace("block.", "block ") for layer in kept.layers),
+        columns=_short([layer.layer for layer in kept.layers]),
         maps=tuple(tuple(each[row] for row in rows) for each in maps),
         largest=max(float(each[row].max()) for each in maps for row in rows) or 1.0,
         scale=scale[kinds.pop()] if len(kinds) == 1 else "attention, or spikes let through",
     )
+
+
+def _short(layers: Sequence[str]) -> tuple[str, ...]:
+    """The blocks that the attentions stand in, where each has its own; else the layers' full names."""
+    blocks = [layer.rpartition(".")[0] or layer for layer in layers]
+    names = blocks if len(set(blocks)) == len(layers) else layers
+    return tuple(name.replace("block.", "block ") for name in names)
 
 
 def picture(image: Any) -> Any:

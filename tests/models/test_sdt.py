@@ -2,6 +2,8 @@ import pytest
 import torch
 from torch import nn
 
+from snnprof import conventions
+from snnprof.conventions import sdt as conventions_sdt
 from snnprof.errors import SnnprofError
 from snnprof.models import sdt
 from snnprof.models.neuron import LIF
@@ -95,6 +97,22 @@ def test_masks_and_sums_are_lines_and_nothing_else_is_counted(lively, images, pr
         assert (mask.elements, reduce.elements) == (2 * slots, slots)
         assert reduce.nonzero == both.count_nonzero() > 0
         assert {op for layer, op in lines if layer == path} == {"mask", "reduce"}
+
+
+def test_its_own_convention_knows_its_parts(lively, profiled):
+    """Q, K, V at the mean rate of their neurons, the sum at the spikes of Q and K, the stem in full at each step."""
+    activity = profiled(lively(sdt.build("cifar", **SMALL)))
+    lines = {(line.layer, line.op): line.counts for line in conventions.find("sdt").lines(activity)}
+    neurons = {neuron.layer: neuron for neuron in activity.neurons}
+    slots = 3 * 2 * 32 * 16 * 16
+    for path in ("block.0.attn", "block.1.attn"):
+        q, k, v = (neurons[f"{path}.{letter}_lif"] for letter in "qkv")
+        for letter in "qkv":
+            mean = (q.rate + k.rate + v.rate) / 3
+            assert lines[f"{path}.{letter}_conv", "conv"].acs == pytest.approx(mean * slots * 32)
+        assert lines[path, "reduce"].adds == q.spikes + k.spikes > 0
+    assert lines["patch_embed.proj_conv", "conv"].macs == 3 * 2 * 64 * 64 * 27 * 4
+    assert conventions_sdt.unrecognised(activity) == []
 
 
 @pytest.mark.parametrize(
