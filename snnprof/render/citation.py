@@ -68,7 +68,7 @@ def footnote(reports: Sequence[EnergyReport]) -> str:
     """What the columns hold and what they leave out."""
     report = reports[0]
     samples = report.activity.samples
-    means = f"means over {samples} samples" if samples else "totals of one run"
+    means = f"means over {samples} sample{'s' * (samples != 1)}" if samples else "totals of one run"
     sentences = [f"SOPs: synaptic operations, {means} ({escaped(report.convention.title)})."]
     for each in reports:
         missing = ", ".join(facts.WORK.get(what, what) for what, _ in each.unpriced)
@@ -121,7 +121,7 @@ def _key(bibtex: str) -> str:
 def _data(activity: Activity) -> str:
     run, samples = activity.run, activity.samples
     of = f" of {run.data.total}" if run.data.total else ""
-    number = "" if samples is None else f"{samples}{of} samples of "
+    number = "" if samples is None else f"{samples}{of} sample{'s' * bool(of or samples != 1)} of "
     details = [f"$T = {run.timesteps}$" if run.timesteps else "", "" if run.seed is None else f"seed {run.seed}"]
     tail = ", ".join(filter(None, details))
     return f"{number}{escaped(run.data.source or 'user data')}" + (f" ({tail})" if tail else "")
