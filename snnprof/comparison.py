@@ -10,10 +10,10 @@ from pathlib import Path
 
 from snnprof import catalogue, estimates, statistics
 from snnprof.activity import Activity
-from snnprof.catalogue import Published
 from snnprof.conventions import Convention
 from snnprof.errors import CheckFailed, SnnprofError, unknown
 from snnprof.hardware import DEFAULT, HardwareProfile
+from snnprof.literature import Published
 from snnprof.pricing import EnergyReport, Hardware, Reports, price, split_gain
 from snnprof.shown import Shown
 from snnprof.statistics import Interval

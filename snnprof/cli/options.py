@@ -40,6 +40,25 @@ def model_names(incomplete: str) -> list[str]:
     return _starting_with(names(), incomplete)
 
 
+PAPER = "paper:"
+
+
+def paper_names(incomplete: str) -> list[str]:
+    """Ids and aliases of published rows, with `paper:` in front where the user began so."""
+    from snnprof.literature import rows
+
+    prefix = PAPER if incomplete.startswith(PAPER) else ""
+    names = [name for row in rows().values() for name in (row.id, *row.aliases)]
+    return [prefix + name for name in _starting_with(names, incomplete.removeprefix(prefix))]
+
+
+def things(incomplete: str) -> list[str]:
+    """What `compare`, `plot` and `audit` take beside files: published rows once `paper:` is there, else models."""
+    if incomplete.startswith(PAPER):
+        return paper_names(incomplete)
+    return [*model_names(incomplete), *_starting_with([PAPER], incomplete)]
+
+
 def flag(*names: str, help: str, panel: str) -> Any:
     """A switch; its help names no type."""
     return typer.Option(*names, help=help, metavar="", rich_help_panel=panel)

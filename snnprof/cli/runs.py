@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snnprof import kept
+from snnprof.cli.options import PAPER
 from snnprof.errors import SnnprofError, unknown
 
 if TYPE_CHECKING:
     from snnprof.activity import Activity
-    from snnprof.catalogue import Published
+    from snnprof.literature import Published
 
-PAPER = "paper:"
 
 
 def loaded(names: Sequence[str]) -> list[tuple[str, Activity | Published]]:
