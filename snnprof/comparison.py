@@ -360,7 +360,8 @@ def _names(side: Side) -> set[str]:
     entry = side.entry
     names = {side.name}
     if entry.published:
-        names |= {entry.published.id, f"paper:{entry.published.id}", entry.published.title}
+        ids = {entry.published.id, *entry.published.aliases}
+        names |= {*ids, *(f"{PAPER}{id}" for id in ids), entry.published.title}
     if entry.activity:
         model = entry.activity.run.model
         names |= {model.label, model.source, model.name}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from snnprof import readings
 from snnprof.printed import NOTHING, Printed, Range
-from snnprof.readings import Term, Work, total
+from snnprof.readings import Sheet, Term, Work, total
 
 FIRST, HEAD, QKV, ATTENTION, MLP = "first", "head", "qkv", "attention", "mlp"
 ROLES = (FIRST, HEAD, QKV, ATTENTION, MLP, "conv", "linear", "projection", "other")
@@ -62,6 +62,12 @@ def terms(layers: Sequence[Layer], steps: int) -> tuple[Term, ...]:
         *_mlp(by_role[MLP], steps),
         *(readings.head(layer.macs, steps, layer.rate and layer.rate.range) for layer in by_role[HEAD]),
     )
+
+
+def layer_energies(layers: Sequence[Layer], steps: int, keys: Mapping[str, str]) -> list[tuple[Layer, Range | None]]:
+    """Each layer with what a reading gives it, in picojoules."""
+    each = [(layer, Sheet(terms([layer], steps), steps).reading(keys)) for layer in layers]
+    return [(layer, reading and reading.energy) for layer, reading in each]
 
 
 def _by_rates(name: str, axis: str, layers: Sequence[Layer], steps: int, keys: tuple[str, str]) -> list[Term]:

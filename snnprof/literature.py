@@ -148,12 +148,6 @@ class Published(_Facts):
         steps = f"T = {self.timesteps}" if self.timesteps else ""
         return ", ".join(filter(None, [self.dataset, size, steps]))
 
-    def layer_energies(self, keys: Mapping[str, str]) -> list[tuple[Layer, Range | None]]:
-        """Each layer of its table with what a reading gives it, in picojoules."""
-        steps = self.timesteps or 1
-        each = [(layer, Sheet(layer_tables.terms([layer], steps), steps).reading(keys)) for layer in self._layers]
-        return [(layer, reading and reading.energy) for layer, reading in each]
-
     @cached_property
     def sheet(self) -> Sheet:
         """Its printed counts; without terms where none are printed."""

@@ -123,6 +123,10 @@ class Quantity:
     def range(self) -> Range:
         return self.number.range.times(self.size)
 
+    def in_unit(self, size: float) -> Printed:
+        """The same figure in another unit, with the same last digit; units are powers of ten."""
+        return Printed(str(Decimal(self.number.text).scaleb(round(math.log10(self.size / size)))))
+
 
 def quantity(text: str, units: dict[str, float], default: str | None) -> Quantity:
     """A number with its unit, e.g. `4.50mJ`, `6.82 G`.

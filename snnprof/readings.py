@@ -81,6 +81,7 @@ AXES: Mapping[str, tuple[Choice, ...]] = {
         Choice("swapped", "rates of the two MLP layers swapped", unusual=True),
     ),
     "head": (
+        Choice("counted", "head as the convention counts it"),
         Choice("left_out", "head left out, or already among the SOPs"),
         Choice("mac_once", "head as MACs, once"),
         Choice("mac_each_step", "head as MACs at each time step"),
@@ -101,6 +102,15 @@ AXES: Mapping[str, tuple[Choice, ...]] = {
     ),
 }  # fmt: skip
 """Every axis with its choices, the default first."""
+DECISIONS: Mapping[str, str] = {
+    "convention": "the convention", "hardware": "the hardware profile", "ac": "the price of an AC",
+    "mac": "the price of a MAC", "first": "the first layer", "macs": "the printed MACs", "qkv": "the rate of Q, K, V",
+    "attention": "attention", "rates": "the rate of other layers", "mlp": "the rates of the MLP", "head": "the head",
+    "steps": "T", "flops": "FLOPs per MAC",
+}  # fmt: skip
+"""What each axis decides; the first two for runs alone."""
+TACIT = {("steps", "once"), ("flops", "one"), ("mlp", "own"), ("attention", "counted")}
+"""Choices that go without saying."""
 ONCE = {"mac_once": "mac_each_step", "ac_once": "ac_each_step", "product_once": "product_each_step"}
 """The same choices where T is 1."""
 _OWN_FIRST = ("double_first", "half_first")

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from snnprof.layer_tables import layer_energies
 from snnprof.printed import Printed
 from snnprof.render.table import Column, Document, Notes, Row, Table, Value
 
 if TYPE_CHECKING:
+    from snnprof.layer_tables import Layer
     from snnprof.literature import Published
     from snnprof.printed import Range
 
@@ -104,7 +106,7 @@ def paper_row(row: Published) -> Document:
     """One published row: what is printed, the arithmetic of its stated formula, and where it was read."""
     tables = [arithmetic(row)] if row.energy_mj is not None else []
     if row.layer_table and row.stated and row.stated.reading:
-        tables.append(layer_table(row, row.stated.reading))
+        tables.append(layer_rows(row.layer_table, row.timesteps or 1, row.stated.reading))
     return Document(
         title=f"paper:{row.id}",
         tables=tuple(tables),
@@ -188,8 +190,8 @@ def _energies(energy: Range) -> dict[str, Value]:
     }  # fmt: skip
 
 
-def layer_table(row: Published, keys: Mapping[str, str]) -> Table:
-    """The layers of a row and what a reading gives each."""
+def layer_rows(layers: Sequence[Layer], steps: int, keys: Mapping[str, str]) -> Table:
+    """A table of layers and what a reading gives each."""
     columns = (
         Column("layer", "Layer"),
         Column("role", "Role", drop=2),
@@ -203,8 +205,6 @@ def layer_table(row: Published, keys: Mapping[str, str]) -> Table:
             "layer": layer.layer, "role": layer.role, "macs_m": layer.macs_m, "rate": layer.rate,
             "output_rate": layer.output_rate, "energy_mj": _mj(energy and energy.middle),
         })
-        for layer, energy in row.layer_energies(keys)
+        for layer, energy in layer_energies(layers, steps, keys)
     )  # fmt: skip
     return Table("layers", "Layer by layer, by the stated formula", columns, rows)
-
-

@@ -1,0 +1,286 @@
+"""Audits as documents: one figure with its readings, or a table of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from snnprof.audit import FEW
+from snnprof.readings import DECISIONS, TACIT
+from snnprof.render.table import Column, Document, Notes, Row, Table, Value
+from snnprof.units import energy_text
+
+if TYPE_CHECKING:
+    from snnprof.audit import Audit, Group, Shared
+    from snnprof.printed import Range
+    from snnprof.readings import Choice, Reading
+
+SCHEMA = "snnprof.audit/0"
+MOST_GROUPS = 12
+GIGA = 1e9
+
+
+def audit_document(audits: Sequence[Audit], shared: Sequence[Shared] = (), command: str = "") -> Document:
+    """One audit in full, or several side by side."""
+    return _one(audits[0], command) if len(audits) == 1 else _several(audits, shared, command)
+
+
+def _one(audit: Audit, command: str) -> Document:
+    figures = audit.figures
+    tables = [_readings(audit)] if audit.groups else [_nearest(audit)]
+    stated = figures.stated_reading
+    if stated is not None:
+        tables.append(_stated(audit, stated))
+    if figures.layers and figures.stated is not None:
+        tables.append(_layers(audit, figures.stated))
+    facts = [
+        ("printed", f"{figures.printed}, anything from {_span(figures.energy)}"),
+        ("stated formula", figures.formula),
+        ("result", result(audit)),
+        ("readings", tried(audit)),
+    ]
+    notes = [Notes("What may have happened", audit.hints), Notes("Note", (figures.note,) if figures.note else ())]
+    return Document(
+        title=f"Audit of {figures.name}: {figures.printed}",
+        tables=tuple(tables),
+        facts=tuple((label, text) for label, text in facts if text),
+        notes=tuple(part for part in notes if part.texts),
+        data={"figures": [_record(audit)]},
+        command=command,
+        schema=SCHEMA,
+    )
+
+
+def _record(audit: Audit) -> dict[str, object]:
+    """One audit for machines."""
+    figures = audit.figures
+    return {
+        "name": figures.name, "printed": figures.printed, "energy_low_pj": figures.energy.low,
+        "energy_high_pj": figures.energy.high, "stated_formula": figures.formula or None,
+        "stated_gives_it": audit.stated, "readings": len(audit.plain), "readings_all": len(figures.readings),
+        "matching": len(audit.plain_matching), "matching_all": len(audit.matching),
+        "chance": audit.chance, "result": result(audit), "hints": list(audit.hints),
+        "matches": [_choices(reading) for reading in (audit.plain_matching or audit.matching)[:100]],
+    }  # fmt: skip
+
+
+def _choices(reading: Reading) -> dict[str, object]:
+    return {**{axis: choice.key for axis, choice in reading.choices.items()}, "unusual": reading.unusual}
+
+
+# -- sentences -------------------------------------------------------------------------------------------------
+
+
+def result(audit: Audit) -> str:
+    """What may be concluded, in one or two sentences."""
+    plain, every, energy = len(audit.plain_matching), len(audit.matching), audit.figures.printed
+    if audit.stated:
+        others = plain - 1
+        also = f" {_number(others, 'other reading')} {_verb(others)} it, too." if others > 0 else ""
+        return f"The stated formula gives {energy}.{also}"
+    said = "The stated formula does not give it. " if audit.stated is False else ""
+    if plain:
+        return f"{said}{plain} of {len(audit.plain)} readings {_verb(plain)} {energy}{_worth(audit)}"
+    none = f"{said}None of {len(audit.plain):,} readings gives {energy}"
+    if every:
+        least = min(reading.unusual for reading in audit.matching)
+        return (
+            f"{none}. {every:,} of all {len(audit.figures.readings):,} {_verb(every)} it, each with {least} or more unusual "
+            "choices at once: so many readings meet a figure by coincidence."
+        )
+    nearest = audit.nearest[0].off if audit.nearest else None
+    return f"{none}{'' if nearest is None else f'; the nearest is {_off(nearest)}'}."
+
+
+def _worth(audit: Audit) -> str:
+    """What a match is worth."""
+    if len(audit.groups) > 1:
+        return ", by different choices: this does not identify the convention."
+    if len(audit.plain_matching) > 1:
+        return ", which differ in what does not matter here."
+    unusual = audit.plain_matching[0].unusual
+    if unusual:
+        return ", by one choice that no paper states: the only explanation among the readings, not a proof."
+    return ": the only one, as far as the printed digits tell."
+
+
+def tried(audit: Audit) -> str:
+    """How many readings there are, and how often they would explain anything."""
+    plain, every = len(audit.plain), len(audit.figures.readings)
+    text = f"{plain:,} with at most {FEW} unusual choice ({every:,} in all)" if plain < every else f"{plain:,}"
+    return f"{text}; their energies cover {100 * audit.chance:.1f} % of the range they span: a random figure would match so often"
+
+
+def _off(off: float) -> str:
+    return f"{abs(off):.1%}".replace("%", " %") + (" above" if off > 0 else " below")
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def _verb(count: int) -> str:
+    return "gives" if count == 1 else "give"
+
+
+def reading_words(reading: Reading) -> str:
+    """A reading as a list of its choices, without those that go without saying."""
+    told = [choice.words for axis, choice in reading.choices.items() if (axis, choice.key) not in TACIT]
+    return "; ".join(told)
+
+
+def group_words(group: Group) -> str:
+    """A group as a list of choices; alternatives with `or`; what does not matter at the end."""
+    told = [
+        " or ".join(choice.words for choice in side)
+        for axis, side in group.choices.items() if axis not in group.free and not _tacit(axis, side)
+    ]  # fmt: skip
+    free = ", ".join(DECISIONS[axis] for axis in group.choices if axis in group.free)
+    return "; ".join(filter(None, [*told, f"whatever {free}" if free else ""]))
+
+
+def _tacit(axis: str, side: Sequence[Choice]) -> bool:
+    return len(side) == 1 and (axis, side[0].key) in TACIT
+
+
+# -- tables ----------------------------------------------------------------------------------------------------
+
+_READING_COLUMNS = (
+    Column("reading", "Reading"),
+    Column("energy_pj", "Energy", "energy", apart=True),
+    Column("energy_low_pj", "From", "energy", drop=3, apart=True),
+    Column("energy_high_pj", "To", "energy", drop=3, apart=True),
+    Column("off", "Off", "signed_percent", drop=1),
+    Column("unusual", "Unusual choices", "integer", drop=1),
+    Column("alike", "Readings", "integer", drop=2),
+    Column("stated", "Stated", drop=1),
+)
+
+
+def _readings(audit: Audit) -> Table:
+    """The readings that give the energy."""
+    shown = audit.groups[:MOST_GROUPS]
+    rows = tuple(Row(_group_values(group, audit)) for group in shown)
+    more = len(audit.groups) - len(shown)
+    notes = [f"{more} more groups of readings; --format json has them."] if more else []
+    far = not audit.plain_matching
+    title = "Readings that give it, each with several unusual choices" if far else "Readings that give it"
+    return Table("readings", title, _READING_COLUMNS, rows, tuple(notes))
+
+
+def _group_values(group: Group, audit: Audit) -> dict[str, Value]:
+    stated = audit.figures.stated_reading
+    is_stated = stated is not None and any(reading.key == stated.key for reading in group.readings)
+    return {
+        "reading": group_words(group), **_energy(group.energy), "off": None, "unusual": group.unusual,
+        "alike": len(group.readings), "stated": "yes" if is_stated else None,
+    }  # fmt: skip
+
+
+def _nearest(audit: Audit) -> Table:
+    rows = tuple(
+        Row({
+            "reading": reading_words(near.reading), **_energy(near.reading.energy), "off": near.off,
+            "unusual": near.reading.unusual, "alike": None, "stated": None,
+        })
+        for near in audit.nearest
+    )  # fmt: skip
+    return Table("readings", "The nearest readings; none gives it", _READING_COLUMNS, rows)
+
+
+def _energy(energy: Range) -> dict[str, Value]:
+    return {"energy_pj": energy.middle, "energy_low_pj": energy.low, "energy_high_pj": energy.high}
+
+
+def _span(energy: Range) -> str:
+    return f"{energy_text(energy.low, 6)} to {energy_text(energy.high, 6)}"
+
+
+def _stated(audit: Audit, reading: Reading) -> Table:
+    """The stated formula term by term."""
+    columns = (
+        Column("term", "Term"),
+        Column("operations_g", "Operations (G)", "decimal"),
+        Column("price_pj", "Price (pJ)", "decimal"),
+        Column("energy_pj", "Energy", "energy", apart=True),
+        Column("energy_low_pj", "From", "energy", drop=1, apart=True),
+        Column("energy_high_pj", "To", "energy", drop=1, apart=True),
+        Column("choice", "Read as", drop=2),
+    )
+    rows = [
+        Row({
+            "term": line.name, "operations_g": line.operations.middle / GIGA, "price_pj": line.price,
+            **_energy(line.energy), "choice": line.words or None,
+        })
+        for line in audit.figures.sheet.lines(reading)
+    ]  # fmt: skip
+    rows.append(Row({"term": "by the stated formula", **_energy(reading.energy)}, section="sum"))
+    rows.append(Row({"term": "as printed", **_energy(audit.figures.energy)}, section="sum"))
+    return Table("stated", "The stated formula", columns, tuple(rows))
+
+
+def _layers(audit: Audit, keys: Mapping[str, str]) -> Table:
+    from snnprof.render.papers import layer_rows
+
+    return layer_rows(audit.figures.layers, audit.figures.timesteps or 1, keys)
+
+
+def _several(audits: Sequence[Audit], shared: Sequence[Shared], command: str) -> Document:
+    columns = (
+        Column("name", "Row"),
+        Column("printed", "Printed", "decimal"),
+        Column("stated_pj", "By the stated formula", "energy", drop=1, apart=True),
+        Column("matching", "Readings that give it", "integer"),
+        Column("readings", "Of", "integer", drop=2),
+        Column("best", "Most plausible, or nearest"),
+        Column("off", "Off", "signed_percent", drop=1),
+        Column("hints", machine_only=True),
+        Column("result", machine_only=True),
+    )
+    tables = [Table("rows", "", columns, tuple(Row(_row_values(audit)) for audit in audits))]
+    if shared:
+        tables.append(_shared(shared))
+    given = sum(bool(audit.plain_matching) for audit in audits)
+    few = f"Readings with at most {FEW} unusual choice"
+    hints = tuple(f"{audit.figures.name}: {hint}" for audit in audits for hint in audit.hints)
+    return Document(
+        title=f"Audit of {len(audits)} printed energies: {given} follow from their counts by some reading",
+        tables=tuple(tables),
+        facts=(("counted", few),),
+        notes=(Notes("What may have happened", hints),) if hints else (),
+        data={"figures": [_record(audit) for audit in audits]},
+        command=command,
+        schema=SCHEMA,
+    )
+
+
+def _row_values(audit: Audit) -> dict[str, Value]:
+    stated = audit.figures.stated_reading
+    near = audit.nearest[0] if audit.nearest else None
+    best = group_words(audit.groups[0]) if audit.plain_matching else reading_words(near.reading) if near else None
+    return {
+        "name": audit.figures.name, "printed": audit.figures.printed,
+        "stated_pj": stated.energy.middle if stated else None, "matching": len(audit.plain_matching),
+        "readings": len(audit.plain), "best": best, "off": near.off if near and not audit.plain_matching else None,
+        "hints": " | ".join(audit.hints) or None, "result": result(audit),
+    }  # fmt: skip
+
+
+def _shared(shared: Sequence[Shared]) -> Table:
+    columns = (
+        Column("reading", "Reading"),
+        Column("rows", "Rows that it gives", "integer"),
+        Column("of", "Of", "integer"),
+        Column("unusual", "Unusual choices", "integer", drop=1),
+        Column("names", machine_only=True),
+    )
+    rows = tuple(_shared_rows(shared))
+    return Table("shared", "Readings that give several rows", columns, rows)
+
+
+def _shared_rows(shared: Sequence[Shared]) -> Iterable[Row]:
+    for each in shared:
+        yield Row({
+            "reading": reading_words(each.reading), "rows": len(each.rows), "of": each.of,
+            "unusual": each.reading.unusual, "names": ", ".join(each.rows),
+        })  # fmt: skip
