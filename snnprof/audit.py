@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from snnprof.layer_tables import Layer
-from snnprof.printed import NOTHING, Range
+from snnprof.printed import NOTHING, Quantity, Range
 from snnprof.readings import AXES, Choice, Reading, Sheet, Term, first_layer, total
 
 FEW = 1
@@ -37,27 +37,32 @@ class Figures:
     """What is printed about one network.
 
     Attributes:
-        energy: the printed energy, in picojoules.
-        printed: the same as it is printed, with its unit.
+        printed: the printed energy.
         counted: the counts beside it; several where they can be counted in several ways.
         fixed: energies of a run by snnprof's own conventions and hardware profiles.
         stated: the choices of the formula that the source states; null where none is known.
         formula: that formula in words.
+        missing: what the formula takes and nobody printed.
         layers: the table of layers that the counts are from.
         family: rows with which it may have been mixed up have the same one.
     """
 
     name: str
-    energy: Range
-    printed: str
+    printed: Quantity
     counted: tuple[Counted, ...]
     fixed: tuple[Reading, ...] = ()
     stated: Mapping[str, str] | None = None
     formula: str = ""
+    missing: str = ""
     layers: tuple[Layer, ...] = ()
     timesteps: int | None = None
     note: str = ""
     family: str = ""
+
+    @property
+    def energy(self) -> Range:
+        """The printed energy, in picojoules."""
+        return self.printed.range
 
     @property
     def sheet(self) -> Sheet:
@@ -243,14 +248,14 @@ def _hints(figures: Figures, siblings: Sequence[Figures]) -> Iterable[str]:
     for other in others:
         there = other.stated_reading
         if other.energy.meets(figures.energy) and there and there.energy.meets(other.energy):
-            yield f"{other.printed} stands at {other.name}, where it follows: it may have been copied from there"
+            yield f"{other.printed.text} stands at {other.name}, where it follows: it may have been copied from there."
             return
     yield from _borrowed_first_layer(figures, others)
     shifted = spikes_as_macs(figures)
     if shifted is not None:
         yield (
-            f"it would follow if {shifted.middle / 1e9:.4g} G of the SOPs were priced as MACs instead of ACs, such as "
-            "those of integer inputs"
+            f"It would follow if {shifted.middle / 1e9:.4g} G of the SOPs were priced as MACs instead of ACs, such as "
+            "those of integer inputs."
         )
 
 
@@ -268,7 +273,7 @@ def _borrowed_first_layer(figures: Figures, others: Sequence[Figures]) -> Iterab
         reading = replace(figures.sheet, terms=terms).reading(figures.stated)
         if reading is not None and reading.energy.meets(figures.energy):
             done.add(_macs_once(lent))
-            yield f"it follows with the first layer of {other.name}"
+            yield f"The stated formula gives it with the first layer of {other.name}."
 
 
 def _macs_once(term: Term) -> Range:
@@ -289,7 +294,7 @@ def spikes_as_macs(figures: Figures) -> Range | None:
     sops = total(line.operations for line in figures.sheet.lines(reading) if line.price == reading.choices["ac"].factor)
     step = reading.choices["mac"].factor - reading.choices["ac"].factor
     low, high = ((end - reading.energy.middle) / step for end in (figures.energy.low, figures.energy.high))
-    return Range(low, high) if 0 < low and high < sops.low else None
+    return Range(low, high) if low > 0 and high < sops.low else None
 
 
 def _covered(energies: Sequence[Range], printed: Range) -> float:

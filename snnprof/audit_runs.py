@@ -16,15 +16,12 @@ from snnprof.printed import Quantity, Range
 from snnprof.readings import Choice, Reading, Sheet, Term, Work
 
 ALREADY = (DEFAULT, "rolls-77fj")
-"""Profiles whose prices are choices on the axes anyway."""
+"""Profiles whose prices of ACs, MACs and SOPs are choices on the axes anyway."""
 INPUT = "input"
 
 
-def from_run(activity: Activity, name: str, printed: Quantity, text: str) -> Figures:
+def from_run(activity: Activity, name: str, printed: Quantity) -> Figures:
     """A run, against an energy that somebody printed for the same network on the same data.
-
-    Args:
-        text: the printed energy with its unit.
 
     Raises:
         SnnprofError: nobody knows how many samples the run had, or no convention can count it.
@@ -35,11 +32,12 @@ def from_run(activity: Activity, name: str, printed: Quantity, text: str) -> Fig
     if not reports:
         raise SnnprofError(f"no convention can count {name}")
     steps = activity.run.timesteps
-    counted = tuple(Counted(Sheet(tuple(_terms(each, steps)), steps), {"convention": _rule(each.convention)}) for each in reports)
+    counted = tuple(
+        Counted(Sheet(tuple(_terms(each, steps)), steps), {"convention": _rule(each.convention)}) for each in reports
+    )
     return Figures(
-        name=name, energy=printed.range, printed=text, counted=counted, fixed=tuple(_on_hardware(activity, reports)),
-        timesteps=steps,
-    )  # fmt: skip
+        name=name, printed=printed, counted=counted, fixed=tuple(_on_hardware(activity, reports)), timesteps=steps
+    )
 
 
 def _report(activity: Activity, rule: Convention) -> EnergyReport | None:
@@ -57,13 +55,16 @@ def _rule(rule: Convention) -> Choice:
 def _on_hardware(activity: Activity, reports: Sequence[EnergyReport]) -> Iterable[Reading]:
     """What `snnprof report` says by each convention on each profile that the axes do not hold."""
     for profile in profiles()[0]:
-        if profile.id in ALREADY:
-            continue
         for report in reports:
-            pj = report.per_inference(price(activity, profile, report.convention).energy_pj)
-            if pj:
+            priced = price(activity, profile, report.convention)
+            pj = report.per_inference(priced.energy_pj)
+            if pj and not (profile.id in ALREADY and _contractions_alone(priced)):
                 chosen = Choice(profile.id, f"on {profile.id}, everything that it prices")
                 yield Reading({"convention": _rule(report.convention), "hardware": chosen}, Range(pj, pj))
+
+
+def _contractions_alone(report: EnergyReport) -> bool:
+    return not any(pj for term, pj in report.totals.terms.items() if term not in ("sop", "mac"))
 
 
 def _terms(report: EnergyReport, steps: int | None) -> Iterable[Term]:
@@ -85,7 +86,9 @@ def _terms(report: EnergyReport, steps: int | None) -> Iterable[Term]:
 
 def _head(report: EnergyReport, rows: Sequence[Row]) -> Term:
     """As the convention counts it, as MACs, or left out."""
-    sops, macs, dense = (sum(each) for each in zip(*((row.sops, row.macs, row.dense_macs) for row in rows), strict=True))
+    sops, macs, dense = (
+        sum(each) for each in zip(*((row.sops, row.macs, row.dense_macs) for row in rows), strict=True)
+    )
     as_counted = Work(ac=_per_inference(report, sops), mac=_per_inference(report, macs))
     ways = {"counted": as_counted, "mac_each_step": Work(mac=_per_inference(report, dense)), "left_out": Work()}
     return Term("head", "head", ways, "dense")

@@ -86,10 +86,21 @@ def from_published(row: Published) -> Figures:
             hint="rows that can be audited: 'snnprof papers list --verdict follows', or --verdict differs",
         )
     return Figures(
-        name=f"paper:{row.id}", energy=row.energy, printed=f"{row.energy_mj.text} mJ", counted=(Counted(row.sheet),),
-        stated=row.stated.reading if row.stated else None, formula=row.stated.words if row.stated else "",
-        layers=row.layer_table, timesteps=row.timesteps, note=row.note or "", family=_family(row.title),
-    )  # fmt: skip
+        name=f"paper:{row.id}",
+        printed=Quantity(row.energy_mj, "mJ", MJ),
+        counted=(Counted(row.sheet),),
+        layers=row.layer_table,
+        timesteps=row.timesteps,
+        note=row.note or "",
+        family=_family(row.title),
+        **_by_formula(row.stated),
+    )
+
+
+def _by_formula(formula: literature.Formula | None) -> dict[str, Any]:
+    if formula is None:
+        return {}
+    return {"stated": formula.reading, "formula": formula.words, "missing": formula.missing}
 
 
 def siblings(row: Published) -> list[Figures]:
@@ -144,7 +155,9 @@ def _rows_of_yaml(path: Path) -> tuple[list[tuple[str, _Network]], tuple[str, ..
         document = read_yaml(path, as_written=True)
     except YamlProblem as problem:
         line = "" if problem.line is None else f", line {problem.line}"
-        raise SnnprofError(f"{path}{line}: {problem.text}", hint=f"'{TEMPLATE}' prints a table to start from") from problem
+        raise SnnprofError(
+            f"{path}{line}: {problem.text}", hint=f"'{TEMPLATE}' prints a table to start from"
+        ) from problem
     given = document.data.get("rows")
     if not isinstance(given, list) or not all(isinstance(row, dict) for row in given):
         raise SnnprofError(f"{path} has no list of rows under 'rows:'", hint=f"see '{TEMPLATE}'")
@@ -273,21 +286,16 @@ def _network(network: _Network, place: str) -> Figures | SnnprofError:
             f"{place}: {name} has no operations beside its energy",
             hint="add sops_G (networks with spikes), flops_G (without), or layers with macs and rates",
         )
-    stated = _stated(cells)
     return Figures(
-        name=name, energy=energy.range, printed=_as_printed(energy, cells["energy"]),
-        counted=(Counted(Sheet(terms, steps)),), stated=stated.reading if stated else None,
-        formula=stated.words if stated else "", layers=layers, timesteps=steps, family=_family(name),
+        name=name, printed=energy, counted=(Counted(Sheet(terms, steps)),), layers=layers, timesteps=steps,
+        family=_family(name), **_by_formula(_stated(cells)),
     )  # fmt: skip
 
 
-def _as_printed(energy: Quantity, cell: Cell) -> str:
-    unit = next(unit for unit, size in ENERGIES.items() if size == energy.size and unit not in ("uJ", "μJ"))
-    return f"{energy.number.text} {unit}"
-
-
 def _terms(cells: Cells, steps: int | None, place: str) -> Iterable[Term]:
-    counts = {field: _quantity(cells[field], field, place).range for field in _UNITS if field in cells and field != "energy"}
+    counts = {
+        field: _quantity(cells[field], field, place).range for field in _UNITS if field in cells and field != "energy"
+    }
     kind = cells["kind"].text.lower() if "kind" in cells else ""
     if kind and kind not in _ANN | _SNN:
         raise SnnprofError(f"{place}: kind must be snn or ann, not {kind!r}")

@@ -15,6 +15,7 @@ from snnprof.errors import CheckFailed, SnnprofError, unknown
 from snnprof.hardware import DEFAULT, HardwareProfile
 from snnprof.literature import Published
 from snnprof.pricing import EnergyReport, Hardware, Reports, price, split_gain
+from snnprof.settings import setting_of
 from snnprof.shown import Shown
 from snnprof.statistics import Interval
 
@@ -128,6 +129,15 @@ class Comparison(Shown):
     differing: tuple[str, ...]
     best: Mapping[str, frozenset[str]] = field(default_factory=dict)
     margin: float = MARGIN
+
+    @property
+    def unlike(self) -> dict[str, str]:
+        """Where published rows are among the sides: in what each side's setting differs from the baseline's."""
+        if not any(side.entry.published for side in self.sides):
+            return {}
+        base = setting_of(self.baseline.entry.published or self.baseline.entry.activity)
+        settings = {side.name: setting_of(side.entry.published or side.entry.activity) for side in self.sides}
+        return {name: "; ".join(parts) for name, setting in settings.items() if (parts := setting.unlike(base))}
 
 
 def compare(
@@ -284,7 +294,7 @@ def _published_side(entry: Entry, row: Published) -> Side:
         accuracy=Estimate(_scaled(row.accuracy, 0.01)),
         parameters=_scaled(row.parameters_m, 1e6),
         timesteps=row.timesteps,
-        dense_macs=None,
+        dense_macs=_scaled(row.flops_g, 1e9),
         sops=Estimate(_scaled(row.sops_g, 1e9)),
         macs=None,
         energies={PRINTED: Estimate(_scaled(row.energy_mj, 1e9))},
@@ -521,7 +531,7 @@ def _same_data(a: Side, b: Side) -> bool:
 def _data_key(side: Side) -> object:
     """What two sides must share to be ranked; a published row shares it with rows on the same data set alone."""
     if side.entry.published:
-        return ("published", side.entry.published.dataset)
+        return ("published", side.entry.published.dataset, side.entry.published.resolution)
     activity = side.entry.activity
     return (activity.run.data.source, activity.run.data.fingerprint) if activity else None
 
@@ -571,6 +581,8 @@ def _differing(sides: Sequence[Side]) -> Iterable[str]:
     facts: dict[str, Callable[[Side], object]] = {
         "time steps T": lambda side: side.timesteps,
         "data": _data,
+        "stated formulas": lambda side: side.entry.published and side.entry.published.formula,
+        "image sizes": lambda side: side.entry.published and side.entry.published.resolution,
         "contents of the data": lambda side: _of_run(side, lambda a: a.run.data.fingerprint),
         "samples": lambda side: side.samples,
         "input shape": lambda side: _of_run(side, lambda a: "×".join(map(str, a.run.data.shape))),

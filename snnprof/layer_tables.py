@@ -44,6 +44,10 @@ class Layer(BaseModel):
     def macs(self) -> Range:
         return self.macs_m.range.times(1e6)
 
+    @property
+    def input_range(self) -> Range | None:
+        return None if self.rate is None else self.rate.range
+
     def driven(self, steps: int, output: bool = False) -> Range:
         """MACs × firing rate of the input (or output) × T."""
         rate = self.output_rate if output else self.rate
@@ -55,19 +59,19 @@ def terms(layers: Sequence[Layer], steps: int) -> tuple[Term, ...]:
     by_role = {role: [layer for layer in layers if layer.role == role] for role in ROLES}
     ordinary = [layer for layer in layers if layer.role not in (FIRST, HEAD, QKV, ATTENTION, MLP)]
     return (
-        *(readings.first_layer(layer.macs, steps, layer.rate and layer.rate.range) for layer in by_role[FIRST]),
+        *(readings.first_layer(layer.macs, steps, layer.input_range) for layer in by_role[FIRST]),
         *_by_rates("QKV", "qkv", by_role[QKV], steps, ("output_rates", "input_rates")),
         *_attention(by_role[ATTENTION], steps),
         *_by_rates("other layers", "rates", ordinary, steps, ("output", "input")),
         *_mlp(by_role[MLP], steps),
-        *(readings.head(layer.macs, steps, layer.rate and layer.rate.range) for layer in by_role[HEAD]),
+        *(readings.head(layer.macs, steps, layer.input_range) for layer in by_role[HEAD]),
     )
 
 
 def layer_energies(layers: Sequence[Layer], steps: int, keys: Mapping[str, str]) -> list[tuple[Layer, Range | None]]:
     """Each layer with what a reading gives it, in picojoules."""
     each = [(layer, Sheet(terms([layer], steps), steps).reading(keys)) for layer in layers]
-    return [(layer, reading and reading.energy) for layer, reading in each]
+    return [(layer, None if reading is None else reading.energy) for layer, reading in each]
 
 
 def _by_rates(name: str, axis: str, layers: Sequence[Layer], steps: int, keys: tuple[str, str]) -> list[Term]:

@@ -157,7 +157,7 @@ class Published(_Facts):
         return Sheet(counted if any(term.name != "first layer" for term in counted) else (), self.timesteps)
 
     def _terms(self) -> Iterable[Term]:
-        macs = self.macs_g or (self.arithmetic and self.arithmetic.macs_g)
+        macs = self.arithmetic.macs_g if self.arithmetic else self.macs_g
         if self.sops_g is not None:
             yield readings.spiking(self.sops_g.range.times(GIGA))
         if self.flops_g is not None:
@@ -324,7 +324,8 @@ def row_of(name: str, known: Mapping[str, Published]) -> Published:
 
 
 def _matching(name: str, names: Sequence[tuple[str, Published]]) -> dict[str, Published]:
-    """The names that a text stands for, one a row: exactly, else as a beginning that ends where a word does, else any.
+    """The names that a text stands for, one a row: exactly, else as a beginning that ends before / or @, else where a
+    word does, else anywhere.
 
     A beginning of the model's name, behind the source, will do.
     """
@@ -332,12 +333,19 @@ def _matching(name: str, names: Sequence[tuple[str, Published]]) -> dict[str, Pu
     tails = [(_words(part), each, row) for each, row in names for part in (each, each.partition("/")[2]) if part]
     ways = (
         [(each, row) for words, each, row in tails if words == wanted],
+        [(each, row) for _, each, row in tails if wanted in _beginnings(each)],
         [(each, row) for words, each, row in tails if words.startswith(f"{wanted}-")],
         [(each, row) for words, each, row in tails if words.startswith(wanted)],
     )
     first = next((way for way in ways if way), []) if wanted else []
     by_row = {row.id: (each, row) for each, row in reversed(first)}
     return dict(reversed(by_row.values()))
+
+
+def _beginnings(id: str) -> set[str]:
+    """What stands before each / and @, with and without the source."""
+    parts = (id, id.partition("/")[2])
+    return {_words(part[:at]) for part in parts for at, sign in enumerate(part) if sign in "/@"} - {""}
 
 
 def _words(name: str) -> str:

@@ -85,8 +85,8 @@ class Printed(float):
         made.text = written
         return made
 
-    def __getnewargs__(self) -> tuple[str]:
-        return (self.text,)
+    def __reduce__(self) -> tuple[type[Printed], tuple[str]]:
+        return Printed, (self.text,)
 
     @property
     def range(self) -> Range:
@@ -110,10 +110,26 @@ class Printed(float):
 
 @dataclass(frozen=True)
 class Quantity:
-    """A printed number and the size of its unit, in operations or in picojoules."""
+    """A printed number and its unit.
+
+    Attributes:
+        size: of the unit, in operations or in picojoules.
+    """
 
     number: Printed
+    unit: str = ""
     size: float = 1.0
+
+    @property
+    def text(self) -> str:
+        return f"{self.number.text} {self.unit}".rstrip()
+
+    @property
+    def between(self) -> str:
+        """The range in its own unit, e.g. `4.495 to 4.505 mJ`."""
+        exponent = int(Decimal(self.number.text).as_tuple().exponent)
+        low, high = (f"{end:.{max(0, 1 - exponent)}f}" for end in (self.number.range.low, self.number.range.high))
+        return f"{low} to {high} {self.unit}".rstrip()
 
     @property
     def value(self) -> float:
@@ -147,4 +163,4 @@ def quantity(text: str, units: dict[str, float], default: str | None) -> Quantit
         raise ValueError(f"{text[:_LONGEST]!r} needs a unit: {', '.join(units)}")
     if unit not in units:
         raise ValueError(f"{text[:_LONGEST]!r} ends in an unknown unit; known: {', '.join(filter(None, units))}")
-    return Quantity(Printed(number.group()), units[unit])
+    return Quantity(Printed(number.group()), "µJ" if unit in ("uJ", "μJ") else unit, units[unit])

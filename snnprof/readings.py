@@ -127,6 +127,11 @@ class Work:
     def __add__(self, other: Work) -> Work:
         return Work(self.ac + other.ac, self.mac + other.mac, self.product + other.product)
 
+    def close_to(self, other: Work) -> bool:
+        """Whether both are the same, but for what binary arithmetic adds."""
+        pairs = ((self.ac, other.ac), (self.mac, other.mac), (self.product, other.product))
+        return all(math.isclose(a.low, b.low) and math.isclose(a.high, b.high) for a, b in pairs)
+
     def priced(self, ac: float, mac: float) -> Range:
         """Picojoules."""
         return self.ac.times(ac) + self.mac.times(mac) + self.product.times(ac * mac)
@@ -186,7 +191,7 @@ class Sheet:
     @cached_property
     def axes(self) -> dict[str, tuple[Choice, ...]]:
         """The axes that are to be decided for this sheet, with the choices that differ."""
-        own = {term.axis: tuple(c for c in AXES[term.axis] if c.key in term.ways) for term in self.terms if term.axis}
+        own = {term.axis: _differing(AXES[term.axis], term.ways) for term in self.terms if term.axis}
         works = [work for term in self.terms for work in term.ways.values()]
         priced = {
             "ac": any(work.ac != NOTHING or work.product != NOTHING for work in works),
@@ -221,13 +226,19 @@ class Sheet:
                 raise unknown(f"choice for {axis}", key, known)
             if axis not in self.axes:
                 continue
-            alike = (key, ONCE.get(key, key)) if self.timesteps == 1 else (key,)
-            found = next((choice for choice in self.axes[axis] if choice.key in alike), None)
+            found = self._choice(axis, key)
             if found is None:
                 return None
             wanted[axis] = found
         every = self._priced({a: c for a, c in wanted.items() if a not in ("ac", "mac", "steps", "flops")}, wanted)
         return next(every, None)
+
+    def _choice(self, axis: str, key: str) -> Choice | None:
+        """A choice, or one that comes to the same on this sheet: once is each step where T is 1."""
+        keys = {key, ONCE.get(key, key) if self.timesteps == 1 else key}
+        ways = next((term.ways for term in self.terms if term.axis == axis), {})
+        keys |= {other for other, work in ways.items() if key in ways and work.close_to(ways[key])}
+        return next((choice for choice in self.axes[axis] if choice.key in keys), None)
 
     def _priced(self, own: Mapping[str, Choice], fixed: Mapping[str, Choice] | None = None) -> Iterator[Reading]:
         """The readings that decide the terms so: each price, T and FLOPs that has an effect then, or those fixed."""
@@ -349,6 +360,15 @@ def head(macs: Range, timesteps: int | None, rate: Range | None = None) -> Term:
         **_once_and_each_step(driven, timesteps, ("ac",)),
     }
     return Term("head", "head", ways, "dense")
+
+
+def _differing(choices: Sequence[Choice], ways: Mapping[str, Work]) -> tuple[Choice, ...]:
+    """The choices that a term has, without those that come to the same as one before them."""
+    found: list[Choice] = []
+    for choice in choices:
+        if choice.key in ways and not any(ways[other.key].close_to(ways[choice.key]) for other in found):
+            found.append(choice)
+    return tuple(found)
 
 
 def _once_and_each_step(macs: Range, timesteps: int | None, prices: Sequence[str]) -> dict[str, Work]:

@@ -152,7 +152,7 @@ def _run(name: str, printed: str | None, prices: dict[str, tuple[Choice, ...]]) 
         raise SnnprofError(f"--printed: {error}") from error
     if not energy.value:
         raise SnnprofError("--printed must be more than 0")
-    figures = from_run(Activity.load(runs.path_of(Path(name))), name, energy, printed.strip())
+    figures = from_run(Activity.load(runs.path_of(Path(name))), name, energy)
     return audited(with_prices(figures, prices))
 
 

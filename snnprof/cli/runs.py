@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from snnprof.literature import Published
 
 
-
 def loaded(names: Sequence[str]) -> list[tuple[str, Activity | Published]]:
     """Each named thing with a short label; labels differ where names do.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from snnprof.audit import FEW
 from snnprof.readings import DECISIONS, TACIT
 from snnprof.render.table import Column, Document, Notes, Row, Table, Value
-from snnprof.units import energy_text
+from snnprof.units import rate_text
 
 if TYPE_CHECKING:
     from snnprof.audit import Audit, Group, Shared
@@ -34,14 +34,14 @@ def _one(audit: Audit, command: str) -> Document:
     if figures.layers and figures.stated is not None:
         tables.append(_layers(audit, figures.stated))
     facts = [
-        ("printed", f"{figures.printed}, anything from {_span(figures.energy)}"),
+        ("printed", f"{figures.printed.text}, which is anything from {figures.printed.between}"),
         ("stated formula", figures.formula),
         ("result", result(audit)),
         ("readings", tried(audit)),
     ]
     notes = [Notes("What may have happened", audit.hints), Notes("Note", (figures.note,) if figures.note else ())]
     return Document(
-        title=f"Audit of {figures.name}: {figures.printed}",
+        title=f"Audit of {figures.name}: {figures.printed.text}",
         tables=tuple(tables),
         facts=tuple((label, text) for label, text in facts if text),
         notes=tuple(part for part in notes if part.texts),
@@ -55,7 +55,7 @@ def _record(audit: Audit) -> dict[str, object]:
     """One audit for machines."""
     figures = audit.figures
     return {
-        "name": figures.name, "printed": figures.printed, "energy_low_pj": figures.energy.low,
+        "name": figures.name, "printed": figures.printed.text, "energy_low_pj": figures.energy.low,
         "energy_high_pj": figures.energy.high, "stated_formula": figures.formula or None,
         "stated_gives_it": audit.stated, "readings": len(audit.plain), "readings_all": len(figures.readings),
         "matching": len(audit.plain_matching), "matching_all": len(audit.matching),
@@ -73,23 +73,28 @@ def _choices(reading: Reading) -> dict[str, object]:
 
 def result(audit: Audit) -> str:
     """What may be concluded, in one or two sentences."""
-    plain, every, energy = len(audit.plain_matching), len(audit.matching), audit.figures.printed
+    plain, every, energy = len(audit.plain_matching), len(audit.matching), audit.figures.printed.text
     if audit.stated:
         others = plain - 1
         also = f" {_number(others, 'other reading')} {_verb(others)} it, too." if others > 0 else ""
         return f"The stated formula gives {energy}.{also}"
-    said = "The stated formula does not give it. " if audit.stated is False else ""
+    said = "The stated formula does not give it. " if audit.stated is False else _untried(audit)
     if plain:
-        return f"{said}{plain} of {len(audit.plain)} readings {_verb(plain)} {energy}{_worth(audit)}"
+        return f"{said}{plain:,} of {len(audit.plain):,} readings {_verb(plain)} {energy}{_worth(audit)}"
     none = f"{said}None of {len(audit.plain):,} readings gives {energy}"
     if every:
         least = min(reading.unusual for reading in audit.matching)
         return (
-            f"{none}. {every:,} of all {len(audit.figures.readings):,} {_verb(every)} it, each with {least} or more unusual "
-            "choices at once: so many readings meet a figure by coincidence."
+            f"{none}. {every:,} of all {len(audit.figures.readings):,} {_verb(every)} it, each with {least} or more "
+            "unusual choices at once: so many readings meet a figure by coincidence."
         )
     nearest = audit.nearest[0].off if audit.nearest else None
     return f"{none}{'' if nearest is None else f'; the nearest is {_off(nearest)}'}."
+
+
+def _untried(audit: Audit) -> str:
+    missing = audit.figures.missing
+    return f"The stated formula cannot be tried: {missing}. " if missing else ""
 
 
 def _worth(audit: Audit) -> str:
@@ -108,7 +113,7 @@ def tried(audit: Audit) -> str:
     """How many readings there are, and how often they would explain anything."""
     plain, every = len(audit.plain), len(audit.figures.readings)
     text = f"{plain:,} with at most {FEW} unusual choice ({every:,} in all)" if plain < every else f"{plain:,}"
-    return f"{text}; their energies cover {100 * audit.chance:.1f} % of the range they span: a random figure would match so often"
+    return f"{text}; by chance, {rate_text(audit.chance)} of the energies in their range would match one"
 
 
 def _off(off: float) -> str:
@@ -145,16 +150,25 @@ def _tacit(axis: str, side: Sequence[Choice]) -> bool:
 
 # -- tables ----------------------------------------------------------------------------------------------------
 
-_READING_COLUMNS = (
-    Column("reading", "Reading"),
-    Column("energy_pj", "Energy", "energy", apart=True),
-    Column("energy_low_pj", "From", "energy", drop=3, apart=True),
-    Column("energy_high_pj", "To", "energy", drop=3, apart=True),
-    Column("off", "Off", "signed_percent", drop=1),
-    Column("unusual", "Unusual choices", "integer", drop=1),
-    Column("alike", "Readings", "integer", drop=2),
-    Column("stated", "Stated", drop=1),
-)
+
+def _energy_columns(unit: str) -> tuple[Column, ...]:
+    """An energy and its range, in the unit that was printed."""
+    return (
+        Column("energy_pj", "Energy", "energy", unit=unit),
+        Column("energy_low_pj", "From", "energy", drop=3, unit=unit),
+        Column("energy_high_pj", "To", "energy", drop=3, unit=unit),
+    )
+
+
+def _reading_columns(unit: str) -> tuple[Column, ...]:
+    return (
+        Column("reading", "Reading"),
+        *_energy_columns(unit),
+        Column("off", "Off", "signed_percent", drop=1),
+        Column("unusual", "Unusual choices", "integer", drop=1),
+        Column("alike", "Readings", "integer", drop=2),
+        Column("stated", "Stated", drop=1),
+    )
 
 
 def _readings(audit: Audit) -> Table:
@@ -162,10 +176,10 @@ def _readings(audit: Audit) -> Table:
     shown = audit.groups[:MOST_GROUPS]
     rows = tuple(Row(_group_values(group, audit)) for group in shown)
     more = len(audit.groups) - len(shown)
-    notes = [f"{more} more groups of readings; --format json has them."] if more else []
+    notes = [f"{more} more groups of readings; --format json has the first 100 readings."] if more else []
     far = not audit.plain_matching
     title = "Readings that give it, each with several unusual choices" if far else "Readings that give it"
-    return Table("readings", title, _READING_COLUMNS, rows, tuple(notes))
+    return Table("readings", title, _reading_columns(audit.figures.printed.unit), rows, tuple(notes))
 
 
 def _group_values(group: Group, audit: Audit) -> dict[str, Value]:
@@ -185,15 +199,11 @@ def _nearest(audit: Audit) -> Table:
         })
         for near in audit.nearest
     )  # fmt: skip
-    return Table("readings", "The nearest readings; none gives it", _READING_COLUMNS, rows)
+    return Table("readings", "The nearest readings; none gives it", _reading_columns(audit.figures.printed.unit), rows)
 
 
 def _energy(energy: Range) -> dict[str, Value]:
     return {"energy_pj": energy.middle, "energy_low_pj": energy.low, "energy_high_pj": energy.high}
-
-
-def _span(energy: Range) -> str:
-    return f"{energy_text(energy.low, 6)} to {energy_text(energy.high, 6)}"
 
 
 def _stated(audit: Audit, reading: Reading) -> Table:
@@ -202,9 +212,7 @@ def _stated(audit: Audit, reading: Reading) -> Table:
         Column("term", "Term"),
         Column("operations_g", "Operations (G)", "decimal"),
         Column("price_pj", "Price (pJ)", "decimal"),
-        Column("energy_pj", "Energy", "energy", apart=True),
-        Column("energy_low_pj", "From", "energy", drop=1, apart=True),
-        Column("energy_high_pj", "To", "energy", drop=1, apart=True),
+        *_energy_columns(audit.figures.printed.unit),
         Column("choice", "Read as", drop=2),
     )
     rows = [
@@ -259,7 +267,7 @@ def _row_values(audit: Audit) -> dict[str, Value]:
     near = audit.nearest[0] if audit.nearest else None
     best = group_words(audit.groups[0]) if audit.plain_matching else reading_words(near.reading) if near else None
     return {
-        "name": audit.figures.name, "printed": audit.figures.printed,
+        "name": audit.figures.name, "printed": audit.figures.printed.text,
         "stated_pj": stated.energy.middle if stated else None, "matching": len(audit.plain_matching),
         "readings": len(audit.plain), "best": best, "off": near.off if near and not audit.plain_matching else None,
         "hints": " | ".join(audit.hints) or None, "result": result(audit),

@@ -68,7 +68,7 @@ def published_values(row: Published) -> dict[str, Value]:
         **{f"{key}_printed": number.text if number is not None else None for key, number in numbers.items()},
         **numbers,
         "id": row.id, "model": row.title, "dataset": row.dataset, "resolution": row.resolution,
-        "timesteps": row.timesteps, "recomputed_mj": _mj(energy and energy.middle),
+        "timesteps": row.timesteps, "recomputed_mj": _mj(energy),
         "recomputed_low_mj": energy.low / MJ if energy else None,
         "recomputed_high_mj": energy.high / MJ if energy else None,
         "verdict": row.verdict, "why": row.check.why or None, "year": str(row.year) if row.year else None,
@@ -79,8 +79,9 @@ def published_values(row: Published) -> dict[str, Value]:
     }  # fmt: skip
 
 
-def _mj(pj: float | None) -> float | None:
-    return None if pj is None else float(f"{pj / MJ:.5g}")
+def _mj(energy: Range | None) -> float | None:
+    """Five digits, in millijoules."""
+    return None if energy is None else float(f"{energy.middle / MJ:.5g}")
 
 
 def paper_list(rows: Sequence[Published], asked: Mapping[str, str]) -> Document:
@@ -89,7 +90,9 @@ def paper_list(rows: Sequence[Published], asked: Mapping[str, str]) -> Document:
     Args:
         asked: the filters, by option.
     """
-    counts = {verdict: sum(row.verdict == verdict for row in rows) for verdict in dict.fromkeys(r.verdict for r in rows)}
+    counts = {
+        verdict: sum(row.verdict == verdict for row in rows) for verdict in dict.fromkeys(r.verdict for r in rows)
+    }
     summary = "; ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items(), key=lambda each: -each[1]))
     notes = (
         f"{len(rows)} rows: {summary}.",
@@ -203,7 +206,7 @@ def layer_rows(layers: Sequence[Layer], steps: int, keys: Mapping[str, str]) -> 
     rows = tuple(
         Row({
             "layer": layer.layer, "role": layer.role, "macs_m": layer.macs_m, "rate": layer.rate,
-            "output_rate": layer.output_rate, "energy_mj": _mj(energy and energy.middle),
+            "output_rate": layer.output_rate, "energy_mj": _mj(energy),
         })
         for layer, energy in layer_energies(layers, steps, keys)
     )  # fmt: skip
