@@ -83,7 +83,7 @@ class Group:
     """Readings that all give the printed energy and together take every combination of these choices.
 
     Attributes:
-        choices: by axis, the choices that will do; all of an axis where it does not matter.
+        choices: by axis, the choices that will do.
         free: the axes that do not matter.
     """
 
@@ -190,36 +190,39 @@ def _place(axis: str, choice: Choice) -> int:
 
 def _grouped(readings: Sequence[Reading], figures: Figures) -> list[Group]:
     """As few groups as repeated joining along one axis after another gives."""
-    axes = list(dict.fromkeys(axis for reading in figures.readings for axis in reading.choices))
-    boxes = {tuple(frozenset({reading.choices.get(axis)}) for axis in axes): [reading] for reading in readings}
-    for position in [*range(len(axes)), *range(len(axes))]:
-        boxes = _joined(boxes, position)
-    every = {axis: {r.choices[axis] for r in figures.readings if axis in r.choices} for axis in axes}
-    return [_group(dict(zip(axes, box, strict=True)), members, every) for box, members in boxes.items()]
+    every: dict[str, set[Choice]] = {}
+    for reading in figures.readings:
+        for axis, choice in reading.choices.items():
+            every.setdefault(axis, set()).add(choice)
+    boxes = {tuple(frozenset({reading.choices.get(axis)}) for axis in every): [reading] for reading in readings}
+    for _ in range(2):
+        for position, axis in enumerate(every):
+            boxes = _joined(boxes, position, every[axis])
+    return [_group(dict(zip(every, box, strict=True)), members) for box, members in boxes.items()]
 
 
 _Box = tuple[frozenset[Choice | None], ...]
+_ANY: frozenset[Choice | None] = frozenset({None})
+"""An axis without an effect, or one that takes every choice: both say that it does not matter."""
 
 
-def _joined(boxes: Mapping[_Box, list[Reading]], position: int) -> dict[_Box, list[Reading]]:
+def _joined(boxes: Mapping[_Box, list[Reading]], position: int, every: set[Choice]) -> dict[_Box, list[Reading]]:
     """Boxes that are equal but for one axis become one."""
     alike: dict[_Box, list[_Box]] = {}
     for box in boxes:
         alike.setdefault((*box[:position], *box[position + 1 :]), []).append(box)
     joined = {}
     for rest, members in alike.items():
-        side = frozenset().union(*(box[position] for box in members))
+        side = frozenset[Choice | None]().union(*(box[position] for box in members))
+        side = _ANY if len(every) > 1 and every <= side else side
         joined[(*rest[:position], side, *rest[position:])] = [reading for box in members for reading in boxes[box]]
     return joined
 
 
-def _group(
-    box: Mapping[str, frozenset[Choice | None]], members: Sequence[Reading], every: Mapping[str, set[Choice]]
-) -> Group:
-    choices = {axis: tuple(c for c in sorted_choices(axis, side) if c is not None) for axis, side in box.items()}
-    choices = {axis: side for axis, side in choices.items() if side}
-    free = frozenset(axis for axis, side in choices.items() if len(side) > 1 and set(side) == every[axis])
-    return Group(choices, tuple(members), free)
+def _group(box: Mapping[str, frozenset[Choice | None]], members: Sequence[Reading]) -> Group:
+    choices = {axis: tuple(sorted_choices(axis, side)) for axis, side in box.items()}
+    free = frozenset(axis for axis, side in choices.items() if not side and any(axis in r.choices for r in members))
+    return Group({axis: side for axis, side in choices.items() if side}, tuple(members), free)
 
 
 def sorted_choices(axis: str, side: Iterable[Choice | None]) -> list[Choice]:
@@ -250,7 +253,10 @@ def _hints(figures: Figures, siblings: Sequence[Figures]) -> Iterable[str]:
         if other.energy.meets(figures.energy) and there and there.energy.meets(other.energy):
             yield f"{other.printed.text} stands at {other.name}, where it follows: it may have been copied from there."
             return
-    yield from _borrowed_first_layer(figures, others)
+    borrowed = list(_borrowed_first_layer(figures, others))
+    yield from borrowed
+    if borrowed:
+        return
     shifted = spikes_as_macs(figures)
     if shifted is not None:
         yield (

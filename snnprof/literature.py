@@ -181,7 +181,11 @@ class Published(_Facts):
             return Check(UNCHECKED, "no energy is printed")
         if self.by_hand_mj is not None:
             given = self.by_hand_mj.range.times(MJ)
-            return Check(_verdict(given, self.energy), "the stated formula, worked out elsewhere", given)
+            return Check(
+                _verdict(given, self.energy),
+                "the formula, worked out by hand from figures that this package lacks,",
+                given,
+            )
         if not self.sheet.terms:
             return Check(UNCHECKED, "no operations are printed beside the energy")
         if self.arithmetic is not None:
@@ -199,7 +203,7 @@ class Published(_Facts):
             for count, price in ((self.sops_g, terms.sop_pj), (terms.macs_g, terms.mac_pj))
             if count is not None and price is not None
         )
-        return Check(_verdict(given, printed), "the constants beside the row", given)
+        return Check(_verdict(given, printed), "the arithmetic beside the row", given)
 
     @property
     def verdict(self) -> str:

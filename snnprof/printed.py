@@ -155,7 +155,7 @@ def quantity(text: str, units: dict[str, float], default: str | None) -> Quantit
         ValueError: it is no number, or its unit is not known.
     """
     text = text.strip()
-    number = re.match(r"[0-9.]+(?:[eE][+-]?[0-9]+)?", text)
+    number = _NUMBER.match(text)
     if number is None:
         raise ValueError(f"{text[:_LONGEST]!r} is not a number that a table can print, such as 4.50")
     unit = text[number.end() :].strip() or default

@@ -117,7 +117,16 @@ def tried(audit: Audit) -> str:
 
 
 def _off(off: float) -> str:
-    return f"{abs(off):.1%}".replace("%", " %") + (" above" if off > 0 else " below")
+    return f"{percent(off)} {'above' if off > 0 else 'below'}"
+
+
+def percent(off: float) -> str:
+    """The size of a difference, however small it is.
+
+    >>> percent(-0.159), percent(0.00067)
+    ('15.9 %', '0.067 %')
+    """
+    return f"{100 * abs(off):.1f} %" if abs(off) >= 0.01 else f"{100 * abs(off):.2g} %"
 
 
 def _number(count: int, what: str) -> str:
@@ -138,9 +147,9 @@ def group_words(group: Group) -> str:
     """A group as a list of choices; alternatives with `or`; what does not matter at the end."""
     told = [
         " or ".join(choice.words for choice in side)
-        for axis, side in group.choices.items() if axis not in group.free and not _tacit(axis, side)
+        for axis, side in group.choices.items() if not _tacit(axis, side)
     ]  # fmt: skip
-    free = ", ".join(DECISIONS[axis] for axis in group.choices if axis in group.free)
+    free = ", ".join(DECISIONS[axis] for axis in DECISIONS if axis in group.free)
     return "; ".join(filter(None, [*told, f"whatever {free}" if free else ""]))
 
 
