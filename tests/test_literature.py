@@ -134,6 +134,8 @@ def test_filters() -> None:
 
     assert chosen(dataset="imagenet") == chosen(dataset="ImageNet-1k")
     assert all("CIFAR10-DVS" in id for id in chosen(dataset="cifar10-dvs", source="ssabin"))
+    assert not any("CIFAR-100" in id for id in chosen(dataset="cifar10"))
+    assert all("Spikformer" in id for id in chosen(model="spikformer"))
     assert chosen(model="HST", year=2024) == {id for id in ROWS if id.startswith("qkformer/HST")}
     assert chosen(source="spikformer, iclr", verdict=DIFFERS) == {
         "spikformer_iclr/Spikformer-8-384@224/T4", "spikformer_iclr/Spikformer-8-768@224/T4",

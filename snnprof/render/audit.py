@@ -99,10 +99,10 @@ def _untried(audit: Audit) -> str:
 
 def _worth(audit: Audit) -> str:
     """What a match is worth."""
-    if len(audit.groups) > 1:
+    if len(audit.groups) > 1 or any(len(side) > 1 for side in audit.groups[0].choices.values()):
         return ", by different choices: this does not identify the convention."
     if len(audit.plain_matching) > 1:
-        return ", which differ in what does not matter here."
+        return ", which differ only in what does not matter here."
     unusual = audit.plain_matching[0].unusual
     if unusual:
         return ", by one choice that no paper states: the only explanation among the readings, not a proof."
@@ -243,10 +243,11 @@ def _layers(audit: Audit, keys: Mapping[str, str]) -> Table:
 
 
 def _several(audits: Sequence[Audit], shared: Sequence[Shared], command: str) -> Document:
+    stated = any(audit.figures.stated_reading for audit in audits)
     columns = (
         Column("name", "Row"),
         Column("printed", "Printed", "decimal"),
-        Column("stated_pj", "By the stated formula", "energy", drop=1, apart=True),
+        *([Column("stated_pj", "By the stated formula", "energy", drop=1, apart=True)] if stated else []),
         Column("matching", "Readings that give it", "integer"),
         Column("readings", "Of", "integer", drop=2),
         Column("best", "Most plausible, or nearest"),
@@ -273,14 +274,23 @@ def _several(audits: Sequence[Audit], shared: Sequence[Shared], command: str) ->
 
 def _row_values(audit: Audit) -> dict[str, Value]:
     stated = audit.figures.stated_reading
-    near = audit.nearest[0] if audit.nearest else None
-    best = group_words(audit.groups[0]) if audit.plain_matching else reading_words(near.reading) if near else None
+    near = audit.nearest[0] if audit.nearest and not audit.groups else None
     return {
         "name": audit.figures.name, "printed": audit.figures.printed.text,
         "stated_pj": stated.energy.middle if stated else None, "matching": len(audit.plain_matching),
-        "readings": len(audit.plain), "best": best, "off": near.off if near and not audit.plain_matching else None,
+        "readings": len(audit.plain), "best": _best(audit), "off": near.off if near else None,
         "hints": " | ".join(audit.hints) or None, "result": result(audit),
     }  # fmt: skip
+
+
+def _best(audit: Audit) -> str | None:
+    """The most plausible explanation, or the nearest reading."""
+    if audit.plain_matching:
+        return group_words(audit.groups[0])
+    if audit.groups:
+        least = audit.groups[0].unusual
+        return f"far-fetched, by {least} unusual choices at once: {group_words(audit.groups[0])}"
+    return f"none; nearest: {reading_words(audit.nearest[0].reading)}" if audit.nearest else None
 
 
 def _shared(shared: Sequence[Shared]) -> Table:
