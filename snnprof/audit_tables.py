@@ -20,7 +20,7 @@ from snnprof.audit import Counted, Figures
 from snnprof.errors import SnnprofError, unknown
 from snnprof.layer_tables import Layer
 from snnprof.literature import Published
-from snnprof.printed import COUNTS, ENERGIES, Quantity, Range, quantity
+from snnprof.printed import COUNTS, ENERGIES, Quantity, Range, quantity, without_operations
 from snnprof.readings import Choice, Sheet, Term
 from snnprof.yaml_file import MAX_BYTES, YamlProblem, read_yaml
 
@@ -32,16 +32,26 @@ FULL = 1000
 SUFFIXES = (".csv", ".tsv", ".yaml", ".yml")
 TEMPLATE = "snnprof audit --template"
 _NAMES = {
-    "model": "model name network method architecture", "timesteps": "t timesteps time_steps steps",
-    "energy": "energy power energy_printed printed_energy", "sops": "sops sop ops synops acs",
-    "flops": "flops flop", "macs": "macs mac", "kind": "kind type",
-    "first_layer_macs": "first_layer_macs first_layer_flops first_layer first_macs first_flops stem_macs stem_flops "
-                        "encoder_macs encoder_flops conv1_macs conv1_flops",
-    "head_macs": "head_macs head_flops head classifier_macs", "rate": "rate input_rate firing_rate fr",
-    "output_rate": "output_rate", "layer": "layer layer_name", "role": "role", "stated": "stated formula",
+    "model": "model; name; network; method; architecture", "kind": "kind; type",
+    "timesteps": "t; timesteps; timestep; time steps; steps", "energy": "energy; power", "sops": "sops; sop; ops; acs",
+    "flops": "flops; flop", "macs": "macs; mac", "layer": "layer; layer name", "role": "role",
+    "first_layer_macs": "; ".join(
+        f"{layer} {what}".strip() for layer in ("first layer", "first", "first conv", "first convolution", "stem",
+                                                "encoder", "conv1") for what in ("macs", "flops", "")),
+    "head_macs": "head macs; head flops; head; classifier macs; classifier flops",
+    "rate": "rate; input rate; firing rate; input firing rate; fr", "output_rate": "output rate; output firing rate",
+    "stated": "stated; stated formula; formula",
 }  # fmt: skip
-_FIELDS = {alias: field for field, aliases in _NAMES.items() for alias in aliases.split()}
-_UNITS = {"energy": ENERGIES, **dict.fromkeys(("sops", "flops", "macs", "first_layer_macs", "head_macs"), COUNTS)}
+_FIELDS = {frozenset(alias.split()): field for field, aliases in _NAMES.items() for alias in aliases.split("; ")}
+_NO_WORDS = frozenset(
+    "of the a per inference image sample printed consumption cost total estimated synaptic no".split()
+)
+"""Words of a heading that change nothing."""
+RATES = {"": 1.0, "%": 0.01}
+_UNITS = {
+    "energy": ENERGIES, "rate": RATES, "output_rate": RATES,
+    **dict.fromkeys(("sops", "flops", "macs", "first_layer_macs", "head_macs"), COUNTS),
+}  # fmt: skip
 _NO_FIGURE = {"", "-", "–", "—", "n/a", "na", "none", "null", "~", "/"}
 _ANN = {"ann", "cnn", "dnn"}
 _SNN = {"snn"}
@@ -134,7 +144,7 @@ def read_table(path: Path) -> AuditTable:
         raise SnnprofError(f"{path} has no rows", hint=f"'{TEMPLATE}' prints a table to start from")
     if len(rows) > MOST_ROWS:
         raise SnnprofError(f"{path} has {len(rows)} rows; at most {MOST_ROWS} are read")
-    networks = [_network(row, f"{path}, {place}") for place, row in _by_network(rows, path)]
+    networks = [each for place, row in _by_network(rows) for each in _networks(row, f"{path}, {place}")]
     good = tuple(each for each in networks if isinstance(each, Figures))
     bad = tuple(each for each in networks if isinstance(each, SnnprofError))
     if not good:
@@ -158,7 +168,8 @@ def _rows_of_yaml(path: Path) -> tuple[list[tuple[str, _Network]], tuple[str, ..
         raise SnnprofError(
             f"{path}{line}: {problem.text}", hint=f"'{TEMPLATE}' prints a table to start from"
         ) from problem
-    given = document.data.get("rows")
+    alone = any(_column(key)[0] for key in document.data)
+    given = document.data.get("rows", [document.data] if alone else None)
     if not isinstance(given, list) or not all(isinstance(row, dict) for row in given):
         raise SnnprofError(f"{path} has no list of rows under 'rows:'", hint=f"see '{TEMPLATE}'")
     unused: dict[str, None] = {}
@@ -230,17 +241,23 @@ def _cells(row: Mapping[str, Any], place: str, unused: dict[str, None]) -> dict[
 
 
 def _column(name: str) -> tuple[str | None, str | None]:
-    """The meaning of a column's name, and its unit: `Energy (mJ)`, `first_layer_macs_G`, `SOPs [M]`."""
-    words = [word for word in re.split(r"[\s_()\[\]/]+", name.strip()) if word]
-    for units in (ENERGIES, COUNTS):
-        if len(words) > 1 and words[-1] in units:
-            field = _FIELDS.get("_".join(words[:-1]).lower())
-            if field and _UNITS.get(field) is units:
-                return field, words[-1]
-    return _FIELDS.get("_".join(words).lower()), None
+    """The meaning of a column's name, and its unit: `Energy (mJ)`, `FLOPs of the first layer [G]`, `GSOPs`."""
+    words = [word for word in re.split(r"[\s_()\[\]/,]+", name.strip()) if word and word.lower() not in _NO_WORDS]
+    if not words or _field(words):
+        return _field(words), None
+    prefixed = re.fullmatch(r"([kMGT])(\w+)", words[-1])  # GSOPs; MACs alone are no mega-ACs
+    for stem, unit in ((words[:-1], words[-1]), ([*words[:-1], prefixed[2]], prefixed[1]) if prefixed else ([], "")):
+        field = _field(stem)
+        if field and without_operations(unit) in _UNITS.get(field, ()):
+            return field, without_operations(unit)
+    return None, None
 
 
-def _by_network(rows: Sequence[tuple[str, _Network]], path: Path) -> list[tuple[str, _Network]]:
+def _field(words: Sequence[str]) -> str | None:
+    return _FIELDS.get(frozenset(word.lower() for word in words))
+
+
+def _by_network(rows: Sequence[tuple[str, _Network]]) -> list[tuple[str, _Network]]:
     """Lines of CSV that name a layer belong to the network that the line names, or that of the line above."""
     found: dict[str, tuple[str, dict[str, Cell], list[Cells]]] = {}
     name = ""
@@ -262,39 +279,58 @@ def _by_network(rows: Sequence[tuple[str, _Network]], path: Path) -> list[tuple[
 # -- one network ---------------------------------------------------------------------------------------------------
 
 
-def _network(network: _Network, place: str) -> Figures | SnnprofError:
-    """One network's figures, or why it cannot be audited.
+def _networks(network: _Network, place: str) -> Iterable[Figures | SnnprofError]:
+    """The figures of one network, and of each layer that has an energy; or why it cannot be audited.
 
     Raises:
         SnnprofError: a figure is none.
     """
     cells = network.cells
     name = cells["model"].text
-    if "energy" not in cells:
-        return SnnprofError(f"{place}: {name} has no energy to audit", hint="add a column such as energy_mJ")
-    energy = _quantity(cells["energy"], "energy", place)
-    if not energy.value:
-        raise SnnprofError(f"{place}: an energy of 0 cannot be audited")
     steps = _steps(cells, place) or next((t for layer in network.layers if (t := _steps(layer, place))), None)
-    layers = tuple(_layer(layer, f"{place}, layer {layer['layer'].text if 'layer' in layer else at + 1}")
-                   for at, layer in enumerate(network.layers))  # fmt: skip
+    layers = tuple(
+        _layer(layer, f"{place}, layer {layer['layer'].text if 'layer' in layer else at + 1}")
+        for at, layer in enumerate(network.layers)
+    )
     if layers and steps is None:
         raise SnnprofError(f"{place}: {name} has layers, but no T", hint="add a column T, the number of time steps")
+    formula = _by_formula(_stated(cells))
+    for layer, own in zip(layers, network.layers, strict=True):
+        if "energy" in own and steps:
+            yield Figures(
+                name=f"{name}, {layer.layer}", printed=_energy(own, place), timesteps=steps,
+                counted=(Counted(Sheet(layer_tables.terms([layer], steps), steps)),), **formula,
+            )  # fmt: skip
+    if "energy" not in cells:
+        if not any("energy" in layer for layer in network.layers):
+            yield SnnprofError(f"{place}: {name} has no energy to audit", hint="add a column such as energy_mJ")
+        return
+    energy = _energy(cells, place)
     terms = layer_tables.terms(layers, steps) if layers and steps else tuple(_terms(cells, steps, place))
     if not any(term.axis not in ("first", "head") for term in terms):
-        return SnnprofError(
+        yield SnnprofError(
             f"{place}: {name} has no operations beside its energy",
             hint="add sops_G (networks with spikes), flops_G (without), or layers with macs and rates",
         )
-    return Figures(
+        return
+    yield Figures(
         name=name, printed=energy, counted=(Counted(Sheet(terms, steps)),), layers=layers, timesteps=steps,
-        family=_family(name), **_by_formula(_stated(cells)),
+        family=_family(name), **formula,
     )  # fmt: skip
+
+
+def _energy(cells: Cells, place: str) -> Quantity:
+    energy = _quantity(cells["energy"], "energy", place)
+    if not energy.value:
+        raise SnnprofError(f"{place}: an energy of 0 cannot be audited")
+    return energy
 
 
 def _terms(cells: Cells, steps: int | None, place: str) -> Iterable[Term]:
     counts = {
-        field: _quantity(cells[field], field, place).range for field in _UNITS if field in cells and field != "energy"
+        field: _quantity(cells[field], field, place).range
+        for field, units in _UNITS.items()
+        if field in cells and units is COUNTS
     }
     kind = cells["kind"].text.lower() if "kind" in cells else ""
     if kind and kind not in _ANN | _SNN:
@@ -329,7 +365,9 @@ def _layer(cells: Cells, place: str) -> Layer:
     macs = _quantity(cells["macs"], "macs", place)
     values: dict[str, Any] = {"layer": cells["layer"].text if "layer" in cells else "layer"}
     values |= {name: cells[name].text.lower() for name in ("role",) if name in cells}
-    values |= {name: _quantity(cells[name], name, place).number for name in ("rate", "output_rate") if name in cells}
+    values |= {
+        name: _quantity(cells[name], name, place).in_unit(1.0) for name in ("rate", "output_rate") if name in cells
+    }
     try:
         return Layer.model_validate({**values, "macs_m": macs.in_unit(COUNTS["M"])})
     except ValidationError as error:
@@ -344,7 +382,7 @@ def _quantity(cell: Cell, field: str, place: str) -> Quantity:
         SnnprofError: it is none, or has no unit.
     """
     what = field.replace("_", " ")
-    units = _UNITS.get(field, {"": 1.0})
+    units = _UNITS[field]
     try:
         found = quantity(cell.text, units, cell.unit if field in ("energy",) else cell.unit or "")
     except ValueError as error:

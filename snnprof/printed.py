@@ -144,6 +144,11 @@ class Quantity:
         return Printed(str(Decimal(self.number.text).scaleb(round(math.log10(self.size / size)))))
 
 
+def without_operations(unit: str) -> str:
+    """`GSOPs` → `G`, `MFLOPs` → `M`; other units as they are."""
+    return re.sub(r"(?i)(?<=^[kmgt])(sops?|flops?|macs?|ops?|acs?)$", "", unit)
+
+
 def quantity(text: str, units: dict[str, float], default: str | None) -> Quantity:
     """A number with its unit, e.g. `4.50mJ`, `6.82 G`.
 
@@ -158,7 +163,7 @@ def quantity(text: str, units: dict[str, float], default: str | None) -> Quantit
     number = _NUMBER.match(text)
     if number is None:
         raise ValueError(f"{text[:_LONGEST]!r} is not a number that a table can print, such as 4.50")
-    unit = text[number.end() :].strip() or default
+    unit = without_operations(text[number.end() :].strip()) or default
     if unit is None:
         raise ValueError(f"{text[:_LONGEST]!r} needs a unit: {', '.join(units)}")
     if unit not in units:

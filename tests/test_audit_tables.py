@@ -150,3 +150,42 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 def test_yaml_keeps_the_last_digit(tmp_path: Path) -> None:
     (figures,) = table(tmp_path, "rows:\n- {model: a, energy_mJ: 4.50, sops_G: 5.00}\n", "t.yml").figures
     assert figures.printed.between == "4.495 to 4.505 mJ"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Model,T,Energy (mJ),SOPs (G),FLOPs of the first layer (M)",
+        "Network,Time steps,Power (mJ/image),GSOPs,First conv MFLOPs",
+        "Method,Timesteps,Energy consumption [mJ],Synaptic OPs [G],Stem MACs (MMACs)",
+        "name,t,energy_mJ,ACs_G,first_layer_MACs_M",
+    ],
+)
+def test_headings_in_other_words(tmp_path: Path, header: str) -> None:
+    (figures,) = table(tmp_path, f"{header}\na,4,11.577,11.09,86.704\n").figures
+    assert {term.name for term in figures.sheet.terms} == {"SOPs", "first layer"}
+    assert audit(figures).plain_matching
+
+
+def test_rates_in_percent(tmp_path: Path) -> None:
+    """T = 2: 0.9 · 2 · 0.25 · 1 G = 0.45 mJ."""
+    for header, rate in (("rate (%)", "25.00"), ("rate", "25.00 %"), ("Firing rate", "0.2500")):
+        (figures,) = table(tmp_path, f"model,T,energy_mJ,flops_G,{header}\na,2,0.450,1.000,{rate}\n").figures
+        assert audit(figures).plain_matching, header
+
+
+def test_energies_of_single_layers(tmp_path: Path) -> None:
+    """Two cells of a sheet: 0.9 · 4.6 · 0.2408 G = 0.997 mJ for the first layer, 0.9 · 0.5 · 2 G = 0.9 mJ."""
+    text = (
+        "model,T,layer,role,macs_M,rate,energy_mJ\n"
+        "net,1,conv1,first,240.8,,0.997\n,,conv2,conv,2000.0,0.5000,0.900\n,,conv3,conv,10.0,0.5,\n"
+    )
+    first, second = table(tmp_path, text).figures
+    assert (first.name, second.name) == ("net, conv1", "net, conv2")
+    assert [reading.choices["first"].key for reading in audit(first).plain_matching] == ["product_each_step"]
+    assert audit(second).plain_matching[0].choices["ac"].key == "0.9"
+
+
+def test_one_network_needs_no_list(tmp_path: Path) -> None:
+    (figures,) = table(tmp_path, "model: a\nenergy_mJ: 0.854\nsops_G: 11.09\n", "t.yaml").figures
+    assert audit(figures).plain_matching[0].choices["ac"].key == "0.077"
