@@ -11,6 +11,7 @@ from itertools import product
 from snnprof.layer_tables import Layer
 from snnprof.printed import NOTHING, Quantity, Range
 from snnprof.readings import AXES, Choice, Reading, Sheet, Term, first_layer, total
+from snnprof.units import count_text
 
 FEW = 1
 """Unusual choices that a reading may make and still be taken for what somebody did."""
@@ -233,14 +234,10 @@ class _Space:
                 if choice not in sides[axis] and self._all_match({**sides, axis: [choice]}, figures):
                     sides[axis].append(choice)
         members = tuple({reading.key: reading for reading in self._readings(sides)}.values())
-        free = {
-            a
-            for a, side in sides.items()
-            if len(side) == len(self.every[a]) > 1 and any(a in r.choices for r in members)
-        }
-        told = {a: tuple(sorted_choices(a, side)) for a, side in sides.items() if len(side) < len(self.every[a])}
-        alone = {axis: side for axis, side in self.every.items() if len(side) == 1}
-        return Group({a: c for a in sides if (c := told.get(a) or alone.get(a))}, members, frozenset(free))
+        whole = {axis for axis, side in sides.items() if len(side) == len(self.every[axis]) > 1}
+        free = frozenset(axis for axis in whole if any(axis in reading.choices for reading in members))
+        told = {axis: tuple(sorted_choices(axis, side)) for axis, side in sides.items() if axis not in whole}
+        return Group(told, members, free)
 
     def _all_match(self, sides: Mapping[str, Sequence[Choice]], figures: Figures) -> bool:
         return all(reading.energy.meets(figures.energy) for reading in self._readings(sides))
@@ -293,7 +290,7 @@ def _hints(figures: Figures, siblings: Sequence[Figures]) -> Iterable[str]:
     shifted = spikes_as_macs(figures)
     if shifted is not None:
         yield (
-            f"It would follow if {shifted.middle / 1e9:.4g} G of the SOPs were priced as MACs instead of ACs, such as "
+            f"It would follow if {count_text(shifted.middle)} of the SOPs were priced as MACs instead of ACs, such as "
             "those of integer inputs."
         )
 

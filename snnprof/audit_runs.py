@@ -73,7 +73,7 @@ def _terms(report: EnergyReport, steps: int | None) -> Iterable[Term]:
     first = [row for row in rows if row.macs and set(row.fed_by) <= {INPUT}]
     head = [row for row in rows if row not in first and role_of(report.activity, row.layer, row.index) == "head"]
     rest = [row for row in rows if row not in first and row not in head]
-    yield readings.spiking(_per_inference(report, sum(row.sops for row in rest)))
+    yield readings.spiking(_per_inference(report, sum(row.sops for row in (*first, *rest))))
     macs = sum(row.macs for row in rest)
     if macs:
         yield readings.printed_macs(_per_inference(report, macs))

@@ -52,6 +52,13 @@ _UNITS = {
     "energy": ENERGIES, "rate": RATES, "output_rate": RATES,
     **dict.fromkeys(("sops", "flops", "macs", "first_layer_macs", "head_macs"), COUNTS),
 }  # fmt: skip
+_ROLES = {
+    "stem": layer_tables.FIRST, "encoder": layer_tables.FIRST, "classifier": layer_tables.HEAD,
+    **dict.fromkeys(("q", "k", "v", "query", "key", "value"), layer_tables.QKV),
+    **dict.fromkeys(("attn", "ssa", "sdsa"), layer_tables.ATTENTION), "ffn": layer_tables.MLP, "fc": "linear",
+    "proj": "projection",
+}  # fmt: skip
+"""Other names of roles."""
 _NO_FIGURE = {"", "-", "–", "—", "n/a", "na", "none", "null", "~", "/"}
 _ANN = {"ann", "cnn", "dnn"}
 _SNN = {"snn"}
@@ -213,7 +220,8 @@ def _rows_of_csv(path: Path) -> tuple[list[tuple[str, _Network]], tuple[str, ...
 
 def _text(path: Path) -> str:
     try:
-        raw = path.read_bytes()[: MAX_BYTES + 1]
+        with path.open("rb") as stream:
+            raw = stream.read(MAX_BYTES + 1)
     except OSError as error:
         raise SnnprofError(f"{path} cannot be read: {(error.strerror or 'unknown error').lower()}") from error
     if len(raw) > MAX_BYTES:
@@ -364,7 +372,9 @@ def _layer(cells: Cells, place: str) -> Layer:
         raise SnnprofError(f"{place}: a layer needs macs, of one time step", hint=f"see '{TEMPLATE}'")
     macs = _quantity(cells["macs"], "macs", place)
     values: dict[str, Any] = {"layer": cells["layer"].text if "layer" in cells else "layer"}
-    values |= {name: cells[name].text.lower() for name in ("role",) if name in cells}
+    if "role" in cells:
+        role = cells["role"].text.lower()
+        values["role"] = _ROLES.get(role, role)
     values |= {
         name: _quantity(cells[name], name, place).in_unit(1.0) for name in ("rate", "output_rate") if name in cells
     }
@@ -384,7 +394,7 @@ def _quantity(cell: Cell, field: str, place: str) -> Quantity:
     what = field.replace("_", " ")
     units = _UNITS[field]
     try:
-        found = quantity(cell.text, units, cell.unit if field in ("energy",) else cell.unit or "")
+        found = quantity(cell.text, units, cell.unit if field == "energy" else cell.unit or "")
     except ValueError as error:
         raise SnnprofError(f"{place}: {what}: {error}", hint=f"see '{TEMPLATE}'") from error
     if units is COUNTS and found.size == 1 and 0 < found.value < FULL:

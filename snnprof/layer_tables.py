@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -37,7 +38,7 @@ class Layer(BaseModel):
         if self.role not in ROLES:
             raise ValueError(f"layer {self.layer!r} has the unknown role {self.role!r}; known: {', '.join(ROLES)}")
         if self.rate is None and self.role not in (FIRST, HEAD):
-            raise ValueError(f"layer {self.layer!r} needs a rate")
+            raise ValueError(f"layer {self.layer!r} needs a rate; only the roles {FIRST} and {HEAD} can do without")
         return self
 
     @property
@@ -59,13 +60,25 @@ def terms(layers: Sequence[Layer], steps: int) -> tuple[Term, ...]:
     by_role = {role: [layer for layer in layers if layer.role == role] for role in ROLES}
     ordinary = [layer for layer in layers if layer.role not in (FIRST, HEAD, QKV, ATTENTION, MLP)]
     return (
-        *(readings.first_layer(layer.macs, steps, layer.input_range) for layer in by_role[FIRST]),
+        *_added(readings.first_layer(layer.macs, steps, layer.input_range) for layer in by_role[FIRST]),
         *_by_rates("QKV", "qkv", by_role[QKV], steps, ("output_rates", "input_rates")),
         *_attention(by_role[ATTENTION], steps),
         *_by_rates("other layers", "rates", ordinary, steps, ("output", "input")),
         *_mlp(by_role[MLP], steps),
-        *(readings.head(layer.macs, steps, layer.input_range) for layer in by_role[HEAD]),
+        *_added(readings.head(layer.macs, steps, layer.input_range) for layer in by_role[HEAD]),
     )
+
+
+def _added(each: Iterable[Term]) -> list[Term]:
+    """Terms on one axis as one, with the ways that all of them have."""
+    terms = list(each)
+    if len(terms) < 2:
+        return terms
+    first, *others = terms
+    ways = {key: work for key, work in first.ways.items() if all(key in other.ways for other in others)}
+    for other in others:
+        ways = {key: work + other.ways[key] for key, work in ways.items()}
+    return [replace(first, ways=ways)]
 
 
 def layer_energies(layers: Sequence[Layer], steps: int, keys: Mapping[str, str]) -> list[tuple[Layer, Range | None]]:

@@ -74,7 +74,7 @@ def test_three_versions_of_spikformer_8_512() -> None:
     assert (recount.matching, recount.stated) == ((), None)
     share = (18.82 - 0.9 * 11.09 - 4.6 * 4 * 0.086704128) / 3.7
     assert recount.hints == (
-        f"It would follow if {share:.4g} G of the SOPs were priced as MACs instead of ACs, such as those of integer "
+        f"It would follow if {share:.3f} G of the SOPs were priced as MACs instead of ACs, such as those of integer "
         "inputs.",
     )
 

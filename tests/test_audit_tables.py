@@ -10,6 +10,7 @@ import pytest
 from snnprof.audit import audit
 from snnprof.audit_tables import AuditTable, read_table
 from snnprof.errors import SnnprofError
+from snnprof.render.audit import result
 
 
 def table(tmp_path: Path, text: str, name: str = "t.csv") -> AuditTable:
@@ -189,3 +190,20 @@ def test_energies_of_single_layers(tmp_path: Path) -> None:
 def test_one_network_needs_no_list(tmp_path: Path) -> None:
     (figures,) = table(tmp_path, "model: a\nenergy_mJ: 0.854\nsops_G: 11.09\n", "t.yaml").figures
     assert audit(figures).plain_matching[0].choices["ac"].key == "0.077"
+
+
+def test_several_first_layers_and_roles_in_other_words(tmp_path: Path) -> None:
+    """T = 2: 4.6 · 2 · (100 + 50) M + 0.9 · 2 · 0.5 · 300 M = 1.65 mJ."""
+    text = (
+        "model: a\nT: 2\nenergy_mJ: 1.650\nlayers:\n- {layer: a, role: stem, macs_M: 100.0, rate: 0.9}\n"
+        "- {layer: b, role: Encoder, macs_M: 50.00}\n- {layer: q, role: Q, macs_M: 300.0, rate: 0.5000}\n"
+    )
+    (figures,) = table(tmp_path, text, "t.yaml").figures
+    assert [layer.role for layer in figures.layers] == ["first", "first", "qkv"]
+    assert "mac_at_rate" not in {choice.key for choice in figures.sheet.axes["first"]}
+    assert audit(figures).plain_matching[0].choices["first"].key == "mac_each_step"
+
+
+def test_a_stated_formula_that_needs_t(tmp_path: Path) -> None:
+    (figures,) = table(tmp_path, "model,energy_mJ,sops_G,first_layer_macs_M,stated\na,1.0,1.0,100,h45\n").figures
+    assert "cannot be tried: it needs T" in result(audit(figures))

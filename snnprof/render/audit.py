@@ -93,8 +93,10 @@ def result(audit: Audit) -> str:
 
 
 def _untried(audit: Audit) -> str:
-    missing = audit.figures.missing
-    return f"The stated formula cannot be tried: {missing}. " if missing else ""
+    figures = audit.figures
+    without_t = "it needs T" if figures.stated is not None and figures.stated_reading is None else ""
+    why = figures.missing or without_t
+    return f"The stated formula cannot be tried: {why}. " if why else ""
 
 
 def _worth(audit: Audit) -> str:

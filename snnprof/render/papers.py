@@ -107,7 +107,8 @@ def paper_list(rows: Sequence[Published], asked: Mapping[str, str]) -> Document:
 
 def paper_row(row: Published) -> Document:
     """One published row: what is printed, the arithmetic of its stated formula, and where it was read."""
-    tables = [arithmetic(row)] if row.energy_mj is not None else []
+    alone = Table("printed", "", PUBLISHED_COLUMNS, (Row(published_values(row)),))
+    tables = [arithmetic(row) if row.energy_mj is not None else alone]
     if row.layer_table and row.stated and row.stated.reading:
         tables.append(layer_rows(row.layer_table, row.timesteps or 1, row.stated.reading))
     return Document(
