@@ -32,7 +32,7 @@ def audit(
         list[str] | None,
         typer.Argument(
             metavar="TABLE.csv|TABLE.yaml|paper:ID|RUN.json...", help="Printed figures, or a run (with --printed).",
-            autocompletion=options.paper_names,
+            autocompletion=options.rows_beside_files,
         ),
     ] = None,
     printed: Annotated[
@@ -108,16 +108,13 @@ def _published(id: str, prices: dict[str, tuple[Choice, ...]]) -> list[Audit]:
     rows = of_paper or [catalogue.published_row(id)]
     if len(rows) == 1:
         return [audited(with_prices(from_published(rows[0]), prices), siblings(rows[0]))]
-    good, bad = [], []
-    for row in rows:
-        try:
-            good.append((row, with_prices(from_published(row), prices)))
-        except SnnprofError as error:
-            bad.append(error)
+    good = [row for row in rows if row.energy is not None and row.sheet.terms]
     if not good:
         raise SnnprofError(f"no row of {id} prints operations beside an energy", hint="see 'snnprof papers list'")
-    output.warn(bad)
-    return [audited(figures, siblings(row)) for row, figures in good]
+    if len(good) < len(rows):
+        others = ", ".join(row.id.partition("/")[2] for row in rows if row not in good)
+        output.say(f"left out, with no operations beside an energy: {others}")
+    return [audited(with_prices(from_published(row), prices), siblings(row)) for row in good]
 
 
 def _table(path: Path, prices: dict[str, tuple[Choice, ...]]) -> list[Audit]:

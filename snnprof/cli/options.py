@@ -52,11 +52,15 @@ def paper_names(incomplete: str) -> list[str]:
     return [prefix + name for name in _starting_with(names, incomplete.removeprefix(prefix))]
 
 
+def rows_beside_files(incomplete: str) -> list[str]:
+    """What `plot` and `audit` take beside files: published rows, once `paper:` is there."""
+    return paper_names(incomplete) if incomplete.startswith(PAPER) else _starting_with([PAPER], incomplete)
+
+
 def things(incomplete: str) -> list[str]:
-    """What `compare`, `plot` and `audit` take beside files: published rows once `paper:` is there, else models."""
-    if incomplete.startswith(PAPER):
-        return paper_names(incomplete)
-    return [*model_names(incomplete), *_starting_with([PAPER], incomplete)]
+    """What `compare` takes beside files: published rows and models."""
+    models = [] if incomplete.startswith(PAPER) else model_names(incomplete)
+    return [*models, *rows_beside_files(incomplete)]
 
 
 def flag(*names: str, help: str, panel: str) -> Any:

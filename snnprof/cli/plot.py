@@ -34,7 +34,7 @@ def plot(
     names: Annotated[
         list[str],
         typer.Argument(
-            metavar="RUN.json|paper:ROW...", help="Runs, and published rows.", autocompletion=options.paper_names
+            metavar="RUN.json|paper:ROW...", help="Runs, and published rows.", autocompletion=options.rows_beside_files
         ),
     ],
     kind: Annotated[

@@ -261,10 +261,11 @@ def _several(audits: Sequence[Audit], shared: Sequence[Shared], command: str) ->
     if shared:
         tables.append(_shared(shared))
     given = sum(bool(audit.plain_matching) for audit in audits)
+    follow = "follows from its" if given == 1 else "follow from their"
     few = f"Readings with at most {FEW} unusual choice"
     hints = tuple(f"{audit.figures.name}: {hint}" for audit in audits for hint in audit.hints)
     return Document(
-        title=f"Audit of {len(audits)} printed energies: {given} follow from their counts by some reading",
+        title=f"Audit of {len(audits)} printed energies: {given} {follow} counts by some reading",
         tables=tuple(tables),
         facts=(("counted", few),),
         notes=(Notes("What may have happened", hints),) if hints else (),

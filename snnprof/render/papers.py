@@ -93,7 +93,7 @@ def paper_list(rows: Sequence[Published], asked: Mapping[str, str]) -> Document:
     counts = {
         verdict: sum(row.verdict == verdict for row in rows) for verdict in dict.fromkeys(r.verdict for r in rows)
     }
-    summary = "; ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items(), key=lambda each: -each[1]))
+    summary = "; ".join(f"{count} {_verb(verdict, count)}" for verdict, count in counts.items())
     notes = (
         f"{len(rows)} rows: {summary}.",
         "Energy: whether the printed energy follows from the counts beside it by the formula that its source states, "
@@ -103,6 +103,10 @@ def paper_list(rows: Sequence[Published], asked: Mapping[str, str]) -> Document:
     title = "Published rows" + "".join(f", {option} {value}" for option, value in asked.items())
     table = Table("papers", "", PUBLISHED_COLUMNS, tuple(Row(published_values(row)) for row in rows), notes)
     return Document(title=title, tables=(table,), schema="snnprof.papers/0")
+
+
+def _verb(verdict: str, count: int) -> str:
+    return verdict if count == 1 else verdict.replace("does", "do").replace("follows", "follow")
 
 
 def paper_row(row: Published) -> Document:

@@ -46,7 +46,7 @@ def test_the_list_as_csv_has_everything(capsys: pytest.CaptureFixture[str]) -> N
 def test_filters_and_what_matches_none(capsys: pytest.CaptureFixture[str]) -> None:
     text = said(capsys, "papers", "list", "--dataset", "cifar10", "--model", "ssa_bin", "--source", "tiny papers")
     assert text.count("ssabin/SSA_Bin@") == 2
-    assert "2 rows: 2 follows" in text
+    assert "2 rows: 2 follow." in text
     assert "spikeyolo" in said(capsys, "papers", "list", "--verdict", "differs")
     assert "no published row matches --model 'nobody'" in said(capsys, "papers", "list", "--model", "nobody", status=2)
     assert "unknown verdict 'wrong'" in said(capsys, "papers", "list", "--verdict", "wrong", status=2)
@@ -146,7 +146,7 @@ def test_rows_of_other_settings_are_marked(tmp_path: Path, capsys: pytest.Captur
 def test_completion() -> None:
     assert "paper:ssa_bin-bin-cifar10" in options.things("paper:ssa_bin-bin")
     assert options.things("paper:nobody") == []
-    assert "paper:" in options.things("pap")
+    assert options.things("pap") == options.rows_beside_files("pap") == ["paper:"]
     assert "spikformer" in options.things("spik")
     assert "sdt/SDT-8-512@224/T4" in options.paper_names("sdt/")
 
