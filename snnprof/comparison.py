@@ -13,7 +13,7 @@ from snnprof.activity import Activity
 from snnprof.conventions import Convention
 from snnprof.errors import CheckFailed, SnnprofError, unknown
 from snnprof.hardware import DEFAULT, HardwareProfile
-from snnprof.literature import Published
+from snnprof.literature import Published, row_of
 from snnprof.pricing import EnergyReport, Hardware, Reports, price, split_gain
 from snnprof.settings import setting_of
 from snnprof.shown import Shown
@@ -362,6 +362,9 @@ def _baseline(sides: Sequence[Side], name: str | None) -> Side:
     for side in sides:
         if name in _names(side):
             return side
+    rows = {side.entry.published.id: side for side in sides if side.entry.published}
+    if name.startswith(PAPER) and rows:
+        return rows[row_of(name.removeprefix(PAPER), {id: catalogue.published_row(id) for id in rows}).id]
     raise unknown("baseline", name, [side.name for side in sides])
 
 

@@ -215,6 +215,12 @@ class Published(_Facts):
         return {FOLLOWS: True, DIFFERS: False}.get(self.verdict)
 
     @property
+    def excess(self) -> float | None:
+        """The printed energy over what its formula gives, minus 1; null where that cannot be worked out."""
+        given = self.recomputed_mj
+        return self.energy_mj / given - 1 if given and self.energy_mj is not None else None
+
+    @property
     def recomputed_mj(self) -> float | None:
         """The energy by the stated formula from the printed counts; null where it cannot be worked out."""
         return None if self.check.energy is None else self.check.energy.middle / MJ

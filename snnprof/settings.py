@@ -1,4 +1,7 @@
-"""What a figure holds for: data set, image size and T. Figures of different settings stand side by side with a mark."""
+"""What a figure holds for: data set, image size, T, and the whole network or a part.
+
+Figures of different settings stand side by side with a mark.
+"""
 
 from __future__ import annotations
 
@@ -15,23 +18,23 @@ class Setting:
 
     Attributes:
         size: pixels along one side of an image.
+        part: what was counted.
     """
 
     data: str | None = None
     size: int | None = None
     timesteps: int | None = None
+    part: str = "network"
 
     def unlike(self, other: Setting) -> list[str]:
         """What is known of both and differs, e.g. `T = 1, not 4`."""
         pairs = (
-            (self.data, other.data, data_key(self.data) != data_key(other.data), "{}"),
-            (self.size, other.size, self.size != other.size, "{0}×{0}"),
-            (self.timesteps, other.timesteps, self.timesteps != other.timesteps, "T = {}"),
+            (data_key(self.data), data_key(other.data), f"{self.data}, not {other.data}"),
+            (self.size, other.size, f"{self.size}×{self.size}, not {other.size}×{other.size}"),
+            (self.timesteps, other.timesteps, f"T = {self.timesteps}, not {other.timesteps}"),
+            (self.part, other.part, f"counts the {self.part}, not the {other.part}"),
         )
-        return [
-            f"{text.format(mine)}, not {text.removeprefix('T = ').format(theirs)}"
-            for mine, theirs, differ, text in pairs if differ and mine and theirs
-        ]  # fmt: skip
+        return [text for mine, theirs, text in pairs if mine and theirs and mine != theirs]
 
 
 def setting_of(thing: Activity | Published | None) -> Setting:
@@ -39,7 +42,7 @@ def setting_of(thing: Activity | Published | None) -> Setting:
     if thing is None:
         return Setting()
     if isinstance(thing, Published):
-        return Setting(thing.dataset, thing.resolution, thing.timesteps)
+        return Setting(thing.dataset, thing.resolution, thing.timesteps, thing.scope)
     shape = thing.run.data.shape
     image = len(shape) >= 3 and shape[-1] == shape[-2]
     return Setting(data_source(thing.run.data.source) or None, shape[-1] if image else None, thing.run.timesteps)

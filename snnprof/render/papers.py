@@ -156,7 +156,7 @@ def verdict_text(row: Published) -> str:
         return f"{check.verdict}: {check.why}"
     low, high, middle = (f"{pj / MJ:.5g}" for pj in (check.energy.low, check.energy.high, check.energy.middle))
     between = "" if low == high else f" ({low} to {high}, as the counts are rounded)"
-    off = printed * MJ / check.energy.middle - 1 if check.energy.middle else 0.0
+    off = row.excess or 0.0
     apart = "" if row.follows else f", {100 * abs(off):.2g} % {'more' if off > 0 else 'less'}"
     what = check.why or "the formula"
     return f"{check.verdict}: {what} gives {middle} mJ{between}; {printed.text} mJ is printed{apart}"
