@@ -155,7 +155,8 @@ def read_table(path: Path) -> AuditTable:
     good = tuple(each for each in networks if isinstance(each, Figures))
     bad = tuple(each for each in networks if isinstance(each, SnnprofError))
     if not good:
-        raise bad[0]
+        unknown_columns = f"; columns that are not known: {', '.join(unused)}" if unused else ""
+        raise SnnprofError(str(bad[0]), hint=f"{bad[0].hint}{unknown_columns}")
     return AuditTable(good, bad, unused)
 
 

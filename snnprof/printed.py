@@ -160,6 +160,8 @@ def quantity(text: str, units: dict[str, float], default: str | None) -> Quantit
         ValueError: it is no number, or its unit is not known.
     """
     text = text.strip()
+    if "," in text:
+        raise ValueError(f"{text[:_LONGEST]!r} has a comma: write a decimal point and no separator of thousands")
     number = _NUMBER.match(text)
     if number is None:
         raise ValueError(f"{text[:_LONGEST]!r} is not a number that a table can print, such as 4.50")

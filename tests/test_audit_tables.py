@@ -98,6 +98,7 @@ def test_rows_that_cannot_be_audited_are_listed_and_columns_that_are_not_used(tm
         ("model,T,energy_mJ,sops_G\na,0,1.0,1.0\n", "T must be a whole number"),
         ("model,T,energy_mJ,sops_G\na,999999999999,1.0,1.0\n", "T must be a whole number"),
         ("model,sops_G\na,1.0\n", "has no energy"),
+        ("model;energy_mJ;sops_G\na;0,523;1,186\n", "write a decimal point"),
         ("model,energy_mJ\na,1.0\n", "no operations"),
         ("model,energy_mJ,flops_G,rate\na,1.0,1.0,0.5\n", "needs T"),
         ("model,energy_mJ,sops_G,stated\na,1.0,1.0,h46\n", "unknown formula 'h46'"),
@@ -207,3 +208,9 @@ def test_several_first_layers_and_roles_in_other_words(tmp_path: Path) -> None:
 def test_a_stated_formula_that_needs_t(tmp_path: Path) -> None:
     (figures,) = table(tmp_path, "model,energy_mJ,sops_G,first_layer_macs_M,stated\na,1.0,1.0,100,h45\n").figures
     assert "cannot be tried: it needs T" in result(audit(figures))
+
+
+def test_misspelt_columns_are_named(tmp_path: Path) -> None:
+    with pytest.raises(SnnprofError, match="has no energy") as caught:
+        table(tmp_path, "model,enregy_mJ,sops_G\na,1.0,1.0\n")
+    assert "columns that are not known: enregy_mJ" in caught.value.hint

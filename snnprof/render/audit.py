@@ -27,7 +27,9 @@ def audit_document(audits: Sequence[Audit], shared: Sequence[Shared] = (), comma
 
 def _one(audit: Audit, command: str) -> Document:
     figures = audit.figures
-    tables = [_readings(audit)] if audit.groups else [_nearest(audit)]
+    tables = [] if audit.plain_matching else [_nearest(audit)]
+    if audit.groups:
+        tables.append(_readings(audit))
     stated = figures.stated_reading
     if stated is not None:
         tables.append(_stated(audit, stated))
@@ -36,8 +38,6 @@ def _one(audit: Audit, command: str) -> Document:
     facts = [
         ("printed", f"{figures.printed.text}, which is anything from {figures.printed.between}"),
         ("stated formula", figures.formula),
-        ("result", result(audit)),
-        ("readings", tried(audit)),
     ]
     notes = [Notes("What may have happened", audit.hints), Notes("Note", (figures.note,) if figures.note else ())]
     return Document(
@@ -76,7 +76,7 @@ def result(audit: Audit) -> str:
     plain, every, energy = len(audit.plain_matching), len(audit.matching), audit.figures.printed.text
     if audit.stated:
         others = plain - 1
-        also = f" {_number(others, 'other reading')} {_verb(others)} it, too." if others > 0 else ""
+        also = f" {_number(others, 'other reading')} {_verb(others)} it, too{_told_apart(audit)}" if others > 0 else ""
         return f"The stated formula gives {energy}.{also}"
     said = "The stated formula does not give it. " if audit.stated is False else _untried(audit)
     if plain:
@@ -101,14 +101,19 @@ def _untried(audit: Audit) -> str:
 
 def _worth(audit: Audit) -> str:
     """What a match is worth."""
-    if len(audit.groups) > 1 or any(len(side) > 1 for side in audit.groups[0].choices.values()):
-        return ", by different choices: this does not identify the convention."
     if len(audit.plain_matching) > 1:
-        return ", which differ only in what does not matter here."
+        return _told_apart(audit)
     unusual = audit.plain_matching[0].unusual
     if unusual:
         return ", by one choice that no paper states: the only explanation among the readings, not a proof."
     return ": the only one, as far as the printed digits tell."
+
+
+def _told_apart(audit: Audit) -> str:
+    """Whether several readings differ in what matters."""
+    if len(audit.groups) > 1 or any(len(side) > 1 for side in audit.groups[0].choices.values()):
+        return ", by different choices: this does not identify the convention."
+    return ", which differ only in what does not matter here."
 
 
 def tried(audit: Audit) -> str:
@@ -187,9 +192,10 @@ def _readings(audit: Audit) -> Table:
     shown = audit.groups[:MOST_GROUPS]
     rows = tuple(Row(_group_values(group, audit)) for group in shown)
     more = len(audit.groups) - len(shown)
-    notes = [f"{more} more groups of readings; --format json has the first 100 readings."] if more else []
+    told = [f"{more} more groups of readings; --format json has the first 100 readings."] if more else []
     far = not audit.plain_matching
-    title = "Readings that give it, each with several unusual choices" if far else "Readings that give it"
+    title = "Readings that give it by several unusual choices at once" if far else "Readings that give it"
+    notes = told if far else [*_conclusion(audit), *told]
     return Table("readings", title, _reading_columns(audit.figures.printed.unit), rows, tuple(notes))
 
 
@@ -210,7 +216,13 @@ def _nearest(audit: Audit) -> Table:
         })
         for near in audit.nearest
     )  # fmt: skip
-    return Table("readings", "The nearest readings; none gives it", _reading_columns(audit.figures.printed.unit), rows)
+    columns, notes = _reading_columns(audit.figures.printed.unit), tuple(_conclusion(audit))
+    return Table("nearest", "The nearest readings; none gives it", columns, rows, notes)
+
+
+def _conclusion(audit: Audit) -> Iterable[str]:
+    yield result(audit)
+    yield f"Readings: {tried(audit)}."
 
 
 def _energy(energy: Range) -> dict[str, Value]:
