@@ -276,6 +276,20 @@ def _nearest(figures: Figures) -> list[Near]:
     return found
 
 
+def variants(figures: Figures) -> list[tuple[Choice, Near]]:
+    """The stated formula with one other choice, of those that papers make, and how far each is off."""
+    stated = figures.stated_reading
+    if stated is None or figures.stated is None:
+        return []
+    found = []
+    for axis, choices in figures.sheet.axes.items():
+        for choice in choices:
+            other = figures.sheet.reading({**figures.stated, axis: choice.key})
+            if not choice.unusual and other is not None and other.energy != stated.energy:
+                found.append((choice, Near(other, other.energy.off(figures.energy))))
+    return found
+
+
 def _hints(figures: Figures, siblings: Sequence[Figures]) -> Iterable[str]:
     others = [each for each in siblings if each.name != figures.name and each.family == figures.family != ""]
     for other in others:

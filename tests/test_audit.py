@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from snnprof import catalogue
-from snnprof.audit import Audit, Counted, Figures, audit, shared
+from snnprof.audit import Audit, Counted, Figures, audit, shared, variants
 from snnprof.audit_tables import from_published, siblings
 from snnprof.printed import ENERGIES, Quantity, Range, quantity
 from snnprof.readings import AXES, Choice, Sheet, dense, first_layer, head, printed_macs, spiking
@@ -100,10 +100,12 @@ def test_no_sensible_reading_gives_the_energy_of_sdt() -> None:
     assert found.matching
     assert min(reading.unusual for reading in found.matching) >= 2
     sheet, stated = found.figures.sheet, dict(found.figures.stated or {})
-    variants = ({}, {"qkv": "input_rates"}, {"first": "mac_once"})
-    energies = [reading.energy.middle / 1e9 for v in variants if (reading := sheet.reading({**stated, **v}))]
+    changes = ({}, {"qkv": "input_rates"}, {"first": "mac_once"})
+    energies = [reading.energy.middle / 1e9 for v in changes if (reading := sheet.reading({**stated, **v}))]
     assert energies == pytest.approx([5.35, 6.81, 4.16], abs=0.005)
     assert len(found.figures.layers) == 5 + 8 * 8 + 1
+    told = {choice.key: near.reading.energy.middle / 1e9 for choice, near in variants(found.figures)}
+    assert (told["input_rates"], told["mac_once"]) == (pytest.approx(6.81, abs=0.005), pytest.approx(4.16, abs=0.005))
 
 
 def test_spikeyolo_prices_the_first_layer_at_the_product() -> None:

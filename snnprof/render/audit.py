@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from snnprof.audit import FEW
+from snnprof.audit import FEW, variants
 from snnprof.readings import DECISIONS, TACIT
 from snnprof.render.table import Column, Document, Notes, Row, Table, Value
 from snnprof.units import rate_text
@@ -33,6 +33,8 @@ def _one(audit: Audit, command: str) -> Document:
     stated = figures.stated_reading
     if stated is not None:
         tables.append(_stated(audit, stated))
+    if stated is not None and not audit.stated:
+        tables.append(_variants(audit))
     if figures.layers and figures.stated is not None:
         tables.append(_layers(audit, figures.stated))
     facts = [
@@ -248,6 +250,20 @@ def _stated(audit: Audit, reading: Reading) -> Table:
     rows.append(Row({"term": "by the stated formula", **_energy(reading.energy)}, section="sum"))
     rows.append(Row({"term": "as printed", **_energy(audit.figures.energy)}, section="sum"))
     return Table("stated", "The stated formula", columns, tuple(rows))
+
+
+def _variants(audit: Audit) -> Table:
+    """The stated formula with one other choice."""
+    columns = (
+        Column("choice", "Instead"),
+        *_energy_columns(audit.figures.printed.unit),
+        Column("off", "Off", "signed_percent", drop=1),
+    )
+    rows = tuple(
+        Row({"choice": choice.words, **_energy(near.reading.energy), "off": near.off})
+        for choice, near in variants(audit.figures)
+    )
+    return Table("variants", "The stated formula with one other choice", columns, rows)
 
 
 def _layers(audit: Audit, keys: Mapping[str, str]) -> Table:
