@@ -394,5 +394,9 @@ def _holds(text: str, part: str | None) -> bool:
 
 
 def _names_data(name: str, part: str | None) -> bool:
-    wanted, found = (re.sub(r"[^0-9a-z]", "", text.lower()) for text in (part or "", name))
-    return re.search(re.escape(wanted) + (r"(?!\d)" if wanted[-1:].isdigit() else ""), found) is not None
+    if not part:
+        return True
+    wanted, found = (re.sub(r"[^0-9a-z]", "", text.lower()) for text in (part, name))
+    return (
+        bool(wanted) and re.search(re.escape(wanted) + (r"(?!\d)" if wanted[-1:].isdigit() else ""), found) is not None
+    )

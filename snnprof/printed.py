@@ -21,7 +21,7 @@ ENERGIES = {"fJ": 1e-3, "pJ": 1.0, "nJ": 1e3, "uJ": 1e6, "µJ": 1e6, "μJ": 1e6,
 """Picojoules; the micro sign and the Greek letter mu both occur."""
 _NUMBER = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
 _LONGEST = 40  # characters of a number
-_LARGEST = 1e30
+_LARGEST = 1e60
 _ROUNDING = 1e-12
 """Of a value: what binary arithmetic adds to the ends of a range."""
 

@@ -104,8 +104,9 @@ def test_no_sensible_reading_gives_the_energy_of_sdt() -> None:
     energies = [reading.energy.middle / 1e9 for v in changes if (reading := sheet.reading({**stated, **v}))]
     assert energies == pytest.approx([5.35, 6.81, 4.16], abs=0.005)
     assert len(found.figures.layers) == 5 + 8 * 8 + 1
-    told = {choice.key: near.reading.energy.middle / 1e9 for choice, near in variants(found.figures)}
-    assert (told["input_rates"], told["mac_once"]) == (pytest.approx(6.81, abs=0.005), pytest.approx(4.16, abs=0.005))
+    told = {choice.words: near.reading.energy.middle / 1e9 for choice, near in variants(found.figures)}
+    assert told["Q, K, V at the rate of their input"] == pytest.approx(6.81, abs=0.005)
+    assert told["first layer as MACs, once"] == pytest.approx(4.16, abs=0.005)
 
 
 def test_spikeyolo_prices_the_first_layer_at_the_product() -> None:

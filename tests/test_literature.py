@@ -123,6 +123,12 @@ def test_near_misses_are_suggested() -> None:
             catalogue.published_row(empty)
 
 
+def test_figures_are_written_as_tables_print_them() -> None:
+    names = ("parameters_m", "accuracy", "sops_g", "flops_g", "macs_g", "energy_mj")
+    figures = [figure for row in ROWS.values() for name in names if (figure := getattr(row, name)) is not None]
+    assert max(len(figure.text) for figure in figures) <= len("0.099334")
+
+
 def test_ids_and_aliases_name_one_row_each() -> None:
     names = [name for row in ROWS.values() for name in (row.id, *row.aliases)]
     assert len(names) == len(set(names))
@@ -134,6 +140,7 @@ def test_filters() -> None:
 
     assert chosen(dataset="imagenet") == chosen(dataset="ImageNet-1k")
     assert all("CIFAR10-DVS" in id for id in chosen(dataset="cifar10-dvs", source="ssabin"))
+    assert chosen(dataset="(") == set()
     assert not any("CIFAR-100" in id for id in chosen(dataset="cifar10"))
     assert all("Spikformer" in id for id in chosen(model="spikformer"))
     assert chosen(model="HST", year=2024) == {id for id in ROWS if id.startswith("qkformer/HST")}
