@@ -176,7 +176,7 @@ def model_entry(entry: ModelEntry, published: Sequence[Published]) -> Document:
 
 def _published(rows: Sequence[Published]) -> Table:
     columns = tuple(column for column in PUBLISHED_COLUMNS if column.key not in ("model", "year"))
-    note = "'snnprof papers show ID' prints the arithmetic of a row; --format csv has all columns."
+    note = "'snnprof papers show ID' prints the arithmetic of a row."
     return Table("published", "Published figures", columns, tuple(Row(published_values(row)) for row in rows), (note,))
 
 
