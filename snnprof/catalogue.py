@@ -30,9 +30,9 @@ One YAML file per paper, beside the model's `.py`:
         seed: 0
         accuracy: 0.99
         note: …
-    published:                        # rows for `paper:ROW`; status says how the figure was read
-      - {id, title, preset, dataset, timesteps, scope, parameters_m, accuracy, sops_g, energy_mj,
-         attention_rate, output_rate, arithmetic: {sop_pj, mac_pj, macs_g}, follows, note, source, status}
+    published:                        # rows for `paper:ROW`, in files of other packages; those of the bundled models
+      - {id, title, preset, dataset, timesteps, scope, parameters_m, accuracy, sops_g, energy_mj,     # stand in
+         attention_rate, output_rate, arithmetic: {sop_pj, mac_pj, macs_g}, note, source, status}     # literature.yaml
 
 Third parties add models by an entry point in the group `snnprof.models`, named after the model: a module with a YAML
 of its name beside it, a package that holds NAME.yaml, or an attribute with the path of a YAML file.
@@ -53,8 +53,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
-from snnprof import plugins
+from snnprof import literature, plugins
 from snnprof.errors import SnnprofError, unknown
+from snnprof.literature import Published
 from snnprof.yaml_file import YamlProblem, read_yaml
 
 ENTRY_POINTS = "snnprof.models"
@@ -137,57 +138,6 @@ class Preset(_Facts):
         """The shape of one sample; `timesteps` replaces the preset's own T."""
         steps = timesteps or self.timesteps
         return [steps, *self.input_shape] if self.events and steps else list(self.input_shape)
-
-
-class Arithmetic(_Facts):
-    """The constants a source states: its energy is sops_g · sop_pj + macs_g · mac_pj, in mJ."""
-
-    sop_pj: float | None = None
-    mac_pj: float | None = None
-    macs_g: float | None = None
-
-
-class Published(_Facts):
-    """A row of a paper's table.
-
-    Attributes:
-        scope: the whole `network`, or the `attention` products alone.
-        parameters_m: millions of parameters.
-        accuracy: percent.
-        sops_g: synaptic operations per inference, in 1e9; null for networks without spikes.
-        energy_mj: millijoules per inference.
-        attention_rate, output_rate: firing rates of the attention weights and of the neurons after them.
-        follows: whether the energy follows from the counts by the stated constants; null where none are stated.
-        status: how the figure was obtained: read in the paper, in another source, or remembered and unverified.
-    """
-
-    id: str
-    title: str
-    preset: str | None = None
-    dataset: str | None = None
-    timesteps: int | None = None
-    scope: Literal["network", "attention"] = "network"
-    parameters_m: float | None = None
-    accuracy: float | None = None
-    sops_g: float | None = None
-    energy_mj: float | None = None
-    attention_rate: float | None = None
-    output_rate: float | None = None
-    arithmetic: Arithmetic | None = None
-    follows: bool | None = None
-    note: str | None = None
-    source: str
-    status: Literal["paper", "third party", "unverified"]
-
-    @property
-    def recomputed_mj(self) -> float | None:
-        """The energy by the stated constants; null where they or the counts are missing."""
-        terms = self.arithmetic
-        if terms is None:
-            return None
-        products = [_product(self.sops_g, terms.sop_pj), _product(terms.macs_g, terms.mac_pj)]
-        known = [product for product in products if product is not None]
-        return sum(known) if known else None
 
 
 class ModelEntry(_Facts):
@@ -293,8 +243,8 @@ def architecture(name: str, preset: str | None, changed: Mapping[str, str] = Map
 
 def architecture_of(row: Published) -> str | None:
     """The network behind a published row; null where no preset stands for it."""
-    owner = next((known.name for known in entries()[0] if row in known.published), "")
-    return architecture(owner, row.preset) if row.preset else None
+    model, _, preset = (row.preset or "").partition(":")
+    return architecture(model, preset) if preset else None
 
 
 def names() -> list[str]:
@@ -360,20 +310,28 @@ def block(name: str, layer: str) -> str | None:
 
 
 def published() -> dict[str, Published]:
-    """Every published row by its id."""
-    return {row.id: row for model in entries()[0] for row in model.published}
+    """Every published row by its id: the bundled ones, then those that other packages bring with their models."""
+    others = plugins.in_order([name for name in _plugins() if name not in _bundled()], entry)[0]
+    return {row.id: row for row in (*(row for model in others for row in published_of(model)), *_bundled_rows())}
+
+
+def published_of(model: ModelEntry) -> list[Published]:
+    """The published rows about one model, and those that its own file brings."""
+    own = [row.model_copy(update={"preset": row.preset and f"{model.name}:{row.preset}"}) for row in model.published]
+    return own + [row for row in _bundled_rows() if (row.preset or "").partition(":")[0] == model.name]
 
 
 def published_row(row: str) -> Published:
-    """The published row of an id, as in `paper:ROW`.
+    """The published row of an id, an alias or an unambiguous beginning of one, as in `paper:ROW`.
 
     Raises:
-        SnnprofError: there is no such row.
+        SnnprofError: there is no such row, or there are several.
     """
-    rows = published()
-    if row not in rows:
-        raise unknown("published row", row, rows, "snnprof models show NAME")
-    return rows[row]
+    return literature.row_of(row, published())
+
+
+def _bundled_rows() -> Iterable[Published]:
+    return literature.rows().values()
 
 
 def load(path: Path) -> ModelEntry:
@@ -404,10 +362,6 @@ def _matches(pattern: str, layer: str, index: int | None) -> bool:
     if re.fullmatch(pattern, layer):
         return True
     return index is not None and re.fullmatch(pattern, f"{layer}#{index}") is not None
-
-
-def _product(count: float | None, price: float | None) -> float | None:
-    return None if count is None or price is None else count * price
 
 
 @cache

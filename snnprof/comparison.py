@@ -10,11 +10,12 @@ from pathlib import Path
 
 from snnprof import catalogue, estimates, statistics
 from snnprof.activity import Activity
-from snnprof.catalogue import Published
 from snnprof.conventions import Convention
 from snnprof.errors import CheckFailed, SnnprofError, unknown
 from snnprof.hardware import DEFAULT, HardwareProfile
+from snnprof.literature import Published, row_of
 from snnprof.pricing import EnergyReport, Hardware, Reports, price, split_gain
+from snnprof.settings import setting_of
 from snnprof.shown import Shown
 from snnprof.statistics import Interval
 
@@ -128,6 +129,15 @@ class Comparison(Shown):
     differing: tuple[str, ...]
     best: Mapping[str, frozenset[str]] = field(default_factory=dict)
     margin: float = MARGIN
+
+    @property
+    def unlike(self) -> dict[str, str]:
+        """Where published rows are among the sides: in what each side's setting differs from the baseline's."""
+        if not any(side.entry.published for side in self.sides):
+            return {}
+        base = setting_of(self.baseline.entry.published or self.baseline.entry.activity)
+        settings = {side.name: setting_of(side.entry.published or side.entry.activity) for side in self.sides}
+        return {name: "; ".join(parts) for name, setting in settings.items() if (parts := setting.unlike(base))}
 
 
 def compare(
@@ -284,7 +294,7 @@ def _published_side(entry: Entry, row: Published) -> Side:
         accuracy=Estimate(_scaled(row.accuracy, 0.01)),
         parameters=_scaled(row.parameters_m, 1e6),
         timesteps=row.timesteps,
-        dense_macs=None,
+        dense_macs=_scaled(row.flops_g, 1e9),
         sops=Estimate(_scaled(row.sops_g, 1e9)),
         macs=None,
         energies={PRINTED: Estimate(_scaled(row.energy_mj, 1e9))},
@@ -352,6 +362,9 @@ def _baseline(sides: Sequence[Side], name: str | None) -> Side:
     for side in sides:
         if name in _names(side):
             return side
+    rows = {side.entry.published.id: side for side in sides if side.entry.published}
+    if name.startswith(PAPER) and rows:
+        return rows[row_of(name.removeprefix(PAPER), {id: catalogue.published_row(id) for id in rows}).id]
     raise unknown("baseline", name, [side.name for side in sides])
 
 
@@ -360,7 +373,8 @@ def _names(side: Side) -> set[str]:
     entry = side.entry
     names = {side.name}
     if entry.published:
-        names |= {entry.published.id, f"paper:{entry.published.id}", entry.published.title}
+        ids = {entry.published.id, *entry.published.aliases}
+        names |= {*ids, *(f"{PAPER}{id}" for id in ids), entry.published.title}
     if entry.activity:
         model = entry.activity.run.model
         names |= {model.label, model.source, model.name}
@@ -520,7 +534,7 @@ def _same_data(a: Side, b: Side) -> bool:
 def _data_key(side: Side) -> object:
     """What two sides must share to be ranked; a published row shares it with rows on the same data set alone."""
     if side.entry.published:
-        return ("published", side.entry.published.dataset)
+        return ("published", side.entry.published.dataset, side.entry.published.resolution)
     activity = side.entry.activity
     return (activity.run.data.source, activity.run.data.fingerprint) if activity else None
 
@@ -570,6 +584,8 @@ def _differing(sides: Sequence[Side]) -> Iterable[str]:
     facts: dict[str, Callable[[Side], object]] = {
         "time steps T": lambda side: side.timesteps,
         "data": _data,
+        "stated formulas": lambda side: side.entry.published and side.entry.published.formula,
+        "image sizes": lambda side: side.entry.published and side.entry.published.resolution,
         "contents of the data": lambda side: _of_run(side, lambda a: a.run.data.fingerprint),
         "samples": lambda side: side.samples,
         "input shape": lambda side: _of_run(side, lambda a: "×".join(map(str, a.run.data.shape))),

@@ -40,8 +40,11 @@ class Document:
         return self.lines.get(place)
 
 
-def read_yaml(path: Path) -> Document:
+def read_yaml(path: Path, as_written: bool = False) -> Document:
     """Reads a mapping.
+
+    Args:
+        as_written: scalars stay texts, so that 4.50 keeps its last digit; empty ones are null.
 
     Raises:
         YamlProblem: the file is missing, too big, no UTF-8, no YAML, no mapping, nested too deep, repeats a key, or
@@ -49,8 +52,8 @@ def read_yaml(path: Path) -> Document:
     """
     text = _text(path)
     try:
-        _refuse_traps(text)
-        loader = yaml.SafeLoader(text)
+        _refuse_traps(text, _AsWritten if as_written else yaml.SafeLoader)
+        loader = _AsWritten(text) if as_written else yaml.SafeLoader(text)
         node = loader.get_single_node()
         if not isinstance(node, yaml.MappingNode):
             raise YamlProblem("must be a mapping of keys to values", 1)
@@ -62,6 +65,16 @@ def read_yaml(path: Path) -> Document:
         raise YamlProblem(f"not valid YAML: {problem}", mark.line + 1 if mark else None) from error
     except ValueError as error:
         raise YamlProblem(f"not valid YAML: {error}") from error
+
+
+class _AsWritten(yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader):  # type: ignore[misc]
+    """A loader that takes every scalar for text; in C where it can be, since the file of published rows is long."""
+
+
+_AsWritten.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in pairs if tag == "tag:yaml.org,2002:null"]
+    for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 def _text(path: Path) -> str:
@@ -78,9 +91,9 @@ def _text(path: Path) -> str:
         raise YamlProblem("is not UTF-8 text") from error
 
 
-def _refuse_traps(text: str) -> None:
+def _refuse_traps(text: str, loader: type[yaml.SafeLoader]) -> None:
     depth = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+    for event in yaml.parse(text, Loader=loader):
         line = event.start_mark.line + 1 if event.start_mark else None
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise YamlProblem("anchors and aliases (& and *) are not allowed", line)
@@ -101,7 +114,7 @@ def _plain(loader: yaml.SafeLoader, node: yaml.Node, place: Place, lines: dict[P
             lines[here] = child.start_mark.line + 1
             values.append(_plain(loader, child, here, lines))
         return values
-    return _scalar(loader, node)
+    return loader.construct_object(node) if isinstance(loader, _AsWritten) else _scalar(loader, node)
 
 
 def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode, place: Place, lines: dict[Place, int]) -> dict[str, Any]:

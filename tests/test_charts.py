@@ -290,7 +290,7 @@ def test_names_of_data(activity: Activity) -> None:
     facts = [("digits", "aaaaaaaa"), ("x.npz", "bbbbbbbb"), ("x.npz", "cccccccc"), ("", "d")]
     runs = [changed(activity, data={"source": source, "fingerprint": mark}) for source, mark in facts]
     assert data_names([entry(run) for run in runs]) == ["digits", "x.npz bbbbbb", "x.npz cccccc", "unknown data"]
-    assert data_names([row("ssa_bin-ssa-cifar10"), row("spikformer-8-384-imagenet")]) == ["CIFAR-10", "ImageNet"]
+    assert data_names([row("ssa_bin-ssa-cifar10"), row("spikformer-8-384-imagenet")]) == ["CIFAR-10", "ImageNet-1k"]
 
 
 def test_rows_of_one_title_on_other_data_keep_it(activity: Activity) -> None:

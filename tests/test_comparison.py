@@ -276,3 +276,15 @@ def test_the_gate_does_not_open_where_nothing_can_be_compared(activity: Activity
 def test_nothing_to_compare() -> None:
     with pytest.raises(SnnprofError):
         compared([])
+
+
+def test_a_published_baseline_by_how_its_id_begins() -> None:
+    entries = [published("ssa_bin-ssa-cifar10"), published("qkformer/HST-10-512")]
+    assert compared(entries, "paper:qkformer/hst").baseline.name == "HST-10-512"
+    with pytest.raises(SnnprofError, match="unknown published row"):
+        compared(entries, "paper:spikeyolo")
+
+
+def test_rows_about_attention_alone_are_marked() -> None:
+    sides = [published("spikformer_iclr/Spikformer-8-512"), published("spikformer_iclr/SSA attention/ImageNet")]
+    assert compared(sides).unlike == {"Spiking self-attention": "counts the attention, not the network"}

@@ -46,8 +46,12 @@ SCREENS = (
     ["report", SAFORMER, "--notes"],
     ["compare", SAFORMER, SSA_BIN, "--by", "block"],
     ["hardware", "list"],
+    ["papers", "list"],
+    ["papers", "show", "sdt/SDT-8-512@224/T4"],
+    ["audit", "paper:spikingformer/Spikformer-8-512"],
+    ["audit", "--template"],
     ["hardware", "show", "rolls-77fj"],
-    *([command, "--help"] for command in ("profile", "report", "compare", "plot", "cite")),
+    *([command, "--help"] for command in ("profile", "report", "compare", "plot", "audit", "cite")),
 )
 
 

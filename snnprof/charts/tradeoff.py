@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from snnprof.comparison import PRINTED, Entry, Estimate, Side, side_of
 from snnprof.errors import SnnprofError
+from snnprof.settings import data_key, data_source, setting_of
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,7 @@ class Point:
         hardware: the price list; `published` where a paper printed the energy.
         energy: picojoules per inference.
         accuracy: a share.
+        mark: what sets it apart from other points on its data, such as `T = 1`.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Point:
     hardware: str
     energy: Estimate
     accuracy: Estimate
+    mark: str = ""
 
     @property
     def published(self) -> bool:
@@ -63,8 +65,11 @@ def tradeoff_of(entries: Sequence[Entry]) -> Tradeoff:
     """
     sides = [side_of(entry) for entry in entries]
     data = data_names(entries)
-    names = _names(entries, data)
-    points = tuple(point for side, *marks in zip(sides, names, data, strict=True) for point in _points(side, *marks))
+    marks = _marks(entries, data)
+    names = _names(entries, data, marks)
+    points = tuple(
+        point for side, *texts in zip(sides, names, data, marks, strict=True) for point in _points(side, *texts)
+    )
     if not points:
         raise SnnprofError(
             "there is nothing to plot: no run has both an accuracy and an energy",
@@ -96,18 +101,31 @@ def unbeaten(points: Iterable[Point]) -> tuple[Point, ...]:
 
 
 def data_names(entries: Sequence[Entry]) -> list[str]:
-    """What each entry ran on: one name for the same data however it is spelled, two for different data of one name."""
-    spelled = [data_name(entry) for entry in entries]
+    """What each entry ran on: one name for the same data however it is spelled, two for different data of one name, or
+    for one data set in several image sizes where published rows are among the entries."""
+    spelled = _with_sizes(entries, [data_name(entry) for entry in entries])
     first: dict[str, str] = {}
     prints: dict[str, list[str]] = {}
     for entry, name in zip(entries, spelled, strict=True):
-        first.setdefault(_key(name), name)
+        first.setdefault(data_key(name), name)
         fingerprint = entry.activity.run.data.fingerprint if entry.activity else None
-        if fingerprint and fingerprint not in prints.setdefault(_key(name), []):
-            prints[_key(name)].append(fingerprint)
+        if fingerprint and fingerprint not in prints.setdefault(data_key(name), []):
+            prints[data_key(name)].append(fingerprint)
     return [
-        _told_apart(entry, first[_key(name)], prints.get(_key(name), []))
+        _told_apart(entry, first[data_key(name)], prints.get(data_key(name), []))
         for entry, name in zip(entries, spelled, strict=True)
+    ]
+
+
+def _with_sizes(entries: Sequence[Entry], names: Sequence[str]) -> list[str]:
+    """Data sets with the image size, where published rows show one data set in several."""
+    sizes: dict[str, set[int]] = {}
+    mine = [setting_of(entry.published).size for entry in entries]
+    for name, size in zip(names, mine, strict=True):
+        sizes.setdefault(data_key(name), set()).update({size} - {None})  # type: ignore[arg-type]
+    return [
+        f"{name}, {size}×{size}" if size and len(sizes[data_key(name)]) > 1 else name
+        for name, size in zip(names, mine, strict=True)
     ]
 
 
@@ -121,22 +139,35 @@ def data_name(entry: Entry) -> str:
     if entry.published:
         scope = "" if entry.published.scope == "network" else f", {entry.published.scope} only"
         return f"{entry.published.dataset or 'unknown data'}{scope}"
-    source = entry.activity.run.data.source if entry.activity else ""
-    known, colon, _ = source.partition(":")
-    return (known if colon and re.fullmatch(r"[a-z][a-z0-9-]+", known) else source) or "unknown data"
+    return data_source(entry.activity.run.data.source if entry.activity else "") or "unknown data"
 
 
-def _key(name: str) -> str:
-    """`CIFAR-10`, `cifar10` → `cifar10`."""
-    return re.sub(r"[\W_]+", "", name.lower()) or name
-
-
-def _names(entries: Sequence[Entry], data: Sequence[str]) -> list[str]:
-    """A published row by its title alone, since it is drawn as one, where that and its data tell it from all others."""
+def _names(entries: Sequence[Entry], data: Sequence[str], marks: Sequence[str]) -> list[str]:
+    """A published row by its title alone, since it is drawn as one, where that, its data and its mark tell it from all
+    others; with its paper, where that does."""
     short = [_title(entry) for entry in entries]
-    pairs = list(zip(short, data, strict=True))
+    papers = [f"{name} [{entry.published.paper}]" if entry.published else name
+              for name, entry in zip(short, entries, strict=True)]  # fmt: skip
+    full = [entry.name for entry in entries]
+    chosen = full
+    for names in (papers, short):
+        keys = list(zip(names, data, marks, strict=True))
+        chosen = [key[0] if keys.count(key) == 1 else other for key, other in zip(keys, chosen, strict=True)]
+    return chosen
+
+
+def _marks(entries: Sequence[Entry], data: Sequence[str]) -> list[str]:
+    """T of each entry, where published rows are among those on its data and these ran for different T."""
+    steps = [setting_of(entry.published or entry.activity).timesteps for entry in entries]
+    seen: dict[str, set[int]] = {}
+    for on, t in zip(data, steps, strict=True):
+        seen.setdefault(data_key(on), set()).update({t} - {None})  # type: ignore[arg-type]
+    printed = {data_key(on) for entry, on in zip(entries, data, strict=True) if entry.published}
     return [
-        name if pairs.count((name, on)) == 1 else entry.name for entry, (name, on) in zip(entries, pairs, strict=True)
+        f"T\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{t}"
+        if t and data_key(on) in printed and len(seen[data_key(on)]) > 1
+        else ""
+        for on, t in zip(data, steps, strict=True)
     ]
 
 
@@ -145,11 +176,11 @@ def _title(entry: Entry) -> str:
     return row.title if row and entry.name.startswith(f"{row.title} (published)") else entry.name
 
 
-def _points(side: Side, name: str, data: str) -> Iterable[Point]:
+def _points(side: Side, name: str, data: str, mark: str) -> Iterable[Point]:
     if side.accuracy.value is None:
         return []
     energies = ((id, energy) for id, energy in side.energies.items() if energy.value is not None)
-    return [Point(name, data, id, energy, side.accuracy) for id, energy in energies]
+    return [Point(name, data, id, energy, side.accuracy, mark) for id, energy in energies]
 
 
 def _left_out(sides: Iterable[Side]) -> Iterable[SnnprofError]:

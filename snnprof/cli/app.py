@@ -7,7 +7,21 @@ from typing import Annotated
 import typer
 
 from snnprof._version import __version__
-from snnprof.cli import cite, compare, env, explain, hardware, models, options, plot, profile, report, verify
+from snnprof.cli import (
+    audit,
+    cite,
+    compare,
+    env,
+    explain,
+    hardware,
+    models,
+    options,
+    papers,
+    plot,
+    profile,
+    report,
+    verify,
+)
 
 EXAMPLES = options.examples(
     ("snnprof profile saformer", "what a bundled model costs on its test data"),
@@ -61,6 +75,8 @@ app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
 app.command("plot", epilog=plot.EXAMPLES)(plot.plot)
 app.add_typer(hardware.app, name="hardware")
 app.add_typer(models.app, name="models")
+app.command("audit", epilog=audit.EXAMPLES)(audit.audit)
+app.add_typer(papers.app, name="papers")
 app.command("cite")(cite.cite)
 app.command("verify", epilog=verify.EXAMPLES)(verify.verify)
 app.command("explain")(explain.explain)

@@ -27,7 +27,9 @@ def compare(
     names: Annotated[
         list[str],
         typer.Argument(
-            metavar="RUN.json|paper:ROW|MODEL...", help="Runs, published rows, and models to run now on their own data."
+            metavar="RUN.json|paper:ROW|MODEL...",
+            help="Runs, published rows, and models to run now on their own data.",
+            autocompletion=options.things,
         ),
     ],
     hardware: options.Hardware = None,

@@ -44,4 +44,5 @@ def show(
 
     destination = output.Destination.checked(form, out, force, siunitx, raw_csv=raw_csv)
     wanted, _ = catalogue.split(name)
-    destination.emit(model_entry(catalogue.entry(wanted)))
+    entry = catalogue.entry(wanted)
+    destination.emit(model_entry(entry, catalogue.published_of(entry)))

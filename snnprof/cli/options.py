@@ -40,6 +40,29 @@ def model_names(incomplete: str) -> list[str]:
     return _starting_with(names(), incomplete)
 
 
+PAPER = "paper:"
+
+
+def paper_names(incomplete: str) -> list[str]:
+    """Ids and aliases of published rows, with `paper:` in front where the user began so."""
+    from snnprof.literature import rows
+
+    prefix = PAPER if incomplete.startswith(PAPER) else ""
+    names = [name for row in rows().values() for name in (row.id, *row.aliases)]
+    return [prefix + name for name in _starting_with(names, incomplete.removeprefix(prefix))]
+
+
+def rows_beside_files(incomplete: str) -> list[str]:
+    """What `plot` and `audit` take beside files: published rows, once `paper:` is there."""
+    return paper_names(incomplete) if incomplete.startswith(PAPER) else _starting_with([PAPER], incomplete)
+
+
+def things(incomplete: str) -> list[str]:
+    """What `compare` takes beside files: published rows and models."""
+    models = [] if incomplete.startswith(PAPER) else model_names(incomplete)
+    return [*models, *rows_beside_files(incomplete)]
+
+
 def flag(*names: str, help: str, panel: str) -> Any:
     """A switch; its help names no type."""
     return typer.Option(*names, help=help, metavar="", rich_help_panel=panel)

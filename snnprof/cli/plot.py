@@ -31,7 +31,12 @@ _MISSING = re.compile(r"Glyph (\d+) ")
 
 
 def plot(
-    names: Annotated[list[str], typer.Argument(metavar="RUN.json|paper:ROW...", help="Runs, and published rows.")],
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN.json|paper:ROW...", help="Runs, and published rows.", autocompletion=options.rows_beside_files
+        ),
+    ],
     kind: Annotated[
         str | None,
         typer.Option(

@@ -9,10 +9,10 @@ from snnprof.errors import SnnprofError
 
 if TYPE_CHECKING:
     from snnprof.activity import Activity
-    from snnprof.catalogue import Published
     from snnprof.comparison import Entry
     from snnprof.conventions import Convention
     from snnprof.hardware import HardwareProfile
+    from snnprof.literature import Published
     from snnprof.pricing import EnergyReport
 
 DEFAULT_HARDWARE = ("cmos45-fp32", "cmos45-fp32-mem", "rolls-77fj")

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snnprof import kept
+from snnprof.cli.options import PAPER
 from snnprof.errors import SnnprofError, unknown
 
 if TYPE_CHECKING:
     from snnprof.activity import Activity
-    from snnprof.catalogue import Published
-
-PAPER = "paper:"
+    from snnprof.literature import Published
 
 
 def loaded(names: Sequence[str]) -> list[tuple[str, Activity | Published]]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from snnprof.render.papers import PUBLISHED_COLUMNS, published_values
 from snnprof.render.table import Column, Document, Notes, Row, Table, Value
 
 if TYPE_CHECKING:
-    from snnprof.catalogue import ModelEntry, Preset, Published
+    from snnprof.catalogue import ModelEntry, Preset
     from snnprof.hardware import HardwareProfile, Memory, Price, Source
+    from snnprof.literature import Published
 
 PRICES = {
     "mac": "multiply-accumulate", "ac": "accumulate", "sop": "synaptic operation",
@@ -170,12 +172,12 @@ def model_list(entries: Sequence[ModelEntry]) -> Document:
     )
 
 
-def model_entry(entry: ModelEntry) -> Document:
-    """A model's presets, paper, what is known and assumed, and its published rows."""
+def model_entry(entry: ModelEntry, published: Sequence[Published]) -> Document:
+    """A model's presets, paper, what is known and assumed, and the published rows about it."""
     rows = tuple(Row(_preset_row(name, preset)) for name, preset in entry.presets.items())
     tables = [Table("presets", "Presets", _PRESET_COLUMNS, rows)]
-    if entry.published:
-        tables.append(_published(entry.published))
+    if published:
+        tables.append(_published(published))
     facts = [
         ("paper", _paper_line(entry)),
         ("default", entry.default),
@@ -187,36 +189,15 @@ def model_entry(entry: ModelEntry) -> Document:
         tables=tuple(tables),
         facts=tuple(facts),
         notes=(Notes("Read this first", (entry.note,)),) if entry.note else (),
-        data={"model": entry.model_dump(mode="json")},
+        data={"model": {**entry.model_dump(mode="json"), "published": [r.model_dump(mode="json") for r in published]}},
         schema="snnprof.model/0",
     )
 
 
 def _published(rows: Sequence[Published]) -> Table:
-    columns = (
-        Column("id", "paper:ROW"),
-        Column("dataset", "Data", drop=1),
-        Column("timesteps", "T", "integer", drop=3),
-        Column("accuracy_percent", "Accuracy (%)", "decimal"),
-        Column("parameters_m", "Parameters (M)", "decimal", drop=4),
-        Column("sops_g", "SOPs (G)", "decimal"),
-        Column("energy_mj", "Energy (mJ)", "decimal"),
-        Column("recomputed_mj", "By its constants (mJ)", "decimal", drop=2),
-        Column("follows", "Follows", drop=1),
-        Column("status", "Read", drop=2),
-        Column("source", "Source", drop=5),
-        Column("note", "Note", drop=6),
-    )
-    note = "Follows: whether the printed energy comes out of the row's own counts and the source's constants."
-    values = ({**row.model_dump(), **_checked(row), "accuracy_percent": row.accuracy} for row in rows)
-    every = tuple(Row({column.key: value[column.key] for column in columns}) for value in values)
-    return Table("published", "Published figures", columns, every, (note,))
-
-
-def _checked(row: Published) -> dict[str, Value]:
-    verdict = {True: "yes", False: "no", None: None}[row.follows]
-    mj = row.recomputed_mj
-    return {"follows": verdict, "recomputed_mj": None if mj is None else float(f"{mj:.5g}")}
+    columns = tuple(column for column in PUBLISHED_COLUMNS if column.key not in ("model", "year"))
+    note = "'snnprof papers show ID' prints the arithmetic of a row."
+    return Table("published", "Published figures", columns, tuple(Row(published_values(row)) for row in rows), (note,))
 
 
 def _preset_row(name: str, preset: Preset) -> dict[str, Value]:

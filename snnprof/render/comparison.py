@@ -63,9 +63,14 @@ def _side_by_side(comparison: Comparison) -> Table:
         Column("macs", "MACs", "count", drop=3, apart=True),
         *(_energy_column(id, position) for position, id in enumerate(ids)),
         Column("samples", "Samples", "integer", drop=7),
+        *([Column("unlike", f"Unlike {comparison.baseline.name}")] if comparison.unlike else []),
         Column("per", machine_only=True),
     )
-    rows = tuple(Row(_side_values(side, ids), best=_marks(comparison, side)) for side in comparison.sides)
+    unlike: dict[str, dict[str, Value]] = {name: {"unlike": text} for name, text in comparison.unlike.items()}
+    rows = tuple(
+        Row({**_side_values(side, ids), **unlike.get(side.name, {})}, best=_marks(comparison, side))
+        for side in comparison.sides
+    )
     notes = (*_footnotes(comparison.sides), *_about_best(comparison))
     return Table("sides", "Per inference", columns, rows, notes)
 
@@ -233,7 +238,15 @@ def _main(comparison: Comparison) -> Table:
         Column("accuracy", "Acc", "percent"),
     )
     rows = [row for side in comparison.sides for row in _main_rows(comparison, side)]
-    return Table("main", "", columns, tuple(rows), (*_main_notes(comparison.sides), *_about_best(comparison)))
+    notes = (*_main_notes(comparison.sides), *_unlike(comparison), *_about_best(comparison))
+    return Table("main", "", columns, tuple(rows), notes)
+
+
+def _unlike(comparison: Comparison) -> Iterable[str]:
+    """Rows of other data, sizes or T than the baseline's."""
+    if comparison.unlike:
+        rows = "; ".join(f"{name} ({text})" for name, text in comparison.unlike.items())
+        yield f"Not in the setting of {comparison.baseline.name}: {rows}."
 
 
 def _main_rows(comparison: Comparison, side: Side) -> list[Row]:
@@ -298,7 +311,8 @@ def _ablation(comparison: Comparison) -> Table:
     rows: dict[str, dict[str, Value]] = {}
     for side in sides:
         rows.setdefault(_method(side), {"method": _method(side)}).update(_ablation_values(side))
-    return Table("ablation", "", tuple(columns), tuple(map(Row, rows.values())), tuple(_main_notes(sides)))
+    notes = (*_main_notes(sides), *_unlike(comparison))
+    return Table("ablation", "", tuple(columns), tuple(map(Row, rows.values())), notes)
 
 
 def _ablation_values(side: Side) -> dict[str, Value]:

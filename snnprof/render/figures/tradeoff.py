@@ -117,7 +117,8 @@ def _axes(axis: Axes, points: Sequence[Point]) -> None:
 
 
 def _text(point: Point, chart: Tradeoff, look: Look) -> str:
-    lines = wrap(look.name(point.name, 3 * _LINE), _LINE, break_long_words=False)
+    name = look.name(point.name, 3 * _LINE)
+    lines = wrap(f"{name} ({point.mark})" if point.mark else name, _LINE, break_long_words=False)
     return "\n".join([*lines, f"on {look.name(point.data, _LINE)}"] if len(chart.data) > 1 else lines)
 
 

@@ -1,0 +1,120 @@
+"""A table of layers with MACs and firing rates, as appendices print it, and the terms that it makes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from snnprof import readings
+from snnprof.printed import NOTHING, Printed, Range
+from snnprof.readings import Sheet, Term, Work, total
+
+FIRST, HEAD, QKV, ATTENTION, MLP = "first", "head", "qkv", "attention", "mlp"
+ROLES = (FIRST, HEAD, QKV, ATTENTION, MLP, "conv", "linear", "projection", "other")
+
+
+class Layer(BaseModel):
+    """One layer.
+
+    Attributes:
+        role: one of `ROLES`; only the first five are read in more ways than one.
+        macs_m: of one time step, in 1e6.
+        rate: firing rate of the input, mean over T; above 1 where spikes are integers.
+        output_rate: firing rate of the output.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    layer: str
+    role: str = "other"
+    macs_m: Printed
+    rate: Printed | None = None
+    output_rate: Printed | None = None
+
+    @model_validator(mode="after")
+    def _can_be_counted(self) -> Layer:
+        if self.role not in ROLES:
+            raise ValueError(f"layer {self.layer!r} has the unknown role {self.role!r}; known: {', '.join(ROLES)}")
+        if self.rate is None and self.role not in (FIRST, HEAD):
+            raise ValueError(f"layer {self.layer!r} needs a rate; only the roles {FIRST} and {HEAD} can do without")
+        return self
+
+    @property
+    def macs(self) -> Range:
+        return self.macs_m.range.times(1e6)
+
+    @property
+    def input_range(self) -> Range | None:
+        return None if self.rate is None else self.rate.range
+
+    def driven(self, steps: int, output: bool = False) -> Range:
+        """MACs × firing rate of the input (or output) × T."""
+        rate = self.output_rate if output else self.rate
+        return NOTHING if rate is None else self.macs.product(rate.range).times(steps)
+
+
+def terms(layers: Sequence[Layer], steps: int) -> tuple[Term, ...]:
+    """What a table of layers says, as terms to be decided."""
+    by_role = {role: [layer for layer in layers if layer.role == role] for role in ROLES}
+    ordinary = [layer for layer in layers if layer.role not in (FIRST, HEAD, QKV, ATTENTION, MLP)]
+    return (
+        *_added(readings.first_layer(layer.macs, steps, layer.input_range) for layer in by_role[FIRST]),
+        *_by_rates("QKV", "qkv", by_role[QKV], steps, ("output_rates", "input_rates")),
+        *_attention(by_role[ATTENTION], steps),
+        *_by_rates("other layers", "rates", ordinary, steps, ("output", "input")),
+        *_mlp(by_role[MLP], steps),
+        *_added(readings.head(layer.macs, steps, layer.input_range) for layer in by_role[HEAD]),
+    )
+
+
+def _added(each: Iterable[Term]) -> list[Term]:
+    """Terms on one axis as one, with the ways that all of them have."""
+    terms = list(each)
+    if len(terms) < 2:
+        return terms
+    first, *others = terms
+    ways = {key: work for key, work in first.ways.items() if all(key in other.ways for other in others)}
+    for other in others:
+        ways = {key: work + other.ways[key] for key, work in ways.items()}
+    return [replace(first, ways=ways)]
+
+
+def layer_energies(layers: Sequence[Layer], steps: int, keys: Mapping[str, str]) -> list[tuple[Layer, Range | None]]:
+    """Each layer with what a reading gives it, in picojoules."""
+    each = [(layer, Sheet(terms([layer], steps), steps).reading(keys)) for layer in layers]
+    return [(layer, None if reading is None else reading.energy) for layer, reading in each]
+
+
+def _by_rates(name: str, axis: str, layers: Sequence[Layer], steps: int, keys: tuple[str, str]) -> list[Term]:
+    """Layers that may be priced at the rate of their output or their input; by the input where a rate is missing."""
+    if not layers:
+        return []
+    inputs = Work(ac=total(layer.driven(steps) for layer in layers))
+    if any(layer.output_rate is None for layer in layers):
+        return [Term(name, "", {"": inputs})]
+    outputs = Work(ac=total(layer.driven(steps, output=True) for layer in layers))
+    return [Term(name, axis, dict(zip(keys, (outputs, inputs), strict=True)))]
+
+
+def _attention(layers: Sequence[Layer], steps: int) -> list[Term]:
+    if not layers:
+        return []
+    counted = Work(ac=total(layer.driven(steps) for layer in layers))
+    return [Term("attention", "attention", {"counted": counted, "left_out": Work()})]
+
+
+def _mlp(layers: Sequence[Layer], steps: int) -> list[Term]:
+    """Pairs of MLP layers, whose rates a spreadsheet may have swapped."""
+    if not layers:
+        return []
+    own = Work(ac=total(layer.driven(steps) for layer in layers))
+    if len(layers) % 2:
+        return [Term("MLP", "", {"": own})]
+    other = [layers[at + 1 if at % 2 == 0 else at - 1] for at in range(len(layers))]
+    swapped = total(
+        layer.macs.product(twin.rate.range).times(steps)
+        for layer, twin in zip(layers, other, strict=True) if twin.rate is not None
+    )  # fmt: skip
+    return [Term("MLP", "mlp", {"own": own, "swapped": Work(ac=swapped)})]

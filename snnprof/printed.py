@@ -1,0 +1,173 @@
+"""Printed figures: a number with the digits that somebody printed, and the range of values that rounds to them.
+
+A printed 6.82 stands for anything from 6.815 to 6.825, a printed 4.50 for 4.495 to 4.505.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from snnprof.units import PICOJOULES
+
+COUNTS = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9, "T": 1e12}
+ENERGIES = {"fJ": 1e-3, "pJ": 1.0, "nJ": 1e3, "uJ": 1e6, "µJ": 1e6, "μJ": 1e6, "mJ": 1e9, "J": 1e12}
+"""Picojoules; the micro sign and the Greek letter mu both occur."""
+_NUMBER = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
+_LONGEST = 40  # characters of a number
+_LARGEST = 1e60
+_ROUNDING = 1e-12
+"""Of a value: what binary arithmetic adds to the ends of a range."""
+
+assert ENERGIES.items() >= PICOJOULES.items()
+
+
+@dataclass(frozen=True)
+class Range:
+    """All values from `low` to `high`, neither below 0."""
+
+    low: float
+    high: float
+
+    def __add__(self, other: Range) -> Range:
+        return Range(self.low + other.low, self.high + other.high)
+
+    def times(self, factor: float) -> Range:
+        return Range(self.low * factor, self.high * factor)
+
+    def product(self, other: Range) -> Range:
+        return Range(self.low * other.low, self.high * other.high)
+
+    @property
+    def middle(self) -> float:
+        return (self.low + self.high) / 2
+
+    def meets(self, other: Range) -> bool:
+        """Whether some value lies in both."""
+        slack = _ROUNDING * max(self.high, other.high)
+        return self.low <= other.high + slack and other.low <= self.high + slack
+
+    def off(self, other: Range) -> float:
+        """How far this range is from the nearest end of another: 0.1 is 10 % above it; 0 where they meet."""
+        if self.meets(other):
+            return 0.0
+        if self.low > other.high:
+            return self.low / other.high - 1 if other.high else math.inf
+        return self.high / other.low - 1
+
+
+NOTHING = Range(0.0, 0.0)
+
+
+class Printed(float):
+    """A printed number: its value, its text, and the range that rounds to it.
+
+    >>> Printed("4.50").range
+    Range(low=4.495, high=4.505)
+
+    Raises:
+        ValueError: it is no number, below 0, or too large to be one that somebody printed.
+    """
+
+    text: str
+
+    def __new__(cls, text: str | float) -> Printed:
+        written = text.text if isinstance(text, Printed) else str(text).strip()
+        if len(written) > _LONGEST or not _NUMBER.fullmatch(written) or float(written) > _LARGEST:
+            raise ValueError(f"{written[:_LONGEST]!r} is not a number that a table can print, such as 4.50")
+        made = super().__new__(cls, float(written))
+        made.text = written
+        return made
+
+    def __reduce__(self) -> tuple[type[Printed], tuple[str]]:
+        return Printed, (self.text,)
+
+    @property
+    def range(self) -> Range:
+        """From half a unit of the last printed digit below to half a unit above."""
+        exact = Decimal(self.text)
+        exponent = exact.as_tuple().exponent
+        half = Decimal(5).scaleb(int(exponent) - 1)
+        return Range(float(max(exact - half, Decimal(0))), float(exact + half))
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        def validated(value: object) -> Printed:
+            if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+                raise ValueError("must be a number")
+            return cls(value)
+
+        return core_schema.no_info_plain_validator_function(
+            validated, serialization=core_schema.plain_serializer_function_ser_schema(float)
+        )
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A printed number and its unit.
+
+    Attributes:
+        size: of the unit, in operations or in picojoules.
+    """
+
+    number: Printed
+    unit: str = ""
+    size: float = 1.0
+
+    @property
+    def text(self) -> str:
+        return f"{self.number.text} {self.unit}".rstrip()
+
+    @property
+    def between(self) -> str:
+        """The range in its own unit, e.g. `4.495 to 4.505 mJ`."""
+        exponent = int(Decimal(self.number.text).as_tuple().exponent)
+        low, high = (f"{end:.{max(0, 1 - exponent)}f}" for end in (self.number.range.low, self.number.range.high))
+        return f"{low} to {high} {self.unit}".rstrip()
+
+    @property
+    def value(self) -> float:
+        return self.number * self.size
+
+    @property
+    def range(self) -> Range:
+        return self.number.range.times(self.size)
+
+    def in_unit(self, size: float) -> Printed:
+        """The same figure in another unit, with the same last digit; units are powers of ten."""
+        return Printed(str(Decimal(self.number.text).scaleb(round(math.log10(self.size / size)))))
+
+
+def without_operations(unit: str) -> str:
+    """`GSOPs` → `G`, `MFLOPs` → `M`; other units as they are."""
+    return re.sub(r"(?i)(?<=^[kmgt])(sops?|flops?|macs?|ops?|acs?)$", "", unit)
+
+
+def quantity(text: str, units: dict[str, float], default: str | None) -> Quantity:
+    """A number with its unit, e.g. `4.50mJ`, `6.82 G`.
+
+    Args:
+        units: what each unit is worth.
+        default: the unit of a number without one; null where the unit must be written.
+
+    Raises:
+        ValueError: it is no number, or its unit is not known.
+    """
+    text = text.strip()
+    if "," in text:
+        raise ValueError(f"{text[:_LONGEST]!r} has a comma: write a decimal point and no separator of thousands")
+    number = _NUMBER.match(text)
+    if number is None:
+        raise ValueError(f"{text[:_LONGEST]!r} is not a number that a table can print, such as 4.50")
+    unit = without_operations(text[number.end() :].strip()) or default
+    if unit is None:
+        raise ValueError(f"{text[:_LONGEST]!r} needs a unit: {', '.join(units)}")
+    if unit not in units:
+        raise ValueError(f"{text[:_LONGEST]!r} ends in an unknown unit; known: {', '.join(filter(None, units))}")
+    return Quantity(Printed(number.group()), "µJ" if unit in ("uJ", "μJ") else unit, units[unit])
