@@ -41,6 +41,10 @@ class IF(nn.Module):
         """The potential h[t] before the reset, as a new tensor."""
         return v + x
 
+    def charge_in_place(self, v: Tensor, x: Tensor) -> None:
+        """The same, written over v[t-1]: one tensor less at each step, but no gradient."""
+        v += x
+
     def forward(self, x: Tensor) -> Tensor:
         learns = torch.is_grad_enabled() and x.requires_grad
         if not learns and torch.compiler.is_compiling():
@@ -60,7 +64,7 @@ class IF(nn.Module):
         v = torch.zeros_like(x[0])
         spikes = torch.empty_like(x)
         for current, spike in zip(x, spikes, strict=True):
-            v = self.charge(v, current)
+            self.charge_in_place(v, current)
             fired = v >= self.v_threshold
             spike.copy_(fired)
             v.masked_fill_(fired, 0.0)
@@ -99,6 +103,13 @@ class LIF(IF):
 
     def charge(self, v: Tensor, x: Tensor) -> Tensor:
         return v + (x - v) / self.tau if self.decay_input else v - v / self.tau + x
+
+    def charge_in_place(self, v: Tensor, x: Tensor) -> None:
+        if self.decay_input:
+            v += (x - v) / self.tau
+        else:
+            v -= v / self.tau
+            v += x
 
     def extra_repr(self) -> str:
         undecayed = "" if self.decay_input else ", decay_input=False"
