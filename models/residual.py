@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from snnprof.errors import SnnprofError, unknown
 
-BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
+BLOCKS: dict[int, tuple[int, ...]] = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 """Blocks in each of the four stages, by the depth that gives a network its name."""
 STEMS = {"imagenet": (7, 2), "small": (3, 1)}
 """Kernel and stride of the first convolution, by the size of the images it is for."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,6 +137,26 @@ class Session:
             self._take(batch)
             self._within = False
         self.close()
+
+    def run_beside(self, batches: Batches, watched: Callable[[int], AbstractContextManager[Any]]) -> None:
+        """Runs the batches that `run` would, from the same states and seeds, while somebody else watches.
+
+        Args:
+            watched: for the samples of a batch, what to enter around its forward pass.
+        """
+        with _as_found(self.model, self.recorder), torch.no_grad(), closing(batches):
+            while True:
+                torch.manual_seed(seeds.of_data(self.seed, self.batches))
+                batch = next(batches, None)
+                if batch is None or batch.x is None:
+                    return
+                self._reset()
+                torch.manual_seed(seeds.of_model(self.seed, self.batches))
+                x = inputs.mapped(batch.x, self._arrived)
+                self._place(self.batches, batch)
+                with watched(batch.stop - batch.start), machine.autocast(self.amp, inputs.first(x).device):
+                    self._steps(x) if self.recorder.layout == "step" else inputs.call(self.model, x)
+                self.progress("counting again", self.samples_seen, self.total)
 
     def _stop(self) -> None:
         """Goes back to the last block that ended, where a batch was under way."""

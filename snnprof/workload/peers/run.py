@@ -1,0 +1,89 @@
+"""One model and data through snnprof and through another tool."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+from typing import Protocol
+
+from snnprof.activity import Activity
+from snnprof.against.records import Batch, Call, Ops, PeerRun, Tool
+from snnprof.errors import SnnprofError
+from snnprof.options import ProfileOptions, Progress
+from snnprof.workload import machine
+from snnprof.workload.distributed import ProcessGroup
+from snnprof.workload.plan import RunPlan
+from snnprof.workload.run import profile_run
+
+NEEDS: dict[Tool, tuple[str, str, str]] = {
+    "spikingjelly": ("SpikingJelly", "spikingjelly.activation_based.op_counter", "spikingjelly>=2.0"),
+    "neurobench": ("NeuroBench", "neurobench.metrics.workload", "neurobench>=2.2"),
+}
+"""Of each tool: its name, the module that counts, and what pip installs."""
+
+
+class Counter(Protocol):
+    """What a tool counts on a model.
+
+    Attributes:
+        calls: of the batch that ran last.
+        own: what its counters counted of their own arithmetic.
+        energy_pj: its own estimate; null where it has none.
+    """
+
+    calls: list[Call]
+    own: Ops
+    energy_pj: float | None
+
+    def watching(self) -> AbstractContextManager[None]:
+        """Counts the forward pass inside; `calls` is complete when it ends."""
+
+
+def both(options: ProfileOptions, tool: Tool, progress: Progress) -> tuple[Activity, PeerRun]:
+    """Counts a model by snnprof, then the same batches by another tool.
+
+    Raises:
+        SnnprofError: the tool is not installed, or the model does not run.
+    """
+    must_be_installed(tool)
+    activity = profile_run(options, progress)
+    if not activity.run.complete:
+        raise SnnprofError("the run was interrupted before the other tool had counted")
+    again = replace(options, timesteps=activity.run.timesteps, self_check=False)
+    return activity, counted(again, tool, progress)
+
+
+def counted(options: ProfileOptions, tool: Tool, progress: Progress) -> PeerRun:
+    """What another tool counts in the run that these options stand for."""
+    plan = RunPlan.of(options)
+    module, group = plan.loaded.module, ProcessGroup()
+    batches: list[Batch] = []
+    with machine.on_device(module, options.device or machine.default_device()):
+        session = plan.session(group, progress)
+        counter = importlib.import_module(f"snnprof.workload.peers.{tool}").counter(module)
+        session.run_beside(plan.batches(session), lambda samples: _kept(counter, samples, batches))
+    return PeerRun(tool, version(tool), tuple(batches), counter.own, counter.energy_pj)
+
+
+@contextmanager
+def _kept(counter: Counter, samples: int, batches: list[Batch]) -> Iterator[None]:
+    with counter.watching():
+        yield
+    batches.append(Batch(samples, tuple(counter.calls)))
+
+
+def must_be_installed(tool: Tool) -> None:
+    """Raises SnnprofError where a tool, or the part of it that counts, is not there."""
+    name, module, requirement = NEEDS[tool]
+    hint = f"pip install '{requirement}'"
+    try:
+        found = version(tool)
+    except PackageNotFoundError:
+        raise SnnprofError(f"{name} is not installed, so nothing can be compared with it", hint=hint) from None
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        raise SnnprofError(f"{name} {found} has no {module}: {error}", hint=hint) from error
