@@ -21,7 +21,7 @@ HOUSE = [
     ["workload"],
     ["record"],
     ["charts"],
-    ["comparison", "summary", "repricing"],
+    ["comparison", "summary", "repricing", "against"],
     ["estimates", "report_rows"],
     ["grouping"],
     ["pricing"],

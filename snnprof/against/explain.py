@@ -6,7 +6,7 @@ if that is the tool's own figure. It is looked for batch by batch, since the too
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from snnprof.activity import Activity, ElementwiseRecord, OpRecord
@@ -47,7 +47,9 @@ def _paired(activity: Activity, peer: PeerRun) -> Iterator[tuple[Activity, list[
         while waiting and sum(batch.samples for batch in inside) < block.samples:
             inside.append(waiting.pop(0))
         if sum(batch.samples for batch in inside) != block.samples:
-            raise SnnprofError(f"{peer.tool} ran on other batches than snnprof", hint="give data that can be read twice")
+            raise SnnprofError(
+                f"{peer.tool} ran on other batches than snnprof", hint="give data that can be read twice"
+            )
         yield activity.restricted(block), inside
 
 
@@ -128,6 +130,10 @@ def _contraction(op: OpRecord, calls: Sequence[Call], batches: int, tool: Tool) 
 # -- everything else -------------------------------------------------------------------------------------------
 
 
+ADDITIONS = ("add", "bias", "shift")
+"""What snnprof tells apart by where an operand comes from, and other tools do not."""
+
+
 def _arithmetic(activity: Activity, calls: Sequence[Call], tool: Tool) -> Iterator[Row]:
     """Biases and element-wise operators: ours beside theirs of the same layer and kind."""
     ours: dict[tuple[str, str], Ops] = {}
@@ -138,26 +144,32 @@ def _arithmetic(activity: Activity, calls: Sequence[Call], tool: Tool) -> Iterat
     records = {(entry.layer, entry.op): entry for entry in activity.elementwise}
     theirs: dict[tuple[str, str], list[Call]] = {}
     for call in calls:
-        theirs.setdefault((call.layer, _our_name(call, ours)), []).append(call)
-    for key in dict.fromkeys([*ours, *theirs]):
-        row = _line(key, records.get(key), ours.get(key, Ops()), theirs.get(key, []), tool)
-        if row.ours or row.theirs:
-            yield row
+        theirs.setdefault((call.layer, call.kind), []).append(call)
+    for layer in [layer for layer, kind in theirs if kind == "add"]:
+        yield _additions(layer, ours, records.get((layer, "add")), theirs.pop((layer, "add")), tool)
+    for layer, kind in dict.fromkeys([*ours, *theirs]):
+        own, counted = ours.get((layer, kind), Ops()), theirs.get((layer, kind), [])
+        ways = RULES[tool].arithmetic(kind, records.get((layer, kind)), own, counted)
+        if own or total(call.counted for call in counted):
+            yield _row(layer, kind, own, counted, ways, tool)
 
 
-def _our_name(call: Call, ours: Container[tuple[str, str]]) -> str:
-    """What snnprof calls an operator: an addition after a product may be that of its bias."""
-    if call.kind == "add" and (call.layer, "add") not in ours:
-        return next((name for name in ("bias", "shift") if (call.layer, name) in ours), "add")
-    return call.kind
-
-
-def _line(
-    key: tuple[str, str], record: ElementwiseRecord | None, ours: Ops, calls: Sequence[Call], tool: Tool
+def _additions(
+    layer: str, ours: dict[tuple[str, str], Ops], record: ElementwiseRecord | None, calls: Sequence[Call], tool: Tool
 ) -> Row:
+    """All additions of a layer, since the other tool's do not tell a bias from a sum; ours are taken out."""
+    found = {kind: ours.pop((layer, kind)) for kind in ADDITIONS if (layer, kind) in ours}
+    biases = total(ops for kind, ops in found.items() if kind != "add")
+    sums = found.get("add", Ops())
+    dense = Change("residual", Ops(acs=record.elements) - sums) if record else None
+    left_out = Change("bias", Ops() - biases)
+    ways = [[left_out], *([[dense], [left_out, dense]] if dense else [])]
+    return _row(layer, next(iter(found), "add"), biases + sums, calls, ways, tool)
+
+
+def _row(layer: str, op: str, ours: Ops, calls: Sequence[Call], ways: Ways, tool: Tool) -> Row:
     theirs = total(call.counted for call in calls)
-    ways = RULES[tool].arithmetic(key[1], record, ours, calls)
-    return Row(*key, None, ours, theirs, _explanation(ways, theirs - ours, 0, tool))
+    return Row(layer, op, None, ours, theirs, _explanation(ways, theirs - ours, 0, tool))
 
 
 # -- reasons ---------------------------------------------------------------------------------------------------

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from snnprof.activity import Operand, OpRecord, Part
-from snnprof.conventions.kinds import occurred, split
 from snnprof.conventions.counts import Options
+from snnprof.conventions.kinds import occurred, split
 
 EXACT = Options()
 
@@ -41,7 +41,7 @@ def beyond_binary(op: OpRecord) -> str:
         return "mixed"
     if operand.signed:
         return "signed"
-    return "levels" if op.part("spikes").level_sum > op.part("spikes").nonzero else "scaled"
+    return "levels" if operand.quantum == 1 else "scaled"
 
 
 def as_spikes(op: OpRecord) -> list[Part]:

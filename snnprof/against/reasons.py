@@ -59,7 +59,10 @@ REASONS: dict[str, Reason] = {
         "bias. The other tool counts one multiply-accumulate and one addition for each element, and one addition "
         "for each channel.",
     ),
-    "bias": Reason("biases", "snnprof counts the addition of a bias; the other tool does not."),
+    "bias": Reason(
+        "biases",
+        "snnprof counts the addition of a bias; the other tool does not, where one operator multiplies and adds it.",
+    ),
     "neuron": Reason(
         "arithmetic inside neurons",
         "The other tool counts the additions and subtractions by which a neuron is written in PyTorch, so they "

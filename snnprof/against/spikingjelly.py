@@ -59,7 +59,7 @@ def _product(op: OpRecord, ours: Ops) -> Iterator[list[Change]]:
 
 
 def arithmetic(kind: str, line: ElementwiseRecord | None, ours: Ops, calls: Sequence[Call]) -> Iterator[list[Change]]:
-    """The same for what is not a contraction.
+    """The same for what is neither a contraction nor an addition.
 
     Args:
         kind: our name of the operator.
@@ -76,7 +76,5 @@ def arithmetic(kind: str, line: ElementwiseRecord | None, ours: Ops, calls: Sequ
         channels = sum(call.channels for call in calls)
         yield [Change("batch_norm", Ops(acs=line.elements + channels, macs=line.elements) - ours)]
         yield [Change("batch_norm", Ops(acs=line.elements + channels) - ours)]  # without an affine
-    elif kind == "add":
-        yield [Change("residual", Ops(acs=line.elements) - ours)]
     elif kind in ("reduce", "pool"):
         yield [Change("reduction", Ops(acs=line.elements - outputs) - ours)]

@@ -319,7 +319,7 @@ def _by_the_command_in(path: Path | None, context: typer.Context) -> None:
     model = asked["model"] or asked["name"]
     if model is None:
         raise SnnprofError(f"{path} does not hold the model that it ran", hint="name it: --model ...")
-    if not _is_own_code(model):
+    if not is_own_code(model):
         raise SnnprofError(
             f"{path} names {model}, which is neither a bundled model nor code in this folder",
             hint=f"a run file alone does not choose which code runs; add --model {model}",
@@ -335,7 +335,7 @@ def _is_given(name: str, context: typer.Context) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
-def _is_own_code(model: str) -> bool:
+def is_own_code(model: str) -> bool:
     """Whether a model is bundled, or lies in a file or module of the user's own."""
     from snnprof import catalogue
 
@@ -352,7 +352,7 @@ def _is_own_code(model: str) -> bool:
 def _say_how_to_go_on(model: str, target: Target | None) -> None:
     """The command that finishes an interrupted run; it must be given in the same folder."""
     if target is not None and target.is_there:
-        named = [] if _is_own_code(model) else ["--model", model]
+        named = [] if is_own_code(model) else ["--model", model]
         output.say(f"continue with: {shlex.join(['snnprof', 'profile', *named, '--resume', str(target.path)])}")
 
 

@@ -155,7 +155,8 @@ class Session:
                 x = inputs.mapped(batch.x, self._arrived)
                 self._place(self.batches, batch)
                 with watched(batch.stop - batch.start), machine.autocast(self.amp, inputs.first(x).device):
-                    self._steps(x) if self.recorder.layout == "step" else inputs.call(self.model, x)
+                    for frame in self._frames(x) if self.recorder.layout == "step" else [x]:
+                        inputs.call(self.model, frame)
                 self.progress("counting again", self.samples_seen, self.total)
 
     def _stop(self) -> None:
@@ -410,13 +411,16 @@ class Session:
             )  # fmt: skip
         return inputs.call(self.model, x)
 
-    def _steps(self, x: Input) -> Tensor | None:
-        """The caller's loop over T: frames of a sequence, or one still image shown T times."""
+    def _frames(self, x: Input) -> Iterator[Input]:
+        """What the caller's loop over T shows: frames of a sequence, or one still image T times."""
         steps = self.recorder.timesteps
         if not steps:
             raise SnnprofError("layout 'step' needs the number of time steps", hint="pass --timesteps T")
-        frames = (inputs.at_step(x, step, steps) for step in range(steps))
-        outputs = [neurons.first_tensor(inputs.call(self.model, frame)) for frame in frames]
+        return (inputs.at_step(x, step, steps) for step in range(steps))
+
+    def _steps(self, x: Input) -> Tensor | None:
+        """The caller's loop over T; the mean of what it puts out."""
+        outputs = [neurons.first_tensor(inputs.call(self.model, frame)) for frame in self._frames(x)]
         if any(o is None for o in outputs):
             return None
         return torch.stack([o for o in outputs if o is not None]).float().mean(0)

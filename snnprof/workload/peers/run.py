@@ -6,10 +6,11 @@ import importlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from typing import Protocol
 
 from snnprof.activity import Activity
+from snnprof.against import tools
 from snnprof.against.records import Batch, Call, Ops, PeerRun, Tool
 from snnprof.errors import SnnprofError
 from snnprof.options import ProfileOptions, Progress
@@ -17,12 +18,6 @@ from snnprof.workload import machine
 from snnprof.workload.distributed import ProcessGroup
 from snnprof.workload.plan import RunPlan
 from snnprof.workload.run import profile_run
-
-NEEDS: dict[Tool, tuple[str, str, str]] = {
-    "spikingjelly": ("SpikingJelly", "spikingjelly.activation_based.op_counter", "spikingjelly>=2.0"),
-    "neurobench": ("NeuroBench", "neurobench.metrics.workload", "neurobench>=2.2"),
-}
-"""Of each tool: its name, the module that counts, and what pip installs."""
 
 
 class Counter(Protocol):
@@ -48,7 +43,7 @@ def both(options: ProfileOptions, tool: Tool, progress: Progress) -> tuple[Activ
     Raises:
         SnnprofError: the tool is not installed, or the model does not run.
     """
-    must_be_installed(tool)
+    tools.must_count(tool)
     activity = profile_run(options, progress)
     if not activity.run.complete:
         raise SnnprofError("the run was interrupted before the other tool had counted")
@@ -73,17 +68,3 @@ def _kept(counter: Counter, samples: int, batches: list[Batch]) -> Iterator[None
     with counter.watching():
         yield
     batches.append(Batch(samples, tuple(counter.calls)))
-
-
-def must_be_installed(tool: Tool) -> None:
-    """Raises SnnprofError where a tool, or the part of it that counts, is not there."""
-    name, module, requirement = NEEDS[tool]
-    hint = f"pip install '{requirement}'"
-    try:
-        found = version(tool)
-    except PackageNotFoundError:
-        raise SnnprofError(f"{name} is not installed, so nothing can be compared with it", hint=hint) from None
-    try:
-        importlib.import_module(module)
-    except ImportError as error:
-        raise SnnprofError(f"{name} {found} has no {module}: {error}", hint=hint) from error
