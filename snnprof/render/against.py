@@ -158,5 +158,6 @@ def _facts(compared: Sequence[tuple[str, Explained]]) -> list[tuple[str, str]]:
 
 def _notes(compared: Sequence[tuple[str, Explained]]) -> list[Notes]:
     found = dict.fromkeys(step.reason for _, explained in compared for step in steps(explained))
-    sentences = tuple(f"{REASONS[name].title}: {REASONS[name].sentence}" for name in found if name in REASONS)
+    order = sorted(found, key=lambda name: name != "unexplained")  # first what nobody can account for
+    sentences = tuple(f"{REASONS[name].title}: {REASONS[name].sentence}" for name in order if name in REASONS)
     return [Notes("Why they differ", sentences)] if sentences else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -138,26 +139,25 @@ class Session:
             self._within = False
         self.close()
 
-    def run_beside(self, batches: Batches, watched: Callable[[int], AbstractContextManager[Any]]) -> None:
-        """Runs the batches that `run` would, from the same states and seeds, while somebody else watches.
+    def run_again(self, batches: Batches, watched: Callable[[int], AbstractContextManager[Any]]) -> None:
+        """Runs the batches of a run that ended, from the same states and seeds, while somebody else watches.
 
         Args:
             watched: for the samples of a batch, what to enter around its forward pass.
         """
         with _as_found(self.model, self.recorder), torch.no_grad(), closing(batches):
-            while True:
-                torch.manual_seed(seeds.of_data(self.seed, self.batches))
+            for number in itertools.count():
+                torch.manual_seed(seeds.of_data(self.seed, number))
                 batch = next(batches, None)
                 if batch is None or batch.x is None:
                     return
                 self._reset()
-                torch.manual_seed(seeds.of_model(self.seed, self.batches))
+                torch.manual_seed(seeds.of_model(self.seed, number))
                 x = inputs.mapped(batch.x, self._arrived)
-                self._place(self.batches, batch)
                 with watched(batch.stop - batch.start), machine.autocast(self.amp, inputs.first(x).device):
                     for frame in self._frames(x) if self.recorder.layout == "step" else [x]:
                         inputs.call(self.model, frame)
-                self.progress("counting again", self.samples_seen, self.total)
+                self.progress("counting again", batch.stop, self.total)
 
     def _stop(self) -> None:
         """Goes back to the last block that ended, where a batch was under way."""

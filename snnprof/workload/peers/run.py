@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
 from importlib.metadata import version
 from typing import Protocol
 
@@ -14,10 +13,9 @@ from snnprof.against import tools
 from snnprof.against.records import Batch, Call, Ops, PeerRun, Tool
 from snnprof.errors import SnnprofError
 from snnprof.options import ProfileOptions, Progress
-from snnprof.workload import machine
-from snnprof.workload.distributed import ProcessGroup
 from snnprof.workload.plan import RunPlan
 from snnprof.workload.run import profile_run
+from snnprof.workload.session import Session
 
 
 class Counter(Protocol):
@@ -41,25 +39,24 @@ def both(options: ProfileOptions, tool: Tool, progress: Progress) -> tuple[Activ
     """Counts a model by snnprof, then the same batches by another tool.
 
     Raises:
-        SnnprofError: the tool is not installed, or the model does not run.
+        SnnprofError: the tool is not installed, or one of the two cannot run the model.
     """
     tools.must_count(tool)
-    activity = profile_run(options, progress)
-    if not activity.run.complete:
+    counted: list[PeerRun] = []
+
+    def again(plan: RunPlan, session: Session) -> None:
+        counted.append(_counted(plan, session, tool))
+
+    activity = profile_run(options, progress, afterwards=again)
+    if not counted:
         raise SnnprofError("the run was interrupted before the other tool had counted")
-    again = replace(options, timesteps=activity.run.timesteps, self_check=False)
-    return activity, counted(again, tool, progress)
+    return activity, counted[0]
 
 
-def counted(options: ProfileOptions, tool: Tool, progress: Progress) -> PeerRun:
-    """What another tool counts in the run that these options stand for."""
-    plan = RunPlan.of(options)
-    module, group = plan.loaded.module, ProcessGroup()
+def _counted(plan: RunPlan, session: Session, tool: Tool) -> PeerRun:
     batches: list[Batch] = []
-    with machine.on_device(module, options.device or machine.default_device()):
-        session = plan.session(group, progress)
-        counter = importlib.import_module(f"snnprof.workload.peers.{tool}").counter(module)
-        session.run_beside(plan.batches(session), lambda samples: _kept(counter, samples, batches))
+    counter: Counter = importlib.import_module(f"snnprof.workload.peers.{tool}").counter(session.model)
+    session.run_again(plan.batches(session), lambda samples: _kept(counter, samples, batches))
     return PeerRun(tool, version(tool), tuple(batches), counter.own, counter.energy_pj)
 
 
