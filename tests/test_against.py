@@ -163,8 +163,10 @@ def test_several_models_stand_in_one_table(activity: Activity) -> None:
 
 def test_all_reasons_say_what_both_tools_do() -> None:
     for name, reason in REASONS.items():
-        assert reason.sentence.endswith(".")
-        assert name == "unexplained" or "snnprof" in reason.sentence or "other tool" in reason.sentence
+        sentence = reason.sentence("NeuroBench")
+        assert sentence.endswith(".")
+        assert "{" not in sentence
+        assert "NeuroBench" in sentence, name
 
 
 @pytest.mark.parametrize("tool", ["spikingjelly", "neurobench"])

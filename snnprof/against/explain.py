@@ -30,12 +30,14 @@ def explained(activity: Activity, peer: PeerRun) -> Explained:
     Raises:
         SnnprofError: the two did not count the same batches.
     """
+    seen = {call.layer for batch in peer.batches for call in batch.calls}
     parts = [row for block, batches in _paired(activity, peer) for row in _rows(block, batches, peer.tool)]
     return Explained(
         peer=peer,
         samples=activity.samples or 0,
         rows=tuple(_united(parts)),
         updates=sum(neuron.updates for neuron in activity.neurons),
+        dense=sum(op.valid_macs for op in activity.ops if len(op.data) == 1 and op.layer in seen),
     )
 
 

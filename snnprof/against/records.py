@@ -71,6 +71,7 @@ class PeerRun:
     Attributes:
         own: what the tool's own counters did and it counted as the model's, over the run.
         energy_pj: its own estimate for arithmetic, over the run; null where it has none.
+        dense: its operations without any sparsity, over the run; null where it has none.
     """
 
     tool: Tool
@@ -78,6 +79,7 @@ class PeerRun:
     batches: tuple[Batch, ...]
     own: Ops = Ops()
     energy_pj: float | None = None
+    dense: float | None = None
 
 
 @dataclass(frozen=True)
@@ -117,12 +119,14 @@ class Explained:
     Attributes:
         samples: over which all operations are sums.
         updates: neuron updates of ours, which have no price and no counterpart.
+        dense: our dense MACs, taps on padding left out, of the layers with weights that the other tool saw.
     """
 
     peer: PeerRun
     samples: int
     rows: tuple[Row, ...]
     updates: int
+    dense: int
 
     @property
     def ours(self) -> Ops:

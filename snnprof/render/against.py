@@ -100,13 +100,13 @@ def _section(name: str, row: Row) -> str:
 def _way(compared: Sequence[tuple[str, Explained]], several: bool) -> Table:
     columns = (
         Column("model", "Model", machine_only=not several),
-        Column("step", "From snnprof's energy to theirs"),
+        Column("step", "Reason"),
         Column("reason", machine_only=True),
         Column("rows", "Rows", "integer", drop=1),
-        Column("acs", "SOPs and additions", "integer"),
+        Column("acs", "SOPs, additions", "integer"),
         Column("macs", "MACs", "integer"),
         Column("muls", "Multiplications", "integer", drop=2),
-        Column("energy_pj", "Energy per inference", "energy", apart=True),
+        Column("energy_pj", "Energy", "energy", apart=True),
     )
     rows = [
         Line(_step_values(name, step, explained), section=name, total=step.reason in ("ours", "theirs"))
@@ -114,7 +114,7 @@ def _way(compared: Sequence[tuple[str, Explained]], several: bool) -> Table:
         for step in steps(explained)
     ]
     note = f"Both at the prices of {PRICES}: only the counting differs. Arithmetic alone; no memory, no neuron updates."
-    return Table("way", "Why the totals differ", columns, tuple(rows), (note,))
+    return Table("way", "Why the totals differ (energy per inference)", columns, tuple(rows), (note,))
 
 
 def _step_values(name: str, step: Step, explained: Explained) -> dict[str, Value]:
@@ -136,7 +136,7 @@ def _unexplained(explained: Explained) -> int:
 
 
 def _facts(compared: Sequence[tuple[str, Explained]]) -> list[tuple[str, str]]:
-    facts = []
+    facts: list[tuple[str, str]] = []
     for name, explained in compared:
         equal = sum(not row.changes for row in explained.rows)
         unexplained = _unexplained(explained)
@@ -147,17 +147,26 @@ def _facts(compared: Sequence[tuple[str, Explained]]) -> list[tuple[str, str]]:
                 f"{unexplained} unexplained; {explained.updates:,} neuron updates have no counterpart",
             )
         )
-        own = explained.peer.energy_pj
-        if own is not None:
-            title = TITLES[explained.peer.tool]
-            facts.append(
-                (f"{title}'s own estimate", f"{energy_text(own / explained.samples)} of arithmetic an inference")
-            )
+        facts += _own_figures(explained)
+    return facts
+
+
+def _own_figures(explained: Explained) -> list[tuple[str, str]]:
+    """What the other tool says beyond operations, each under its own name for it."""
+    peer, title = explained.peer, TITLES[explained.peer.tool]
+    facts = []
+    if peer.energy_pj is not None:
+        energy = energy_text(peer.energy_pj / explained.samples)
+        facts.append((f"{title}'s own estimate", f"{energy} of arithmetic an inference"))
+    if peer.dense is not None:
+        ours = f"snnprof's dense MACs of the same layers without taps on padding: {explained.dense:,}"
+        facts.append((f"{title}'s Dense", f"{peer.dense:,.0f}; {ours}"))
     return facts
 
 
 def _notes(compared: Sequence[tuple[str, Explained]]) -> list[Notes]:
     found = dict.fromkeys(step.reason for _, explained in compared for step in steps(explained))
+    tool = TITLES[compared[0][1].peer.tool]
     order = sorted(found, key=lambda name: name != "unexplained")  # first what nobody can account for
-    sentences = tuple(f"{REASONS[name].title}: {REASONS[name].sentence}" for name in order if name in REASONS)
+    sentences = tuple(f"{REASONS[name].title}: {REASONS[name].sentence(tool)}" for name in order if name in REASONS)
     return [Notes("Why they differ", sentences)] if sentences else []

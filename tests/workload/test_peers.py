@@ -209,6 +209,7 @@ def test_neurobench_used_by_itself_counts_the_same(folder: Path) -> None:
     figures = metric(wrapped, None, (x, None))
     wrapped.cleanup_hooks()
     assert (found.theirs.acs / 8, found.theirs.macs / 8) == (figures["Effective_ACs"], figures["Effective_MACs"])
+    assert found.peer.dense == 8 * figures["Dense"] == found.dense
 
 
 def test_the_command_reads_a_run_file_again(folder: Path) -> None:

@@ -22,6 +22,7 @@ class NeuroBench:
 
     def __init__(self, model: nn.Module) -> None:
         self.calls: list[Call] = []
+        self.dense = 0.0
         self._names = {module: name for name, module in model.named_modules()}
         self._model = TorchModel(model)
 
@@ -45,6 +46,7 @@ class NeuroBench:
             except Exception as error:  # it raises anything for modules that it does not know
                 name = self._names[layer]
                 raise SnnprofError(f"NeuroBench cannot count {name!r}: {first_line(error)}") from error
+            self.dense += metric.total_synops
             yield Call(self._names[layer], "contraction", Ops(acs=metric.AC, macs=metric.MAC))
 
 

@@ -25,11 +25,13 @@ class Counter(Protocol):
         calls: of the batch that ran last.
         own: what its counters counted of their own arithmetic.
         energy_pj: its own estimate; null where it has none.
+        dense: its operations without any sparsity; null where it has none.
     """
 
     calls: list[Call]
     own: Ops
     energy_pj: float | None
+    dense: float | None
 
     def watching(self) -> AbstractContextManager[None]:
         """Counts the forward pass inside; `calls` is complete when it ends."""
@@ -57,7 +59,7 @@ def _counted(plan: RunPlan, session: Session, tool: Tool) -> PeerRun:
     batches: list[Batch] = []
     counter: Counter = importlib.import_module(f"snnprof.workload.peers.{tool}").counter(session.model)
     session.run_again(plan.batches(session), lambda samples: _kept(counter, samples, batches))
-    return PeerRun(tool, version(tool), tuple(batches), counter.own, counter.energy_pj)
+    return PeerRun(tool, version(tool), tuple(batches), counter.own, counter.energy_pj, counter.dense)
 
 
 @contextmanager

@@ -32,7 +32,7 @@ class SpikingJelly:
 
     def __init__(self, model: nn.Module) -> None:
         self.calls: list[Call] = []
-        self.own, self.energy_pj = Ops(), 0.0
+        self.own, self.energy_pj, self.dense = Ops(), 0.0, None
         self._where = Whereabouts(model)
         self._profiler = op_counter.SimpleEnergyProfiler()
         self._profiler.bind_model(model)
