@@ -118,7 +118,7 @@ def _way(compared: Sequence[tuple[str, Explained]], several: bool) -> Table:
 
 
 def _step_values(name: str, step: Step, explained: Explained) -> dict[str, Value]:
-    ends = {"ours": "snnprof", "theirs": TITLES[explained.peer.tool]}
+    ends = {"ours": "counted by snnprof", "theirs": f"counted by {TITLES[explained.peer.tool]}"}
     title = ends.get(step.reason) or REASONS[step.reason].title
     return {
         "model": name, "step": title, "reason": step.reason, "rows": step.rows, "acs": step.ops.acs,
