@@ -58,10 +58,11 @@ def _paired(activity: Activity, peer: PeerRun) -> Iterator[tuple[Activity, list[
 def _rows(activity: Activity, batches: Sequence[Batch], tool: Tool) -> Iterator[Row]:
     neurons = [neuron.layer for neuron in activity.neurons]
     calls = [call for batch in batches for call in batch.calls]
-    inner = [call for call in calls if _within(call.layer, neurons)]
-    outer = [call for call in calls if not _within(call.layer, neurons)]
-    yield from _contractions(activity, [call for call in outer if call.kind == "contraction"], len(batches), tool)
-    yield from _arithmetic(activity, [call for call in outer if call.kind != "contraction"], tool)
+    contractions = [call for call in calls if call.kind == "contraction"]
+    others = [call for call in calls if call.kind != "contraction"]
+    inner = [call for call in others if _within(call.layer, neurons)]
+    yield from _contractions(activity, contractions, len(batches), tool)
+    yield from _arithmetic(activity, [call for call in others if not _within(call.layer, neurons)], tool)
     for layer in dict.fromkeys(call.layer for call in inner):
         theirs = total(call.counted for call in inner if call.layer == layer)
         yield Row(layer, "neuron", None, Ops(), theirs, (Change("neuron", theirs),) if theirs else ())
@@ -123,9 +124,7 @@ def _contractions(activity: Activity, calls: Sequence[Call], batches: int, tool:
 
 def _contraction(op: OpRecord, calls: Sequence[Call], batches: int, tool: Tool) -> Row:
     ours, theirs = _ours(exact.op_counts(op, EXACT)), total(call.counted for call in calls)
-    ways: Ways = [[Change("not_seen", Ops() - ours)]]
-    if calls:
-        ways = RULES[tool].contraction(op, ours, each_step=op.calls > batches)
+    ways = RULES[tool].contraction(op, ours, calls, each_step=op.calls > batches) if calls else RULES[tool].unseen(ours)
     return Row(*op.key, ours, theirs, _explanation(ways, theirs - ours, op.events, tool))
 
 
@@ -166,6 +165,8 @@ def _additions(
     dense = Change("residual", Ops(acs=record.elements) - sums) if record else None
     left_out = Change("bias", Ops() - biases)
     ways = [[left_out], *([[dense], [left_out, dense]] if dense else [])]
+    if record and record.elements + biases.acs == sum(call.outputs for call in calls):  # some calls add 0 and 1 alone
+        ways.append([Change("residual", total(call.counted for call in calls) - biases - sums)])
     return _row(layer, next(iter(found), "add"), biases + sums, calls, ways, tool)
 
 

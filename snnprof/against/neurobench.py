@@ -14,7 +14,12 @@ from snnprof.against.records import Call, Change, Ops
 from snnprof.conventions.kinds import occurred
 
 
-def contraction(op: OpRecord, ours: Ops, each_step: bool) -> Iterator[list[Change]]:
+def unseen(ours: Ops) -> Iterator[list[Change]]:
+    """What the tool has no figure for."""
+    yield [Change("not_seen", Ops() - ours)]
+
+
+def contraction(op: OpRecord, ours: Ops, calls: Sequence[Call], each_step: bool) -> Iterator[list[Change]]:
     """The ways from our figure to theirs that what is known of the operands allows, the surest first."""
     if len(op.data) > 1:
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from snnprof.activity import Operand, OpRecord, Part
+from snnprof.activity import OpRecord, Part
 from snnprof.conventions.counts import Options
 from snnprof.conventions.kinds import occurred, split
 
@@ -23,15 +23,6 @@ def is_ternary(op: OpRecord) -> bool:
 def left_is_binary(op: OpRecord) -> bool:
     """Whether the (left) data operand held only 0 and 1."""
     return is_ternary(op) and not op.data[0].signed
-
-
-def may_be_binary(operand: Operand) -> bool:
-    """Whether an operand whose counts are not kept part by part can have held only 0 and 1 in some part."""
-    return not operand.signed and operand.quantum in (1, None)
-
-
-def must_be_binary(operand: Operand) -> bool:
-    return may_be_binary(operand) and operand.quantum == 1 and operand.max_level is not None and operand.max_level <= 1
 
 
 def beyond_binary(op: OpRecord) -> str:

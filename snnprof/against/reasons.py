@@ -57,6 +57,11 @@ REASONS: dict[str, Reason] = {
         "A product of data with data, neither of which is all 0 and 1. snnprof counts the pairs of two non-zero "
         "elements; {tool} counts dense multiply-accumulates.",
     ),
+    "binary_weights": Reason(
+        "weights of 0 and 1",
+        "All weights are 0 or 1. snnprof tells weights from spikes; {tool} takes them for spikes, and counts the "
+        "weights of 1 times the results of each.",
+    ),
     "batch_norm": Reason(
         "batch norm not folded",
         "snnprof folds a batch norm into the convolution or linear layer before it, which leaves the addition of a "

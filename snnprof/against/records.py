@@ -46,6 +46,8 @@ class Call:
         layer: path of the innermost module that made it.
         counted: by the other tool.
         dense: MACs of a contraction on dense operands, taps on padding included; null where the tool sees modules.
+        binary: whether the two operands of a contraction held only 0 and 1; null where nobody looked.
+        density: share of non-zero elements in the second operand.
         outputs: elements of the result.
         channels: of a batch norm.
     """
@@ -54,6 +56,8 @@ class Call:
     kind: CallKind
     counted: Ops
     dense: int | None = None
+    binary: tuple[bool, bool] | None = None
+    density: float = 1.0
     outputs: int = 0
     channels: int = 0
 

@@ -13,29 +13,37 @@ from snnprof.against.operands import (
     as_spikes,
     beyond_binary,
     left_is_binary,
-    may_be_binary,
-    must_be_binary,
     run_parts,
     summed,
 )
 from snnprof.against.records import Call, Change, Ops
 
 
-def contraction(op: OpRecord, ours: Ops, each_step: bool) -> Iterator[list[Change]]:
-    """The ways from our figure to theirs that what is known of the operands allows, the surest first.
+def unseen(ours: Ops) -> Iterator[list[Change]]:
+    """What the tool has no figure for."""
+    yield [Change("no_rule", Ops() - ours)]
+
+
+def contraction(op: OpRecord, ours: Ops, calls: Sequence[Call], each_step: bool) -> Iterator[list[Change]]:
+    """The ways from our figure to theirs, by which operands were all 0 and 1; several where calls differ in that.
 
     Args:
+        calls: theirs of this operation.
         each_step: the model calls the operation once for each time step.
     """
-    if len(op.data) > 1:
-        yield from _product(op, ours)
-        return
-    if left_is_binary(op):
-        yield []
-    yield _dense(op, ours, each_step)
-    if not each_step:
-        yield _dense(op, ours, True)
-    yield [Change("values", Ops(acs=op.events) - ours)]
+    for binary in sorted({call.binary or (left_is_binary(op), False) for call in calls}, reverse=True):
+        if len(op.data) > 1:
+            yield [_product(op, ours, binary)]
+        elif all(binary):
+            met = Change("values", Ops(acs=op.events) - ours)
+            yield [met, Change("zero_weights", Ops(acs=summed(op.parts, "effective") - op.events))]
+        elif binary[0]:
+            yield [Change("values", Ops(acs=op.events) - ours)]
+        elif binary[1]:
+            yield [Change("binary_weights", Ops(acs=round(op.dense_macs * calls[0].density)) - ours)]
+        else:
+            yield _dense(op, ours, each_step)
+            yield _dense(op, ours, not each_step)
 
 
 def _dense(op: OpRecord, ours: Ops, each_step: bool) -> list[Change]:
@@ -45,17 +53,12 @@ def _dense(op: OpRecord, ours: Ops, each_step: bool) -> list[Change]:
     return [*changes, Change("padding", Ops(macs=summed(parts, "dense_macs") - valid))]
 
 
-def _product(op: OpRecord, ours: Ops) -> Iterator[list[Change]]:
-    """Data × data: what of the right operand is known for the whole run only may hold in a part of it, or not."""
-    left, right = left_is_binary(op), op.data[1]
-    if left and may_be_binary(right):
-        yield [Change("one_side", Ops(acs=op.events) - ours)]
-    if left and not must_be_binary(right):
-        yield [Change("one_side", Ops(acs=summed(op.parts, "left")) - ours)]
-    if not left and may_be_binary(right):
-        yield [Change("one_side", Ops(acs=summed(op.parts, "right")) - ours)]
-    if not left and not must_be_binary(right):
-        yield [Change("dense_product", Ops(macs=op.dense_macs) - ours)]
+def _product(op: OpRecord, ours: Ops, binary: tuple[bool, bool]) -> Change:
+    """Data × data."""
+    if not any(binary):
+        return Change("dense_product", Ops(macs=op.dense_macs) - ours)
+    met = op.events if all(binary) else summed(op.parts, "left" if binary[0] else "right")
+    return Change("one_side", Ops(acs=met) - ours)
 
 
 def arithmetic(kind: str, line: ElementwiseRecord | None, ours: Ops, calls: Sequence[Call]) -> Iterator[list[Change]]:

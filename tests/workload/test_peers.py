@@ -15,6 +15,7 @@ from snnprof.activity import Activity
 from snnprof.against import Explained, explained
 from snnprof.against.energy import steps
 from snnprof.against.records import Ops, Row, total
+from snnprof.errors import SnnprofError
 from snnprof.models import digits
 from snnprof.options import ProfileOptions, ignore_progress
 from snnprof.workload import models
@@ -67,9 +68,27 @@ class Step(nn.Module):
         self.v = current if self.v is None else 0.9 * self.v + current
         return self.out(self.spike(self.v))
 
+class Rare(nn.Module):
+    """Weights of 1, arguments by name, and attention that PyTorch fuses."""
+    def __init__(self):
+        super().__init__()
+        self.named, self.spike, self.ones = nn.Linear(8, 16), Spike(), nn.Linear(16, 16, bias=False)
+        self.fused, self.out = nn.MultiheadAttention(16, 2, batch_first=True), nn.Linear(16, 10)
+        with torch.no_grad():
+            self.ones.weight.fill_(1.0)
+
+    def forward(self, x):
+        x = self.named(input=x.squeeze(1)) - 0.5
+        x = self.ones(x) + self.spike(x)
+        return self.out((x + self.fused(x, x, x, need_weights=False)[0]).mean(1))
+
 def network():
     torch.manual_seed(0)
     return Odd()
+
+def rare():
+    torch.manual_seed(0)
+    return Rare()
 
 def step():
     torch.manual_seed(0)
@@ -193,6 +212,23 @@ def test_a_network_that_its_caller_runs_step_by_step(tool: str, folder: Path) ->
     assert "unexplained" not in found.by_reason()
     (out,) = (row for row in found.rows if row.layer == "out" and row.index is not None)
     assert out.ours == out.theirs != Ops()
+
+
+def test_weights_of_ones_and_fused_attention_in_spikingjelly(folder: Path) -> None:
+    options = ProfileOptions(model=f"{folder / 'odd.py'}:rare", data=str(folder / "eight8.npz"), neurons=("Spike",))
+    _, found = beside("spikingjelly", options)
+    reasons = {(row.layer, row.index): [change.reason for change in row.changes] for row in found.rows}
+    assert reasons["ones", 0] == ["binary_weights"]
+    fused = [key for key in reasons if key[0] == "fused" and key[1] is not None]
+    assert len(fused) == 4  # the projection in, two products, the projection out
+    assert all(reasons[key] == ["no_rule"] for key in fused)
+    assert "unexplained" not in found.by_reason()
+
+
+def test_what_neurobench_cannot_count_is_one_sentence(folder: Path) -> None:
+    options = ProfileOptions(model=f"{folder / 'odd.py'}:rare", data=str(folder / "eight8.npz"), neurons=("Spike",))
+    with pytest.raises(SnnprofError, match="NeuroBench cannot count 'named': "):
+        beside("neurobench", options)
 
 
 def test_neurobench_used_by_itself_counts_the_same(folder: Path) -> None:

@@ -77,8 +77,8 @@ class SpikingJelly:
 
     def _macs(self, func: Any, args: Any, out: Any, macs: int) -> None:
         kind = _kind(func)
-        dense = _dense(func, args, out) if kind == "contraction" else None
-        self.calls.append(Call(self._where.layer, kind, Ops(macs=macs), dense))
+        call = Call(self._where.layer, kind, Ops(macs=macs))
+        self.calls.append(_described(call, func, args, out) if kind == "contraction" else call)
 
     def _acs(self, func: Any, args: Any, out: Any, acs: int) -> None:
         kind = _kind(func)
@@ -86,7 +86,7 @@ class SpikingJelly:
             return
         channels = args[0].shape[1] if kind == "batch_norm" else 0
         outputs = out.numel() if isinstance(out, Tensor) else 0
-        self.calls.append(Call(self._where.layer, kind, Ops(acs=acs), None, outputs, channels))
+        self.calls.append(Call(self._where.layer, kind, Ops(acs=acs), outputs=outputs, channels=channels))
 
     def _synops(self, func: Any, args: Any, out: Any, synops: int) -> None:
         last = self.calls[-1]
@@ -100,11 +100,14 @@ def _kind(func: Any) -> CallKind:
     return KINDS.get(func.overloadpacket.__name__.removesuffix("_"), "other")
 
 
-def _dense(func: Any, args: Any, out: Tensor) -> int:
-    """MACs of a contraction: terms of each result, or results of each input where a convolution is transposed."""
+def _described(call: Call, func: Any, args: Any, out: Tensor) -> Call:
+    """A contraction with its MACs on dense operands, and what its operands held."""
     name = func.overloadpacket.__name__
+    left, right = args[1:3] if name in ("addmm", "baddbmm") else args[:2]
     if name == "convolution":
-        x, weight, transposed = args[0], args[1], args[6]
-        return int((x if transposed else out).numel() * math.prod(weight.shape[1:]))
-    left = args[1] if name in ("addmm", "baddbmm") else args[0]
-    return int(out.numel() * left.shape[-1])
+        transposed = args[6]
+        dense = (left if transposed else out).numel() * math.prod(right.shape[1:])
+    else:
+        dense = out.numel() * left.shape[-1]
+    binary = (op_counter.is_binary_tensor(left), op_counter.is_binary_tensor(right))
+    return replace(call, dense=dense, binary=binary, density=int(right.count_nonzero()) / max(1, right.numel()))
