@@ -25,7 +25,7 @@ from snnprof.workload.plan import DEFAULT_BATCH, RunPlan
 from snnprof.workload.progress import bar
 from snnprof.workload.session import Session
 
-Afterwards = Callable[[RunPlan, Session], None]
+Afterwards = Callable[[RunPlan, Session, Interrupt], None]
 
 
 def profile(
@@ -115,7 +115,7 @@ def profile_run(
         target: where a long run saves what it has; the caller saves the result. Null: where the options say, and a run
             that goes on in its own file is saved in the end.
         warn: is told what went wrong and was left for later.
-        afterwards: is given the plan and the session of a run that came to its end, while both are still there.
+        afterwards: is given the plan and the session of a run that came to its end, and hears of Ctrl-C.
 
     Raises:
         SnnprofError: anything about model, checkpoint, data, device or the run to resume is wrong.
@@ -156,7 +156,7 @@ def _counted(
     if group.leads:
         activity = _checked(activity, session, plan.options.self_check)
     if afterwards and activity.run.complete:
-        afterwards(plan, session)
+        afterwards(plan, session, interrupt)
     return activity
 
 

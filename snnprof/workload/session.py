@@ -23,7 +23,7 @@ from snnprof.workload import checking, flops, generators, inputs, machine, refer
 from snnprof.workload.batches import Batch, Batches, Labels, batch_axis, reading
 from snnprof.workload.compiling import Compiling
 from snnprof.workload.inputs import Input
-from snnprof.workload.interrupt import undisturbed
+from snnprof.workload.interrupt import Interrupt, undisturbed
 from snnprof.workload.labels import class_numbers
 from snnprof.workload.numbers_check import NotFinite
 from snnprof.workload.reference_run import Fired
@@ -139,14 +139,21 @@ class Session:
             self._within = False
         self.close()
 
-    def run_again(self, batches: Batches, watched: Callable[[int], AbstractContextManager[Any]]) -> None:
+    def run_again(
+        self, batches: Batches, watched: Callable[[int], AbstractContextManager[Any]], interrupt: Interrupt
+    ) -> None:
         """Runs the batches of a run that ended, from the same states and seeds, while somebody else watches.
 
         Args:
             watched: for the samples of a batch, what to enter around its forward pass.
+
+        Raises:
+            KeyboardInterrupt: between two batches.
         """
         with _as_found(self.model, self.recorder), torch.no_grad(), closing(batches):
             for number in itertools.count():
+                if interrupt.requested:
+                    raise KeyboardInterrupt
                 torch.manual_seed(seeds.of_data(self.seed, number))
                 batch = next(batches, None)
                 if batch is None or batch.x is None:

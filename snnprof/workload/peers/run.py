@@ -11,8 +11,8 @@ from typing import Protocol
 from snnprof.activity import Activity
 from snnprof.against import tools
 from snnprof.against.records import Batch, Call, Ops, PeerRun, Tool
-from snnprof.errors import SnnprofError
 from snnprof.options import ProfileOptions, Progress
+from snnprof.workload.interrupt import Interrupt
 from snnprof.workload.plan import RunPlan
 from snnprof.workload.run import profile_run
 from snnprof.workload.session import Session
@@ -42,23 +42,24 @@ def both(options: ProfileOptions, tool: Tool, progress: Progress) -> tuple[Activ
 
     Raises:
         SnnprofError: the tool is not installed, or one of the two cannot run the model.
+        KeyboardInterrupt: before both had counted everything.
     """
     tools.must_count(tool)
     counted: list[PeerRun] = []
 
-    def again(plan: RunPlan, session: Session) -> None:
-        counted.append(_counted(plan, session, tool))
+    def again(plan: RunPlan, session: Session, interrupt: Interrupt) -> None:
+        counted.append(_counted(plan, session, interrupt, tool))
 
     activity = profile_run(options, progress, afterwards=again)
     if not counted:
-        raise SnnprofError("the run was interrupted before the other tool had counted")
+        raise KeyboardInterrupt
     return activity, counted[0]
 
 
-def _counted(plan: RunPlan, session: Session, tool: Tool) -> PeerRun:
+def _counted(plan: RunPlan, session: Session, interrupt: Interrupt, tool: Tool) -> PeerRun:
     batches: list[Batch] = []
     counter: Counter = importlib.import_module(f"snnprof.workload.peers.{tool}").counter(session.model)
-    session.run_again(plan.batches(session), lambda samples: _kept(counter, samples, batches))
+    session.run_again(plan.batches(session), lambda samples: _kept(counter, samples, batches), interrupt)
     return PeerRun(tool, version(tool), tuple(batches), counter.own, counter.energy_pj, counter.dense)
 
 
