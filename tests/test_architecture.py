@@ -22,7 +22,7 @@ HOUSE = [
     ["sensors"],
     ["record"],
     ["charts"],
-    ["comparison", "summary", "repricing", "calibration", "audit_runs"],
+    ["comparison", "summary", "repricing", "calibration", "audit_runs", "against"],
     ["estimates", "report_rows"],
     ["grouping"],
     ["validation"],

@@ -39,6 +39,7 @@ def test_bundled_names_are_known_without_torch():
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     assert set(BUNDLED) <= set(catalogue.names())
+    assert catalogue.names() == sorted(catalogue.names())
 
 
 def test_presets_by_name_alias_and_default():

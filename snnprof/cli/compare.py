@@ -18,6 +18,7 @@ EXAMPLES = options.examples(
         "snnprof compare new.json old.json --fail-over 5%",
         "a check in CI: exit status 1 if new.json needs over 5 % more",
     ),
+    ("snnprof compare spikformer --against spikingjelly", "why another tool counts something else, layer by layer"),
 )
 COMPARISON = "Comparison"
 
@@ -64,6 +65,15 @@ def compare(
             rich_help_panel=COMPARISON,
         ),
     ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against",
+            help="Run the models through another tool too, and explain every difference.",
+            metavar="spikingjelly|neurobench",
+            rich_help_panel=COMPARISON,
+        ),
+    ] = None,
     columns: options.TableColumns = None,
     form: options.Format = None,
     siunitx: options.Siunitx = False,
@@ -99,6 +109,11 @@ def compare(
 
     asked = output.Destination.checked(form, out, force, siunitx, raw_csv=raw_csv)
     (destination,) = output.as_floats([asked], caption, label, bool(columns))
+    if against:
+        from snnprof.cli import against as other_tools
+
+        destination.emit(with_columns(other_tools.document(context, names, against), options.names(columns)))
+        return
     grouping = options.grouping(by) if by else None
     printed = cast(PaperLayout, output.chosen("layout", layout, get_args(PaperLayout))) if layout else None
     limit = _percent(fail_over)

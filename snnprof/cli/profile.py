@@ -395,12 +395,14 @@ def recorded_flags(path: Path, argv: Sequence[str], command: Any, model: str | N
         SnnprofError: it holds none, or it names code that a file may not choose.
     """
     if argv[:1] != ["profile"]:
-        raise SnnprofError(f"{path} does not hold the command that made it", hint="name the model: --model ...")
+        raise SnnprofError(
+            f"{path} does not hold the command that made it", hint="name the model instead: 'snnprof profile MODEL'"
+        )
     flags = command.make_context("profile", list(argv[1:])).params
     chosen = model or flags["model"] or flags["name"]
     if chosen is None:
         raise SnnprofError(f"{path} does not hold the model that it ran", hint="name it: --model ...")
-    if model is None and not _is_own_code(chosen):
+    if model is None and not is_own_code(chosen):
         raise SnnprofError(
             f"{path} names {chosen}, which is neither a bundled model nor code in this folder",
             hint=f"a run file alone does not choose which code runs; add --model {chosen}",
@@ -413,7 +415,7 @@ def _is_given(name: str, context: typer.Context) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
-def _is_own_code(model: str) -> bool:
+def is_own_code(model: str) -> bool:
     """Whether a model is bundled, or lies in a file or module of the user's own."""
     from snnprof import catalogue
 
@@ -430,7 +432,7 @@ def _is_own_code(model: str) -> bool:
 def _say_how_to_go_on(model: str, target: Target | None) -> None:
     """The command that finishes an interrupted run; it must be given in the same folder."""
     if target is not None and target.is_there:
-        named = [] if _is_own_code(model) else ["--model", model]
+        named = [] if is_own_code(model) else ["--model", model]
         output.say(f"continue with: {shlex.join(['snnprof', 'profile', *named, '--resume', str(target.path)])}")
 
 

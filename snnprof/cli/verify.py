@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from snnprof import run_file
-from snnprof.cli import options, output, runs
-from snnprof.cli.profile import options_of, recorded_flags
+from snnprof.cli import options, output, rerun, runs
 from snnprof.cli.progress import progress
 from snnprof.errors import CheckFailed, SnnprofError
 
@@ -29,7 +27,6 @@ SHOWN = 10
 
 
 def verify(
-    context: typer.Context,
     run: Annotated[Path, typer.Argument(metavar="RUN.json", help="A file made by 'snnprof profile --output'.")],
     checkpoint: Annotated[
         Path | None,
@@ -63,8 +60,9 @@ def verify(
     recorded = Activity.load(path)
     _must_be_as_written(path)
     chosen = _chosen(blocks, recorded, path)
-    given = {"checkpoint": checkpoint, "data": data, "device": device}
-    asked = replace(_options(context, path, recorded, model, given), device=device or _device(recorded))
+    asked = rerun.options_of(
+        path, recorded, model, checkpoint=checkpoint, data=data, device=device or _device(recorded)
+    )
     found = _again(asked, recorded, chosen, quiet)
     output.write("".join(f"{line}\n" for line in _lines(found)), None)
     if found.differences:
@@ -93,17 +91,6 @@ def _chosen(text: str, recorded: Activity, path: Path) -> list[int]:
         raise SnnprofError(f"--blocks needs a number from 1 on, or all, not {text!r}")
     others = random.sample(range(1, number), min(wanted, number) - 1)
     return [0, *sorted(others)]
-
-
-def _options(
-    context: typer.Context, path: Path, recorded: Activity, model: str | None, given: dict[str, Any]
-) -> ProfileOptions:
-    """What the recorded command asked for, with what is given now."""
-    assert context.parent is not None
-    argv = recorded.run.argv
-    flags = recorded_flags(path, argv, context.parent.command.commands["profile"], model)  # type: ignore[attr-defined]
-    flags = {**flags, **{name: value for name, value in given.items() if value is not None}, "resume": None, "maps": 0}
-    return options_of(argv=argv, **{**flags, "no_self_check": True})
 
 
 def _device(recorded: Activity) -> str:

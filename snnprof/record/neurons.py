@@ -92,7 +92,7 @@ def _names(text: str) -> frozenset[str]:
 
 
 NEURON_CLASSES: tuple[NeuronClass, ...] = (
-    NeuronClass("snnprof", _names("LIF"), first_tensor, _always),
+    NeuronClass("snnprof", _names("IF"), first_tensor, _always),
     NeuronClass(
         "spikingjelly",
         _names("BaseNode SimpleBaseNode PSN MaskedPSN SlidingPSN GatedLIFNode ActivationAwareIFNode DSRIFNode "

@@ -25,6 +25,8 @@ from snnprof.workload.plan import DEFAULT_BATCH, RunPlan
 from snnprof.workload.progress import bar
 from snnprof.workload.session import Session
 
+Afterwards = Callable[[RunPlan, Session, Interrupt], None]
+
 
 def profile(
     model: nn.Module,
@@ -103,6 +105,7 @@ def profile_run(
     progress: Progress = ignore_progress,
     target: Target | None = None,
     warn: Callable[[str], None] = _quiet,
+    afterwards: Afterwards | None = None,
 ) -> Activity:
     """Does what `snnprof profile` was asked to do; of several processes, only rank 0 returns.
 
@@ -112,6 +115,7 @@ def profile_run(
         target: where a long run saves what it has; the caller saves the result. Null: where the options say, and a run
             that goes on in its own file is saved in the end.
         warn: is told what went wrong and was left for later.
+        afterwards: is given the plan and the session of a run that came to its end, and hears of Ctrl-C.
 
     Raises:
         SnnprofError: anything about model, checkpoint, data, device or the run to resume is wrong.
@@ -125,7 +129,7 @@ def profile_run(
             sensors = group.run_on_all(lambda: measuring.sensors_for(plan, group)) if options.measure else []
             activity = plan.earlier
             if activity is None or not activity.run.complete:
-                activity = _counted(plan, group, interrupt, progress, kept, warn)
+                activity = _counted(plan, group, interrupt, progress, kept, warn, afterwards)
             if sensors and activity.run.complete:
                 if kept:  # what was counted is safe, whatever happens now
                     activity.save(kept)
@@ -145,6 +149,7 @@ def _counted(
     progress: Progress,
     target: Target | None,
     warn: Callable[[str], None],
+    afterwards: Afterwards | None,
 ) -> Activity:
     if plan.options.workers and plan.source.no_workers and group.leads:
         warn(f"warning: --workers has no effect: {plan.source.no_workers}")
@@ -155,7 +160,11 @@ def _counted(
     )  # fmt: skip
     session.run(plan.batches(session), checkpointer.should_stop)
     activity = checkpointer.result()
-    return _checked(activity, session, plan.options.self_check) if group.leads else activity
+    if group.leads:
+        activity = _checked(activity, session, plan.options.self_check)
+    if afterwards and activity.run.complete:
+        afterwards(plan, session, interrupt)
+    return activity
 
 
 def _checked(activity: Activity, session: Session, self_check: bool) -> Activity:

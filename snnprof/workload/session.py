@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,7 @@ from snnprof.workload import checking, flops, generators, inputs, machine, refer
 from snnprof.workload.batches import Batch, Batches, Labels, batch_axis, reading
 from snnprof.workload.compiling import Compiling
 from snnprof.workload.inputs import Input
-from snnprof.workload.interrupt import undisturbed
+from snnprof.workload.interrupt import Interrupt, undisturbed
 from snnprof.workload.labels import class_numbers
 from snnprof.workload.numbers_check import NotFinite
 from snnprof.workload.reference_run import Fired
@@ -137,6 +138,33 @@ class Session:
             self._take(batch)
             self._within = False
         self.close()
+
+    def run_again(
+        self, batches: Batches, watched: Callable[[int], AbstractContextManager[Any]], interrupt: Interrupt
+    ) -> None:
+        """Runs the batches of a run that ended, from the same states and seeds, while somebody else watches.
+
+        Args:
+            watched: for the samples of a batch, what to enter around its forward pass.
+
+        Raises:
+            KeyboardInterrupt: between two batches.
+        """
+        with _as_found(self.model, self.recorder), torch.no_grad(), closing(batches):
+            for number in itertools.count():
+                if interrupt.requested:
+                    raise KeyboardInterrupt
+                torch.manual_seed(seeds.of_data(self.seed, number))
+                batch = next(batches, None)
+                if batch is None or batch.x is None:
+                    return
+                self._reset()
+                torch.manual_seed(seeds.of_model(self.seed, number))
+                x = inputs.mapped(batch.x, self._arrived)
+                with watched(batch.stop - batch.start), machine.autocast(self.amp, inputs.first(x).device):
+                    for frame in self._frames(x) if self.recorder.layout == "step" else [x]:
+                        inputs.call(self.model, frame)
+                self.progress("counting again", batch.stop, self.total)
 
     def _stop(self) -> None:
         """Goes back to the last block that ended, where a batch was under way."""
@@ -390,13 +418,16 @@ class Session:
             )  # fmt: skip
         return inputs.call(self.model, x)
 
-    def _steps(self, x: Input) -> Tensor | None:
-        """The caller's loop over T: frames of a sequence, or one still image shown T times."""
+    def _frames(self, x: Input) -> Iterator[Input]:
+        """What the caller's loop over T shows: frames of a sequence, or one still image T times."""
         steps = self.recorder.timesteps
         if not steps:
             raise SnnprofError("layout 'step' needs the number of time steps", hint="pass --timesteps T")
-        frames = (inputs.at_step(x, step, steps) for step in range(steps))
-        outputs = [neurons.first_tensor(inputs.call(self.model, frame)) for frame in frames]
+        return (inputs.at_step(x, step, steps) for step in range(steps))
+
+    def _steps(self, x: Input) -> Tensor | None:
+        """The caller's loop over T; the mean of what it puts out."""
+        outputs = [neurons.first_tensor(inputs.call(self.model, frame)) for frame in self._frames(x)]
         if any(o is None for o in outputs):
             return None
         return torch.stack([o for o in outputs if o is not None]).float().mean(0)

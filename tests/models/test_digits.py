@@ -27,7 +27,10 @@ def test_resizing_is_bilinear():
     assert 0 <= resized.min() < resized.max() <= 1
 
 
-@pytest.mark.parametrize("name", ["spikformer", "ssa_bin", "saformer", "sdt", "qkformer", "spikingformer"])
+@pytest.mark.parametrize(
+    "name",
+    ["spikformer", "ssa_bin", "saformer", "sdt", "qkformer", "spikingformer", "sew_resnet", "ms_resnet"],
+)
 def test_shipped_checkpoints_are_as_accurate_as_the_catalogue_says(name):
     loaded = models.resolve(f"{name}:digits")
     stated = catalogue.preset(name, "digits").accuracy

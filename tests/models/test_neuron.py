@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from snnprof.models.neuron import LIF
+from snnprof.models.neuron import IF, LIF
 
 
 def reference(x, tau, threshold):
@@ -66,3 +66,20 @@ def test_no_state_is_kept_and_the_input_is_left_alone():
     assert first.equal(second)
     assert x.equal(torch.full((3, 4), 1.5))
     assert not lif.state_dict()
+
+
+@pytest.mark.parametrize("learns", [False, True])
+def test_other_neurons_agree_with_spikingjelly_to_the_last_spike(learns, spikingjelly):
+    settings = {"v_reset": 0.0, "detach_reset": True, "step_mode": "m"}
+    pairs = [
+        (IF(), spikingjelly.IFNode(v_threshold=1.0, **settings)),
+        (
+            LIF(4 / 3, 0.5, decay_input=False),
+            spikingjelly.LIFNode(tau=4 / 3, v_threshold=0.5, decay_input=False, **settings),
+        ),
+    ]
+    x = torch.randn(6, 2, 3, 20, 20, generator=torch.Generator().manual_seed(4))
+    for ours, theirs in pairs:
+        spikes = ours(x.clone().requires_grad_(learns))
+        assert spikes.equal(theirs(x))
+        assert 0 < spikes.sum() < spikes.numel()

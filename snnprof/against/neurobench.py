@@ -1,0 +1,43 @@
+"""NeuroBench's SynapticOperations, re-derived from our counts.
+
+Its rules: of each module with weights, pairs of a non-zero input and a non-zero weight; additions (Effective_ACs)
+where all inputs of a call are −1, 0 or 1, else multiply-accumulates (Effective_MACs). Nothing else is counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from snnprof.activity import ElementwiseRecord, OpRecord
+from snnprof.against.operands import as_spikes, beyond_binary, is_ternary, summed
+from snnprof.against.records import Call, Change, Ops
+from snnprof.conventions.kinds import occurred
+
+
+def unseen(ours: Ops) -> Iterator[list[Change]]:
+    """What the tool has no figure for."""
+    yield [Change("not_seen", Ops() - ours)]
+
+
+def contraction(op: OpRecord, ours: Ops, calls: Sequence[Call], each_step: bool) -> Iterator[list[Change]]:
+    """The ways from our figure to theirs that what is known of the operands allows, the surest first."""
+    if len(op.data) > 1:
+        return
+    spikes = as_spikes(op)
+    real = [part for part in occurred(op) if part not in spikes]
+    effective = Change("zero_weights", Ops(macs=summed(op.parts, "effective") - op.events))
+    if not real and is_ternary(op):
+        yield [Change("zero_weights", Ops(acs=effective.by.macs))]
+    changes = []
+    if spikes:
+        changes.append(Change(beyond_binary(op), Ops(acs=-ours.acs, macs=summed(spikes, "events"))))
+    if real:
+        changes.append(Change("zero_inputs", Ops(macs=summed(real, "events") - ours.macs)))
+    yield [*changes, effective]
+    yield [Change("values", Ops(acs=summed(op.parts, "effective")) - ours)]
+
+
+def arithmetic(kind: str, line: ElementwiseRecord | None, ours: Ops, calls: Sequence[Call]) -> Iterator[list[Change]]:
+    """What is not a module with weights is not seen."""
+    if not calls:
+        yield [Change("bias" if kind in ("bias", "shift") else "not_seen", Ops() - ours)]
