@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from .blocks import time_first
 from .neuron import LIF
 from .residual import (
     BLOCKS,
@@ -20,7 +21,6 @@ from .residual import (
     settings_of,
     stem_convolution,
 )
-from .blocks import time_first
 
 NORM_SCALE = 0.5
 """Batch norms begin at the neurons' threshold; the last of a block begins at 0, so that a block passes its input on."""

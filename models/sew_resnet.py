@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from .blocks import time_first
 from .neuron import IF
 from .residual import (
     BLOCKS,
@@ -20,7 +21,6 @@ from .residual import (
     settings_of,
     stem_convolution,
 )
-from .blocks import time_first
 
 
 class Block(nn.Module):

@@ -9,11 +9,11 @@ from typing import cast, get_args
 
 import typer
 
-from snnprof import catalogue, literature
+from snnprof import catalogue
 from snnprof.activity import Activity
 from snnprof.against import tools
 from snnprof.against.records import Explained, Tool
-from snnprof.cli import output, rerun, runs
+from snnprof.cli import options, output, rerun, runs
 from snnprof.cli.progress import progress
 from snnprof.errors import SnnprofError
 from snnprof.options import ProfileOptions
@@ -58,7 +58,7 @@ def _of_run(path: Path) -> ProfileOptions:
 
 def _asked(name: str) -> ProfileOptions:
     """A model on its own data, or what `profile` was asked when it made a run file."""
-    if name.startswith(literature.PAPER):
+    if name.startswith(options.PAPER):
         raise SnnprofError(f"{name} is a published row, which no tool can run", hint="name a model or a run file")
     if name.endswith(".json"):
         return _of_run(runs.path_of(Path(name)))
