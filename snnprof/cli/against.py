@@ -85,8 +85,8 @@ def _has_data(name: str) -> bool:
 def _explained(asked: Sequence[tuple[str, ProfileOptions]], tool: Tool) -> Iterator[tuple[str, Explained]]:
     from snnprof.against import explained
 
-    for name, options in asked:
-        with progress(options.model) as tell:  # and then torch is loaded
+    for name, each in asked:
+        with progress(each.model) as tell:  # and then torch is loaded
             from snnprof.workload.peers.run import both
 
-            yield name, explained(*both(options, tool, tell))
+            yield name, explained(*both(each, tool, tell))
