@@ -55,7 +55,9 @@ def rows(reports: Sequence[EnergyReport], by: By = "op", per: Per | None = None)
     each = partial(_divided, samples)
     lines = [_record(group, by, each, reports) for group in grouped(list(reports), by)]
     if by == "op":
-        lines = [{**line, **_facts(activity, line, each)} for line in [*lines, *_uncounted_neurons(activity, lines)]]
+        lines += _uncounted_neurons(reports[0].considered, lines)
+        lines = [{**line, **_facts(activity, line, each)} for line in lines]
+    lines += _excluded(reports[0], by, each)
     names = columns(reports, by)
     return [{name: per if name == "per" else line.get(name) for name in names} for line in lines]
 
@@ -118,6 +120,16 @@ def _uncounted_neurons(activity: Activity, lines: Sequence[Record]) -> list[Reco
          "block": block_of(activity, neuron.layer), "role": role_of(activity, neuron.layer, None)}
         for neuron in activity.neurons
         if neuron.layer not in there
+    ]  # fmt: skip
+
+
+def _excluded(report: EnergyReport, by: By, each: _Each) -> list[Record]:
+    """What --exclude leaves out: dense MACs and nothing else, so that no sum of counts or energies contains it."""
+    return [
+        {by: layer, "layer": layer, "op": "excluded", "category": "excluded", "dense_macs": each(macs),
+         "block": block_of(report.activity, layer), "role": role_of(report.activity, layer, None)}
+        | ({} if by in ("op", "layer") else {by: layer})
+        for layer, macs in report.excluded
     ]  # fmt: skip
 
 

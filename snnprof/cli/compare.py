@@ -31,7 +31,9 @@ def compare(
         ),
     ],
     hardware: options.Hardware = None,
+    prices: options.Prices = None,
     convention: options.Convention = "exact",
+    exclude: options.Exclude = None,
     baseline: Annotated[
         str | None,
         typer.Option(
@@ -101,7 +103,7 @@ def compare(
     printed = cast(PaperLayout, output.chosen("layout", layout, get_args(PaperLayout))) if layout else None
     limit = _percent(fail_over)
     _check_margin(margin)
-    pricing = Pricing(hardware, convention)
+    pricing = Pricing(hardware, convention, prices=prices, exclude=exclude)
     entries = pricing.entries(runs.loaded(names))
     comparison = compared(grouped_by_network(entries) if group else entries, baseline, margin)
     command = output.command_line(context)

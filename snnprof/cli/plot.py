@@ -12,7 +12,7 @@ import typer
 
 from snnprof.charts import KINDS, ONE_LIST
 from snnprof.cli import options, output, runs
-from snnprof.cli.pricing import DEFAULT_HARDWARE, Pricing
+from snnprof.cli.pricing import Pricing
 from snnprof.errors import SnnprofError
 
 if TYPE_CHECKING:
@@ -42,7 +42,9 @@ def plot(
         ),
     ] = None,
     hardware: options.Hardware = None,
+    prices: options.Prices = None,
     convention: options.Convention = "exact",
+    exclude: options.Exclude = None,
     by: Annotated[
         str | None,
         typer.Option(
@@ -136,6 +138,7 @@ def plot(
     kind = output.chosen("kind of figure", kind, KINDS) if kind else implied
     target = _target(out or Path(f"{runs.stem(names)}-{kind}.pdf"), force) if out or kind else None
     grouping = options.grouping(by) if by else None
+    pricing = Pricing(hardware, convention, prices=prices, exclude=exclude)
     if sample and not maps:
         raise SnnprofError("--sample chooses among the maps of --maps", hint="add --kind attention --maps")
     from snnprof.render import plots
@@ -144,7 +147,7 @@ def plot(
     look = Look(width=width, title=title, font=font, size=font_size, labels=_labels(label or []))
     entries: list[Entry] = []
     if not maps:
-        entries, look = _named(names, _entries(kind, names, hardware, convention), look)
+        entries, look = _named(names, _entries(kind, names, pricing), look)
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
         drawing = _maps(kind, names, sample, look) if maps else plots.drawn(kind, entries, look, grouping, over)
@@ -181,14 +184,14 @@ def _named(names: list[str], entries: list[Entry], look: Look) -> tuple[list[Ent
     return named, replace(look, labels=labels)
 
 
-def _entries(kind: str | None, names: list[str], hardware: list[str] | None, convention: str) -> list[Entry]:
+def _entries(kind: str | None, names: list[str], pricing: Pricing) -> list[Entry]:
     """What is named, priced on the lists asked for; by default on one where each further list moves every point."""
     from snnprof.render import plots
 
-    pricing, things = Pricing(hardware, convention), runs.loaded(names)
+    things = runs.loaded(names)
     entries = pricing.entries(things)
-    if hardware is None and (kind or plots.suitable(entries)) in ONE_LIST:
-        return Pricing(DEFAULT_HARDWARE[:1], convention).entries(things)
+    if pricing.by_default and (kind or plots.suitable(entries)) in ONE_LIST:
+        return pricing.on_the_first_list().entries(things)
     return entries
 
 

@@ -25,7 +25,9 @@ def report(
         Path, typer.Argument(metavar="RUN.json", help="A run that 'snnprof profile' made.", show_default=False)
     ],
     hardware: options.Hardware = None,
+    prices: options.Prices = None,
     convention: options.Convention = "exact",
+    exclude: options.Exclude = None,
     latency: options.Latency = None,
     by: options.RowsBy = None,
     sort: options.Sort = None,
@@ -55,7 +57,7 @@ def report(
     destinations = output.Destination.several(form_of(form, verbose, quiet), out or [], force, siunitx, raw_csv=raw_csv)
     destinations = output.as_floats(destinations, caption, label, bool(columns))
     showing = Showing.checked(destinations, by, sort, top, columns, quiet)
-    pricing = Pricing(hardware, convention, latency)
+    pricing = Pricing(hardware, convention, latency, prices, exclude)
     reports = pricing.reports(Activity.load(runs.path_of(run)))
     if notes:
         showing.show_notes(reports, destinations)

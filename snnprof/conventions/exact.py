@@ -129,4 +129,12 @@ CONVENTION = Convention(
     suggested_hardware=None,
     settings=Options(),
     count=lines,
+    choices=(
+        "levels", "max_levels", "attention", "real", "real_count", "encoder", "synapses", "batch_norm", "bias",
+        "reductions", "neuron_updates",
+    ),
+    variants=(
+        {"levels": "events"}, {"levels": "mac"}, {"attention": "left"}, {"attention": "right"},
+        {"attention": "dense"}, {"encoder": "once"}, {"real_count": "dense"},
+    ),
 )
