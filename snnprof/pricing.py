@@ -138,12 +138,24 @@ class Sum:
     unpriced: frozenset[str]
 
 
-def summed(activity: Activity, lines: Sequence[Line], profile: HardwareProfile) -> Sum:
-    """The total of `price`, many times as fast, for those who ask for thousands: without static power and hops."""
+def summed(activity: Activity, lines: Sequence[Line], profile: HardwareProfile, costs: dict[int, Sum]) -> Sum:
+    """The total of `price`, for those who ask for thousands of them.
+
+    Args:
+        costs: what lines of this activity cost on this list, by their `id`: filled here, and looked up where
+            conventions have lines in common. The lines must live as long as it does.
+    """
     pricer = _Pricer(activity, profile, hops=None)
-    priced = [each for line in lines for each in pricer.terms(line).values()]
-    known = [each.pj for each in priced if each.pj is not None]
-    unpriced = frozenset(what for each in priced for what in each.unpriced)
+    for line in lines:
+        if id(line) not in costs:
+            costs[id(line)] = _sum([Sum(each.pj, frozenset(each.unpriced)) for each in pricer.terms(line).values()])
+    static = [Sum(row.energy_pj, frozenset(row.unpriced)) for row in pricer.static(None)]
+    return _sum([*(costs[id(line)] for line in lines), *static])
+
+
+def _sum(parts: Sequence[Sum]) -> Sum:
+    known = [part.pj for part in parts if part.pj is not None]
+    unpriced = frozenset[str]().union(*(part.unpriced for part in parts))
     return Sum(None if not known or (unpriced and not any(known)) else sum(known), unpriced)
 
 

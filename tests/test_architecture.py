@@ -22,6 +22,7 @@ HOUSE = [
     ["record"],
     ["charts"],
     ["comparison", "summary", "repricing"],
+    ["agreement"],
     ["estimates", "report_rows"],
     ["grouping"],
     ["pricing"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any, Literal, get_args, get_type_hints
 
 from snnprof.activity import Activity
@@ -158,10 +159,10 @@ class Convention:
     @property
     def changed(self) -> dict[str, Any]:
         """The options that are not those of the preset."""
-        preset = asdict(self.preset or self.settings)
-        return {name: value for name, value in self.options.items() if value != preset[name]}
+        mine, preset = self.settings, self.preset or self.settings
+        return {name: getattr(mine, name) for name in CHOICES if getattr(mine, name) != getattr(preset, name)}
 
-    @property
+    @cached_property
     def label(self) -> str:
         """What `conventions.find` takes for it, e.g. `exact:levels=events`."""
         choices = ",".join(f"{name}={_text(value)}" for name, value in self.changed.items())

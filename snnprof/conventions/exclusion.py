@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import chain
 
 from snnprof.activity import Activity
 from snnprof.errors import SnnprofError, unknown
@@ -42,8 +43,9 @@ class Exclusion:
         if not self.names:
             return activity
         kept = {
-            name: [record for record in getattr(activity, name) if not self.holds(record.layer)]
-            for name in ("ops", "neurons", "elementwise")
+            "ops": [op for op in activity.ops if not self.holds(op.layer)],
+            "neurons": [neuron for neuron in activity.neurons if not self.holds(neuron.layer)],
+            "elementwise": [line for line in activity.elementwise if not self.holds(line.layer)],
         }
         return activity.model_copy(update={**kept, "blocks": []})
 
@@ -59,8 +61,8 @@ class Exclusion:
 
 def layers_of(activity: Activity) -> list[str]:
     """The module paths that a run counted something in, in the order of its records."""
-    records = (*activity.ops, *activity.neurons, *activity.elementwise)
-    return list(dict.fromkeys(record.layer for record in records))
+    lines = (op.layer for op in activity.ops), (line.layer for line in activity.elementwise)
+    return list(dict.fromkeys(chain(*lines, (neuron.layer for neuron in activity.neurons))))
 
 
 def _stands_for(name: str, layer: str) -> bool:

@@ -15,7 +15,8 @@ ID = "own-prices"
 WORDS = {
     "mac": "MAC", "ac": "AC", "sop": "SOP", "neuron_update": "neuron update",
     "neuron_update_idle": "neuron update without input", "spike_out": "spike out", "spike_in": "spike in",
-    "hop": "hop", "mul": "multiplication", "add": "addition", "compare": "comparison", "learn_update": "learning update",
+    "hop": "hop", "mul": "multiplication", "add": "addition", "compare": "comparison",
+    "learn_update": "learning update",
 }  # fmt: skip
 
 
@@ -79,7 +80,7 @@ def stated(energy: Energy) -> Mapping[str, float]:
 def _list(id: str, energy: Energy) -> OwnPrices:
     constants = ", ".join(f"{what} {price_text(pj)}" for what, pj in stated(energy).items())
     return OwnPrices(
-        schema_=SCHEMA, id=id, title=f"your own prices: {constants}", kind="digital",
+        schema=SCHEMA, id=id, title=f"your own prices: {constants}", kind="digital",
         scope="per_term", evidence="unstated", technology=Technology(node_nm=None),
         precision=Precision(weight="unstated", activation="unstated", accumulator="unstated"), energy=energy,
         includes=["arithmetic"], excludes=[], note="Constants that the user stated; no source",
