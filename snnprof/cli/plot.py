@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 EXAMPLES = options.examples(
     ("snnprof plot run.json --kind rates -o rates.pdf", "firing rates by role and block"),
     ("snnprof plot a.json b.json", "accuracy against energy"),
+    ("snnprof plot a.json b.json --kind conventions", "does one need less whatever the convention and prices?"),
     ("snnprof plot t1.json t2.json t4.json --over timesteps", "a sweep"),
 )
 FIGURE, LOOK = "Figure", "Look"
@@ -148,9 +149,10 @@ def plot(
     entries: list[Entry] = []
     if not maps:
         entries, look = _named(names, _entries(kind, names, pricing), look)
+    lists = () if pricing.by_default else pricing.hardware
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
-        drawing = _maps(kind, names, sample, look) if maps else plots.drawn(kind, entries, look, grouping, over)
+        drawing = _maps(kind, names, sample, look) if maps else plots.drawn(kind, entries, look, grouping, over, lists)
         target = target or _target(Path(f"{runs.stem(names)}-{drawing.kind}.pdf"), force)
         content = encoded(drawing.figure, target.suffix.lower())
     look.must_have_used_all_labels()

@@ -33,6 +33,7 @@ from snnprof.hardware.schema import (
 __all__ = [
     "COVERED_BY_WHOLE", "DEFAULT", "ENTRY_POINTS", "EVIDENCE", "PROVENANCE", "SCHEMA", "WHOLE", "Coefficients",
     "Component", "Energy", "Evidence", "HardwareProfile", "Kind", "Level", "Memory", "Number", "OperatingPoint",
-    "OwnPrices", "Picojoules", "Precision", "Price", "PriceField", "Problem", "Scope", "Source", "Static", "Technology", "bundled",
-    "check", "json_schema", "load_hardware", "names", "picojoules", "prices", "prices_in", "profiles", "stubs",
+    "OwnPrices", "Picojoules", "Precision", "Price", "PriceField", "Problem", "Scope", "Source", "Static", "Technology",
+    "bundled", "check", "json_schema", "load_hardware", "names", "picojoules", "prices", "prices_in",
+    "profiles", "stubs",
 ]  # fmt: skip

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from pydantic import Field, ValidationError
 
 from snnprof.errors import SnnprofError
-from snnprof.hardware.schema import SCHEMA, Energy, HardwareProfile, Precision, Price, Source, Technology
+from snnprof.hardware.schema import Energy, HardwareProfile, Precision, Price, Source, Technology
 from snnprof.units import price_text
 
 ID = "own-prices"
@@ -80,7 +80,7 @@ def stated(energy: Energy) -> Mapping[str, float]:
 def _list(id: str, energy: Energy) -> OwnPrices:
     constants = ", ".join(f"{what} {price_text(pj)}" for what, pj in stated(energy).items())
     return OwnPrices(
-        schema=SCHEMA, id=id, title=f"your own prices: {constants}", kind="digital",
+        schema="snnprof.hardware/1", id=id, title=f"your own prices: {constants}", kind="digital",
         scope="per_term", evidence="unstated", technology=Technology(node_nm=None),
         precision=Precision(weight="unstated", activation="unstated", accumulator="unstated"), energy=energy,
         includes=["arithmetic"], excludes=[], note="Constants that the user stated; no source",

@@ -90,7 +90,10 @@ def plot(value: Shown, kind: Plot | None, by: By | None) -> Figure:
 
     if by is not None:
         _must_be("by", by, get_args(By))
-    figure = plots.drawn(kind, _entries(value), by=by).figure
+    if isinstance(value, Agreement):
+        figure = plots.agreement(value)
+    else:
+        figure = plots.drawn(kind, _entries(value), by=by).figure
     width, height = figure.get_size_inches()
     size = {"width": round(_SCREEN_DPI * width), "height": round(_SCREEN_DPI * height)}
     # A notebook draws figures of pyplot alone, which keeps each of them for ever; so this one says how it is drawn.
