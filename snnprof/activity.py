@@ -39,6 +39,7 @@ from snnprof.records import (
     Run,
     SelfCheck,
     Uncounted,
+    add_parts,
     op_counts,
     pack_bits,
     parts_from,
@@ -116,6 +117,13 @@ class Activity(ActivityRecord):
         """The same activity as if only the batches of `block` had run; operands keep the whole run's evidence."""
         return merging.restrict(self, block)
 
+    def at_step(self, step: int) -> Activity:
+        """The contractions at one time step, from 0 on; nothing was counted where steps are not told apart.
+
+        Neuron layers have their spikes at that step, and an even share of their updates.
+        """
+        return merging.at_step(self, step)
+
     def merge(self, other: Activity) -> Activity:
         """Both runs as one. Counts add; blocks stand side by side.
 
@@ -168,6 +176,11 @@ class Activity(ActivityRecord):
                     raise SnnprofError(
                         f"{name}: the blocks of {label!r} do not add up to its totals; the file is damaged"
                     )
+        for op in self.ops:
+            if op.parts_by_step and functools.reduce(add_parts, op.parts_by_step, list[Part]()) != op.parts:
+                raise SnnprofError(
+                    f"{name}: the steps of {op.layer!r} do not add up to its totals; the file is damaged"
+                )
 
     def _totals(self) -> dict[str, list[tuple[str, list[int | None]]]]:
         """What the blocks add up to: for each of their parts, names and integers in the order of a block."""

@@ -101,6 +101,7 @@ class OpRecord(_Record):
         bias_adds: additions of a bias, over the run.
         feeds: neuron layers its result reaches.
         source: where in the user's code a data × data product stands, else "".
+        parts_by_step: `parts` of each time step; empty where they are not told apart.
     """
 
     layer: str
@@ -114,6 +115,7 @@ class OpRecord(_Record):
     feeds: list[str] = Field(default_factory=list)
     source: str = ""
     parts: list[Part] = Field(default_factory=list)
+    parts_by_step: list[list[Part]] = Field(default_factory=list)
     operands: list[Operand] = Field(default_factory=list)
 
     def _total(self, name: str) -> int:
@@ -387,6 +389,12 @@ def parts_from(counts: Sequence[int]) -> list[Part]:
     width = len(PART_COUNTS)
     rows = [(kind, counts[i * width : (i + 1) * width]) for i, kind in enumerate(KINDS)]
     return [Part(kind=kind, **dict(zip(PART_COUNTS, row, strict=True))) for kind, row in rows if any(row)]
+
+
+def add_parts(a: Sequence[Part], b: Sequence[Part], sign: int = 1) -> list[Part]:
+    """The counts of both; of a less those of b where `sign` is −1."""
+    x, y = (op_counts(OpRecord(layer="", op="linear", parts=list(parts)))[2:] for parts in (a, b))
+    return parts_from([p + sign * q for p, q in zip(x, y, strict=True)])
 
 
 def pack_bits(bits: Sequence[bool] | Any) -> str:

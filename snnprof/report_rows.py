@@ -155,10 +155,13 @@ def rates_by_step(neuron: NeuronRecord) -> list[float]:
 
 
 def _of_operation(op: OpRecord) -> Record:
+    return {"timesteps": op.steps, **shapes(op)}
+
+
+def shapes(op: OpRecord) -> Record:
     """Shapes without the batch, e.g. `3x32x32`; of data × data, the shapes of both as `196x64 @ 64x196`."""
     sides = [_shape(op, "left"), _shape(op, "right")]
     return {
-        "timesteps": op.steps,
         "input_shape": " @ ".join(side for side in sides if side) or _shape(op, "input"),
         "weight_shape": _shape(op, "weight"), "output_shape": _shape(op, "output"),
     }  # fmt: skip

@@ -23,6 +23,7 @@ HOUSE = [
     ["charts"],
     ["comparison", "summary", "repricing"],
     ["agreement"],
+    ["step_rows"],
     ["estimates", "report_rows"],
     ["grouping"],
     ["pricing"],

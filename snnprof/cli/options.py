@@ -126,9 +126,10 @@ By = Annotated[str, typer.Option("--by", help="One row per op, layer, block or r
 RowsBy = Annotated[
     str | None,
     typer.Option(
-        "--by", help="One row per op, layer, block or role.", metavar="|".join(GROUPINGS), rich_help_panel=OUTPUT
+        "--by", help="One row per op, layer, block or role; or per layer and time step.",
+        metavar="|".join((*GROUPINGS, "step")), rich_help_panel=OUTPUT,
     ),
-]
+]  # fmt: skip
 Sort = Annotated[
     str | None,
     typer.Option(
