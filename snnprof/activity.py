@@ -108,6 +108,7 @@ class Activity(ActivityRecord):
             raise SnnprofError(f"{name}: {where}: {first['msg'].lower()}") from error
         activity._check_operations(name)
         activity._check_sums(name)
+        activity._check_steps(name)
         activity.run.checksum = None  # it is the file's, and made anew when it is written
         return activity
 
@@ -176,6 +177,8 @@ class Activity(ActivityRecord):
                     raise SnnprofError(
                         f"{name}: the blocks of {label!r} do not add up to its totals; the file is damaged"
                     )
+
+    def _check_steps(self, name: str) -> None:
         for op in self.ops:
             if op.parts_by_step and functools.reduce(add_parts, op.parts_by_step, list[Part]()) != op.parts:
                 raise SnnprofError(

@@ -88,7 +88,8 @@ def _cell_text(cell: Cell) -> str:
 
 
 def _legend(agreement: Agreement, pair: Pair) -> Iterator[str]:
-    yield f"Price lists: {', '.join(f'{i} {id}' for i, id in enumerate(agreement.telling, 1))}."
+    lists = ", ".join(f"{i} {id}" for i, id in enumerate(agreement.telling, 1))
+    yield f"{pair.name} by {pair.baseline}. Price lists: {lists}."
     yield (
         f"Marked cells are evidently less. {UNDECIDED} undecided; {LOWER_BOUND} both are lower bounds; {UNKNOWN} not "
         "priced; in brackets: the ratio that a list before it gives."
