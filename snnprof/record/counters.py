@@ -90,8 +90,8 @@ class ByStep:
 
     def place(self, position: int, calls: Calls) -> int | None:
         """Where such a call adds its steps, the sequence having had so many: a whole sequence at once, or one step."""
-        whole = calls.rows == calls.plan.size and (position == 0 or calls.rows == 1)
-        self._lost |= not whole or position + calls.rows > MOST_STEPS
+        position = position if calls.rows == 1 else 0
+        self._lost |= calls.rows != calls.plan.size or position + calls.rows > MOST_STEPS
         self._lengths |= {calls.rows} if position == 0 else set()
         self._later |= position > 0
         return None if self._lost else position

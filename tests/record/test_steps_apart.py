@@ -57,7 +57,9 @@ def recorded(net: nn.Module, *batches: Tensor, **options: Any) -> Activity:
         Recorder(net, layout="time-batch", neuron=["Fires"], **{"timesteps": T, **options}) as recorder,
         torch.no_grad(),
     ):
-        for batch in batches:
+        for number, batch in enumerate(batches):
+            if number:
+                recorder.new_sequence()
             net(batch)
     return recorder.activity(samples=B * len(batches))
 
@@ -100,6 +102,14 @@ def test_the_steps_add_up_to_the_run(looped: bool) -> None:
         for step in op.parts_by_step:
             total = add_parts(total, step)
         assert total == op.parts
+
+
+def test_whole_sequences_need_no_word_between_them() -> None:
+    net = Net(looped=False)
+    with Recorder(net, layout="time-batch", timesteps=T, neuron=["Fires"]) as recorder:
+        net(frames(1))
+        net(frames(2))
+    assert [len(op.parts_by_step) for op in recorder.activity(samples=2 * B).ops[:3]] == [T, T, T]
 
 
 def test_both_ways_of_running_count_alike() -> None:
