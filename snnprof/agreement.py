@@ -157,6 +157,11 @@ class Pair:
         if not every:
             return f"No combination of convention and price list prices both {self.name} and {self.baseline}."
         word, holding = ("less", less) if self.saves else ("more", more)
+        if not holding:
+            return (
+                f"None of {len(every)} combinations of convention and price list decides whether {self.name} needs "
+                f"less energy than {self.baseline}."
+            )
         bounds = _range(holding)
         size = f" ({_between(bounds)} times as much)" if bounds else ""
         exceptions = _exceptions([cell for cell in every if cell not in holding])
@@ -173,12 +178,14 @@ class Agreement(Shown):
     Attributes:
         readings: the rows of each pair's matrix.
         hardware: ids of the price lists, its columns.
+        excluded: what the user left out of all counts: the side, the layers' name, and dense MACs per inference.
     """
 
     pairs: tuple[Pair, ...]
     baseline: str
     readings: tuple[Reading, ...]
     hardware: tuple[str, ...]
+    excluded: tuple[tuple[str, str, float], ...] = ()
 
     @property
     def telling(self) -> tuple[str, ...]:
@@ -218,7 +225,16 @@ def agreement_of(
         for name in runs
         if name != baseline
     )
-    return Agreement(tuple(pairs), baseline, tuple(readings), tuple(each.id for each in hardware))
+    ids = tuple(each.id for each in hardware)
+    return Agreement(tuple(pairs), baseline, tuple(readings), ids, tuple(_excluded(runs, readings[0].convention)))
+
+
+def _excluded(runs: Mapping[str, Sequence[Activity]], rule: Convention) -> Iterator[tuple[str, str, float]]:
+    for side, each in runs.items():
+        for run in each:
+            rule.without.must_hold_something(run)
+        for name, macs in rule.without.work(each[0]):
+            yield side, name, macs / (each[0].samples or 1)
 
 
 def _tried(first: Convention | None) -> list[Convention]:
@@ -263,8 +279,10 @@ def _cell(convention: Convention, profile: HardwareProfile, mine: Sequence[_Tabl
         return replace(place, missing=str(error))
     unpriced = frozenset[str]().union(*(each.unpriced for each in sums))
     lacking = [word for what, word in COUNTS.items() if what in unpriced]
-    if lacking or not all(each.pj for each in sums):
+    if lacking or any(each.pj is None for each in sums):
         return replace(place, missing=f"no price for {' and '.join(lacking) or 'any of the work'}")
+    if not all(each.pj for each in sums):
+        return replace(place, missing="an energy of 0, to which there is no ratio")
     if any(table.activity.uncounted for table in (*mine, *theirs)):
         unpriced |= {UNCOUNTED}
     return replace(place, ratio=_ratio(convention, profile, mine, theirs), unpriced=tuple(sorted(unpriced)))

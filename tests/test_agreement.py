@@ -95,6 +95,28 @@ def test_readings_that_count_alike_are_one(runs: dict[str, Activity]) -> None:
     assert "exact" not in [reading.label for reading in found.readings]
 
 
+def test_excluded_layers_are_excluded_everywhere_and_listed(runs: dict[str, Activity]) -> None:
+    rule = conventions.find("exact").excluding(conventions.Exclusion(("head",)))
+    sides = {name: [runs[name]] for name in NAMES[:2]}
+    lists = [hardware.load_hardware("cmos45-fp32")]
+    found = agreement_of(sides, "spikformer", lists, rule)
+    assert all(reading.convention.without.names == ("head",) for reading in found.readings)
+    assert [(side, name) for side, name, _ in found.excluded] == [(name, "head") for name in NAMES[:2]]
+    texts = [text for notes in agreement_document(found).notes for text in notes.texts]
+    assert any(text.startswith("ssa_bin: head is excluded from all counts, 640 dense MACs") for text in texts)
+    nothing = rule.excluding(conventions.Exclusion(("nowhere",)))
+    with pytest.raises(SnnprofError, match="unknown layer to exclude"):
+        agreement_of(sides, "spikformer", lists, nothing)
+
+
+def test_an_energy_of_nothing_has_no_ratio(runs: dict[str, Activity]) -> None:
+    sides = {name: [runs[name]] for name in NAMES[:2]}
+    pair = agreement_of(sides, "spikformer", [prices(mac=1.0, ac=0.0)]).pairs[0]
+    assert {cell.missing for cell in pair.cells if cell.reading == "ssa-bin"} == {
+        "an energy of 0, to which there is no ratio"
+    }
+
+
 def test_what_was_not_counted_makes_lower_bounds(runs: dict[str, Activity]) -> None:
     strange = runs["ssa_bin"].model_copy(update={"uncounted": [Uncounted(layer="x", op="fft", calls=1)]})
     lists = [hardware.load_hardware("cmos45-fp32")]
@@ -149,6 +171,8 @@ def test_the_claim_is_that_of_most_cells() -> None:
     assert pair.sentence == (
         "A needs more energy than B in 2 of 2 combinations of convention and price list (1.50–1.70 times as much)."
     )
+    undecided = Pair("A", "B", (cell(1.0, 0.9, 1.1),)).sentence
+    assert undecided.startswith("None of 1 combinations")
     assert "prices both" in Pair("A", "B", (cell(None),)).sentence
 
 

@@ -26,6 +26,8 @@ EXAMPLES = options.examples(
     ("snnprof plot a.json b.json --kind conventions", "does one need less whatever the convention and prices?"),
     ("snnprof plot t1.json t2.json t4.json --over timesteps", "a sweep"),
 )
+OF_A_RUN = ("rates", "timesteps", "attention")
+"""Kinds that show what ran, whatever it costs."""
 FIGURE, LOOK = "Figure", "Look"
 SUFFIXES = (".pdf", ".svg", ".png")
 _MISSING = re.compile(r"Glyph (\d+) ")
@@ -140,6 +142,8 @@ def plot(
     target = _target(out or Path(f"{runs.stem(names)}-{kind}.pdf"), force) if out or kind else None
     grouping = options.grouping(by) if by else None
     pricing = Pricing(hardware, convention, prices=prices, exclude=exclude)
+    if exclude and kind in OF_A_RUN:
+        raise SnnprofError(f"--exclude leaves layers out of energies; --kind {kind} shows none")
     if sample and not maps:
         raise SnnprofError("--sample chooses among the maps of --maps", hint="add --kind attention --maps")
     from snnprof.render import plots
@@ -159,6 +163,9 @@ def plot(
     _tell([str(each.message) for each in heard])
     output.write_file(content, target)
     output.warn(drawing.left_out)
+    for entry in entries:
+        for name, macs in entry.reports[0].excluded if entry.reports else ():
+            output.say(f"excluded from {entry.name}: {name}, {macs:,} dense MACs over the run")
 
 
 def _target(path: Path, force: bool) -> Path:

@@ -8,6 +8,7 @@ from typing import Any
 from snnprof.agreement import Agreement, Cell, Pair, short_times, times_text
 from snnprof.render import facts
 from snnprof.render.table import UNKNOWN, Column, Document, Notes, Row, Table, Value
+from snnprof.units import count_text
 
 SCHEMA = "snnprof.agreement/0"
 LOWER_BOUND, UNDECIDED = "†", "?"
@@ -22,7 +23,7 @@ def agreement_document(agreement: Agreement, command: str = "", published: tuple
     """
     matrices = (_matrix(agreement, pair, number) for number, pair in enumerate(agreement.pairs, 1))
     return Document(
-        title=f"{len(agreement.readings)} conventions on {len(agreement.hardware)} price lists, "
+        title=f"{len(agreement.readings)} conventions on {_lists(len(agreement.hardware))}, "
         f"baseline: {agreement.baseline}",
         tables=(_shares(agreement), *matrices),
         notes=tuple(notes for notes in _notes(agreement, published) if notes.texts),
@@ -31,6 +32,10 @@ def agreement_document(agreement: Agreement, command: str = "", published: tuple
         schema=SCHEMA,
         machine=_cells(agreement),
     )
+
+
+def _lists(number: int) -> str:
+    return f"{number} price list{'s' * (number != 1)}"
 
 
 def _shares(agreement: Agreement) -> Table:
@@ -98,9 +103,16 @@ def _legend(agreement: Agreement, pair: Pair) -> Iterator[str]:
 
 def _notes(agreement: Agreement, published: tuple[str, ...]) -> Iterator[Notes]:
     yield Notes("What may be claimed", tuple(f"{pair.sentence} {pair.accuracy}" for pair in agreement.pairs))
-    yield Notes("What the matrix leaves out", (*_not_priced(agreement), *_bounds(agreement), *_published(published)))
+    yield Notes("What the matrix leaves out", (
+        *_excluded(agreement), *_not_priced(agreement), *_bounds(agreement), *_published(published),
+    ))  # fmt: skip
     others = (f"{each.label}: {', '.join(each.others)}" for each in agreement.readings if each.others)
     yield Notes("Conventions that count these runs alike", tuple(others))
+
+
+def _excluded(agreement: Agreement) -> Iterator[str]:
+    for side, name, macs in agreement.excluded:
+        yield f"{side}: {name} is excluded from all counts, {count_text(macs)} dense MACs per inference."
 
 
 def _not_priced(agreement: Agreement) -> Iterator[str]:
@@ -131,6 +143,7 @@ def _published(names: tuple[str, ...]) -> Iterator[str]:
 def _data(agreement: Agreement) -> Mapping[str, Any]:
     return {
         "baseline": agreement.baseline,
+        "excluded": [{"name": side, "layer": name, "dense_macs": macs} for side, name, macs in agreement.excluded],
         "price_lists": list(agreement.hardware),
         "conventions": [
             {"label": each.label, "rule": each.convention.rule, "source": each.convention.source,

@@ -41,7 +41,18 @@ def draw_matrix(matrix: Matrix, look: Look) -> Figure:
             axis.tick_params(labelbottom=True)
         _scale(figure, image, list(axes), matrix)
         legend_below(figure, _legend(matrix))
+        _leave_out_what_has_no_room(figure, axes[0], list(axes[: len(matrix.panels)]), len(matrix.hardware))
     return figure
+
+
+def _leave_out_what_has_no_room(figure: Figure, first: Axes, axes: list[Axes], columns: int) -> None:
+    """In cells that are narrower than their numbers, colours and marks alone."""
+    figure.draw_without_rendering()
+    room = first.get_window_extent().width / columns
+    texts = [text for axis in axes for text in axis.texts]
+    if any(text.get_window_extent().width > room for text in texts):
+        for text in texts:
+            text.set_text(LOWER_BOUND if text.get_text().endswith(LOWER_BOUND) else "")
 
 
 def _draw(axis: Axes, panel: Panel, matrix: Matrix, look: Look) -> Any:
