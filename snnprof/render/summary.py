@@ -155,6 +155,7 @@ def _about_sops(summary: Summary) -> str:
     parts = [] if summary.activity.samples else ["over the whole run"]
     convention = summary.reports[0].convention.label
     parts += [f"counted as {convention}"] if convention != "exact" else []
+    parts += summary.reports[0].convention.without.words
     if summary.density is not None:
         parts.append(f"{_share(summary.density)} of the {brief_count(summary.dense_macs)} dense MACs")
     spikes = summary.reports[0].spikes_per_synapse

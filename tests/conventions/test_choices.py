@@ -167,3 +167,8 @@ def test_rates_of_other_layers_do_not_change(run: Activity) -> None:
 def test_a_name_of_no_layer_is_refused(names: list[str], message: str, run: Activity) -> None:
     with pytest.raises(SnnprofError, match=message):
         price(run, exclude=names)
+
+
+def test_the_page_names_every_reading() -> None:
+    page = (RUNS.parent.parent.parent / "docs" / "conventions.md").read_text(encoding="utf-8")
+    assert [each.label for each in conventions.defensible() if f"`{each.label}`" not in page] == []
