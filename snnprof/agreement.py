@@ -73,10 +73,6 @@ class Cell:
             return "undecided"
         return "less" if high < 1 else "more"
 
-    @property
-    def place(self) -> str:
-        return f"{self.reading} on {self.hardware}"
-
 
 @dataclass(frozen=True)
 class Versus:
