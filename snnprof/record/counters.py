@@ -96,7 +96,13 @@ class ByStep:
         self._later |= position > 0
         return None if self._lost else position
 
+    def give_up(self) -> None:
+        """Nobody will say how many steps there are: which of them a call was need not be kept."""
+        self._lost, self.parts = True, self.parts[:0]
+
     def add(self, parts: Array, position: int) -> None:
+        if self._lost:
+            return
         missing = position + len(parts) - len(self.parts)
         if missing > 0:
             self.parts = np.concatenate([self.parts, np.zeros((missing, len(KINDS), _WIDTH), np.int64)])
@@ -214,6 +220,11 @@ class OpCounter:
     def end_batch(self) -> None:
         self._before, self._position = None, 0
 
+    def end_learning(self) -> None:
+        """Nobody will say T any more."""
+        self._by_step.give_up()
+        self._series.clear()
+
     # -- reading back --------------------------------------------------------------------------------------
 
     def end_block(self) -> None:
@@ -230,8 +241,9 @@ class OpCounter:
         """
         blocks = self.blocks_in(units)
         steps = self.runs // batches if batches and self.runs % batches == 0 and self._steady else None
-        by_step = self._in_units([[0, 0, *row] for row in self._by_step.of(steps)], units)
         counts = [sum(column) for column in zip(*blocks, strict=True)] or [0] * (2 + len(KINDS) * _WIDTH)
+        apart = [[0, 0, *row] for row in self._by_step.of(steps)]
+        by_step = [counts] if steps == 1 else self._in_units(apart, units)
         return OpRecord(
             layer=self.layer,
             op=self.op,

@@ -112,6 +112,15 @@ def test_whole_sequences_need_no_word_between_them() -> None:
     assert [len(op.parts_by_step) for op in recorder.activity(samples=2 * B).ops[:3]] == [T, T, T]
 
 
+def test_one_step_is_the_whole(record: Callable[..., Activity]) -> None:
+    net = nn.Linear(4, 2)
+    with Recorder(net) as recorder:
+        for _ in range(3):
+            net(torch.rand(2, 4))
+    (op,) = recorder.activity(samples=6, timesteps=1).ops
+    assert op.parts_by_step == [op.parts]
+
+
 def test_both_ways_of_running_count_alike() -> None:
     torch.manual_seed(0)
     folded = recorded(Net(looped=False), frames(1))
