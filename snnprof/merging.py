@@ -162,7 +162,8 @@ def merge(parts: Sequence[AnyActivity]) -> AnyActivity:
 
 def drop_uneven_steps(activity: AnyActivity, batches: int) -> AnyActivity:
     """The same activity, where an operation that did not run alike in every batch has no steps per inference."""
-    ops = [op.model_copy(update={"steps": None}) if op.calls % batches else op for op in activity.ops]
+    untold = {"steps": None, "parts_by_step": []}
+    ops = [op.model_copy(update=untold) if op.calls % batches else op for op in activity.ops]
     return activity.model_copy(update={"ops": ops})
 
 
