@@ -162,7 +162,7 @@ def merge(parts: Sequence[AnyActivity]) -> AnyActivity:
 
 def drop_uneven_steps(activity: AnyActivity, batches: int) -> AnyActivity:
     """The same activity, where an operation that did not run alike in every batch has no steps per inference."""
-    untold = {"steps": None, "parts_by_step": []}
+    untold: dict[str, Any] = {"steps": None, "parts_by_step": []}
     ops = [op.model_copy(update=untold) if op.calls % batches else op for op in activity.ops]
     return activity.model_copy(update={"ops": ops})
 
