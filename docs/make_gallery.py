@@ -116,6 +116,9 @@ ITEMS = (
          f"snnprof plot {RUNS} --output tradeoff.png"),
     Item("Published rows", "At their papers' own prices, hollow; the line joins those that no other row beats.",
          f"snnprof plot {PAPER_ROWS} paper:ssa_bin-threshold-cifar10 --output published.png"),
+    Item("A claim under all conventions", "Each model's energy over Spikformer's: a row per convention, a column per "
+         "price list. Where spikes of several levels count as multiplications, the claim turns.",
+         f"snnprof plot {RUNS} --kind conventions --output conventions.png"),
     Item("A sweep over time steps", "One network, run files that differ in T: accuracy and energy against it.",
          f"snnprof plot {SWEEP_RUNS} --output sweep.png"),
     Item("Estimates against measurements", "Networks that others measured on chips, and what the price lists say "

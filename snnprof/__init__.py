@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from snnprof import errors
     from snnprof.activity import Activity
     from snnprof.comparison import Comparison, compare
-    from snnprof.hardware import HardwareProfile, load_hardware
+    from snnprof.hardware import HardwareProfile, load_hardware, prices
     from snnprof.pricing import EnergyReport, Reports, price
     from snnprof.record.recorder import Recorder
     from snnprof.traffic import Route, Traffic
@@ -36,6 +36,7 @@ _HOME = {
     "load_hardware": "snnprof.hardware",
     "load_model": "snnprof.workload.models",
     "price": "snnprof.pricing",
+    "prices": "snnprof.hardware",
     "profile": "snnprof.workload.run",
 }
 
@@ -54,6 +55,7 @@ __all__ = [
     "load_hardware",
     "load_model",
     "price",
+    "prices",
     "profile",
 ]
 

@@ -42,6 +42,7 @@ from snnprof.records import (
     SensorRecord,
     Stretch,
     Uncounted,
+    add_parts,
     op_counts,
     pack_bits,
     parts_from,
@@ -112,6 +113,7 @@ class Activity(ActivityRecord):
             raise SnnprofError(f"{name}: {where}: {first['msg'].lower()}") from error
         activity._check_operations(name)
         activity._check_sums(name)
+        activity._check_steps(name)
         activity.run.checksum = None  # it is the file's, and made anew when it is written
         return activity
 
@@ -120,6 +122,13 @@ class Activity(ActivityRecord):
     def restricted(self, block: Block) -> Activity:
         """The same activity as if only the batches of `block` had run; operands keep the whole run's evidence."""
         return merging.restrict(self, block)
+
+    def at_step(self, step: int) -> Activity:
+        """The contractions at one time step, from 0 on; nothing was counted where steps are not told apart.
+
+        Neuron layers have their spikes at that step, and an even share of their updates.
+        """
+        return merging.at_step(self, step)
 
     def merge(self, other: Activity) -> Activity:
         """Both runs as one. Counts add; blocks stand side by side.
@@ -173,6 +182,13 @@ class Activity(ActivityRecord):
                     raise SnnprofError(
                         f"{name}: the blocks of {label!r} do not add up to its totals; the file is damaged"
                     )
+
+    def _check_steps(self, name: str) -> None:
+        for op in self.ops:
+            if op.parts_by_step and functools.reduce(add_parts, op.parts_by_step, list[Part]()) != op.parts:
+                raise SnnprofError(
+                    f"{name}: the steps of {op.layer!r} do not add up to its totals; the file is damaged"
+                )
 
     def _totals(self) -> dict[str, list[tuple[str, list[int | None]]]]:
         """What the blocks add up to: for each of their parts, names and integers in the order of a block."""

@@ -11,7 +11,7 @@ from snnprof.activity import Finding, OpRecord
 from snnprof.conventions import sdt
 from snnprof.conventions.counts import Options
 from snnprof.conventions.kinds import operand_label, unrolled
-from snnprof.hardware import WHOLE, HardwareProfile
+from snnprof.hardware import WHOLE, Evidence, HardwareProfile
 from snnprof.priced_run import PricedRun
 from snnprof.units import count_text
 
@@ -29,6 +29,11 @@ FEW_SPIKES = 0.15
 DENSE_RATE = 0.057
 
 Findings = Iterator[Finding]
+
+
+def evidence_text(hardware: HardwareProfile, evidence: Evidence) -> str:
+    """How well a price is known, as the beginning of a sentence."""
+    return EVIDENCE[evidence] if hardware.sources else "The prices are your own, without a source"
 
 
 def cautions(report: PricedRun) -> list[Finding]:
@@ -251,7 +256,8 @@ def _not_measured(report: PricedRun) -> Findings:
     doubtful = [path for path in hardware.unverified if path.startswith(("energy.", "scope"))]
     unread = f"; no source was found for {', '.join(doubtful)}" if doubtful else ""
     if report.grade and (report.grade != "measured" or doubtful):
-        yield _finding("W14", f"{EVIDENCE[report.grade]}{unread}", "State this when you report the energy")
+        known = evidence_text(hardware, report.grade)
+        yield _finding("W14", f"{known}{unread}", "State this when you report the energy")
 
 
 def _implausible_prices(report: PricedRun) -> Findings:
@@ -273,6 +279,12 @@ def _uncounted(report: PricedRun) -> Findings:
     for entry in report.activity.uncounted:
         text = f"{entry.op} ({entry.calls} calls) has no counting rule, or first ran after the first batch"
         yield _finding("W17", f"{text}; its work is missing from all totals", "Report it, or add a rule", entry.layer)
+
+
+def _excluded(report: PricedRun) -> Findings:
+    for name, macs in report.excluded:
+        text = f"Excluded from all counts as the user wished: {_count(report, macs)} dense MACs"
+        yield _finding("W30", text, "State this next to the energy", name)
 
 
 def _analog(report: PricedRun) -> Findings:
@@ -324,6 +336,7 @@ _CAUTIONS: tuple[Callable[[PricedRun], Findings], ...] = (
     _implausible_prices,
     _batch_norm,
     _uncounted,
+    _excluded,
     _analog,
     _skips_zeros,
 )

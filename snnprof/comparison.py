@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from snnprof import catalogue, estimates, statistics
+from snnprof import catalogue, conventions, estimates, statistics
 from snnprof.activity import Activity
+from snnprof.agreement import Agreement, Versus, agreement_of, points_text, typeset
 from snnprof.conventions import Convention
 from snnprof.errors import CheckFailed, SnnprofError, unknown
-from snnprof.hardware import DEFAULT, HardwareProfile
+from snnprof.hardware import DEFAULT, HardwareProfile, bundled, load_hardware
 from snnprof.literature import Published, row_of
 from snnprof.pricing import EnergyReport, Hardware, Reports, price, split_gain
 from snnprof.settings import setting_of
@@ -138,6 +139,33 @@ class Comparison(Shown):
         base = setting_of(self.baseline.entry.published or self.baseline.entry.activity)
         settings = {side.name: setting_of(side.entry.published or side.entry.activity) for side in self.sides}
         return {name: "; ".join(parts) for name, setting in settings.items() if (parts := setting.unlike(base))}
+
+    def under_all_conventions(
+        self, hardware: Sequence[Hardware] = (), first: str | Convention | None = None
+    ) -> Agreement:
+        """Each side against the baseline under every convention that can be defended, on every price list.
+
+        Args:
+            hardware: profiles, their ids or YAML files; all bundled ones where none is named.
+            first: a convention of the user's own choice, tried before all others.
+
+        Raises:
+            SnnprofError: fewer than two runs; the baseline is a published row; there is no such profile or convention.
+        """
+        lists = [each if isinstance(each, HardwareProfile) else load_hardware(each) for each in hardware] or bundled()
+        sides = [side for side in self.sides if side.entry.runs]
+        if not self.baseline.entry.runs:
+            raise SnnprofError(
+                f"{self.baseline.name} has one convention, its paper's", hint="choose a run with --baseline"
+            )
+        beside = {
+            side.name: Versus(_accuracy_difference(side, self.baseline), _same_data(side, self.baseline),
+                              _same_predictions(side, self.baseline), self.margin)
+            for side in sides
+        }  # fmt: skip
+        rule = conventions.find(first) if isinstance(first, str) else first
+        runs = {side.name: [reports[0].activity for reports in side.entry.runs] for side in sides}
+        return agreement_of(runs, self.baseline.name, lists, rule, beside)
 
 
 def compare(
@@ -457,9 +485,9 @@ def _claim(side: Side, base: Side, energy: Interval, accuracy: Interval | None, 
     same = _same_predictions(side, base)
     objection = _objection(energy, accuracy, same, margin) if _same_data(side, base) else "measured on different data"
     if not objection:
-        kept = "same predictions" if same or accuracy is None else f"accuracy {_points(accuracy)}"
+        kept = "same predictions" if same or accuracy is None else f"accuracy {points_text(accuracy)}"
         return f"{_saving(energy)}; {kept}"
-    known = "unknown" if accuracy is None else _points(accuracy)
+    known = "unknown" if accuracy is None else points_text(accuracy)
     return f"energy {_change(energy)}, accuracy {known}: {objection}"
 
 
@@ -509,19 +537,8 @@ def _change(energy: Interval) -> str:
         return _manyfold(energy)
     value = f"{100 * (energy.value - 1):+.1f} %"
     if energy.low is None or energy.high is None:
-        return _typeset(f"{value} (no interval)")
-    return _typeset(f"{value} (95 % CI {100 * (energy.low - 1):+.1f} to {100 * (energy.high - 1):+.1f})")
-
-
-def _points(accuracy: Interval) -> str:
-    value = f"{100 * accuracy.value:+.2f} points"
-    if accuracy.low is None or accuracy.high is None:
-        return _typeset(f"{value} (no interval)")
-    return _typeset(f"{value} (95 % CI {100 * accuracy.low:+.2f} to {100 * accuracy.high:+.2f})")
-
-
-def _typeset(text: str) -> str:
-    return text.replace("-", "−")
+        return typeset(f"{value} (no interval)")
+    return typeset(f"{value} (95 % CI {100 * (energy.low - 1):+.1f} to {100 * (energy.high - 1):+.1f})")
 
 
 # -- what is best ----------------------------------------------------------------------------------------------

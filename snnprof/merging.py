@@ -28,7 +28,9 @@ from snnprof.records import (
     NeuronRecord,
     Operand,
     OpRecord,
+    Part,
     Uncounted,
+    add_parts,
     op_counts,
     pack_bits,
     parts_from,
@@ -75,6 +77,38 @@ def restrict(activity: AnyActivity, block: Block) -> AnyActivity:
     )  # fmt: skip
 
 
+def at_step(activity: AnyActivity, step: int) -> AnyActivity:
+    """What operations counted at one step, from 0 on; nothing where their steps are not told apart or do not reach it.
+
+    Neuron layers have the spikes of that step and an even share of their updates, since each ran alike at each step.
+    """
+    ops = [
+        op.model_copy(update={"parts": _parts_at(op, step), "parts_by_step": [], "bias_adds": 0}) for op in activity.ops
+    ]
+    neurons = [
+        neuron.model_copy(
+            update={
+                "spikes": neuron.spikes_per_step[step],
+                "updates": neuron.updates // len(neuron.spikes_per_step),
+                "spikes_per_step": [],
+            }
+        )
+        for neuron in activity.neurons
+        if step < len(neuron.spikes_per_step)
+    ]
+    return activity.model_copy(update={"ops": ops, "neurons": neurons, "elementwise": [], "blocks": []})
+
+
+def _parts_at(op: OpRecord, step: int) -> list[Part]:
+    """A silent step is no evidence of its own: it is of the kind that the operation has at its other steps."""
+    kinds = {part.kind for part in op.parts}
+    kind = "spikes" if "spikes" in kinds else "real" if "real" in kinds else "silent"
+    parts = op.parts_by_step[step] if step < len(op.parts_by_step) else []
+    if any(part.kind != "silent" for part in parts):
+        return parts
+    return [part.model_copy(update={"kind": kind}) for part in parts]
+
+
 def concatenate(a: AnyActivity, b: AnyActivity) -> AnyActivity:
     """Two runs of one network as one. Counts add; blocks stand side by side.
 
@@ -105,7 +139,9 @@ def without_first(activity: AnyActivity, first: AnyActivity) -> AnyActivity:
     after = restrict(activity, rest)
     return after.model_copy(
         update={
-            "ops": [_less_histograms(op, known.get(op.key)) for op in after.ops],
+            "ops": [
+                _less_first(op, whole, known.get(op.key)) for op, whole in zip(after.ops, activity.ops, strict=True)
+            ],
             "uncounted": _less_calls(after.uncounted, first.uncounted),
             "constant_ops": _less_macs(after.constant_ops, first.constant_ops),
             "blocks": activity.blocks[1:],
@@ -130,7 +166,8 @@ def merge(parts: Sequence[AnyActivity]) -> AnyActivity:
 
 def drop_uneven_steps(activity: AnyActivity, batches: int) -> AnyActivity:
     """The same activity, where an operation that did not run alike in every batch has no steps per inference."""
-    ops = [op.model_copy(update={"steps": None}) if op.calls % batches else op for op in activity.ops]
+    untold: dict[str, Any] = {"steps": None, "parts_by_step": []}
+    ops = [op.model_copy(update=untold) if op.calls % batches else op for op in activity.ops]
     return activity.model_copy(update={"ops": ops})
 
 
@@ -190,7 +227,7 @@ def add(a: int | None, b: int | None) -> int | None:
 def _add_ops(a: OpRecord, b: OpRecord) -> OpRecord:
     counts = [x + y for x, y in zip(op_counts(a), op_counts(b), strict=True)]
     operands = [_add_operands(x, y) for x, y in zip(a.operands, b.operands, strict=True)]
-    return _op_of_block(a, counts).model_copy(update={"operands": operands})
+    return _op_of_block(a, counts).model_copy(update={"operands": operands, "parts_by_step": _add_steps(a, b)})
 
 
 def _add_operands(a: Operand, b: Operand) -> Operand:
@@ -280,7 +317,16 @@ def _combined(a: Block, b: Block, sign: int) -> Block:
 
 
 def _op_of_block(op: OpRecord, counts: list[int]) -> OpRecord:
-    return op.model_copy(update={"calls": counts[0], "bias_adds": counts[1], "parts": parts_from(counts[2:])})
+    """The record with other counts; blocks do not tell its steps apart."""
+    counted = {"calls": counts[0], "bias_adds": counts[1], "parts": parts_from(counts[2:]), "parts_by_step": []}
+    return op.model_copy(update=counted)
+
+
+def _add_steps(a: OpRecord, b: OpRecord, sign: int = 1) -> list[list[Part]]:
+    """The counts of both at each step; of a less those of b where `sign` is −1; empty where one does not tell."""
+    if len(a.parts_by_step) != len(b.parts_by_step):
+        return []
+    return [add_parts(x, y, sign) for x, y in zip(a.parts_by_step, b.parts_by_step, strict=True)]
 
 
 def _neuron_of_block(neuron: NeuronRecord, counts: list[int]) -> NeuronRecord:
@@ -299,13 +345,15 @@ def _nothing(activity: ActivityRecord) -> Block:
     )
 
 
-def _less_histograms(op: OpRecord, first: OpRecord | None) -> OpRecord:
+def _less_first(op: OpRecord, whole: OpRecord, first: OpRecord | None) -> OpRecord:
+    """What a block does not hold, of the operation after the first block: its histograms, and its steps."""
+    op = op.model_copy(update={"parts_by_step": whole.parts_by_step})
     if first is None:
         return op
     op, first = on_common_grid([op, first])
     pairs = zip(op.operands, first.operands, strict=True)
     operands = [now.model_copy(update={"histogram": _less(now.histogram, before.histogram)}) for now, before in pairs]
-    return op.model_copy(update={"operands": operands})
+    return op.model_copy(update={"operands": operands, "parts_by_step": _add_steps(op, first, -1)})
 
 
 def _less(now: list[int], before: list[int]) -> list[int]:
@@ -406,7 +454,8 @@ def _all_lines(parts: Sequence[ActivityRecord]) -> Iterable[ElementwiseRecord]:
 
 def _silent_op(op: OpRecord) -> OpRecord:
     operands = [operand.model_copy(update={"histogram": []}) for operand in op.operands]
-    return op.model_copy(update={"calls": 0, "bias_adds": 0, "parts": [], "operands": operands})
+    nothing = {"calls": 0, "bias_adds": 0, "parts": [], "parts_by_step": [[] for _ in op.parts_by_step]}
+    return op.model_copy(update={**nothing, "operands": operands})
 
 
 def _silent_neuron(neuron: NeuronRecord) -> NeuronRecord:

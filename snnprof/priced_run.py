@@ -120,12 +120,22 @@ class PricedRun:
     def left_out(self) -> list[tuple[str, float]]:
         """Work that the convention does not count at all: what, and how many elements or dense MACs."""
         counted = {(row.layer, row.op, row.index) for row in self.rows}
-        return conventions.left_out(self.activity, counted)
+        return conventions.left_out(self.considered, counted)
+
+    @property
+    def excluded(self) -> list[tuple[str, int]]:
+        """What the user left out of the counts, as it was named, and its dense MACs over the run."""
+        return self.convention.without.work(self.activity)
+
+    @cached_property
+    def considered(self) -> Activity:
+        """The activity without those layers."""
+        return self.convention.without.rest(self.activity)
 
     @property
     def lower_bound(self) -> bool:
         """Whether something is missing from the total."""
-        return bool(self.totals.unpriced or self.left_out or self.activity.uncounted)
+        return bool(self.totals.unpriced or self.left_out or self.excluded or self.activity.uncounted)
 
     @property
     def grade(self) -> Evidence | None:
@@ -135,12 +145,12 @@ class PricedRun:
     @property
     def dense_run(self) -> Twin:
         """The SNN executed densely: every MAC of every step, no sparsity exploited."""
-        return twins.dense_run(self.activity, self.hardware)
+        return twins.dense_run(self.considered, self.hardware)
 
     @property
     def spikes_per_synapse(self) -> float | None:
         """Spikes per synapse and inference: Σ events / Σ (dense MACs / steps) of what spikes drive."""
-        driven = [op for op in self.activity.ops if conventions.formula_sops(op, self.activity) is not None]
+        driven = [op for op in self.considered.ops if conventions.formula_sops(op, self.activity) is not None]
         if not driven or not all(op.steps for op in driven):
             return None
         synapses = sum(op.dense_macs / (op.steps or 1) for op in driven)

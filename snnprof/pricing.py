@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypedDict, overload
+from typing import Any, overload
 
 from snnprof import cautions, conventions, priced_work, twins
 from snnprof.activity import Activity, Finding, NeuronRecord, OpRecord
-from snnprof.conventions import Convention, Line
+from snnprof.conventions import Convention, Counts, Line
 from snnprof.errors import SnnprofError
-from snnprof.hardware import DEFAULT, Evidence, HardwareProfile, load_hardware
+from snnprof.hardware import DEFAULT, HardwareProfile, load_hardware
 from snnprof.priced_run import TERMS, PricedRun, Row, Term, sum_by_name
 from snnprof.priced_work import Priced, priced
 from snnprof.shown import Shown
@@ -35,11 +35,11 @@ class EnergyReport(Shown, PricedRun):
 
     @property
     def ann_twin(self) -> Twin:
-        return twins.ann_twin(self.activity, self.hardware)
+        return twins.ann_twin(self.considered, self.hardware)
 
     @property
     def quantised_twin(self) -> Twin | None:
-        return twins.quantised_twin(self.activity, self.hardware)
+        return twins.quantised_twin(self.considered, self.hardware)
 
     @property
     def energy_range_pj(self) -> tuple[float, float]:
@@ -70,11 +70,13 @@ Hardware = str | Path | HardwareProfile
 def price(  # type: ignore[overload-overlap]  # a str is a sequence of str, too: it is one hardware
     activity: Activity | str | Path, hardware: Hardware = ..., convention: str | Convention = ...,
     latency_s: float | None = ..., hops: float | None = ..., traffic: Traffic | None = ...,
+    exclude: Sequence[str] = ...,
 ) -> EnergyReport: ...  # fmt: skip
 @overload
 def price(
     activity: Activity | str | Path, hardware: Sequence[Hardware], convention: str | Convention = ...,
     latency_s: float | None = ..., hops: float | None = ..., traffic: Traffic | None = ...,
+    exclude: Sequence[str] = ...,
 ) -> Reports: ...  # fmt: skip
 def price(
     activity: Activity | str | Path,
@@ -83,29 +85,35 @@ def price(
     latency_s: float | None = None,
     hops: float | None = None,
     traffic: Traffic | None = None,
+    exclude: Sequence[str] = (),
 ) -> EnergyReport | Reports:
     """Prices a run.
 
     Args:
         activity: what ran, or the path of its run file.
         hardware: a profile, its id or its YAML file; or a list of them.
-        convention: a convention or its id.
+        convention: a convention or its id, with options as in `exact:levels=events,attention=left`.
         latency_s: seconds per inference; needed to turn static power into energy.
         hops: routers a spike crosses on average; where it is not given, hops are unpriced.
         traffic: instead of `hops`: messages and hops of each layer's spikes, as a mapping of layers to cores has them.
+        exclude: layers that are left out of the counts and listed: names, sub-trees such as `block.0`, or patterns.
 
     Returns:
         A report; for a list of hardware, whatever its length, `Reports`: a tuple of one report for each.
 
     Raises:
         SnnprofError: there is no such file, profile or convention, the activity lacks what the convention needs, or
-            the list of hardware is empty or names a profile twice, or both `hops` and `traffic` are given.
+            the list of hardware is empty or names a profile twice, both `hops` and `traffic` are given, or an excluded
+            name is no layer's.
     """
     if hops is not None and traffic is not None:
         raise SnnprofError("give hops or traffic, not both: traffic holds hops too")
     ways = traffic or Traffic(Route(hops=hops))
     ran = activity if isinstance(activity, Activity) else Activity.load(activity)
     rule = conventions.find(convention) if isinstance(convention, str) else convention
+    if exclude:
+        rule = rule.excluding(conventions.Exclusion(tuple(exclude)))
+    rule.without.must_hold_something(ran)
     if isinstance(hardware, str | Path | HardwareProfile):
         return _priced_on(ran, _profile(hardware), rule, latency_s, ways)
     profiles = [_profile(each) for each in hardware]
@@ -125,6 +133,40 @@ def _priced_on(
     rows = [pricer.row(line) for line in rule.lines(activity)]
     rows += pricer.static(latency_s)
     return EnergyReport(activity, profile, rule, tuple(rows), latency_s, traffic)
+
+
+@dataclass(frozen=True)
+class Sum:
+    """What a run, or a block of it, costs under one convention on one price list, without its rows.
+
+    Attributes:
+        pj: picojoules; null where nothing that was done has a price.
+        unpriced: kinds of work without a price.
+    """
+
+    pj: float | None
+    unpriced: frozenset[str]
+
+
+def summed(activity: Activity, lines: Sequence[Line], profile: HardwareProfile, costs: dict[int, Sum]) -> Sum:
+    """The total of `price`, for those who ask for thousands of them.
+
+    Args:
+        costs: what lines of this activity cost on this list, by their `id`: filled here, and looked up where
+            conventions have lines in common. The lines must live as long as it does.
+    """
+    pricer = _Pricer(activity, profile, Traffic())
+    for line in lines:
+        if id(line) not in costs:
+            costs[id(line)] = _sum([Sum(each.pj, frozenset(each.unpriced)) for each in pricer.terms(line).values()])
+    static = [Sum(row.energy_pj, frozenset(row.unpriced)) for row in pricer.static(None)]
+    return _sum([*(costs[id(line)] for line in lines), *static])
+
+
+def _sum(parts: Sequence[Sum]) -> Sum:
+    known = [part.pj for part in parts if part.pj is not None]
+    unpriced = frozenset[str]().union(*(part.unpriced for part in parts))
+    return Sum(None if not known or (unpriced and not any(known)) else sum(known), unpriced)
 
 
 @dataclass(frozen=True)
@@ -155,14 +197,6 @@ def split_gain(a: EnergyReport | Twin, b: EnergyReport | Twin) -> Gain | None:
     return Gain(total, operations, total / operations, tuple(cautions.mismatches(a.hardware, b.hardware)))
 
 
-class _Sums(TypedDict):
-    """Fields of a `Row` that its pieces of work share."""
-
-    parts: dict[str, float]
-    unpriced: dict[str, float]
-    evidence: frozenset[Evidence]
-
-
 @dataclass(frozen=True)
 class _Pricer:
     """One activity on one machine."""
@@ -172,11 +206,29 @@ class _Pricer:
     traffic: Traffic
 
     def row(self, line: Line) -> Row:
+        done = self.terms(line)
+        facts: dict[str, Any] = {"macs": line.counts.macs}
         if line.category == "contraction":
-            return self._contraction(line, self._ops[line.layer, line.op, line.index])
+            facts = self._facts(line.counts, self._ops[line.layer, line.op, line.index])
+        elif line.category == "neuron":
+            facts = {"rate": self._neurons[line.layer].rate}
+        used = (price for each in done.values() for price in each.prices)
+        return Row(
+            line.layer, line.op, line.index, line.category,
+            terms={term: each.pj for term, each in done.items()},
+            parts=sum_by_name(each.parts for each in done.values()),
+            unpriced=sum_by_name(each.unpriced for each in done.values()),
+            evidence=frozenset(self.hardware.evidence_of(price) for price in used),
+            **facts,
+        )  # fmt: skip
+
+    def terms(self, line: Line) -> dict[Term, Priced]:
+        """What a line costs, by kind of work."""
+        if line.category == "contraction":
+            return self._contraction(line.counts, self._ops[line.layer, line.op, line.index])
         if line.category == "neuron":
-            return self._neuron(line, self._neurons[line.layer])
-        return self._elementwise(line)
+            return self._neuron(self._neurons[line.layer])
+        return {"elementwise": self._elementwise(line)}
 
     def static(self, latency_s: float | None) -> list[Row]:
         """The power drawn whether or not anything spikes, as a line of its own."""
@@ -205,54 +257,37 @@ class _Pricer:
     def _neurons(self) -> dict[str, NeuronRecord]:
         return {neuron.layer: neuron for neuron in self.activity.neurons}
 
-    def _contraction(self, line: Line, op: OpRecord) -> Row:
-        counts = line.counts
-        sop = priced_work.synapses(op, counts, self.hardware)
-        mac = priced({"mac": (counts.macs, self.hardware.energy.mac)})
-        stored = priced_work.memory_accesses(op, counts, self.activity, self.hardware)
-        return Row(
-            line.layer, line.op, line.index, line.category,
-            label=conventions.label(op),
-            rate=op.nonzero / op.elements if op.elements else None,
-            fed_by=tuple(op.fed_by),
-            dense_macs=op.dense_macs, sops=counts.sops, acs=counts.acs, macs=counts.macs,
-            formula_sops=conventions.formula_sops(op, self.activity),
-            deviation=conventions.deviation(op, self.activity),
-            terms={"sop": sop.pj, "mac": mac.pj, "memory": stored.pj},
-            **self._of_all(sop, mac, stored),
-        )  # fmt: skip
+    def _contraction(self, counts: Counts, op: OpRecord) -> dict[Term, Priced]:
+        return {
+            "sop": priced_work.synapses(op, counts, self.hardware),
+            "mac": priced({"mac": (counts.macs, self.hardware.energy.mac)}),
+            "memory": priced_work.memory_accesses(op, counts, self.activity, self.hardware),
+        }
 
-    def _elementwise(self, line: Line) -> Row:
+    def _facts(self, counts: Counts, op: OpRecord) -> dict[str, Any]:
+        return {
+            "label": conventions.label(op),
+            "rate": op.nonzero / op.elements if op.elements else None,
+            "fed_by": tuple(op.fed_by),
+            "dense_macs": op.dense_macs, "sops": counts.sops, "acs": counts.acs, "macs": counts.macs,
+            "formula_sops": conventions.formula_sops(op, self.activity),
+            "deviation": conventions.deviation(op, self.activity),
+        }  # fmt: skip
+
+    def _neuron(self, neuron: NeuronRecord) -> dict[Term, Priced]:
+        return {
+            "neuron": priced_work.neuron_updates(neuron, self.hardware),
+            "spike": priced_work.spikes(neuron, self.hardware, self.traffic.of(neuron.layer)),
+        }
+
+    def _elementwise(self, line: Line) -> Priced:
         energy, counts = self.hardware.energy, line.counts
         work = {
             "add": (counts.adds, self.hardware.add),
             "mul": (counts.muls, energy.mul),
             "compare": (counts.compares, energy.compare),
         }
-        arithmetic = priced(work if counts.elementwise else {line.op: (line.elements, None)})
-        return Row(
-            line.layer, line.op, line.index, line.category,
-            macs=counts.macs, terms={"elementwise": arithmetic.pj}, **self._of_all(arithmetic),
-        )  # fmt: skip
-
-    def _neuron(self, line: Line, neuron: NeuronRecord) -> Row:
-        update = priced_work.neuron_updates(neuron, self.hardware)
-        spike = priced_work.spikes(neuron, self.hardware, self.traffic.of(neuron.layer))
-        return Row(
-            line.layer, line.op, None, line.category,
-            rate=neuron.rate,
-            terms={"neuron": update.pj, "spike": spike.pj},
-            **self._of_all(update, spike),
-        )  # fmt: skip
-
-    def _of_all(self, *done: Priced) -> _Sums:
-        """What the pieces of a row's work add up to."""
-        used = (price for each in done for price in each.prices)
-        return {
-            "parts": sum_by_name(each.parts for each in done),
-            "unpriced": sum_by_name(each.unpriced for each in done),
-            "evidence": frozenset(self.hardware.evidence_of(price) for price in used),
-        }
+        return priced(work if counts.elementwise else {line.op: (line.elements, None)})
 
     def _units(self, capacity: float | None) -> int:
         """Chips or cores the network needs."""

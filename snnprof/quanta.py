@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 
-from snnprof.records import Operand, OpRecord
+from snnprof.records import Operand, OpRecord, Part
 
 MAX_UNIT = 255
 """Levels that are told apart, and so the largest number of them that can make one unit."""
@@ -27,14 +27,18 @@ def on_common_grid(ops: Sequence[OpRecord]) -> list[OpRecord]:
 def finer(op: OpRecord, factors: Sequence[int]) -> OpRecord:
     """The record with each operand's quantum divided by a factor."""
     data = [factor for factor, operand in zip(factors, op.operands, strict=True) if operand.role == "data"]
-    parts = [
-        part.model_copy(update={"by_value": part.by_value * math.prod(data), "level_sum": part.level_sum * data[0]})
-        if part.kind == "spikes"
-        else part
-        for part in op.parts
-    ]
+    parts = [_finer_part(part, data) for part in op.parts]
+    by_step = [[_finer_part(part, data) for part in step] for step in op.parts_by_step]
     operands = [_finer_operand(operand, factor) for operand, factor in zip(op.operands, factors, strict=True)]
-    return op.model_copy(update={"parts": parts, "operands": operands})
+    return op.model_copy(update={"parts": parts, "parts_by_step": by_step, "operands": operands})
+
+
+def _finer_part(part: Part, factors: Sequence[int]) -> Part:
+    """Counts by level with each data operand's levels so many times as fine."""
+    if part.kind != "spikes":
+        return part
+    counts = {"by_value": part.by_value * math.prod(factors), "level_sum": part.level_sum * factors[0]}
+    return part.model_copy(update=counts)
 
 
 def _finer_operand(operand: Operand, factor: int) -> Operand:

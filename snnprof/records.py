@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -101,6 +101,7 @@ class OpRecord(_Record):
         bias_adds: additions of a bias, over the run.
         feeds: neuron layers its result reaches.
         source: where in the user's code a data × data product stands, else "".
+        parts_by_step: `parts` of each time step; empty where they are not told apart.
     """
 
     layer: str
@@ -114,6 +115,7 @@ class OpRecord(_Record):
     feeds: list[str] = Field(default_factory=list)
     source: str = ""
     parts: list[Part] = Field(default_factory=list)
+    parts_by_step: list[list[Part]] = Field(default_factory=list)
     operands: list[Operand] = Field(default_factory=list)
 
     def _total(self, name: str) -> int:
@@ -415,8 +417,13 @@ class ActivityRecord(_Record):
 
 def op_counts(op: OpRecord) -> list[int]:
     """An operation's integers as a block stores them."""
-    parts = [op.part(kind) for kind in KINDS]
-    return [op.calls, op.bias_adds, *(getattr(part, name) for part in parts for name in PART_COUNTS)]
+    return [op.calls, op.bias_adds, *part_counts(op.parts)]
+
+
+def part_counts(parts: Iterable[Part]) -> list[int]:
+    """`len(KINDS) × len(PART_COUNTS)` integers, zeros for kinds that never occurred."""
+    known = {part.kind: part for part in parts}
+    return [getattr(known[kind], name) if kind in known else 0 for kind in KINDS for name in PART_COUNTS]
 
 
 def parts_from(counts: Sequence[int]) -> list[Part]:
@@ -424,6 +431,11 @@ def parts_from(counts: Sequence[int]) -> list[Part]:
     width = len(PART_COUNTS)
     rows = [(kind, counts[i * width : (i + 1) * width]) for i, kind in enumerate(KINDS)]
     return [Part(kind=kind, **dict(zip(PART_COUNTS, row, strict=True))) for kind, row in rows if any(row)]
+
+
+def add_parts(a: Iterable[Part], b: Iterable[Part], sign: int = 1) -> list[Part]:
+    """The counts of both; of a less those of b where `sign` is −1."""
+    return parts_from([p + sign * q for p, q in zip(part_counts(a), part_counts(b), strict=True)])
 
 
 def pack_bits(bits: Sequence[bool] | Any) -> str:

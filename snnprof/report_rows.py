@@ -55,7 +55,9 @@ def rows(reports: Sequence[EnergyReport], by: By = "op", per: Per | None = None)
     each = partial(_divided, samples)
     lines = [_record(group, by, each, reports) for group in grouped(list(reports), by)]
     if by == "op":
-        lines = [{**line, **_facts(activity, line, each)} for line in [*lines, *_uncounted_neurons(activity, lines)]]
+        lines += _uncounted_neurons(reports[0].considered, lines)
+        lines = [{**line, **_facts(activity, line, each)} for line in lines]
+    lines += _excluded(reports[0], by, each)
     names = columns(reports, by)
     return [{name: per if name == "per" else line.get(name) for name in names} for line in lines]
 
@@ -121,6 +123,16 @@ def _uncounted_neurons(activity: Activity, lines: Sequence[Record]) -> list[Reco
     ]  # fmt: skip
 
 
+def _excluded(report: EnergyReport, by: By, each: _Each) -> list[Record]:
+    """What --exclude leaves out: dense MACs and nothing else, so that no sum of counts or energies contains it."""
+    return [
+        {by: layer, "layer": layer, "op": "excluded", "category": "excluded", "dense_macs": each(macs),
+         "block": block_of(report.activity, layer), "role": role_of(report.activity, layer, None)}
+        | ({} if by in ("op", "layer") else {by: layer})
+        for layer, macs in report.excluded
+    ]  # fmt: skip
+
+
 def _facts(activity: Activity, line: Mapping[str, object], each: _Each) -> Record:
     """Time steps, neurons, spikes and shapes of the operation or the neuron layer behind a line."""
     if line["category"] == "neuron":
@@ -143,10 +155,13 @@ def rates_by_step(neuron: NeuronRecord) -> list[float]:
 
 
 def _of_operation(op: OpRecord) -> Record:
+    return {"timesteps": op.steps, **shapes(op)}
+
+
+def shapes(op: OpRecord) -> Record:
     """Shapes without the batch, e.g. `3x32x32`; of data × data, the shapes of both as `196x64 @ 64x196`."""
     sides = [_shape(op, "left"), _shape(op, "right")]
     return {
-        "timesteps": op.steps,
         "input_shape": " @ ".join(side for side in sides if side) or _shape(op, "input"),
         "weight_shape": _shape(op, "weight"), "output_shape": _shape(op, "output"),
     }  # fmt: skip

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 By = Literal["op", "layer", "block", "role"]
 Per = Literal["inference", "run"]
-Plot = Literal["energy", "rates", "timesteps", "attention", "tradeoff", "sweep"]
+Plot = Literal["energy", "rates", "timesteps", "attention", "tradeoff", "sweep", "conventions"]
 
 
 class Renderer(Protocol):
@@ -99,8 +99,8 @@ class Shown:
         """A matplotlib figure at a paper's size: `figure.savefig("energy.pdf")`.
 
         Args:
-            kind: `energy`; `rates`, `timesteps`, `attention` of one run; `tradeoff`, `sweep` of several; None for what
-                suits.
+            kind: `energy`; `rates`, `timesteps`, `attention` of one run; `tradeoff`, `sweep`, `conventions` of
+                several; None for what suits.
             by: energy and rates only: what one bar stands for; None for a role.
 
         Raises:

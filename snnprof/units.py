@@ -22,6 +22,16 @@ def energy_text(picojoules: float | None, digits: int = 4) -> str:
     return "0 pJ" if picojoules == 0 else f"{_rounded(picojoules / PICOJOULES['fJ'], digits)} fJ"
 
 
+def price_text(picojoules: float) -> str:
+    """A price in the unit that papers print it in.
+
+    >>> price_text(0.9), price_text(0.077), price_text(13300.0)
+    ('0.9 pJ', '77 fJ', '13.3 nJ')
+    """
+    unit = "nJ" if picojoules >= PICOJOULES["nJ"] else "pJ" if picojoules >= 0.1 or not picojoules else "fJ"
+    return f"{picojoules / PICOJOULES[unit]:.6g} {unit}"
+
+
 def count_text(count: float | None, digits: int = 4) -> str:
     """A count with a decimal prefix; whole numbers below 10,000 in full; `–` for unknown.
 

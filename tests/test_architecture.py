@@ -23,6 +23,8 @@ HOUSE = [
     ["record"],
     ["charts"],
     ["comparison", "summary", "repricing", "calibration", "audit_runs", "against"],
+    ["agreement"],
+    ["step_rows"],
     ["estimates", "report_rows"],
     ["grouping"],
     ["validation"],

@@ -14,7 +14,9 @@ from snnprof.cli.pricing import Pricing
 def cite(
     run: Annotated[Path, typer.Argument(metavar="RUN.json", help="A file made by 'snnprof profile --output'.")],
     hardware: options.Hardware = None,
+    prices: options.Prices = None,
     convention: options.Convention = "exact",
+    exclude: options.Exclude = None,
     out: options.Output = None,
     force: options.Force = False,
 ) -> None:
@@ -23,5 +25,5 @@ def cite(
     from snnprof.render import citation
 
     target = output.checked_output(out, force)
-    pricing = Pricing(hardware, convention)
+    pricing = Pricing(hardware, convention, prices=prices, exclude=exclude)
     output.write(citation.render(pricing.reports(Activity.load(runs.path_of(run)))), target)

@@ -12,6 +12,7 @@ from snnprof.cli.progress import announce
 from snnprof.errors import SnnprofError
 
 EXAMPLES = options.examples(
+    ("snnprof compare a.json b.json --all-conventions", "does the claim hold whatever the convention and prices?"),
     ("snnprof compare a.json b.json --by block", "two runs, block by block"),
     ("snnprof compare saformer spikformer ssa_bin", "bundled models, run now on their own data"),
     (
@@ -34,7 +35,9 @@ def compare(
         ),
     ],
     hardware: options.Hardware = None,
+    prices: options.Prices = None,
     convention: options.Convention = "exact",
+    exclude: options.Exclude = None,
     baseline: Annotated[
         str | None,
         typer.Option(
@@ -53,6 +56,12 @@ def compare(
             rich_help_panel=COMPARISON,
         ),
     ] = None,
+    all_conventions: Annotated[
+        bool,
+        options.flag(
+            "--all-conventions", help="Does the claim hold under every convention and price list?", panel=COMPARISON
+        ),
+    ] = False,
     group: Annotated[
         bool, options.flag("--group", help="Join runs of one network: mean ± standard deviation.", panel=COMPARISON)
     ] = False,
@@ -104,6 +113,7 @@ def compare(
     """Compare accuracy, operations and energy, and say what may be concluded."""
     announce(", ".join(filter(runs.is_model, names)))
     from snnprof.comparison import check_regression, compared, grouped_by_network
+    from snnprof.render.agreement import agreement_document
     from snnprof.render.comparison import PaperLayout, comparison_document, paper_document
     from snnprof.render.selection import with_columns
 
@@ -118,11 +128,17 @@ def compare(
     printed = cast(PaperLayout, output.chosen("layout", layout, get_args(PaperLayout))) if layout else None
     limit = _percent(fail_over)
     _check_margin(margin)
-    pricing = Pricing(hardware, convention)
+    if all_conventions and (by or layout):
+        raise SnnprofError(f"--all-conventions has a table of its own: leave {'--by' if by else '--layout-of'} out")
+    pricing = Pricing(hardware, convention, prices=prices, exclude=exclude)
     entries = pricing.entries(runs.loaded(names))
     comparison = compared(grouped_by_network(entries) if group else entries, baseline, margin)
     command = output.command_line(context)
-    if printed:
+    if all_conventions:
+        published = tuple(side.name for side in comparison.sides if side.entry.published)
+        agreement = comparison.under_all_conventions(() if pricing.by_default else pricing.hardware, pricing.convention)
+        document = agreement_document(agreement, command, published)
+    elif printed:
         document = paper_document(comparison, printed, command)
     else:
         document = comparison_document(comparison, grouping, command, figures=destination.form == "html")

@@ -28,10 +28,17 @@ def _hardware_names(incomplete: str) -> list[str]:
     return _starting_with(names(), incomplete)
 
 
-def _convention_names(incomplete: str) -> list[str]:
-    from snnprof.conventions import names
+def _conventions(incomplete: str) -> list[str]:
+    from snnprof.conventions import completions
 
-    return _starting_with(names(), incomplete)
+    return completions(incomplete)
+
+
+def _price_names(incomplete: str) -> list[str]:
+    from snnprof.hardware import Energy
+
+    done, comma, last = incomplete.rpartition(",")
+    return [f"{done}{comma}{name}=" for name in _starting_with(Energy.model_fields, last)]
 
 
 def model_names(incomplete: str) -> list[str]:
@@ -88,7 +95,21 @@ OneHardware = Annotated[
 Convention = Annotated[
     str,
     typer.Option(
-        "--convention", help="How operations are counted.", metavar="ID", autocompletion=_convention_names,
+        "--convention", help="How operations are counted.", metavar="ID[:OPTION=VALUE,...]",
+        autocompletion=_conventions, rich_help_panel=PRICING,
+    ),
+]  # fmt: skip
+Prices = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--price", help="Your own price list, as mac=4.6pJ,ac=0.9pJ. Repeatable.", metavar="NAME=ENERGY,...",
+        autocompletion=_price_names, rich_help_panel=PRICING,
+    ),
+]  # fmt: skip
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--exclude", help="Leave a layer, and all inside it, out of the counts. Repeatable.", metavar="LAYER",
         rich_help_panel=PRICING,
     ),
 ]  # fmt: skip
@@ -128,9 +149,10 @@ By = Annotated[str, typer.Option("--by", help="One row per op, layer, block or r
 RowsBy = Annotated[
     str | None,
     typer.Option(
-        "--by", help="One row per op, layer, block or role.", metavar="|".join(GROUPINGS), rich_help_panel=OUTPUT
+        "--by", help="One row per op, layer, block or role; or per layer and time step.",
+        metavar="|".join((*GROUPINGS, "step")), rich_help_panel=OUTPUT,
     ),
-]
+]  # fmt: skip
 Sort = Annotated[
     str | None,
     typer.Option(

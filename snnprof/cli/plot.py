@@ -12,7 +12,7 @@ import typer
 
 from snnprof.charts import KINDS, ONE_LIST
 from snnprof.cli import options, output, runs
-from snnprof.cli.pricing import DEFAULT_HARDWARE, Pricing
+from snnprof.cli.pricing import Pricing
 from snnprof.errors import SnnprofError
 
 if TYPE_CHECKING:
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 EXAMPLES = options.examples(
     ("snnprof plot run.json --kind rates -o rates.pdf", "firing rates by role and block"),
     ("snnprof plot a.json b.json", "accuracy against energy"),
+    ("snnprof plot a.json b.json --kind conventions", "does one need less whatever the convention and prices?"),
     ("snnprof plot t1.json t2.json t4.json --over timesteps", "a sweep"),
 )
+OF_A_RUN = ("rates", "timesteps", "attention")
+"""Kinds that show what ran, whatever it costs."""
 FIGURE, LOOK = "Figure", "Look"
 SUFFIXES = (".pdf", ".svg", ".png")
 _MISSING = re.compile(r"Glyph (\d+) ")
@@ -47,7 +50,9 @@ def plot(
         ),
     ] = None,
     hardware: options.Hardware = None,
+    prices: options.Prices = None,
     convention: options.Convention = "exact",
+    exclude: options.Exclude = None,
     by: Annotated[
         str | None,
         typer.Option(
@@ -141,6 +146,9 @@ def plot(
     kind = output.chosen("kind of figure", kind, KINDS) if kind else implied
     target = _target(out or Path(f"{runs.stem(names)}-{kind}.pdf"), force) if out or kind else None
     grouping = options.grouping(by) if by else None
+    pricing = Pricing(hardware, convention, prices=prices, exclude=exclude)
+    if exclude and kind in OF_A_RUN:
+        raise SnnprofError(f"--exclude leaves layers out of energies; --kind {kind} shows none")
     if sample and not maps:
         raise SnnprofError("--sample chooses among the maps of --maps", hint="add --kind attention --maps")
     from snnprof.render import plots
@@ -149,16 +157,20 @@ def plot(
     look = Look(width=width, title=title, font=font, size=font_size, labels=_labels(label or []))
     entries: list[Entry] = []
     if not maps:
-        entries, look = _named(names, _entries(kind, names, hardware, convention), look)
+        entries, look = _named(names, _entries(kind, names, pricing), look)
+    lists = () if pricing.by_default else pricing.hardware
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
-        drawing = _maps(kind, names, sample, look) if maps else plots.drawn(kind, entries, look, grouping, over)
+        drawing = _maps(kind, names, sample, look) if maps else plots.drawn(kind, entries, look, grouping, over, lists)
         target = target or _target(Path(f"{runs.stem(names)}-{drawing.kind}.pdf"), force)
         content = encoded(drawing.figure, target.suffix.lower())
     look.must_have_used_all_labels()
     _tell([str(each.message) for each in heard])
     output.write_file(content, target)
     output.warn(drawing.left_out)
+    for entry in entries:
+        for name, macs in entry.reports[0].excluded if entry.reports else ():
+            output.say(f"excluded from {entry.name}: {name}, {macs:,} dense MACs over the run")
 
 
 def _target(path: Path, force: bool) -> Path:
@@ -186,14 +198,14 @@ def _named(names: list[str], entries: list[Entry], look: Look) -> tuple[list[Ent
     return named, replace(look, labels=labels)
 
 
-def _entries(kind: str | None, names: list[str], hardware: list[str] | None, convention: str) -> list[Entry]:
+def _entries(kind: str | None, names: list[str], pricing: Pricing) -> list[Entry]:
     """What is named, priced on the lists asked for; by default on one where each further list moves every point."""
     from snnprof.render import plots
 
-    pricing, things = Pricing(hardware, convention), runs.loaded(names)
+    things = runs.loaded(names)
     entries = pricing.entries(things)
-    if hardware is None and (kind or plots.suitable(entries)) in ONE_LIST:
-        return Pricing(DEFAULT_HARDWARE[:1], convention).entries(things)
+    if pricing.by_default and (kind or plots.suitable(entries)) in ONE_LIST:
+        return pricing.on_the_first_list().entries(things)
     return entries
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -27,15 +28,28 @@ class Pricing:
         SnnprofError: an unknown or invalid profile, convention or latency.
     """
 
-    def __init__(self, hardware: Sequence[str] | None, convention: str, latency_s: float | None = None) -> None:
-        from snnprof.conventions import find
-        from snnprof.hardware import load_hardware
+    def __init__(
+        self,
+        hardware: Sequence[str] | None,
+        convention: str,
+        latency_s: float | None = None,
+        prices: Sequence[str] | None = None,
+        exclude: Sequence[str] | None = None,
+    ) -> None:
+        from snnprof.conventions import Exclusion, find
 
         if latency_s is not None and not 0 < latency_s < float("inf"):
             raise SnnprofError(f"--latency must be a positive number of seconds, not {latency_s:g}")
-        self.convention: Convention = find(convention)
-        self.hardware: list[HardwareProfile] = [load_hardware(name) for name in unique(hardware or DEFAULT_HARDWARE)]
+        self.convention: Convention = find(convention).excluding(Exclusion(tuple(unique(exclude or []))))
+        self.hardware: list[HardwareProfile] = price_lists(hardware, prices) or price_lists(DEFAULT_HARDWARE)
+        self.by_default = not (hardware or prices)
         self.latency_s = latency_s
+
+    def on_the_first_list(self) -> Pricing:
+        """The same with one price list."""
+        again = copy.copy(self)
+        again.hardware = self.hardware[:1]
+        return again
 
     def reports(self, activity: Activity) -> list[EnergyReport]:
         """One report per hardware profile."""
@@ -53,6 +67,23 @@ class Pricing:
             else Entry(name, published=thing)
             for name, thing in things
         ]  # fmt: skip
+
+
+def price_lists(hardware: Sequence[str] | None, prices: Sequence[str] | None = None) -> list[HardwareProfile]:
+    """The profiles that --hardware names, then what --price states; empty where neither was given.
+
+    Raises:
+        SnnprofError: there is no such profile or price, or two lists have one id.
+    """
+    from snnprof.hardware import load_hardware, prices_in
+
+    lists = [load_hardware(name) for name in unique(hardware or [])]
+    own = unique(prices or [])
+    lists += [prices_in(text, "own-prices" + (f"-{i}" if i else "")) for i, text in enumerate(own, len(own) > 1)]
+    for profile in lists:
+        if sum(each.id == profile.id for each in lists) > 1:
+            raise SnnprofError(f"two price lists have the id {profile.id!r}", hint="name each only once")
+    return lists
 
 
 def unique(names: Sequence[str]) -> list[str]:

@@ -181,7 +181,9 @@ def profile(
         bool, options.flag("--strict", help="Exit with 1 if anything was not counted.", panel=options.RUN)
     ] = False,
     hardware: options.Hardware = None,
+    prices: options.Prices = None,
     convention: options.Convention = "exact",
+    exclude: options.Exclude = None,
     latency: options.Latency = None,
     out: Annotated[
         list[Path] | None,
@@ -217,7 +219,7 @@ def profile(
     target = _target(run_path, _existing(resume, "--resume"), force) or _cached(model)
     destinations = _destinations(form_of(form, verbose, quiet), reports_to, force, siunitx, raw_csv)
     showing = Showing.checked(destinations, by, sort, top, columns, quiet)
-    pricing = Pricing(hardware, convention, latency)
+    pricing = Pricing(hardware, convention, latency, prices, exclude)
     _check_model_name(model)
     asked = options_of(
         model, context.obj, settings=settings, checkpoint=checkpoint, neuron=neuron, data=data, layout=layout,

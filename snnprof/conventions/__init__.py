@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from snnprof.activity import Activity
 from snnprof.conventions import (
+    choices,
     exact,
     formula,
     neurobench,
@@ -16,6 +17,7 @@ from snnprof.conventions import (
     ssa_bin,
 )
 from snnprof.conventions.counts import Category, Convention, Counts, Line, Options
+from snnprof.conventions.exclusion import Exclusion
 from snnprof.conventions.formula import deviation, exact_sops, formula_sops, spike_events
 from snnprof.conventions.kinds import label
 from snnprof.errors import unknown
@@ -24,8 +26,11 @@ __all__ = [
     "Category",
     "Convention",
     "Counts",
+    "Exclusion",
     "Line",
     "Options",
+    "completions",
+    "defensible",
     "deviation",
     "exact_sops",
     "find",
@@ -47,15 +52,32 @@ def names() -> list[str]:
     return list(_ALL)
 
 
-def find(id: str) -> Convention:
-    """The convention of that name.
+def find(text: str) -> Convention:
+    """The convention of that name, `ID` or `ID:OPTION=VALUE,...`.
 
     Raises:
-        SnnprofError: there is none.
+        SnnprofError: there is none, or it has no such option or value.
     """
+    id, colon, options = text.partition(":")
     if id not in _ALL:
         raise unknown("convention", id, names())
-    return _ALL[id]
+    return choices.changed_by(_ALL[id], options) if colon else _ALL[id]
+
+
+def completions(incomplete: str) -> list[str]:
+    """What a text that begins the name of a convention, or its options, can become."""
+    id, colon, options = incomplete.partition(":")
+    known = choices.completions(_ALL[id], options) if colon and id in _ALL else names()
+    return [each for each in known if each.startswith(incomplete)]
+
+
+def defensible() -> list[Convention]:
+    """Every convention, followed by its variants: the readings by which a claim is tested."""
+    return [each for convention in _ALL.values() for each in (convention, *_variants(convention))]
+
+
+def _variants(convention: Convention) -> list[Convention]:
+    return [convention.with_options(**options) for options in convention.variants]
 
 
 def left_out(activity: Activity, counted: Collection[tuple[str, str, int | None]]) -> list[tuple[str, float]]:

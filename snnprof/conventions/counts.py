@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any, Literal, get_args, get_type_hints
 
 from snnprof.activity import Activity
+from snnprof.conventions.exclusion import Exclusion
 from snnprof.errors import SnnprofError, unknown
 
 Category = Literal["contraction", "elementwise", "neuron"]
@@ -119,6 +121,10 @@ class Options:
             raise SnnprofError("synapses=nonzero needs method=exact: a rate does not tell which weights spikes meet")
 
 
+CHOICES = tuple(option.name for option in fields(Options) if option.name != "method")
+"""What a convention may leave open; its method is what it is."""
+
+
 @dataclass(frozen=True)
 class Convention:
     """How raw counts become SOPs, ACs and MACs, named after the paper or tool that counts so. No prices inside.
@@ -128,6 +134,11 @@ class Convention:
         suggested_hardware: the profile whose prices the source uses; null where it names none.
         settings: the options it counts with.
         count: the function behind it.
+        choices: the options that make a difference to it.
+        variants: options of other readings that can be defended, one reading each; `compare --all-conventions` counts
+            by them too.
+        preset: the options as the convention has them, where some were changed.
+        without: the layers whose work is left out of the counts.
     """
 
     id: str
@@ -136,25 +147,63 @@ class Convention:
     suggested_hardware: str | None
     settings: Options
     count: Callable[[Activity, Options], list[Line]]
+    choices: tuple[str, ...] = CHOICES
+    variants: tuple[Mapping[str, Any], ...] = ()
+    preset: Options | None = None
+    without: Exclusion = field(default_factory=Exclusion)
 
     @property
     def options(self) -> dict[str, Any]:
         return asdict(self.settings)
 
+    @property
+    def changed(self) -> dict[str, Any]:
+        """The options that are not those of the preset."""
+        mine, preset = self.settings, self.preset or self.settings
+        return {name: getattr(mine, name) for name in CHOICES if getattr(mine, name) != getattr(preset, name)}
+
+    @cached_property
+    def label(self) -> str:
+        """What `conventions.find` takes for it, e.g. `exact:levels=events`."""
+        choices = ",".join(f"{name}={_text(value)}" for name, value in self.changed.items())
+        return f"{self.id}:{choices}" if choices else self.id
+
+    @property
+    def rule(self) -> str:
+        """Its title, the options that were changed, and the layers that were left out."""
+        choices = [f"{name}={_text(value)}" for name, value in self.changed.items()]
+        parts = [self.title, *([f"with {', '.join(choices)}"] if choices else []), *self.without.words]
+        return ", ".join(parts)
+
     def lines(self, activity: Activity) -> list[Line]:
-        return self.count(activity, self.settings)
+        lines = self.count(activity, self.settings)
+        return [line for line in lines if not self.without.holds(line.layer)]
+
+    def excluding(self, exclusion: Exclusion) -> Convention:
+        """The same convention, which leaves layers out of its counts."""
+        return replace(self, without=exclusion)
 
     def with_options(self, **changed: Any) -> Convention:
         """The same convention with other choices.
 
         Raises:
-            SnnprofError: there is no such option, or no such value for it.
+            SnnprofError: there is no such option, it makes no difference here, or there is no such value for it.
         """
         for name in changed:
             if name not in self.options:
-                raise unknown("option", name, self.options, owner=f"convention {self.id}")
+                raise unknown("option", name, self.choices, owner=f"convention {self.id}")
         if changed.get("method", self.settings.method) != self.settings.method:
             raise SnnprofError(
                 f"convention {self.id!r} has method={self.settings.method}", hint="choose another convention"
             )
-        return replace(self, settings=replace(self.settings, **changed))
+        for name in changed.keys() - {"method", *self.choices}:
+            choices = ", ".join(self.choices)
+            raise SnnprofError(
+                f"option {name} makes no difference to convention {self.id}",
+                hint=f"it takes {choices}" if choices else "it takes no options",
+            )
+        return replace(self, settings=replace(self.settings, **changed), preset=self.preset or self.settings)
+
+
+def _text(value: object) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

@@ -93,4 +93,6 @@ CONVENTION = Convention(
     suggested_hardware=None,
     settings=Options(method="formula"),
     count=lines,
+    choices=("rate", "levels", "max_levels", "real", "encoder", "batch_norm", "bias", "reductions", "neuron_updates"),
+    variants=({"rate": "mean"}, {"rate": "neuron"}, {"rate": "network"}, {"encoder": "once"}),
 )

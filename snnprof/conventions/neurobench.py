@@ -31,4 +31,5 @@ CONVENTION = Convention(
     suggested_hardware=None,
     settings=Options(levels="mac", real_count="nonzero", synapses="nonzero", bias=False, neuron_updates=False),
     count=lines,
+    choices=("encoder",),
 )

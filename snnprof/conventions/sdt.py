@@ -98,4 +98,5 @@ CONVENTION = Convention(
     suggested_hardware="cmos45-fp32",
     settings=Options(method="formula"),
     count=lines,
+    choices=("rate", "encoder"),
 )

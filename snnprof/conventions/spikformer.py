@@ -35,4 +35,6 @@ CONVENTION = Convention(
     suggested_hardware="cmos45-fp32",
     settings=Options(method="formula"),
     count=lines,
+    choices=("rate", "encoder"),
+    variants=({"rate": "neuron"}, {"encoder": "once"}),
 )

@@ -116,4 +116,5 @@ CONVENTION = Convention(
     suggested_hardware="cmos45-fp32",
     settings=Options(method="formula", levels="mac", real_count="dense"),
     count=lines,
+    choices=(),
 )

@@ -25,4 +25,6 @@ CONVENTION = Convention(
     suggested_hardware="rolls-77fj",
     settings=Options(method="formula", rate="network", real="sop"),
     count=lines,
+    choices=("rate", "encoder"),
+    variants=({"rate": "input"}, {"encoder": "once"}),
 )

@@ -50,9 +50,7 @@ def picojoules(text: str) -> float:
 
 
 def _energy(value: Any) -> Any:
-    if isinstance(value, str):
-        return picojoules(value)
-    return _number(value)
+    return _number(picojoules(value) if isinstance(value, str) else value)
 
 
 def _number(value: Any) -> Any:

@@ -279,7 +279,7 @@ class Trace:
         calls, bias = counter.calls_of(values, plan), values.outputs if values.bias else 0
         counts = _row(calls, form.operands[0])
         calls.write(values, counts)
-        self.rows.append(Row(lambda: counter.ran(plan.size, bias), lambda: calls, counts))
+        self.rows.append(Row(lambda: counter.ran(plan.size, bias), lambda: counter.series(calls), counts))
         self._compare(counter, plan, form)
 
     def _compare(self, counter: OpCounter, plan: measure.Plan, form: contractions.Contraction) -> None:
@@ -430,7 +430,7 @@ class Trace:
             self._show(counter.source, spikes, counter.grid)
 
 
-def _row(series: Series, operand: Tensor) -> Tensor:
+def _row(series: Series | measure.Calls, operand: Tensor) -> Tensor:
     """What a traced read writes into."""
     return torch.zeros(series.size, dtype=torch.int64, device=operand.device)
 

@@ -35,6 +35,8 @@ from snnprof.record.torch_private import version
 _WIDTH = len(PART_COUNTS)
 _OF_SPIKES = 2 + KINDS.index("spikes") * _WIDTH
 _BY_VALUE, _LEVEL_SUM = (_OF_SPIKES + PART_COUNTS.index(name) for name in ("by_value", "level_sum"))
+MOST_STEPS = 128
+"""Of longer sequences a run file does not tell the steps of contractions apart."""
 _EARLY = 1024
 """Calls that may turn out to be steps of one sequence, before T is known."""
 
@@ -67,6 +69,53 @@ class _Shown:
         self.negative = self.differs = False
 
 
+class Placed:
+    """Calls that are alike, and begin at the same place among a sequence's steps; None where that is not known."""
+
+    def __init__(self, counter: OpCounter, calls: Calls, position: int | None) -> None:
+        self.size = calls.size
+        self._counter, self._calls, self._position = counter, calls, position
+
+    def take(self, rows: Array) -> None:
+        self._counter.add(self._calls.counts(rows), self._position)
+
+
+class ByStep:
+    """What calls add at each step of a sequence, `[steps, kinds, PART_COUNTS]`, as long as their places are known."""
+
+    def __init__(self) -> None:
+        self.parts = np.zeros((0, len(KINDS), _WIDTH), np.int64)
+        self._lengths: set[int] = set()  # of calls that begin a sequence
+        self._later = self._lost = False
+
+    def place(self, position: int, calls: Calls) -> int | None:
+        """Where such a call adds its steps, the sequence having had so many: a whole sequence at once, or one step."""
+        position = position if calls.rows == 1 else 0
+        self._lost |= calls.rows != calls.plan.size or position + calls.rows > MOST_STEPS
+        self._lengths |= {calls.rows} if position == 0 else set()
+        self._later |= position > 0
+        return None if self._lost else position
+
+    def give_up(self) -> None:
+        """Nobody will say how many steps there are: which of them a call was need not be kept."""
+        self._lost, self.parts = True, self.parts[:0]
+
+    def add(self, parts: Array, position: int) -> None:
+        if self._lost:
+            return
+        missing = position + len(parts) - len(self.parts)
+        if missing > 0:
+            self.parts = np.concatenate([self.parts, np.zeros((missing, len(KINDS), _WIDTH), np.int64)])
+        self.parts[position : position + len(parts)] += parts
+
+    def of(self, steps: int | None) -> list[list[int]]:
+        """A row for each of so many steps; empty where calls do not tell them apart."""
+        uneven = len(self._lengths) > 1 or (self._later and self._lengths != {1})
+        if self._lost or uneven or steps != len(self.parts):
+            return []
+        return [step.ravel().tolist() for step in self.parts]
+
+
 class OpCounter:
     """Sums one contraction. What shapes tell is added at each call, what values tell comes from the log."""
 
@@ -90,7 +139,9 @@ class OpCounter:
         self._parts = np.zeros((len(KINDS), _WIDTH), np.int64)
         self._shown = [_Shown() for _ in roles]
         self._changes = [Total(functools.partial(self._change, shown)) for shown in self._shown]
-        self._series: dict[Any, Calls] = {}
+        self._calls: dict[Any, Calls] = {}
+        self._series: dict[Any, Placed] = {}
+        self._by_step, self._position = ByStep(), 0
         self._before: _Snapshot | None = None
         log.register(self)
 
@@ -101,7 +152,7 @@ class OpCounter:
         fitting = plan.fitting(form)
         self._steady &= fitting is plan
         calls = self.calls_of(form, fitting)
-        self._log.record(calls, form.operands[0].device, functools.partial(calls.write, form))
+        self._log.record(self.series(calls), form.operands[0].device, functools.partial(calls.write, form))
         self.ran(fitting.size, form.outputs if form.bias else 0)
         for position in fitting.encoded:
             self._compare(position, form.operands[position], fitting.steps[position])
@@ -110,20 +161,30 @@ class OpCounter:
         """The calls that such a one is like."""
         left, right = form.operands
         alike = plan.reading, form.macs, form.valid, left.shape, right.shape, left.dtype, right.dtype
+        if alike not in self._calls:
+            self._calls[alike] = Calls(form, plan)
+        return self._calls[alike]
+
+    def series(self, calls: Calls) -> Placed:
+        """The calls that the next one is like, which also stand where it stands among the steps."""
+        alike = id(calls), self._by_step.place(self._position, calls)
         if alike not in self._series:
-            self._series[alike] = Calls(form, plan, self.add)
+            self._series[alike] = Placed(self, calls, alike[1])
         return self._series[alike]
 
     def ran(self, steps: int, bias_adds: int) -> None:
         """Adds what shapes tell of one call."""
+        self._position += steps
         self.calls += 1
         self.all_calls += 1
         self.runs += steps
         self.bias_adds += bias_adds
 
-    def add(self, counts: CallCounts) -> None:
-        """Adds what values told of some calls."""
-        self._parts += counts.parts
+    def add(self, counts: CallCounts, position: int | None) -> None:
+        """Adds what values told of some calls, whose first step is the one at that position."""
+        self._parts += counts.parts.sum(0)
+        if position is not None:
+            self._by_step.add(counts.parts, position)
         for shown, stats in zip(self._shown, counts.stats, strict=True):
             if stats is not None:
                 shown.histogram.add(stats.histogram)
@@ -157,7 +218,12 @@ class OpCounter:
         shown.differs |= number > 0
 
     def end_batch(self) -> None:
-        self._before = None
+        self._before, self._position = None, 0
+
+    def end_learning(self) -> None:
+        """Nobody will say T any more."""
+        self._by_step.give_up()
+        self._series.clear()
 
     # -- reading back --------------------------------------------------------------------------------------
 
@@ -174,19 +240,23 @@ class OpCounter:
             units: of each source.
         """
         blocks = self.blocks_in(units)
+        steps = self.runs // batches if batches and self.runs % batches == 0 and self._steady else None
         counts = [sum(column) for column in zip(*blocks, strict=True)] or [0] * (2 + len(KINDS) * _WIDTH)
+        apart = [[0, 0, *row] for row in self._by_step.of(steps)]
+        by_step = [counts] if steps == 1 else self._in_units(apart, units)
         return OpRecord(
             layer=self.layer,
             op=self.op,
             index=self.index,
             calls=counts[0],
-            steps=self.runs // batches if batches and self.runs % batches == 0 and self._steady else None,
+            steps=steps,
             shape=self.shape,
             weights=self.weights,
             bias_adds=counts[1],
             feeds=sorted(self.feeds),
             source=self.source,
             parts=parts_from(counts[2:]),
+            parts_by_step=[parts_from(row[2:]) for row in by_step],
             operands=[self._operand(position, unit) for position, unit in enumerate(self._units(units))],
         )
 
@@ -198,11 +268,14 @@ class OpCounter:
 
     def blocks_in(self, units: Sequence[int]) -> list[list[int]]:
         """The blocks' rows, with levels in the units that their sources showed."""
+        return self._in_units(self.blocks, units)
+
+    def _in_units(self, rows: list[list[int]], units: Sequence[int]) -> list[list[int]]:
         ours = self._units(units)
         if ours == [1, 1]:
-            return self.blocks
+            return rows
         divisors = {_BY_VALUE: math.prod(ours), _LEVEL_SUM: ours[self.roles.index("data")]}
-        return [[n // divisors.get(column, 1) for column, n in enumerate(row)] for row in self.blocks]
+        return [[n // divisors.get(column, 1) for column, n in enumerate(row)] for row in rows]
 
     def _units(self, units: Sequence[int]) -> list[int]:
         """How many quanta of each operand make one level; one where what was counted is no multiple of them."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
@@ -121,7 +120,10 @@ class OperandStats(NamedTuple):
 
 
 class CallCounts(NamedTuple):
-    """What calls of a contraction add: `[kinds, PART_COUNTS]`, and what each operand showed; None for weights."""
+    """What calls of a contraction add: `[steps, kinds, PART_COUNTS]`, and what each operand showed; None for weights.
+
+    The steps are those of one call.
+    """
 
     parts: Array
     stats: tuple[OperandStats | None, OperandStats | None]
@@ -177,14 +179,14 @@ def histogram(grid: Grid, figures: Array, elements: int) -> Array | None:
 
 
 class Calls:
-    """Calls of one contraction under one plan whose shapes are alike: a series of rows in the log.
+    """Calls of one contraction under one plan whose shapes are alike: how their rows in the log are written and read.
 
     A row holds the figures of each data operand, and behind them `extra` numbers for each step: events whose weight is
     not zero where weights are sparse, or the products of two data operands.
     """
 
-    def __init__(self, form: Contraction, plan: Plan, add: Callable[[CallCounts], None]) -> None:
-        self.plan, self._add = plan, add
+    def __init__(self, form: Contraction, plan: Plan) -> None:
+        self.plan = plan
         self.whole = isinstance(form, Convolution) and plan.roles[1] == "data"  # all steps share a kernel that is made
         steps = (None, None) if self.whole else plan.steps
         self._operands = [
@@ -271,7 +273,7 @@ class Calls:
 
     # -- reading back --------------------------------------------------------------------------------------
 
-    def take(self, rows: Array) -> None:
+    def counts(self, rows: Array) -> CallCounts:
         """What the rows of some calls say."""
         figures, start = [], 0
         for counts in self._operands:
@@ -291,9 +293,9 @@ class Calls:
         else:
             kind = kinds[self._data[0]]
             table = self._table(figures[self._data[0]], kind, extra)
-        parts = np.zeros((len(KINDS), len(PART_COUNTS)), np.int64)
-        np.add.at(parts, kind, table)
-        self._add(CallCounts(parts, (stats[0], stats[1])))
+        parts = np.zeros((self.rows, len(KINDS), len(PART_COUNTS)), np.int64)
+        np.add.at(parts, (np.arange(len(kind)) % self.rows, kind), table)
+        return CallCounts(parts, (stats[0], stats[1]))
 
     def _table(self, figures: Array, kind: Any, extra: Array) -> Array:
         """A row of `PART_COUNTS` for each step; a level is one where values are real."""

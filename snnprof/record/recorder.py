@@ -412,6 +412,9 @@ class Recorder:
         if not self.sites.learning:
             return
         self.sites.end_learning()
+        if self.timesteps is None:
+            for op in self.sites.ops.values():
+                op.end_learning()
         for counter in [*self._neurons.values(), *self.sites.firing.counters()]:
             counter.end_learning()
 

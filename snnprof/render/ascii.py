@@ -6,7 +6,8 @@ SPARKS = "▁▂▃▄▅▆▇█"
 ASCII = str.maketrans(
     {
         "–": "-", "−": "-", "—": "-", "µ": "u", "±": "+-", "×": "x", "…": "...", "·": "-", "≈": "~", "≥": ">=",
-        "ᵀ": "^T", "ₜ": "_t", "✓": "ok", "✗": "!!", "─": "-", "’": "'", **dict(zip(SPARKS, "_.:-=+*#", strict=True)),
+        "†": "+", "ᵀ": "^T", "ₜ": "_t", "✓": "ok", "✗": "!!", "─": "-", "’": "'",
+        **dict(zip(SPARKS, "_.:-=+*#", strict=True)),
     }
 )  # fmt: skip
 """Each height of a spark line has a sign of its own."""

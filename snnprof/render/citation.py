@@ -16,7 +16,7 @@ from snnprof.render import facts
 from snnprof.render.catalogues import PRICES
 from snnprof.render.latex import escaped
 from snnprof.render.notes import RANDOM_DATA
-from snnprof.units import PICOJOULES
+from snnprof.units import price_text
 
 SOFTWARE = f"""@misc{{snnprof,
   author       = {{{{The snnprof authors}}}},
@@ -61,7 +61,7 @@ def methods(reports: Sequence[EnergyReport]) -> str:
 
 def _rule(convention: Convention) -> str:
     """What a convention counts, and whose it is."""
-    return convention.title if convention.source == "snnprof" else f"{convention.title} ({convention.source})"
+    return convention.rule if convention.source == "snnprof" else f"{convention.rule} ({convention.source})"
 
 
 def footnote(reports: Sequence[EnergyReport]) -> str:
@@ -69,7 +69,7 @@ def footnote(reports: Sequence[EnergyReport]) -> str:
     report = reports[0]
     samples = report.activity.samples
     means = f"means over {samples} sample{'s' * (samples != 1)}" if samples else "totals of one run"
-    sentences = [f"SOPs: synaptic operations, {means} ({escaped(report.convention.title)})."]
+    sentences = [f"SOPs: synaptic operations, {means} ({escaped(report.convention.rule)})."]
     for each in reports:
         missing = ", ".join(facts.WORK.get(what, what) for what, _ in each.unpriced)
         left_out = f"; without {escaped(missing)}" if missing else ""
@@ -128,16 +128,22 @@ def _data(activity: Activity) -> str:
 
 
 def _price_sentence(hardware: HardwareProfile, keys: Mapping[str, str]) -> str:
-    cited = ",".join(keys[source.id] for source in hardware.sources)
     prices = {
         words: getattr(hardware.energy, name) for name, words in PRICES.items() if name not in _NOT_OF_AN_INFERENCE
     }
-    listed = [f"{_price_text(price.value)} per {words}" for words, price in prices.items() if price]
+    listed = [f"{price_text(price.value).replace(' ', '~')} per {words}" for words, price in prices.items() if price]
     listed += [_memory_text(hardware.memory)] if hardware.memory else []
     excluded = [COMPONENTS[name] for name in hardware.excludes]
     without = f"; it excludes {_enumerated(excluded)}" if excluded else ""
-    title = f"``{escaped(hardware.title)}''"
-    return rf"The energy estimate {title}~\cite{{{cited}}} charges {_enumerated(listed)}{without}."
+    return f"{_estimate(hardware, keys)} charges {_enumerated(listed)}{without}."
+
+
+def _estimate(hardware: HardwareProfile, keys: Mapping[str, str]) -> str:
+    """The price list as the subject of a sentence; a list without sources is its users' own."""
+    if not hardware.sources:
+        return f"The energy estimate with our own prices ({escaped(hardware.id)})"
+    cited = ",".join(keys[source.id] for source in hardware.sources)
+    return rf"The energy estimate ``{escaped(hardware.title)}''~\cite{{{cited}}}"
 
 
 def _memory_text(memory: Memory) -> str:
@@ -147,16 +153,6 @@ def _memory_text(memory: Memory) -> str:
 
 
 _NOT_OF_AN_INFERENCE = ("mul", "add", "compare", "learn_update")  # parts of a multiply-accumulate, and training
-
-
-def _price_text(picojoules: float) -> str:
-    r"""A price in the unit that papers print it in.
-
-    >>> _price_text(0.9), _price_text(0.077), _price_text(13300.0)
-    ('0.9~pJ', '77~fJ', '13.3~nJ')
-    """
-    unit = "nJ" if picojoules >= PICOJOULES["nJ"] else "pJ" if picojoules >= 0.1 or not picojoules else "fJ"
-    return f"{picojoules / PICOJOULES[unit]:.6g}~{unit}"
 
 
 def _enumerated(parts: Sequence[str]) -> str:

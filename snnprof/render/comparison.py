@@ -288,7 +288,7 @@ def _main_notes(sides: Sequence[Side]) -> Iterable[str]:
     if reports:
         convention, hardware = reports[0].convention, reports[0].hardware
         yield (
-            f"OPs: synaptic operations per inference ({convention.title}); for ANN twins "
+            f"OPs: synaptic operations per inference ({convention.rule}); for ANN twins "
             f"dense MACs (1 MAC = 1 FLOP). Energy: {hardware.id} ({hardware.title})."
         )
     if any(side.entry.published for side in sides):

@@ -7,7 +7,7 @@ from typing import Any
 
 from snnprof import estimates
 from snnprof.activity import Activity, Finding, SelfCheck
-from snnprof.cautions import EVIDENCE, spread
+from snnprof.cautions import evidence_text, spread
 from snnprof.grouping import energy_of
 from snnprof.measured import MEANS, HostEnergy, host_energies
 from snnprof.pricing import EnergyReport, split_gain
@@ -74,10 +74,12 @@ def facts(reports: Sequence[EnergyReport]) -> Iterator[tuple[str, str]]:
     yield "cross-check", _cross_check(activity)
     if activity.self_check is not None:
         yield "self-check", _self_check(activity.self_check)
-    yield "counted by", f"{report.convention.id}: {report.convention.title} ({report.convention.source})"
+    yield "counted by", f"{report.convention.label}: {report.convention.rule} ({report.convention.source})"
+    if report.excluded:
+        yield "excluded", excluded_text(report)
     for each in reports:
         sources = "; ".join(source_text(source) for source in each.hardware.sources)
-        yield f"prices, {each.hardware.id}", f"{each.hardware.title}; {sources}"
+        yield f"prices, {each.hardware.id}", "; ".join(filter(None, (each.hardware.title, sources)))
 
 
 def data(reports: Sequence[EnergyReport]) -> dict[str, Any]:
@@ -95,13 +97,26 @@ def data(reports: Sequence[EnergyReport]) -> dict[str, Any]:
         "constant_ops": [entry.model_dump() for entry in activity.constant_ops],
         "attention_rates": {"fr_attn": estimates.attention_rate(products),
                             "fr_out": estimates.output_rate(activity, products)},
-        "convention": {"id": convention.id, "title": convention.title, "source": convention.source,
-                       "options": convention.options},
+        "convention": {"id": convention.id, "label": convention.label, "title": convention.title,
+                       "source": convention.source, "options": convention.options, "changed": convention.changed},
+        "excluded": {"names": list(convention.without.names), "dense_macs": _excluded(reports[0])},
         "hardware": [report.hardware.model_dump(by_alias=True, mode="json") for report in reports],
         "totals": {report.hardware.id: _total(report) for report in reports},
         "uncounted": [entry.model_dump() for entry in activity.uncounted],
         "findings": [finding.model_dump() for finding in _findings(reports)],
     }  # fmt: skip
+
+
+def excluded_text(report: EnergyReport) -> str:
+    """The layers that --exclude leaves out, with their dense MACs; e.g. `head (5.12 k dense MACs)`."""
+    parts = (f"{name} ({count_text(macs)})" for name, macs in _excluded(report).items())
+    return f"left out by --exclude, dense MACs {per(report.activity)}: {', '.join(parts)}"
+
+
+def _excluded(report: EnergyReport) -> dict[str, float]:
+    """Dense MACs of the excluded layers, per inference where the samples are known."""
+    each = report.per_inference if report.activity.samples else float
+    return {name: each(macs) or 0.0 for name, macs in report.excluded}
 
 
 def _total(report: EnergyReport) -> dict[str, Any]:
@@ -199,7 +214,7 @@ def _energy(report: EnergyReport) -> str:
         text = _with_interval(each(energy), estimates.energy(report), energy_text)
         text = f"≥ {text}" if report.lower_bound else text
     if report.grade:
-        text += f"; {EVIDENCE[report.grade].replace('The', 'the', 1)}"
+        text += f"; {evidence_text(report.hardware, report.grade).replace('The', 'the', 1)}"
     if report.unpriced:
         missing = (f"{count_text(each(count))} {WORK.get(what, what)}" for what, count in report.unpriced)
         text += f"; excludes {', '.join(missing)}"

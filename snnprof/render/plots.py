@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from snnprof.activity import Activity
+from snnprof.agreement import Agreement
 from snnprof.charts import KINDS
+from snnprof.charts.agreement import matrix_in, matrix_of
 from snnprof.charts.attention import attention_values, is_binary
 from snnprof.charts.energy import energy_of_networks, energy_of_run
 from snnprof.charts.maps import overlays
@@ -17,9 +19,11 @@ from snnprof.charts.tradeoff import tradeoff_of
 from snnprof.comparison import Entry
 from snnprof.errors import SnnprofError, unknown
 from snnprof.grouping import By
+from snnprof.hardware import HardwareProfile
 from snnprof.maps import AttentionMaps
 from snnprof.pricing import EnergyReport
 from snnprof.render.figures import Look
+from snnprof.render.figures.agreement import draw_matrix
 from snnprof.render.figures.attention import draw_attention_bars, draw_attention_lines
 from snnprof.render.figures.energy import draw_energy
 from snnprof.render.figures.maps import draw_maps
@@ -42,7 +46,12 @@ class Drawing:
 
 
 def drawn(
-    kind: str | None, entries: Sequence[Entry], look: Look | None = None, by: By | None = None, over: str | None = None
+    kind: str | None,
+    entries: Sequence[Entry],
+    look: Look | None = None,
+    by: By | None = None,
+    over: str | None = None,
+    hardware: Sequence[HardwareProfile] = (),
 ) -> Drawing:
     """Priced runs and published rows as a figure.
 
@@ -50,6 +59,7 @@ def drawn(
         kind: one of `charts.KINDS`; None for what suits the entries (`suitable`).
         by: energy: what a bar is; rates: `layer` for a row per neuron layer. A role by default.
         over: sweep: the setting, where the runs differ in several.
+        hardware: conventions: the price lists to try; all bundled ones where none is named.
 
     Raises:
         SnnprofError: there is no such kind, or the entries hold nothing of it.
@@ -61,6 +71,8 @@ def drawn(
         return Drawing(kind, draw_tradeoff(chart, look), chart.left_out)
     if kind == "sweep":
         return Drawing(kind, sweep(entries, over, look))
+    if kind == "conventions":
+        return conventions(entries, hardware, look)
     if kind == "energy":
         return Drawing(kind, energy(entries[0].reports, by, look) if _alone(entries) else energies(entries, by, look))
     activity = _one_run(kind, entries)
@@ -132,6 +144,21 @@ def tradeoff(entries: Sequence[Entry], look: Look | None = None) -> Figure:
 def sweep(entries: Sequence[Entry], over: str | None = None, look: Look | None = None) -> Figure:
     """Accuracy and energy of runs that differ in one setting, against it."""
     return draw_sweep(sweep_of(entries, over), look or Look())
+
+
+def agreement(value: Agreement, look: Look | None = None) -> Figure:
+    """The ratios under every convention and price list."""
+    return draw_matrix(matrix_in(value), look or Look())
+
+
+def conventions(
+    entries: Sequence[Entry], hardware: Sequence[HardwareProfile] = (), look: Look | None = None
+) -> Drawing:
+    """Each run's energy over the first one's under every convention and price list; that of the entries comes first."""
+    chart = matrix_of(entries, hardware, entries[0].reports[0].convention if entries[0].reports else None)
+    published = (entry.name for entry in entries if entry.published)
+    left_out = (SnnprofError(f"{name}: a published row has one convention, its paper's") for name in published)
+    return Drawing("conventions", draw_matrix(chart, look or Look()), tuple(left_out))
 
 
 def _must_suit(kind: str, by: By | None, over: str | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
@@ -169,8 +169,9 @@ def _about_host(measured: HostEnergy) -> str:
 
 def _about_sops(summary: Summary) -> str:
     parts = [] if summary.activity.samples else ["over the whole run"]
-    convention = summary.reports[0].convention.id
+    convention = summary.reports[0].convention.label
     parts += [f"counted as {convention}"] if convention != "exact" else []
+    parts += summary.reports[0].convention.without.words
     if summary.density is not None:
         parts.append(f"{_share(summary.density)} of the {brief_count(summary.dense_macs)} dense MACs")
     spikes = summary.reports[0].spikes_per_synapse
@@ -361,6 +362,8 @@ def checks(summary: Summary) -> list[Check]:
 
 def _first(summary: Summary) -> list[Check]:
     remarks = [remark for remark in notes.remarks(summary.reports) if remark.topic == notes.FIRST]
+    every = {report.hardware.id for report in summary.reports}
+    remarks = [replace(each, hardware=()) if every == set(each.hardware) else each for each in remarks]
     return [Check(_said(remark), (remark.code,) if remark.code else ()) for remark in remarks]
 
 
@@ -407,7 +410,7 @@ def _left_out(summary: Summary) -> Iterator[Check]:
     if summary.left_out:
         works = [_work(*each) for each in summary.left_out]
         more = [f"{len(works) - MOST_WORKS} more kinds of work"] if len(works) > MOST_WORKS else []
-        convention = summary.reports[0].convention.id
+        convention = summary.reports[0].convention.label
         yield Check(f"Convention {convention} does not count {_series([*works[:MOST_WORKS], *more])}.")
 
 

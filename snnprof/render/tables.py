@@ -84,7 +84,7 @@ def _operations(reports: list[EnergyReport], by: By) -> Table:
 
 
 def _columns(reports: list[EnergyReport], by: By) -> tuple[Column, ...]:
-    convention = reports[0].convention.id
+    convention = reports[0].convention.label
     counted = [Column("sops", f"SOPs, {convention}", "count")] if convention != "exact" else []
     one = (
         Column("op", "Operation", drop=3),

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, get_args
 
 from snnprof import report_rows
+from snnprof.agreement import Agreement
 from snnprof.comparison import Comparison, Entry
 from snnprof.errors import SnnprofError, unknown
 from snnprof.pricing import EnergyReport, Reports
 from snnprof.render import facts, html, latex, markdown, notebook, summary, terminal
+from snnprof.render.agreement import agreement_document
 from snnprof.render.cleaning import line
 from snnprof.render.comparison import comparison_document
 from snnprof.render.selection import with_columns
@@ -31,8 +33,8 @@ _SCREEN_DPI = 100
 def text(value: Shown) -> str:
     """A run as `snnprof report` prints it; a comparison as its tables."""
     width = shutil.get_terminal_size(_NO_TERMINAL).columns
-    if isinstance(value, Comparison):
-        return terminal.render(comparison_document(value), width)
+    if isinstance(value, Comparison | Agreement):
+        return terminal.render(_document(value), width)
     return summary.text(_reports(value), width)
 
 
@@ -41,6 +43,9 @@ def in_a_line(value: Shown) -> str:
 
 
 def _summed_up(value: Shown) -> str:
+    if isinstance(value, Agreement):
+        names = ", ".join(pair.name for pair in value.pairs)
+        return f"<Agreement on {names}; baseline: {value.baseline}>"
     if isinstance(value, Comparison):
         names = ", ".join(side.name for side in value.sides)
         return f"<Comparison of {names}; baseline: {value.baseline.name}>"
@@ -58,8 +63,8 @@ def _energy(report: EnergyReport) -> str:
 
 def in_a_notebook(value: Shown) -> str:
     """A long network by its blocks, so that a notebook with many of them stays light; a comparison with its claims."""
-    if isinstance(value, Comparison):
-        return notebook.render(comparison_document(value), tables=2)
+    if isinstance(value, Comparison | Agreement):
+        return notebook.render(_document(value), tables=2)
     short = len(_reports(value)[0].activity.ops) <= _FEW_ROWS
     return notebook.render(_document(value, "op" if short else "block"))
 
@@ -85,7 +90,10 @@ def plot(value: Shown, kind: Plot | None, by: By | None) -> Figure:
 
     if by is not None:
         _must_be("by", by, get_args(By))
-    figure = plots.drawn(kind, _entries(value), by=by).figure
+    if isinstance(value, Agreement):
+        figure = plots.agreement(value)
+    else:
+        figure = plots.drawn(kind, _entries(value), by=by).figure
     width, height = figure.get_size_inches()
     size = {"width": round(_SCREEN_DPI * width), "height": round(_SCREEN_DPI * height)}
     # A notebook draws figures of pyplot alone, which keeps each of them for ever; so this one says how it is drawn.
@@ -104,10 +112,11 @@ def dataframe(value: Shown, per: Per | None) -> pd.DataFrame:
     import pandas as pd
 
     _must_be("per", per, (*get_args(Per), None))
-    if isinstance(value, Comparison):
+    if isinstance(value, Comparison | Agreement):
         if per == "run":
             raise SnnprofError("the figures of a comparison are per inference", hint="call to_dataframe()")
-        table = comparison_document(value).tables[0]
+        document = _document(value)
+        table = document.machine or document.tables[0]
         frame = pd.DataFrame(table.records(), columns=table.keys())
     else:
         reports = _reports(value)
@@ -121,6 +130,8 @@ def dataframe(value: Shown, per: Per | None) -> pd.DataFrame:
 def _document(value: Shown, by: By = "op", figures: bool = False) -> Document:
     """A comparison has rows for operations of none of its sides: by `op` it shows no detail."""
     _must_be("by", by, get_args(By))
+    if isinstance(value, Agreement):
+        return agreement_document(value)
     if isinstance(value, Comparison):
         return comparison_document(value, None if by == "op" else by, figures=figures)
     return report_document(_reports(value), by, figures=figures)

@@ -561,3 +561,77 @@ def test_strict_judges_what_was_not_counted(
     out, err = capsys.readouterr()
     assert out
     assert "error: --strict: not counted: fft_c2c in fft" in err
+
+
+# -- prices, options and exclusions in one line ----------------------------------------------------------------
+
+
+def test_own_prices_stand_alone_or_beside_profiles(run_file: Path, capsys: Capture) -> None:
+    own = "mac=4.6pJ,ac=0.9pJ"
+
+    def lists(*arguments: str) -> list[str]:
+        return [each["id"] for each in json.loads(ok(capsys, "report", run_file, "-f", "json", *arguments))["hardware"]]
+
+    assert lists("--price", own) == ["own-prices"]
+    assert lists("--price", own, "--hardware", "cmos45-int8") == ["cmos45-int8", "own-prices"]
+    assert lists("--price", own, "--price", "ac=1pJ") == ["own-prices-1", "own-prices-2"]
+    assert "own-prices" in ok(capsys, "compare", run_file, run_file, "--price", own)
+    assert "your own prices: MAC 4.6 pJ" in ok(capsys, "cite", run_file, "--price", own)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--price", "mac=4.6"], "price mac=4.6 has no unit"),
+        (["--price", "sop=-77fJ"], "must not be negative"),
+        (["--convention", "exact:levels=none"], "levels=none"),
+        (["--exclude", "nowhere"], "unknown layer to exclude 'nowhere'"),
+        (["--by", "step", "--top", "3"], "--by step"),
+    ],
+)
+def test_hostile_lines_are_refused(options: list[str], message: str, run_file: Path, fails: Callable[..., str]) -> None:
+    assert message in fails("report", str(run_file), *options)
+
+
+def test_the_label_of_a_convention_is_shown(run_file: Path, capsys: Capture) -> None:
+    rule = ("--convention", "exact:levels=events")
+    assert "exact:levels=events" in ok(capsys, "report", run_file, "-f", "table", *rule)
+    shown = json.loads(ok(capsys, "report", run_file, "-f", "json", *rule))["convention"]
+    assert (shown["label"], shown["changed"]) == ("exact:levels=events", {"levels": "events"})
+    assert "with levels=events" in ok(capsys, "report", run_file, "-f", "latex", *rule)
+
+
+def test_excluded_layers_are_in_every_format(run_file: Path, capsys: Capture) -> None:
+    layer = Activity.load(run_file).ops[0].layer
+    arguments = ("--exclude", layer)
+    for form in ("summary", "table", "json", "csv", "markdown", "latex", "html"):
+        text = ok(capsys, "report", run_file, "-f", form, *arguments)
+        assert "xcluded" in text, form
+    assert list(json.loads(ok(capsys, "report", run_file, "-f", "json", *arguments))["excluded"]["names"]) == [layer]
+
+
+@pytest.mark.parametrize("form", ["table", "json", "csv", "markdown", "latex", "html"])
+def test_a_sheet_by_step_in_every_format(form: str, run_file: Path, capsys: Capture) -> None:
+    assert ok(capsys, "report", run_file, "--by", "step", "-f", form)
+    assert ok(capsys, "report", run_file, "--by", "step", "-f", form, "--columns", "rate,sops")
+
+
+@pytest.mark.parametrize("form", ["table", "json", "csv", "markdown", "latex", "html"])
+def test_all_conventions_in_every_format(form: str, run_file: Path, capsys: Capture) -> None:
+    text = ok(capsys, "compare", run_file, run_file, "--all-conventions", "--hardware", "cmos45-fp32", "-f", form)
+    assert "exact" in text
+
+
+def test_all_conventions_stand_alone(run_file: Path, fails: Callable[..., str], tmp_path: Path) -> None:
+    both = (str(run_file), str(run_file), "--all-conventions")
+    assert "--by out" in fails("compare", *both, "--by", "role")
+    assert "--layout-of out" in fails("compare", *both, "--layout-of", "main")
+    assert "needs two of them" in fails("plot", str(run_file), "--kind", "conventions", "-o", str(tmp_path / "x.png"))
+
+
+def test_a_picture_of_all_conventions(run_file: Path, tmp_path: Path) -> None:
+    for suffix in ("pdf", "svg", "png"):
+        out = tmp_path / f"claim.{suffix}"
+        arguments = ["plot", run_file, run_file, "--kind", "conventions", "--hardware", "cmos45-fp32", "-o", out]
+        assert main(list(map(str, arguments))) == 0
+        assert out.stat().st_size > 1000

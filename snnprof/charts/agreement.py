@@ -1,0 +1,110 @@
+"""A claim under all conventions and price lists as panels of cells: how large each ratio is, and what it decides."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from snnprof.agreement import Agreement, Cell, Pair, Verdict
+from snnprof.comparison import Entry, compared
+from snnprof.conventions import Convention
+from snnprof.errors import SnnprofError
+from snnprof.hardware import HardwareProfile
+
+
+@dataclass(frozen=True)
+class Square:
+    """One cell.
+
+    Attributes:
+        ratio: energy over the baseline's; null where it is not priced.
+        power: its logarithm to the base 2; null likewise.
+        lower_bound: some work has no price in either total.
+        faint: the ratio is one that a price list before it gave.
+    """
+
+    ratio: float | None
+    power: float | None
+    verdict: Verdict
+    lower_bound: bool
+    faint: bool
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One side against the baseline; `holding` of `combinations` cells hold its claim, `less` or `more`."""
+
+    name: str
+    claim: str
+    holding: int
+    combinations: int
+    rows: tuple[tuple[Square, ...], ...]
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Panels with the same conventions and price lists.
+
+    Attributes:
+        groups: the positions at which the rows of another convention begin.
+        reach: the largest power of 2 by which a ratio differs from 1.
+    """
+
+    baseline: str
+    conventions: tuple[str, ...]
+    groups: tuple[int, ...]
+    hardware: tuple[str, ...]
+    panels: tuple[Panel, ...]
+    reach: float
+
+
+def matrix_of(
+    entries: Sequence[Entry], hardware: Sequence[HardwareProfile] = (), first: Convention | None = None
+) -> Matrix:
+    """Compares runs with the first of them.
+
+    Args:
+        hardware: the price lists to try; all bundled ones where none is named.
+        first: a convention of the user's own choice, tried before all others.
+
+    Raises:
+        SnnprofError: there are fewer than two runs, or no list prices two of them.
+    """
+    runs = [entry for entry in entries if entry.runs]
+    if len(runs) < 2:
+        raise SnnprofError("--kind conventions compares runs, and needs two of them")
+    return matrix_in(compared(runs).under_all_conventions(hardware, first))
+
+
+def matrix_in(agreement: Agreement) -> Matrix:
+    """The same of what is compared already.
+
+    Raises:
+        SnnprofError: no list prices two of the runs.
+    """
+    if not agreement.telling:
+        raise SnnprofError("no price list prices these runs under any convention", hint="name others with --hardware")
+    ids = [reading.convention.id for reading in agreement.readings]
+    panels = tuple(_panel(agreement, pair) for pair in agreement.pairs)
+    powers = [abs(square.power) for panel in panels for row in panel.rows for square in row if square.power is not None]
+    return Matrix(
+        agreement.baseline,
+        tuple(reading.label for reading in agreement.readings),
+        tuple(place for place in range(1, len(ids)) if ids[place] != ids[place - 1]),
+        agreement.telling,
+        panels,
+        max(powers),
+    )
+
+
+def _panel(agreement: Agreement, pair: Pair) -> Panel:
+    claim: Verdict = "less" if pair.saves else "more"
+    found = {(cell.reading, cell.hardware): cell for cell in pair.cells}
+    rows = (tuple(_square(found[reading.label, id]) for id in agreement.telling) for reading in agreement.readings)
+    return Panel(pair.name, claim, len(pair.with_verdict(claim)), len(pair.evidence), tuple(rows))
+
+
+def _square(cell: Cell) -> Square:
+    ratio = cell.ratio.value if cell.ratio else None
+    return Square(ratio, None if ratio is None else math.log2(ratio), cell.verdict, bool(cell.unpriced), cell.repeats)
