@@ -45,7 +45,7 @@ def audit(
     price: Annotated[
         list[str] | None,
         typer.Option(
-            "--price", metavar="mac=PJ,ac=PJ", rich_help_panel=AUDIT,
+            "--price", metavar="NAME=ENERGY,...", rich_help_panel=AUDIT,
             help="Further prices to try, such as mac=3.2pJ,ac=0.1pJ. Repeatable.",
         ),
     ] = None,
@@ -154,19 +154,22 @@ def _run(name: str, printed: str | None, prices: dict[str, tuple[Choice, ...]]) 
 
 
 def _prices(texts: Sequence[str]) -> dict[str, tuple[Choice, ...]]:
-    """mac=3.2pJ,ac=0.1pJ as further choices."""
-    from snnprof.printed import ENERGIES, quantity
+    """Prices of MACs and ACs as further choices; an SOP is an AC here.
+
+    Raises:
+        SnnprofError: a text is no list of prices, or names others.
+    """
+    from snnprof.hardware import prices_in
     from snnprof.readings import Choice
 
     found: dict[str, tuple[Choice, ...]] = {}
-    for item in ",".join(texts).split(",") if texts else []:
-        axis, equals, text = item.strip().partition("=")
-        if axis not in ("ac", "mac") or not equals:
-            raise SnnprofError(f"--price must be like mac=3.2pJ,ac=0.1pJ, not {item!r}")
-        try:
-            value = quantity(text, ENERGIES, "pJ").value
-        except ValueError as error:
-            raise SnnprofError(f"--price {axis}: {error}") from error
-        words = f"{value:g} pJ per {axis.upper()} (--price)"
-        found[axis] = (*found.get(axis, ()), Choice(f"{value:g}", words, factor=value))
+    for text in texts:
+        energy = prices_in(text).energy
+        stated = {name: price for name, price in energy if price is not None}
+        if others := sorted(stated.keys() - {"mac", "ac", "sop"}):
+            raise SnnprofError(f"--price {others[0]}: an audit tries prices of mac, ac and sop")
+        for name, price in stated.items():
+            axis = "mac" if name == "mac" else "ac"
+            choice = Choice(f"{price.value:g}", f"{price.value:g} pJ per {name.upper()} (--price)", factor=price.value)
+            found[axis] = (*found.get(axis, ()), choice)
     return found

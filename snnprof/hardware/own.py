@@ -13,9 +13,11 @@ from snnprof.units import price_text
 
 ID = "own-prices"
 WORDS = {
-    "mac": "MAC", "ac": "AC", "sop": "SOP", "neuron_update": "neuron update",
-    "neuron_update_idle": "neuron update without input", "spike_out": "spike out", "spike_in": "spike in",
-    "hop": "hop", "mul": "multiplication", "add": "addition", "compare": "comparison",
+    "mac": "MAC", "ac": "AC", "sop": "SOP", "sop_conv": "SOP of a convolution", "sop_linear": "SOP of a linear layer",
+    "sop_sparse": "SOP of a sparse linear layer", "sop_matmul": "SOP of data with data",
+    "neuron_update": "neuron update", "neuron_update_idle": "neuron update without input", "spike_out": "spike out",
+    "message": "message", "spike_in": "spike in", "hop": "hop", "hop_east_west": "hop east or west",
+    "hop_north_south": "hop north or south", "mul": "multiplication", "add": "addition", "compare": "comparison",
     "learn_update": "learning update",
 }  # fmt: skip
 

@@ -95,7 +95,7 @@ def paper_list(rows: Sequence[Published], asked: Mapping[str, str]) -> Document:
     }
     summary = "; ".join(f"{count} {_verb(verdict, count)}" for verdict, count in counts.items())
     notes = (
-        f"{len(rows)} rows: {summary}.",
+        f"{len(rows)} row{'s' * (len(rows) != 1)}: {summary}.",
         "Energy: whether the printed energy follows from the counts beside it by the formula that its source states, "
         "with the rounding of both taken into account. 'snnprof papers show ID' prints the arithmetic, "
         "'snnprof audit paper:ID' tries other formulas.",

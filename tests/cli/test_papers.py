@@ -102,8 +102,8 @@ def test_a_run_against_a_printed_energy(run_file: Path, capsys: pytest.CaptureFi
         (["audit", "missing.json", "--printed", "1mJ"], "there is no run file"),
         (["audit", "paper:nothing"], "unknown published row 'nothing'"),
         (["audit", "paper:srf", "--printed", "1mJ"], "--printed is for a RUN.json"),
-        (["audit", "paper:srf", "--price", "sop=1pJ"], "--price must be like"),
-        (["audit", "paper:srf", "--price", "ac=nanpJ"], "--price ac"),
+        (["audit", "paper:srf", "--price", "hop=1pJ,mac=1pJ"], "--price hop"),
+        (["audit", "paper:srf", "--price", "ac=nanpJ"], "price ac=nanpJ"),
         (["audit", "--template", "--format", "json"], "a template is YAML or CSV"),
     ],
 )
