@@ -41,7 +41,10 @@ def verify(
             "--model", help="The model, where it lies elsewhere now or is not in this folder.", metavar="MODEL"
         ),
     ] = None,
-    device: Annotated[str | None, typer.Option("--device", help="Where to run it.", metavar="DEVICE")] = None,
+    device: Annotated[
+        str | None,
+        typer.Option("--device", help="Where to run it; default: as in the recorded command.", metavar="DEVICE"),
+    ] = None,
     blocks: Annotated[
         str,
         typer.Option(
@@ -60,9 +63,7 @@ def verify(
     recorded = Activity.load(path)
     _must_be_as_written(path)
     chosen = _chosen(blocks, recorded, path)
-    asked = rerun.options_of(
-        path, recorded, model, checkpoint=checkpoint, data=data, device=device or _device(recorded)
-    )
+    asked = rerun.options_of(path, recorded, model, checkpoint=checkpoint, data=data, device=device)
     found = _again(asked, recorded, chosen, quiet)
     output.write("".join(f"{line}\n" for line in _lines(found)), None)
     if found.differences:
@@ -91,11 +92,6 @@ def _chosen(text: str, recorded: Activity, path: Path) -> list[int]:
         raise SnnprofError(f"--blocks needs a number from 1 on, or all, not {text!r}")
     others = random.sample(range(1, number), min(wanted, number) - 1)
     return [0, *sorted(others)]
-
-
-def _device(recorded: Activity) -> str:
-    """The kind of device that the run was made on, such as cuda."""
-    return recorded.run.device.partition(" ")[0].partition(":")[0] or "cpu"
 
 
 def _again(asked: ProfileOptions, recorded: Activity, blocks: list[int], quiet: bool) -> Verification:
