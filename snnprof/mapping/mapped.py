@@ -1,0 +1,240 @@
+"""A network on a chip: cores, chips, messages and time, and what of the network the chip cannot hold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from snnprof.activity import Activity, OpRecord
+from snnprof.errors import SnnprofError, unknown
+from snnprof.mapping.chip import Chip, Cut
+from snnprof.mapping.library import Target, load_target
+from snnprof.mapping.network import Layer, layers
+from snnprof.mapping.packing import Grid, Packer, chips_of
+from snnprof.mapping.routing import Place, Way, messages_of, ways
+from snnprof.mapping.timing import step_seconds
+from snnprof.traffic import Route, Traffic
+
+ROUNDS = 50
+"""Layers depend on each other through the messages they send; most settle in two or three rounds."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A layer on its cores.
+
+    Attributes:
+        cores: null where a limit of the chip is below what the layer needs, however it is cut.
+        grid: runs of positions × runs of channels; of a layer that does not fit, as far as the other limits go.
+        messages: cores that a spike reaches; null where one of the places it goes to is not known.
+    """
+
+    layer: Layer
+    grid: Grid
+    messages: float | None
+
+    @property
+    def fits(self) -> bool:
+        return not self.grid.broken
+
+    @property
+    def cores(self) -> int | None:
+        return self.grid.cores if self.fits else None
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """A run's network on a chip.
+
+    Attributes:
+        file: a mapping of one's own; empty for the chip's packing.
+        placements: every layer.
+        unplaced: products of data with data that the chip cannot do.
+        ways: between layers that fit.
+        step_s: seconds of a time step by the chip's published model; null where there is none, or a layer does not fit.
+        steps: time steps per inference; null where not known.
+    """
+
+    chip: Chip
+    file: str
+    placements: tuple[Placement, ...]
+    unplaced: tuple[OpRecord, ...]
+    ways: tuple[Way, ...]
+    step_s: float | None
+    steps: int | None
+
+    @property
+    def misfits(self) -> list[Placement]:
+        return [each for each in self.placements if not each.fits]
+
+    @property
+    def cores(self) -> int:
+        """Cores of the layers that fit: a lower bound where some do not."""
+        return sum(each.cores or 0 for each in self.placements)
+
+    @cached_property
+    def chips(self) -> int:
+        """Chips with so many cores: a lower bound where some layers do not fit."""
+        return chips_of([(each.grid.kind, each.grid.cores) for each in self.placements if each.fits], self.chip)
+
+    @property
+    def whole(self) -> bool:
+        """Whether every layer has its place."""
+        return not self.misfits
+
+    @property
+    def latency_s(self) -> float | None:
+        """Seconds per inference."""
+        return self.step_s * self.steps if self.step_s is not None and self.steps else None
+
+    @property
+    def traffic(self) -> Traffic:
+        """Messages and hops of each layer's spikes, for `price(traffic=...)`."""
+        return Traffic(Route(), {each.layer.name: self._route(each) for each in self.placements})
+
+    def _route(self, placement: Placement) -> Route:
+        if placement.messages is None:
+            return Route()
+        own = [way for way in self.ways if way.source == placement.layer.name]
+        if any(way.east_west is None or way.north_south is None for way in own):
+            return Route(placement.messages)
+        if not own and not self.hops_are_known:
+            return Route(placement.messages)
+        return Route(
+            placement.messages,
+            east_west=sum(way.east_west or 0.0 for way in own),
+            north_south=sum(way.north_south or 0.0 for way in own),
+        )
+
+    @property
+    def hops_are_known(self) -> bool:
+        """Hops are told from the mesh of one chip."""
+        return self.chip.mesh is not None and self.chips <= 1
+
+    def destinations_of(self, name: str) -> float:
+        """Cores that a spike of a layer goes to, as far as they are known."""
+        return sum(way.messages for way in self.ways if way.source == name)
+
+
+def map_to_chip(activity: Activity | str | Path, chip: Target | str | Path) -> Mapping:
+    """Lays a run's layers onto the cores of a chip.
+
+    Args:
+        activity: what ran, or the path of its run file.
+        chip: a chip's id, or a YAML file: a chip or a mapping of one's own.
+
+    Raises:
+        SnnprofError: there is no such chip or file, the file is not in order, it names a layer that the run has not, or
+            it cuts a layer into more runs than it has positions or channels.
+    """
+    ran = activity if isinstance(activity, Activity) else Activity.load(activity)
+    target = chip if isinstance(chip, Target) else load_target(chip)
+    found = layers(ran)
+    _check_names(target, found)
+    grids = _settled(found, target)
+    places = _numbered(found, grids)
+    fitting = [place for place in places if not place.grid.broken]
+    one_chip = chips_of([(place.grid.kind, place.grid.cores) for place in fitting], target.chip) <= 1
+    known = ways(fitting, target.chip.mesh if one_chip else None)
+    whole = len(fitting) == len(places)
+    time, samples = target.chip.time, ran.samples
+    seconds = step_seconds(time, target.chip.mesh, fitting, known, samples) if time and samples and whole else None
+    products = () if target.chip.data_products else tuple(op for op in ran.ops if len(op.data) > 1)
+    unknown_ends = _sources_of(products) | {
+        source for place in places if place.grid.broken for each in place.layer.connections for source in each.op.fed_by
+    }
+    sent = messages_of([place.layer.name for place in places], known)
+    return Mapping(
+        target.chip,
+        target.file,
+        tuple(
+            Placement(place.layer, place.grid, None if place.layer.name in unknown_ends else sent[place.layer.name])
+            for place in places
+        ),
+        products,
+        tuple(known),
+        seconds,
+        ran.run.timesteps or max((layer.steps or 0 for layer in found), default=0) or None,
+    )
+
+
+def _sources_of(products: Sequence[OpRecord]) -> set[str]:
+    return {source for op in products for source in op.fed_by}
+
+
+def _check_names(target: Target, found: Sequence[Layer]) -> None:
+    names = [layer.name for layer in found]
+    for name in target.cores:
+        if name not in names:
+            error = unknown("layer", name, names, owner=target.file)
+            raise error
+
+
+def _settled(found: Sequence[Layer], target: Target) -> list[Grid]:
+    """The cut of each layer. A core has only so many ways out, and how many its neurons need depends on the cuts of the
+    layers they send to, so layers are cut again until nothing changes."""
+    packers = [Packer(layer, target.chip) for layer in found]
+    caps: dict[str, int] = {}
+    grids = [_cut(packer, target, None) for packer in packers]
+    for _ in range(ROUNDS):
+        sent = messages_of([], ways(_numbered(found, grids), None))
+        tighter = _neurons_at_most(found, grids, sent, target.chip)
+        if all(caps.get(name) == cap for name, cap in tighter.items()):
+            break
+        caps |= tighter
+        grids = [_cut(packer, target, caps.get(packer.layer.name)) for packer in packers]
+    sent = messages_of([], ways(_numbered(found, grids), None))
+    return [_with_ways_out(layer, grid, sent.get(layer.name, 0.0), target.chip) for layer, grid in zip(found, grids, strict=True)]
+
+
+def _neurons_at_most(
+    found: Sequence[Layer], grids: Sequence[Grid], sent: dict[str, float], chip: Chip
+) -> dict[str, int]:
+    """Neurons of a core whose spikes have ways out enough, of layers with too many."""
+    caps = {}
+    for layer, grid in zip(found, grids, strict=True):
+        limit, each = chip.cores[grid.kind].axons_out, sent.get(layer.name, 0.0)
+        on_a_core = math.ceil(layer.positions / grid.positions) * math.ceil(layer.channels / grid.channels)
+        if limit and each and on_a_core * each > limit.value:
+            caps[layer.name] = max(1, int(limit.value / each))
+    return caps
+
+
+def _with_ways_out(layer: Layer, grid: Grid, each: float, chip: Chip) -> Grid:
+    """The cut, broken where even one neuron needs more ways out than a core has."""
+    limit = chip.cores[grid.kind].axons_out
+    on_a_core = math.ceil(layer.positions / grid.positions) * math.ceil(layer.channels / grid.channels)
+    if limit is None or on_a_core * each <= limit.value:
+        return grid
+    return replace(grid, broken={**grid.broken, "axons_out": (math.ceil(on_a_core * each), limit.value)})
+
+
+def _cut(packer: Packer, target: Target, neurons_at_most: int | None) -> Grid:
+    own = target.cores.get(packer.layer.name)
+    return packer.packed(neurons_at_most) if own is None else _given(packer, own, target)
+
+
+def _given(packer: Packer, own: Cut, target: Target) -> Grid:
+    layer = packer.layer
+    positions, channels = own.positions, own.channels
+    if own.cores is not None:
+        along = own.cores <= layer.positions
+        positions, channels = (own.cores, 1) if along else (1, own.cores)
+    if positions > layer.positions or channels > layer.channels:
+        raise SnnprofError(
+            f"{target.file}: {layer.name} cannot be cut into {positions} × {channels} runs: it has "
+            f"{layer.positions} positions × {layer.channels} channels",
+            hint="name fewer cores, or positions and channels apart",
+        )
+    return packer.given(positions, channels)
+
+
+def _numbered(found: Sequence[Layer], grids: Sequence[Grid]) -> list[Place]:
+    places, first = [], 0
+    for layer, grid in zip(found, grids, strict=True):
+        places.append(Place(layer, grid, first))
+        first += 0 if grid.broken else grid.cores
+    return places

@@ -1,0 +1,209 @@
+"""Layers onto cores: each layer alone on its cores, cut into as few as the tightest limit allows.
+
+A layer is cut into P runs of positions × C runs of channels, as even as they go: a core holds one run of positions of
+one run of channels. Of all cuts that keep every limit, the one with the fewest cores is taken, and of those the one
+with the fewest runs of channels, since a spike reaches all runs of channels but not all runs of positions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from snnprof.mapping.chip import OF_A_CORE, Chip, Cores
+from snnprof.mapping.network import Connection, Layer
+
+
+@dataclass(frozen=True)
+class Grid:
+    """How a layer is cut.
+
+    Attributes:
+        positions, channels: numbers of runs.
+        kind: index of the kind of core that holds it.
+        limits: what stopped it from fewer cores.
+        broken: limits that no cut keeps, with what the layer needs and what there is.
+    """
+
+    positions: int
+    channels: int
+    kind: int = 0
+    limits: tuple[str, ...] = ()
+    broken: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    @property
+    def cores(self) -> int:
+        return self.positions * self.channels
+
+
+Need = Mapping[str, int]
+
+
+@dataclass
+class Packer:
+    """Cuts one layer for one chip; remembers what was worked out about its inputs."""
+
+    layer: Layer
+    chip: Chip
+
+    def __post_init__(self) -> None:
+        self._fields: dict[tuple[int, int], int] = {}
+
+    def packed(self, neurons_at_most: int | None = None) -> Grid:
+        """The smallest cut, on the kind of core that needs the fewest of them, the smallest such kind.
+
+        Args:
+            neurons_at_most: of a core, so that their spikes have ways out of it; null where they have.
+        """
+        grids = [self._on(index, kind, neurons_at_most) for index, kind in enumerate(self.chip.cores)]
+        return min(grids, key=lambda grid: (len(grid.broken), grid.cores, grid.kind))
+
+    def given(self, positions: int, channels: int) -> Grid:
+        """A cut that somebody chose, with the limits that it breaks on the kind of core that it breaks fewest of."""
+        need = self.need(positions, channels)
+        grids = [
+            Grid(positions, channels, index, (), _broken(need, kind)) for index, kind in enumerate(self.chip.cores)
+        ]
+        return min(grids, key=lambda grid: (len(grid.broken), grid.kind))
+
+    def need(self, positions: int, channels: int) -> Need:
+        """What the fullest core of a cut holds, by limit."""
+        rows = math.ceil(self.layer.positions / positions)
+        columns = math.ceil(self.layer.channels / channels)
+        stored = sum(self._stored(each, rows, columns) for each in self.layer.connections)
+        bits = self.chip.weight_bits.value if self.chip.weight_bits else 0
+        return {
+            "neurons": rows * columns,
+            "synapses": stored,
+            "synapse_bits": stored * bits,
+            "fan_in": sum(each.fan_in for each in self.layer.connections),
+            "axons_in": sum(self._axons_in(index, positions) for index in range(len(self.layer.connections))),
+        }
+
+    def _stored(self, connection: Connection, rows: int, columns: int) -> int:
+        return columns * connection.fan_in * (1 if self.chip.shared_kernels else rows)
+
+    def _axons_in(self, index: int, positions: int) -> int:
+        """Of a kernel that positions share, each position has one axon, whichever of its channels spikes."""
+        connection = self.layer.connections[index]
+        if (index, positions) not in self._fields:
+            self._fields[index, positions] = reach(
+                connection, self.layer.positions, positions
+            ).sources_of_fullest()
+        shared = self.chip.shared_kernels and connection.inputs > 1
+        return self._fields[index, positions] * (1 if shared else connection.channels_in)
+
+    def _on(self, index: int, kind: Cores, neurons_at_most: int | None) -> Grid:
+        """The smallest cut on one kind of core; limits that no cut keeps are named, and the others kept."""
+        finest = (1, 1) if self.chip.one_core_per_layer else (self.layer.positions, self.layer.channels)
+        broken = _broken(self.need(*finest), kind)
+        limits = {name: limit.value for name in OF_A_CORE if (limit := getattr(kind, name)) and name not in broken}
+        if neurons_at_most is not None:
+            limits["neurons"] = min(neurons_at_most, limits.get("neurons", neurons_at_most))
+        if self.chip.one_core_per_layer:
+            return Grid(1, 1, index, (), broken)
+        positions, channels = self._smallest(limits)
+        stoppers = self._stoppers(positions, channels, limits)
+        if neurons_at_most is not None and limits["neurons"] == neurons_at_most:
+            stoppers = tuple("axons_out" if name == "neurons" else name for name in stoppers)
+        return Grid(positions, channels, index, stoppers, broken)
+
+    def _smallest(self, limits: Mapping[str, int]) -> tuple[int, int]:
+        best: tuple[int, int] | None = None
+        for channels in range(1, self.layer.channels + 1):
+            if best and channels >= best[0] * best[1]:
+                break
+            at_most = self.layer.positions if best is None else min(self.layer.positions, _below(best, channels))
+            positions = self._fewest_runs(channels, at_most, limits)
+            if positions is not None and (best is None or positions * channels < best[0] * best[1]):
+                best = positions, channels
+        return best or (self.layer.positions, self.layer.channels)
+
+    def _fewest_runs(self, channels: int, at_most: int, limits: Mapping[str, int]) -> int | None:
+        """The fewest runs of positions that keep the limits; more runs never need more of a core."""
+        if at_most < 1 or not self._keeps(at_most, channels, limits):
+            return None
+        low, high = 1, at_most
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (low, middle) if self._keeps(middle, channels, limits) else (middle + 1, high)
+        return low
+
+    def _keeps(self, positions: int, channels: int, limits: Mapping[str, int]) -> bool:
+        need = self.need(positions, channels)
+        return all(need.get(name, 0) <= limit for name, limit in limits.items())
+
+    def _stoppers(self, positions: int, channels: int, limits: Mapping[str, int]) -> tuple[str, ...]:
+        """Limits that one run less would break."""
+        fewer = [(positions - 1, channels), (positions, channels - 1)]
+        needs = [self.need(*cut) for cut in fewer if min(cut) >= 1]
+        return tuple(name for name, limit in limits.items() if any(need.get(name, 0) > limit for need in needs))
+
+
+def _below(best: tuple[int, int], channels: int) -> int:
+    """The most runs of positions with which a cut has fewer cores than the best."""
+    return (best[0] * best[1] - 1) // channels
+
+
+def _broken(need: Need, kind: Cores) -> dict[str, tuple[int, int]]:
+    limits = {name: limit.value for name in OF_A_CORE if (limit := getattr(kind, name))}
+    return {name: (need[name], limit) for name, limit in limits.items() if need.get(name, 0) > limit}
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Which input positions of an operation reach which runs of a layer's positions, as pairs without repeats.
+
+    Attributes:
+        sources, runs: one entry per pair; null where each source reaches each run.
+    """
+
+    inputs: int
+    of: int
+    sources: Any = None
+    runs: Any = None
+
+    def sources_of_fullest(self) -> int:
+        """Input positions that reach the run that most of them reach."""
+        return self.inputs if self.runs is None else int(np.bincount(self.runs, minlength=1).max())
+
+    def mean(self) -> float:
+        """Runs that an input position reaches, on average over all positions."""
+        return float(self.of) if self.runs is None else len(self.runs) / self.inputs
+
+
+def reach(connection: Connection, positions: int, runs: int) -> Reach:
+    """How the inputs of an operation meet a layer that is cut into runs of positions.
+
+    Where something pools between the operation and the layer, a run holds the same share of the outputs as of the
+    neurons.
+    """
+    if connection.links is None:
+        return Reach(connection.inputs, runs)
+    near, far = connection.links
+    run = runs_of(far * positions // connection.outputs, positions, runs)
+    pairs = np.unique(near * runs + run)
+    return Reach(connection.inputs, runs, pairs // runs, pairs % runs)
+
+
+def runs_of(places: Any, positions: int, runs: int) -> Any:
+    """The run of each position, of runs as even as they go, the longer ones first.
+
+    >>> runs_of(np.arange(5), 5, 2).tolist()
+    [0, 0, 0, 1, 1]
+    """
+    size, longer = divmod(positions, runs)
+    edge = longer * (size + 1)
+    return np.where(places < edge, places // (size + 1), longer + (places - edge) // max(1, size))
+
+
+def chips_of(cores: Iterable[tuple[int, int]], chip: Chip) -> int:
+    """Chips that hold so many cores of each kind."""
+    used: dict[int, int] = {}
+    for kind, count in cores:
+        used[kind] = used.get(kind, 0) + count
+    return max((math.ceil(count / chip.cores[kind].count.value) for kind, count in used.items()), default=0)
