@@ -28,7 +28,10 @@ def on_every_list(reports: Sequence[EnergyReport]) -> list[EnergyReport]:
     """The reports, then the same run and convention on each bundled price list that none of them used."""
     first, used = reports[0], {report.hardware.id for report in reports}
     others = [hardware for hardware in bundled() if hardware.id not in used]
-    again = [price(first.activity, each, first.convention, first.latency_s, traffic=first.traffic) for each in others]
+    again = [
+        price(first.activity, each, first.convention, first.latency_s, traffic=first.traffic, mapping=first.mapping)
+        for each in others
+    ]
     return [*reports, *again]
 
 

@@ -30,6 +30,7 @@ HOUSE = [
     ["twins"],
     ["priced_work"],
     ["memory"],
+    ["mapping"],
     ["conventions"],
     ["statistics"],
     ["catalogue", "options", "bibliography"],
@@ -148,7 +149,7 @@ def test_installed_packages_are_those_in_the_tree() -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     listed = re.search(r"^packages = \[(.*?)\]", text, re.S | re.M)
     assert listed
-    folders = {f"snnprof.{name}" for name in ("models", "hardware_profiles")}
+    folders = {f"snnprof.{name}" for name in ("chips", "models", "hardware_profiles")}
     folders |= {".".join(path.parent.relative_to(ROOT).parts) for path in PACKAGE.rglob("__init__.py")}
     assert set(re.findall(r'"([^"]+)"', listed.group(1))) == folders
 

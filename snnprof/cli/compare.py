@@ -32,6 +32,7 @@ def compare(
     ],
     hardware: options.Hardware = None,
     convention: options.Convention = "exact",
+    mapping: options.Mapping = None,
     baseline: Annotated[
         str | None,
         typer.Option(
@@ -101,7 +102,7 @@ def compare(
     printed = cast(PaperLayout, output.chosen("layout", layout, get_args(PaperLayout))) if layout else None
     limit = _percent(fail_over)
     _check_margin(margin)
-    pricing = Pricing(hardware, convention)
+    pricing = Pricing(hardware, convention, mapping=mapping)
     entries = pricing.entries(runs.loaded(names))
     comparison = compared(grouped_by_network(entries) if group else entries, baseline, margin)
     command = output.command_line(context)

@@ -176,6 +176,7 @@ def profile(
     hardware: options.Hardware = None,
     convention: options.Convention = "exact",
     latency: options.Latency = None,
+    mapping: options.Mapping = None,
     out: Annotated[
         list[Path] | None,
         typer.Option(
@@ -210,7 +211,7 @@ def profile(
     target = _target(run_path, _existing(resume, "--resume"), force) or _cached(model)
     destinations = _destinations(form_of(form, verbose, quiet), reports_to, force, siunitx, raw_csv)
     showing = Showing.checked(destinations, by, sort, top, columns, quiet)
-    pricing = Pricing(hardware, convention, latency)
+    pricing = Pricing(hardware, convention, latency, mapping)
     _check_model_name(model)
     asked = ProfileOptions(
         model=model, settings=tuple(map(_setting, settings or ())), checkpoint=_weights(checkpoint),

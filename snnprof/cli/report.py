@@ -14,6 +14,7 @@ from snnprof.errors import SnnprofError
 
 EXAMPLES = options.examples(
     ("snnprof report run.json --hardware cmos45-int8 --hardware mine.yaml", "other price lists"),
+    ("snnprof report run.json --mapping loihi1", "its layers on the cores of a chip: messages, time, static power"),
     ("snnprof report run.json --by layer --sort sops --columns rate,sops,share", "all layers, the busiest first"),
     ("snnprof report run.json -o report.html -o table.tex", "a page for co-authors, a table for the paper"),
 )
@@ -27,6 +28,7 @@ def report(
     hardware: options.Hardware = None,
     convention: options.Convention = "exact",
     latency: options.Latency = None,
+    mapping: options.Mapping = None,
     by: options.RowsBy = None,
     sort: options.Sort = None,
     top: options.Top = None,
@@ -55,7 +57,7 @@ def report(
     destinations = output.Destination.several(form_of(form, verbose, quiet), out or [], force, siunitx, raw_csv=raw_csv)
     destinations = output.as_floats(destinations, caption, label, bool(columns))
     showing = Showing.checked(destinations, by, sort, top, columns, quiet)
-    pricing = Pricing(hardware, convention, latency)
+    pricing = Pricing(hardware, convention, latency, mapping)
     reports = pricing.reports(Activity.load(runs.path_of(run)))
     if notes:
         showing.show_notes(reports, destinations)

@@ -174,6 +174,15 @@ class Chip(_Record):
     def cores_per_chip(self) -> int:
         return sum(kind.count.value for kind in self.cores)
 
+    @property
+    def is_one_core(self) -> bool:
+        """Whether all layers lie together on the only core."""
+        return self.cores_per_chip == 1
+
+    @property
+    def has_fixed_step(self) -> bool:
+        return self.time is not None and self.time.step is not None
+
     def limits(self) -> list[tuple[str, Limit]]:
         """Every limit with its name, the kinds of cores one after the other."""
         of_cores = [(name, getattr(kind, name)) for kind in self.cores for name in Cores.model_fields]

@@ -13,7 +13,7 @@ from snnprof.errors import SnnprofError, unknown
 from snnprof.mapping.chip import Chip, Cut
 from snnprof.mapping.library import Target, load_target
 from snnprof.mapping.network import Layer, layers
-from snnprof.mapping.packing import Grid, Packer, chips_of
+from snnprof.mapping.packing import Grid, Packer, chips_of, on_kinds
 from snnprof.mapping.routing import Place, Way, messages_of, ways
 from snnprof.mapping.timing import step_seconds
 from snnprof.traffic import Route, Traffic
@@ -37,12 +37,8 @@ class Placement:
     messages: float | None
 
     @property
-    def fits(self) -> bool:
-        return not self.grid.broken
-
-    @property
     def cores(self) -> int | None:
-        return self.grid.cores if self.fits else None
+        return self.grid.cores if self.grid.placed else None
 
 
 @dataclass(frozen=True)
@@ -53,8 +49,9 @@ class Mapping:
         file: a mapping of one's own; empty for the chip's packing.
         placements: every layer.
         unplaced: products of data with data that the chip cannot do.
-        ways: between layers that fit.
-        step_s: seconds of a time step by the chip's published model; null where there is none, or a layer does not fit.
+        ways: between layers that have a place.
+        together: limits of a chip's only core that all layers together break, with what they need and what there is.
+        step_s: seconds of a time step by the chip's published model; null where there is none, or a layer has no place.
         steps: time steps per inference; null where not known.
     """
 
@@ -63,27 +60,28 @@ class Mapping:
     placements: tuple[Placement, ...]
     unplaced: tuple[OpRecord, ...]
     ways: tuple[Way, ...]
+    together: dict[str, tuple[int, int]]
     step_s: float | None
     steps: int | None
 
     @property
-    def misfits(self) -> list[Placement]:
-        return [each for each in self.placements if not each.fits]
-
-    @property
     def cores(self) -> int:
-        """Cores of the layers that fit: a lower bound where some do not."""
+        """Cores of the layers that have a place: a lower bound where some have none."""
+        if self.chip.is_one_core:
+            return 1
         return sum(each.cores or 0 for each in self.placements)
 
     @cached_property
     def chips(self) -> int:
-        """Chips with so many cores: a lower bound where some layers do not fit."""
-        return chips_of([(each.grid.kind, each.grid.cores) for each in self.placements if each.fits], self.chip)
+        """Chips with so many cores."""
+        if self.chip.is_one_core:
+            return 1
+        return chips_of([(each.grid.kind, each.grid.cores) for each in self.placements if each.grid.placed], self.chip)
 
     @property
     def whole(self) -> bool:
-        """Whether every layer has its place."""
-        return not self.misfits
+        """Whether every layer has a place; otherwise cores and chips are lower bounds."""
+        return all(each.grid.placed for each in self.placements) and not self.together
 
     @property
     def latency_s(self) -> float | None:
@@ -136,7 +134,7 @@ def map_to_chip(activity: Activity | str | Path, chip: Target | str | Path) -> M
     _check_names(target, found)
     grids = _settled(found, target)
     places = _numbered(found, grids)
-    fitting = [place for place in places if not place.grid.broken]
+    fitting = [place for place in places if place.grid.placed]
     one_chip = chips_of([(place.grid.kind, place.grid.cores) for place in fitting], target.chip) <= 1
     known = ways(fitting, target.chip.mesh if one_chip else None)
     whole = len(fitting) == len(places)
@@ -144,9 +142,11 @@ def map_to_chip(activity: Activity | str | Path, chip: Target | str | Path) -> M
     seconds = step_seconds(time, target.chip.mesh, fitting, known, samples) if time and samples and whole else None
     products = () if target.chip.data_products else tuple(op for op in ran.ops if len(op.data) > 1)
     unknown_ends = _sources_of(products) | {
-        source for place in places if place.grid.broken for each in place.layer.connections for source in each.op.fed_by
+        source for place in places if not place.grid.placed for each in place.layer.connections for source in each.op.fed_by
     }
     sent = messages_of([place.layer.name for place in places], known)
+    if target.chip.is_one_core:
+        sent = {name: min(1.0, each) for name, each in sent.items()}
     return Mapping(
         target.chip,
         target.file,
@@ -156,9 +156,20 @@ def map_to_chip(activity: Activity | str | Path, chip: Target | str | Path) -> M
         ),
         products,
         tuple(known),
+        _together(places, target.chip),
         seconds,
         ran.run.timesteps or max((layer.steps or 0 for layer in found), default=0) or None,
     )
+
+
+def _together(places: Sequence[Place], chip: Chip) -> dict[str, tuple[int, int]]:
+    """What the layers need together of the only core of a chip, where it is more than there is."""
+    if not chip.is_one_core:
+        return {}
+    needs = [Packer(place.layer, chip).need(1, 1) for place in places]
+    sums = {name: sum(need[name] for need in needs) for name in ("neurons", "synapses", "synapse_bits")}
+    limits = {name: limit.value for name in sums if (limit := getattr(chip.cores[0], name))}
+    return {name: (sums[name], limit) for name, limit in limits.items() if sums[name] > limit}
 
 
 def _sources_of(products: Sequence[OpRecord]) -> set[str]:
@@ -169,8 +180,7 @@ def _check_names(target: Target, found: Sequence[Layer]) -> None:
     names = [layer.name for layer in found]
     for name in target.cores:
         if name not in names:
-            error = unknown("layer", name, names, owner=target.file)
-            raise error
+            raise unknown("layer", name, names, owner=f"{target.file}: the run")
 
 
 def _settled(found: Sequence[Layer], target: Target) -> list[Grid]:
@@ -178,14 +188,14 @@ def _settled(found: Sequence[Layer], target: Target) -> list[Grid]:
     layers they send to, so layers are cut again until nothing changes."""
     packers = [Packer(layer, target.chip) for layer in found]
     caps: dict[str, int] = {}
-    grids = [_cut(packer, target, None) for packer in packers]
+    grids = on_kinds([_cut(packer, target, None) for packer in packers], target.chip)
     for _ in range(ROUNDS):
         sent = messages_of([], ways(_numbered(found, grids), None))
         tighter = _neurons_at_most(found, grids, sent, target.chip)
         if all(caps.get(name) == cap for name, cap in tighter.items()):
             break
         caps |= tighter
-        grids = [_cut(packer, target, caps.get(packer.layer.name)) for packer in packers]
+        grids = on_kinds([_cut(packer, target, caps.get(packer.layer.name)) for packer in packers], target.chip)
     sent = messages_of([], ways(_numbered(found, grids), None))
     return [_with_ways_out(layer, grid, sent.get(layer.name, 0.0), target.chip) for layer, grid in zip(found, grids, strict=True)]
 
@@ -212,12 +222,12 @@ def _with_ways_out(layer: Layer, grid: Grid, each: float, chip: Chip) -> Grid:
     return replace(grid, broken={**grid.broken, "axons_out": (math.ceil(on_a_core * each), limit.value)})
 
 
-def _cut(packer: Packer, target: Target, neurons_at_most: int | None) -> Grid:
+def _cut(packer: Packer, target: Target, neurons_at_most: int | None) -> list[Grid]:
     own = target.cores.get(packer.layer.name)
     return packer.packed(neurons_at_most) if own is None else _given(packer, own, target)
 
 
-def _given(packer: Packer, own: Cut, target: Target) -> Grid:
+def _given(packer: Packer, own: Cut, target: Target) -> list[Grid]:
     layer = packer.layer
     positions, channels = own.positions, own.channels
     if own.cores is not None:
@@ -236,5 +246,5 @@ def _numbered(found: Sequence[Layer], grids: Sequence[Grid]) -> list[Place]:
     places, first = [], 0
     for layer, grid in zip(found, grids, strict=True):
         places.append(Place(layer, grid, first))
-        first += 0 if grid.broken else grid.cores
+        first += grid.cores if grid.placed else 0
     return places

@@ -8,11 +8,9 @@ with the fewest runs of channels, since a spike reaches all runs of channels but
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-
-import numpy as np
 
 from snnprof.mapping.chip import OF_A_CORE, Chip, Cores
 from snnprof.mapping.network import Connection, Layer
@@ -27,6 +25,7 @@ class Grid:
         kind: index of the kind of core that holds it.
         limits: what stopped it from fewer cores.
         broken: limits that no cut keeps, with what the layer needs and what there is.
+        given: somebody chose the cut, and answers for limits that it breaks.
     """
 
     positions: int
@@ -34,6 +33,11 @@ class Grid:
     kind: int = 0
     limits: tuple[str, ...] = ()
     broken: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    given: bool = False
+
+    @property
+    def placed(self) -> bool:
+        return self.given or not self.broken
 
     @property
     def cores(self) -> int:
@@ -53,22 +57,23 @@ class Packer:
     def __post_init__(self) -> None:
         self._fields: dict[tuple[int, int], int] = {}
 
-    def packed(self, neurons_at_most: int | None = None) -> Grid:
-        """The smallest cut, on the kind of core that needs the fewest of them, the smallest such kind.
+    def packed(self, neurons_at_most: int | None = None) -> list[Grid]:
+        """The smallest cut on each kind of core, best first: no limit broken, fewest cores, smallest kind.
 
         Args:
             neurons_at_most: of a core, so that their spikes have ways out of it; null where they have.
         """
         grids = [self._on(index, kind, neurons_at_most) for index, kind in enumerate(self.chip.cores)]
-        return min(grids, key=lambda grid: (len(grid.broken), grid.cores, grid.kind))
+        return sorted(grids, key=lambda grid: (len(grid.broken), grid.cores, grid.kind))
 
-    def given(self, positions: int, channels: int) -> Grid:
-        """A cut that somebody chose, with the limits that it breaks on the kind of core that it breaks fewest of."""
+    def given(self, positions: int, channels: int) -> list[Grid]:
+        """A cut that somebody chose on each kind of core, with the limits that it breaks; fewest broken first."""
         need = self.need(positions, channels)
         grids = [
-            Grid(positions, channels, index, (), _broken(need, kind)) for index, kind in enumerate(self.chip.cores)
+            Grid(positions, channels, index, (), _broken(need, kind), given=True)
+            for index, kind in enumerate(self.chip.cores)
         ]
-        return min(grids, key=lambda grid: (len(grid.broken), grid.kind))
+        return sorted(grids, key=lambda grid: (len(grid.broken), grid.kind))
 
     def need(self, positions: int, channels: int) -> Need:
         """What the fullest core of a cut holds, by limit."""
@@ -83,6 +88,10 @@ class Packer:
             "fan_in": sum(each.fan_in for each in self.layer.connections),
             "axons_in": sum(self._axons_in(index, positions) for index in range(len(self.layer.connections))),
         }
+
+    @property
+    def _is_whole(self) -> bool:
+        return self.chip.one_core_per_layer or self.chip.is_one_core
 
     def _stored(self, connection: Connection, rows: int, columns: int) -> int:
         return columns * connection.fan_in * (1 if self.chip.shared_kernels else rows)
@@ -99,12 +108,12 @@ class Packer:
 
     def _on(self, index: int, kind: Cores, neurons_at_most: int | None) -> Grid:
         """The smallest cut on one kind of core; limits that no cut keeps are named, and the others kept."""
-        finest = (1, 1) if self.chip.one_core_per_layer else (self.layer.positions, self.layer.channels)
+        finest = (1, 1) if self._is_whole else (self.layer.positions, self.layer.channels)
         broken = _broken(self.need(*finest), kind)
         limits = {name: limit.value for name in OF_A_CORE if (limit := getattr(kind, name)) and name not in broken}
         if neurons_at_most is not None:
             limits["neurons"] = min(neurons_at_most, limits.get("neurons", neurons_at_most))
-        if self.chip.one_core_per_layer:
+        if self._is_whole:
             return Grid(1, 1, index, (), broken)
         positions, channels = self._smallest(limits)
         stoppers = self._stoppers(positions, channels, limits)
@@ -169,6 +178,8 @@ class Reach:
 
     def sources_of_fullest(self) -> int:
         """Input positions that reach the run that most of them reach."""
+        import numpy as np
+
         return self.inputs if self.runs is None else int(np.bincount(self.runs, minlength=1).max())
 
     def mean(self) -> float:
@@ -182,6 +193,8 @@ def reach(connection: Connection, positions: int, runs: int) -> Reach:
     Where something pools between the operation and the layer, a run holds the same share of the outputs as of the
     neurons.
     """
+    import numpy as np
+
     if connection.links is None:
         return Reach(connection.inputs, runs)
     near, far = connection.links
@@ -193,12 +206,31 @@ def reach(connection: Connection, positions: int, runs: int) -> Reach:
 def runs_of(places: Any, positions: int, runs: int) -> Any:
     """The run of each position, of runs as even as they go, the longer ones first.
 
+    >>> import numpy as np
     >>> runs_of(np.arange(5), 5, 2).tolist()
     [0, 0, 0, 1, 1]
     """
+    import numpy as np
+
     size, longer = divmod(positions, runs)
     edge = longer * (size + 1)
     return np.where(places < edge, places // (size + 1), longer + (places - edge) // max(1, size))
+
+
+def on_kinds(choices: Sequence[Sequence[Grid]], chip: Chip) -> list[Grid]:
+    """One cut of each layer, so that the kinds of core of one chip last: layers with the fewest kinds choose first.
+
+    Args:
+        choices: the cuts of each layer on each kind of core, best first.
+    """
+    free = [kind.count.value for kind in chip.cores]
+    chosen = [grids[0] for grids in choices]
+    able = [[grid for grid in grids if len(grid.broken) == len(grids[0].broken)] for grids in choices]
+    for index in sorted(range(len(choices)), key=lambda index: len(able[index])):
+        grids = able[index]
+        chosen[index] = next((grid for grid in grids if free[grid.kind] >= grid.cores), grids[0])
+        free[chosen[index].kind] -= chosen[index].cores
+    return chosen
 
 
 def chips_of(cores: Iterable[tuple[int, int]], chip: Chip) -> int:

@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from snnprof.mapping.chip import Mesh
 from snnprof.mapping.network import Connection, Layer
 from snnprof.mapping.packing import Grid, reach, runs_of
@@ -80,6 +78,8 @@ def _way(name: str, source: Place | None, target: Place, connection: Connection,
 
 def _columns_reached(connection: Connection, target: Place) -> float:
     """Runs of channels that a spike reaches: all of them, or of a grouped convolution those with a channel of its group."""
+    import numpy as np
+
     groups = int(connection.op.shape.get("groups", 1))
     runs, channels = target.grid.channels, target.layer.channels
     if groups == 1 or runs == 1 or channels % groups:
@@ -94,6 +94,8 @@ def _from_run_to_run(connection: Connection, source: Place, target: Place) -> An
     Returns:
         an array [source runs, target runs]; its sum is the mean of runs that a spike reaches.
     """
+    import numpy as np
+
     runs, reached = source.grid.positions, reach(connection, target.layer.positions, target.grid.positions)
     if reached.runs is None:
         return np.full((runs, reached.of), 1.0 / runs)
@@ -106,6 +108,8 @@ def _from_run_to_run(connection: Connection, source: Place, target: Place) -> An
 def _mean_distances(weights: Any, source: Place, target: Place, mesh: Mesh) -> tuple[float, float]:
     """Hops along both axes of the mesh that a spike's messages make together; a spike leaves from each run of channels
     as often as from the others, and goes to each."""
+    import numpy as np
+
     sums = [0.0, 0.0]
     for i in range(source.grid.channels):
         for j in range(target.grid.channels):
@@ -118,6 +122,8 @@ def _mean_distances(weights: Any, source: Place, target: Place, mesh: Mesh) -> t
 
 def _tiles(place: Place, column: int, mesh: Mesh) -> tuple[Any, Any]:
     """East-west and north-south coordinates of the tiles that hold a layer's runs of positions, of one run of channels."""
+    import numpy as np
+
     core = place.first + column * place.grid.positions + np.arange(place.grid.positions)
     tile = core // mesh.cores_per_tile
     return tile // mesh.height, tile % mesh.height

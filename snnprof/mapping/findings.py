@@ -1,0 +1,84 @@
+"""What of a network a chip cannot hold or do, and what to do about it. snnprof/explanations.yaml explains the codes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from snnprof.activity import Activity, Finding, NeuronRecord
+from snnprof.mapping.mapped import Mapping, Placement
+from snnprof.units import count_text
+
+WORDS = {
+    "neurons": "neurons", "synapses": "synapses", "synapse_bits": "bits of synapses",
+    "fan_in": "synapses of one neuron", "axons_in": "input axons", "axons_out": "output axons",
+}  # fmt: skip
+"""Limits of a core as a reader calls them."""
+
+
+def findings(mapping: Mapping, activity: Activity) -> Iterator[Finding]:
+    """All that a reader must know of a mapping, whatever the prices."""
+    yield from _too_much(mapping)
+    for placement in mapping.placements:
+        yield from _does_not_fit(mapping, placement)
+        yield from _too_many_destinations(mapping, placement)
+        yield from _real_input(mapping, placement)
+    yield from _values(mapping, activity)
+    yield from _products(mapping)
+
+
+def _does_not_fit(mapping: Mapping, placement: Placement) -> Iterator[Finding]:
+    own = placement.grid.given
+    for name, (need, limit) in placement.grid.broken.items():
+        cut = "as your file cuts it" if own else "however it is cut"
+        text = f"Needs {count_text(need)} {WORDS[name]} of a core, {cut}; a core of {mapping.chip.id} has {count_text(limit)}"
+        consequence = "counted as you placed it" if own else "it has no place, so cores and chips are lower bounds"
+        hint = "Cut it into more cores, or correct the limit in your file" if own else "Make the layer smaller, or choose another chip"
+        yield _finding("M01", f"{text}; {consequence}", hint, placement.layer.name)
+
+
+def _too_much(mapping: Mapping) -> Iterator[Finding]:
+    for name, (need, limit) in mapping.together.items():
+        text = f"The layers need {count_text(need)} {WORDS[name]} together; {mapping.chip.id} has {count_text(limit)}"
+        yield _finding("M01", text, "Make the network smaller, or choose another chip")
+    if mapping.chip.one_chip and mapping.chips > 1:
+        text = f"The layers need {mapping.cores} cores; {mapping.chip.id} has {mapping.chip.cores_per_chip} and works alone"
+        yield _finding("M01", text, "Make the network smaller, or choose another chip")
+
+
+def _too_many_destinations(mapping: Mapping, placement: Placement) -> Iterator[Finding]:
+    limit, each = mapping.chip.destinations, mapping.destinations_of(placement.layer.name)
+    if limit and each > limit.value:
+        text = f"Its spikes go to {each:.3g} cores on average; {mapping.chip.id} sends a spike to {limit.value} at most"
+        more = "it needs copies of its neurons, which are in no figure"
+        yield _finding("M03", f"{text}, so {more}", "Count such copies yourself, or choose another chip", placement.layer.name)
+
+
+def _real_input(mapping: Mapping, placement: Placement) -> Iterator[Finding]:
+    for connection in placement.layer.connections:
+        if connection.op.part("real").elements:
+            text = f"Reads real values, and the cores of {mapping.chip.id} take spikes: encode them outside the chip"
+            yield _finding("M04", text, "State how the input reaches the chip; its energy is not in the total", connection.op.layer)
+
+
+def _values(mapping: Mapping, activity: Activity) -> Iterator[Finding]:
+    """Spikes that carry a number; sums of spikes arrive as single ones."""
+    if mapping.chip.spikes == "graded":
+        return
+    for neuron in filter(_is_graded, activity.neurons):
+        text = f"Sends spikes that carry numbers, and those of {mapping.chip.id} carry none"
+        yield _finding("M04", f"{text}: a value n needs n spikes and n messages, counted as one here", "Use binary neurons, or a chip with graded spikes", neuron.layer)
+
+
+def _is_graded(neuron: NeuronRecord) -> bool:
+    return neuron.level_sum > neuron.spikes
+
+
+def _products(mapping: Mapping) -> Iterator[Finding]:
+    for op in mapping.unplaced:
+        text = f"Multiplies data with data, which no synapse of {mapping.chip.id} does: its operations have a price, no place"
+        hint = "Say so beside the energy; the messages of the layers that it reads are not known"
+        yield _finding("M02", text, hint, op.layer)
+
+
+def _finding(code: str, text: str, hint: str, layer: str = "") -> Finding:
+    return Finding(code=code, layer=layer, text=text, hint=hint)
