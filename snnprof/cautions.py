@@ -207,7 +207,9 @@ def _mapping(report: PricedRun) -> Findings:
         yield _finding("M05", text, "Use prices of that chip, or say why these are its prices too")
     if "static" in used and report.latency_s is None and mapping.latency_s and not mapping.chip.has_fixed_step:
         text = f"Static energy rests on a modelled {mapping.latency_s:.3g} s per inference, the mean of all steps"
-        yield _finding("M06", f"{text}; waiting for the busiest core makes real steps longer", "Pass a measured --latency")
+        yield _finding(
+            "M06", f"{text}; waiting for the busiest core makes real steps longer", "Pass a measured --latency"
+        )
 
 
 def _default_route(report: PricedRun) -> bool:
@@ -219,7 +221,11 @@ def _static(report: PricedRun) -> Findings:
     hardware = report.hardware
     if hardware.static and report.totals.terms.get("static") is None:
         text = f"{hardware.id} draws {hardware.static.power_w:g} W at rest, which the energy excludes"
-        yield _finding("W10", text, "Pass the seconds per inference with --latency, or a chip that has a model of time with --mapping")
+        yield _finding(
+            "W10",
+            text,
+            "Pass the seconds per inference with --latency, or a chip that has a model of time with --mapping",
+        )
     elif not hardware.static and not hardware.covers("static") and "static" not in hardware.includes:
         yield _finding(
             "W10", "The energy excludes static power (no figure in this list)", "State this next to the energy"

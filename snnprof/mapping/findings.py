@@ -20,10 +20,11 @@ def findings(mapping: Mapping, activity: Activity) -> Iterator[Finding]:
     yield from _too_much(mapping)
     for placement in mapping.placements:
         yield from _does_not_fit(mapping, placement)
+    yield from _products(mapping)
+    for placement in mapping.placements:
         yield from _too_many_destinations(mapping, placement)
         yield from _real_input(mapping, placement)
     yield from _values(mapping, activity)
-    yield from _products(mapping)
 
 
 def _does_not_fit(mapping: Mapping, placement: Placement) -> Iterator[Finding]:
@@ -32,7 +33,11 @@ def _does_not_fit(mapping: Mapping, placement: Placement) -> Iterator[Finding]:
         cut = "as your file cuts it" if own else "however it is cut"
         text = f"Needs {count_text(need)} {WORDS[name]} of a core, {cut}; a core of {mapping.chip.id} has {count_text(limit)}"
         consequence = "counted as you placed it" if own else "it has no place, so cores and chips are lower bounds"
-        hint = "Cut it into more cores, or correct the limit in your file" if own else "Make the layer smaller, or choose another chip"
+        hint = (
+            "Cut it into more cores, or correct the limit in your file"
+            if own
+            else "Make the layer smaller, or choose another chip"
+        )
         yield _finding("M01", f"{text}; {consequence}", hint, placement.layer.name)
 
 
@@ -50,14 +55,18 @@ def _too_many_destinations(mapping: Mapping, placement: Placement) -> Iterator[F
     if limit and each > limit.value:
         text = f"Its spikes go to {each:.3g} cores on average; {mapping.chip.id} sends a spike to {limit.value} at most"
         more = "it needs copies of its neurons, which are in no figure"
-        yield _finding("M03", f"{text}, so {more}", "Count such copies yourself, or choose another chip", placement.layer.name)
+        yield _finding(
+            "M03", f"{text}, so {more}", "Count such copies yourself, or choose another chip", placement.layer.name
+        )
 
 
 def _real_input(mapping: Mapping, placement: Placement) -> Iterator[Finding]:
     for connection in placement.layer.connections:
         if connection.op.part("real").elements:
             text = f"Reads real values, and the cores of {mapping.chip.id} take spikes: encode them outside the chip"
-            yield _finding("M04", text, "State how the input reaches the chip; its energy is not in the total", connection.op.layer)
+            yield _finding(
+                "M04", text, "State how the input reaches the chip; its energy is not in the total", connection.op.layer
+            )
 
 
 def _values(mapping: Mapping, activity: Activity) -> Iterator[Finding]:
@@ -66,7 +75,12 @@ def _values(mapping: Mapping, activity: Activity) -> Iterator[Finding]:
         return
     for neuron in filter(_is_graded, activity.neurons):
         text = f"Sends spikes that carry numbers, and those of {mapping.chip.id} carry none"
-        yield _finding("M04", f"{text}: a value n needs n spikes and n messages, counted as one here", "Use binary neurons, or a chip with graded spikes", neuron.layer)
+        yield _finding(
+            "M04",
+            f"{text}: a value n needs n spikes and n messages, counted as one here",
+            "Use binary neurons, or a chip with graded spikes",
+            neuron.layer,
+        )
 
 
 def _is_graded(neuron: NeuronRecord) -> bool:

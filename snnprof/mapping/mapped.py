@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping as Named
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -108,6 +109,13 @@ class Mapping:
         )
 
     @property
+    def messages_per_spike(self) -> float | None:
+        """Mean over the spikes of the run whose messages are known; null where there is none."""
+        known = [(each.layer.spikes, each.messages) for each in self.placements if each.messages is not None]
+        spikes = sum(count for count, _ in known)
+        return sum(count * messages for count, messages in known) / spikes if spikes else None
+
+    @property
     def hops_are_known(self) -> bool:
         """Hops are told from the mesh of one chip."""
         return self.chip.mesh is not None and self.chips <= 1
@@ -142,7 +150,11 @@ def map_to_chip(activity: Activity | str | Path, chip: Target | str | Path) -> M
     seconds = step_seconds(time, target.chip.mesh, fitting, known, samples) if time and samples and whole else None
     products = () if target.chip.data_products else tuple(op for op in ran.ops if len(op.data) > 1)
     unknown_ends = _sources_of(products) | {
-        source for place in places if not place.grid.placed for each in place.layer.connections for source in each.op.fed_by
+        source
+        for place in places
+        if not place.grid.placed
+        for each in place.layer.connections
+        for source in each.op.fed_by
     }
     sent = messages_of([place.layer.name for place in places], known)
     if target.chip.is_one_core:
@@ -197,11 +209,14 @@ def _settled(found: Sequence[Layer], target: Target) -> list[Grid]:
         caps |= tighter
         grids = on_kinds([_cut(packer, target, caps.get(packer.layer.name)) for packer in packers], target.chip)
     sent = messages_of([], ways(_numbered(found, grids), None))
-    return [_with_ways_out(layer, grid, sent.get(layer.name, 0.0), target.chip) for layer, grid in zip(found, grids, strict=True)]
+    return [
+        _with_ways_out(layer, grid, sent.get(layer.name, 0.0), target.chip)
+        for layer, grid in zip(found, grids, strict=True)
+    ]
 
 
 def _neurons_at_most(
-    found: Sequence[Layer], grids: Sequence[Grid], sent: dict[str, float], chip: Chip
+    found: Sequence[Layer], grids: Sequence[Grid], sent: Named[str, float], chip: Chip
 ) -> dict[str, int]:
     """Neurons of a core whose spikes have ways out enough, of layers with too many."""
     caps = {}

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from snnprof.activity import Activity, NeuronRecord, OpRecord
 
@@ -142,7 +142,7 @@ def _fan_in(op: OpRecord) -> int:
     return int(read[-1]) if _is_shape(read) else max(1, op.weights)
 
 
-def _is_shape(value: Any) -> bool:
+def _is_shape(value: Any) -> TypeGuard[list[int]]:
     return isinstance(value, list) and bool(value) and all(type(size) is int and size > 0 for size in value)
 
 

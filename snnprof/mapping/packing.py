@@ -100,9 +100,7 @@ class Packer:
         """Of a kernel that positions share, each position has one axon, whichever of its channels spikes."""
         connection = self.layer.connections[index]
         if (index, positions) not in self._fields:
-            self._fields[index, positions] = reach(
-                connection, self.layer.positions, positions
-            ).sources_of_fullest()
+            self._fields[index, positions] = reach(connection, self.layer.positions, positions).sources_of_fullest()
         shared = self.chip.shared_kernels and connection.inputs > 1
         return self._fields[index, positions] * (1 if shared else connection.channels_in)
 

@@ -26,9 +26,7 @@ def step_seconds(
     return max(seconds for seconds in busiest if seconds is not None) + _barrier(time, mesh, places)
 
 
-def _core_seconds(
-    time: Time, place: Place, ways: Sequence[Way], places: Sequence[Place], samples: int
-) -> float | None:
+def _core_seconds(time: Time, place: Place, ways: Sequence[Way], places: Sequence[Place], samples: int) -> float | None:
     layer = place.layer
     if not layer.steps:
         return None

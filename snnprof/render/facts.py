@@ -11,6 +11,7 @@ from snnprof.cautions import EVIDENCE, spread
 from snnprof.grouping import energy_of
 from snnprof.pricing import EnergyReport, split_gain
 from snnprof.render.catalogues import source_text
+from snnprof.render.mapping import mapping_data, mapping_fact
 from snnprof.render.table import UNKNOWN
 from snnprof.statistics import Interval
 from snnprof.units import count_text, energy_text, percent_text
@@ -65,6 +66,8 @@ def facts(reports: Sequence[EnergyReport]) -> Iterator[tuple[str, str]]:
         yield f"energy, {each.hardware.id}", _energy(each)
     for each in reports:
         yield from _gain(each)
+    if report.mapping:
+        yield "mapping", mapping_fact(report.mapping)
     yield "cross-check", _cross_check(activity)
     if activity.self_check is not None:
         yield "self-check", _self_check(activity.self_check)
@@ -91,6 +94,7 @@ def data(reports: Sequence[EnergyReport]) -> dict[str, Any]:
         "convention": {"id": convention.id, "title": convention.title, "source": convention.source,
                        "options": convention.options},
         "hardware": [report.hardware.model_dump(by_alias=True, mode="json") for report in reports],
+        **({"mapping": mapping_data(reports[0].mapping)} if reports[0].mapping else {}),
         "totals": {report.hardware.id: _total(report) for report in reports},
         "uncounted": [entry.model_dump() for entry in activity.uncounted],
         "findings": [finding.model_dump() for finding in _findings(reports)],

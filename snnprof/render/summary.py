@@ -12,7 +12,7 @@ from rich.text import Text
 from snnprof.activity import Activity
 from snnprof.hardware import WHOLE, HardwareProfile
 from snnprof.pricing import EnergyReport
-from snnprof.render import facts, notes
+from snnprof.render import facts, mapping, notes
 from snnprof.render.page import GAP, Cell, Page, sparkline
 from snnprof.render.terminal import printed
 from snnprof.statistics import Interval
@@ -141,8 +141,12 @@ def _result(sheet: Page, summary: Summary) -> None:
         about.append(_about_macs(summary))
     for position, (total, figure) in enumerate(zip(summary.totals, _energies(summary.totals), strict=True)):
         rows.append(("" if position else "Energy", figure, _spread(total.interval)))
+    laid = summary.reports[0].mapping
+    if laid:
+        rows.append(("Chip", laid.chip.id, ""))
     heads = [Text.assemble("  ", head) for head in sheet.columns(rows, "lrr")]
     about += _about_energies(sheet, summary.totals, sheet.width - heads[0].cell_len - GAP)
+    about += [mapping.in_a_line(laid)] if laid else []
     for head, text in zip(heads, about, strict=True):
         sheet.hanging(head, text)
 
