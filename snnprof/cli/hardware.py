@@ -21,7 +21,7 @@ def list_profiles(
     out: options.Output = None,
     force: options.Force = False,
 ) -> None:
-    """All hardware profiles, chips without a published energy per operation, and chips that layers can be mapped onto."""
+    """All hardware profiles, chips for --mapping, and chips without a published energy per operation."""
     from snnprof.hardware import profiles, stubs
     from snnprof.mapping import chips, load_chip
     from snnprof.render.catalogues import hardware_list

@@ -191,7 +191,7 @@ class Chip(_Record):
 
 
 class Cut(_Record):
-    """Cores of a layer in a file of one's own: their number, or the runs of positions and of channels it is cut into."""
+    """Cores of a layer in a file of one's own: their number, or its runs of positions and of channels."""
 
     cores: Count | None = None
     positions: Count = 1

@@ -28,25 +28,24 @@ def findings(mapping: Mapping, activity: Activity) -> Iterator[Finding]:
 
 
 def _does_not_fit(mapping: Mapping, placement: Placement) -> Iterator[Finding]:
-    own = placement.grid.given
+    cut, outcome = "however it is cut", "it has no place, so cores and chips are lower bounds"
+    hint = "Make the layer smaller, or choose another chip"
+    if placement.grid.given:
+        cut, outcome = "as your file cuts it", "counted as you placed it"
+        hint = "Cut it into more cores, or correct the limit in your file"
     for name, (need, limit) in placement.grid.broken.items():
-        cut = "as your file cuts it" if own else "however it is cut"
-        text = f"Needs {count_text(need)} {WORDS[name]} of a core, {cut}; a core of {mapping.chip.id} has {count_text(limit)}"
-        consequence = "counted as you placed it" if own else "it has no place, so cores and chips are lower bounds"
-        hint = (
-            "Cut it into more cores, or correct the limit in your file"
-            if own
-            else "Make the layer smaller, or choose another chip"
-        )
-        yield _finding("M01", f"{text}; {consequence}", hint, placement.layer.name)
+        needs = f"Needs {count_text(need)} {WORDS[name]} of a core, {cut}"
+        has = f"a core of {mapping.chip.id} has {count_text(limit)}"
+        yield _finding("M01", f"{needs}; {has}; {outcome}", hint, placement.layer.name)
 
 
 def _too_much(mapping: Mapping) -> Iterator[Finding]:
     for name, (need, limit) in mapping.together.items():
         text = f"The layers need {count_text(need)} {WORDS[name]} together; {mapping.chip.id} has {count_text(limit)}"
         yield _finding("M01", text, "Make the network smaller, or choose another chip")
-    if mapping.chip.one_chip and mapping.chips > 1:
-        text = f"The layers need {mapping.cores} cores; {mapping.chip.id} has {mapping.chip.cores_per_chip} and works alone"
+    chip = mapping.chip
+    if chip.one_chip and mapping.chips > 1:
+        text = f"The layers need {mapping.cores} cores; {chip.id} has {chip.cores_per_chip} and works alone"
         yield _finding("M01", text, "Make the network smaller, or choose another chip")
 
 
@@ -89,7 +88,8 @@ def _is_graded(neuron: NeuronRecord) -> bool:
 
 def _products(mapping: Mapping) -> Iterator[Finding]:
     for op in mapping.unplaced:
-        text = f"Multiplies data with data, which no synapse of {mapping.chip.id} does: its operations have a price, no place"
+        product = f"Multiplies data with data, which no synapse of {mapping.chip.id} does"
+        text = f"{product}: its operations are priced, but have no place"
         hint = "Say so beside the energy; the messages of the layers that it reads are not known"
         yield _finding("M02", text, hint, op.layer)
 

@@ -77,7 +77,7 @@ def _way(name: str, source: Place | None, target: Place, connection: Connection,
 
 
 def _columns_reached(connection: Connection, target: Place) -> float:
-    """Runs of channels that a spike reaches: all of them, or of a grouped convolution those with a channel of its group."""
+    """Runs of channels that a spike reaches: all; of a grouped convolution, those with a channel of its group."""
     import numpy as np
 
     groups = int(connection.op.shape.get("groups", 1))
@@ -121,7 +121,7 @@ def _mean_distances(weights: Any, source: Place, target: Place, mesh: Mesh) -> t
 
 
 def _tiles(place: Place, column: int, mesh: Mesh) -> tuple[Any, Any]:
-    """East-west and north-south coordinates of the tiles that hold a layer's runs of positions, of one run of channels."""
+    """East-west and north-south coordinates of the tiles that hold the runs of positions of one run of channels."""
     import numpy as np
 
     core = place.first + column * place.grid.positions + np.arange(place.grid.positions)

@@ -26,7 +26,7 @@ PRICES = {
 
 
 def hardware_list(profiles: Sequence[HardwareProfile], stubs: Mapping[str, str], chips: Mapping[str, Chip]) -> Document:
-    """One row per profile; then chips with known limits; the chips without a usable figure underneath, with the reason."""
+    """One row per profile; one per chip with known limits; then chips without a usable figure, with the reason."""
     columns = (
         Column("id", "Hardware"),
         Column("mac_pj", "MAC (pJ)", "decimal"),
@@ -71,7 +71,9 @@ def chip_alone(chip: Chip, unpriced: str | None) -> Document:
         title=f"{chip.id}: {chip.title}",
         tables=(chip_table(chip),),
         facts=(
-            *chip_facts(chip), *((("no prices", unpriced),) if unpriced else ()), *((("note", chip.note),) if chip.note else ()),
+            *chip_facts(chip),
+            *((("no prices", unpriced),) if unpriced else ()),
+            *((("note", chip.note),) if chip.note else ()),
             *(("source", source_text(source)) for source in chip.sources),
         ),
         data={"chip": chip.model_dump(by_alias=True, mode="json")},

@@ -35,7 +35,7 @@ COLUMNS = (
 def mapping_table(mapping: Mapping) -> Table:
     """One row per layer; `–` for what is not known."""
     rows = [Row(_placement(mapping, placement)) for placement in mapping.placements]
-    total = {
+    total: dict[str, Value] = {
         "layer": "total",
         "neurons": sum(each.layer.neurons for each in mapping.placements),
         "cores": mapping.cores,
@@ -45,8 +45,8 @@ def mapping_table(mapping: Mapping) -> Table:
 
 def _cuts() -> str:
     return (
-        "A layer lies alone on its cores: a core holds one of so many runs of its positions, of one of so many runs of its "
-        "channels. Messages: cores that a spike goes to, the mean over the layer's neurons."
+        "A layer lies alone on its cores, cut into runs of positions × runs of channels. Messages: cores that a spike "
+        "goes to, the mean over the layer's neurons."
     )
 
 
@@ -55,11 +55,12 @@ def _placement(mapping: Mapping, placement: Placement) -> dict[str, Value]:
     return {
         "layer": placement.layer.name or "(root)", "neurons": placement.layer.neurons, "cores": placement.cores,
         "cut": f"{grid.positions} × {grid.channels}" if grid.placed else None,
-        "limit": _limit(placement), "messages_per_spike": _three(route.messages), "hops_per_spike": _three(route.all_hops),
+        "limit": _limit(placement), "messages_per_spike": _rounded(route.messages),
+        "hops_per_spike": _rounded(route.all_hops),
     }  # fmt: skip
 
 
-def _three(value: float | None) -> float | None:
+def _rounded(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.4g}")
 
 
@@ -159,9 +160,13 @@ def _mesh(chip: Chip) -> str:
 def _time(chip: Chip) -> str:
     if chip.time is None:
         return "not known"
-    step = chip.time.step
-    how = "modelled from single events" if step is None else time_text(step)
-    return f"{how} ({chip.time.source})" + (f", {chip.time.note}" if chip.time.note else "")
+    return f"{_step(chip)} ({chip.time.source})" + (f", {chip.time.note}" if chip.time.note else "")
+
+
+def _step(chip: Chip) -> str:
+    if chip.time is None:
+        return UNKNOWN
+    return "modelled from single events" if chip.time.step is None else time_text(chip.time.step)
 
 
 def chip_list(chips: Named[str, Chip]) -> Table:
@@ -176,7 +181,7 @@ def chip_list(chips: Named[str, Chip]) -> Table:
     )
     rows = [
         Row({"id": id, "title": chip.title, "cores": chip.cores_per_chip, "neurons": _neurons(chip),
-             "time": _time(chip), "prices": ", ".join(chip.prices) or None})
+             "time": _step(chip), "prices": ", ".join(chip.prices) or None})
         for id, chip in chips.items()
     ]  # fmt: skip
     return Table("chips", "Chips for --mapping", columns, tuple(rows))
