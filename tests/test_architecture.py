@@ -30,6 +30,7 @@ HOUSE = [
     ["twins"],
     ["priced_work"],
     ["memory"],
+    ["sana_fe"],
     ["mapping"],
     ["conventions"],
     ["statistics"],
@@ -40,7 +41,7 @@ HOUSE = [
     ["merging"],
     ["quanta"],
     ["records"],
-    ["run_file", "kept", "maps", "capacity", "plugins"],
+    ["run_file", "kept", "maps", "capacity", "plugins", "spike_trace"],
     ["traffic"],
     ["units", "errors", "shown", "_version"],
 ]

@@ -331,6 +331,41 @@ def _by_the_command_in(path: Path | None, context: typer.Context) -> None:
     context.command.callback(**asked)
 
 
+def one_sample(path: Path, argv: Sequence[str], context: typer.Context, model: str | None) -> ProfileOptions:
+    """One sample of the run that a command made, on its model and data.
+
+    Args:
+        path: the run file, for what is said of it.
+        argv: the command in it.
+        context: of a command beside `profile`.
+        model: what ran, where the file may not choose the code.
+
+    Raises:
+        SnnprofError: there is no such command, or it names code that a file may not choose.
+    """
+    if list(argv[:1]) != ["profile"]:
+        raise SnnprofError(
+            f"{path} does not hold the command that made it",
+            hint="profile again with 'snnprof profile MODEL -o RUN.json'",
+        )
+    assert context.parent is not None
+    command = context.parent.command.get_command(context.parent, "profile")  # type: ignore[attr-defined]
+    before = command.make_context("profile", list(argv[1:])).params
+    named = model or before["model"] or before["name"]
+    if named is None or (model is None and not _is_own_code(named)):
+        raise SnnprofError(
+            f"{path} names {named}, which is neither a bundled model nor code in this folder",
+            hint=f"a run file alone does not choose which code runs; add --model {named}",
+        )
+    _check_model_name(named)
+    return ProfileOptions(
+        model=named, settings=tuple(map(_setting, before["settings"] or ())),
+        checkpoint=_weights(before["checkpoint"]), data=before["data"], layout=_layout(before["layout"]),
+        input=_input(before["input_kind"]), timesteps=before["timesteps"], samples=1, batch_size=1,
+        seed=before["seed"], device=before["device"], neurons=tuple(before["neuron"] or ()), self_check=False,
+    )  # fmt: skip
+
+
 def _is_given(name: str, context: typer.Context) -> bool:
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"

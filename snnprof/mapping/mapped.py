@@ -30,11 +30,13 @@ class Placement:
     Attributes:
         cores: null where a limit of the chip is below what the layer needs, however it is cut.
         grid: runs of positions × runs of channels; of a layer that does not fit, as far as the other limits go.
+        first: number of its first core.
         messages: cores that a spike reaches; null where one of the places it goes to is not known.
     """
 
     layer: Layer
     grid: Grid
+    first: int
     messages: float | None
 
     @property
@@ -163,7 +165,12 @@ def map_to_chip(activity: Activity | str | Path, chip: Target | str | Path) -> M
         target.chip,
         target.file,
         tuple(
-            Placement(place.layer, place.grid, None if place.layer.name in unknown_ends else sent[place.layer.name])
+            Placement(
+                place.layer,
+                place.grid,
+                place.first,
+                None if place.layer.name in unknown_ends else sent[place.layer.name],
+            )
             for place in places
         ),
         products,
