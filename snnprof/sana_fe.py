@@ -156,7 +156,8 @@ def replay(activity: Activity, trace: SpikeTrace, mapping: Mapping) -> Replay:
         mapping: of the same run, onto Loihi 1.
 
     Raises:
-        SnnprofError: the chip is not Loihi 1, or not one, a layer has no place, nothing can be replayed, or there are too many edges.
+        SnnprofError: the chip is not Loihi 1, or more than one, a layer has no place, nothing can be replayed, or there
+            are too many synapses.
     """
     if mapping.chip.id != ARCHITECTURE:
         raise SnnprofError(

@@ -10,7 +10,7 @@ from snnprof.units import count_text
 
 WORDS = {
     "neurons": "neurons", "synapses": "synapses", "synapse_bits": "bits of synapses",
-    "fan_in": "synapses of one neuron", "axons_in": "input axons", "axons_out": "output axons",
+    "fan_in": "synapses of one neuron", "axons_in": "input axons",
 }  # fmt: skip
 """Limits of a core as a reader calls them."""
 
@@ -23,6 +23,7 @@ def findings(mapping: Mapping, activity: Activity) -> Iterator[Finding]:
     yield from _products(mapping)
     for placement in mapping.placements:
         yield from _too_many_destinations(mapping, placement)
+        yield from _too_few_ways_out(mapping, placement)
         yield from _real_input(mapping, placement)
     yield from _values(mapping, activity)
 
@@ -57,6 +58,18 @@ def _too_many_destinations(mapping: Mapping, placement: Placement) -> Iterator[F
         yield _finding(
             "M03", f"{text}, so {more}", "Count such copies yourself, or choose another chip", placement.layer.name
         )
+
+
+def _too_few_ways_out(mapping: Mapping, placement: Placement) -> Iterator[Finding]:
+    limit = mapping.chip.cores[placement.grid.kind].axons_out
+    need = placement.on_a_core * mapping.destinations_of(placement.layer.name)
+    if limit and placement.grid.placed and need > limit.value:
+        needs = (
+            f"The spikes of a core of it need {count_text(need)} output axons, one for each neuron and core they go to"
+        )
+        text = f"{needs}; a core of {mapping.chip.id} has {count_text(limit.value)}"
+        hint = "It needs more cores than counted: name their number in a file, or choose another chip"
+        yield _finding("M03", text, hint, placement.layer.name)
 
 
 def _real_input(mapping: Mapping, placement: Placement) -> Iterator[Finding]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping as Named
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -18,9 +17,6 @@ from snnprof.mapping.packing import Grid, Packer, chips_of, on_kinds
 from snnprof.mapping.routing import Place, Way, messages_of, ways
 from snnprof.mapping.timing import step_seconds
 from snnprof.traffic import Route, Traffic
-
-ROUNDS = 50
-"""Layers depend on each other through the messages they send; most settle in two or three rounds."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +38,12 @@ class Placement:
     @property
     def cores(self) -> int | None:
         return self.grid.cores if self.grid.placed else None
+
+    @property
+    def on_a_core(self) -> int:
+        """Neurons of the fullest core."""
+        rows, columns = self.layer.positions / self.grid.positions, self.layer.channels / self.grid.channels
+        return math.ceil(rows) * math.ceil(columns)
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ def map_to_chip(activity: Activity | str | Path, chip: Target | str | Path) -> M
     target = chip if isinstance(chip, Target) else load_target(chip)
     found = layers(ran)
     _check_names(target, found)
-    grids = _settled(found, target)
+    grids = _cuts(found, target)
     places = _numbered(found, grids)
     fitting = [place for place in places if place.grid.placed]
     one_chip = chips_of([(place.grid.kind, place.grid.cores) for place in fitting], target.chip) <= 1
@@ -185,8 +187,10 @@ def _together(places: Sequence[Place], chip: Chip) -> dict[str, tuple[int, int]]
     """What the layers need together of the only core of a chip, where it is more than there is."""
     if not chip.is_one_core:
         return {}
-    needs = [Packer(place.layer, chip).need(1, 1) for place in places]
-    sums = {name: sum(need[name] for need in needs) for name in ("neurons", "synapses", "synapse_bits")}
+    packers = [Packer(place.layer, chip) for place in places]
+    sums = {
+        name: sum(packer.need(name, 1, 1) for packer in packers) for name in ("neurons", "synapses", "synapse_bits")
+    }
     limits = {name: limit.value for name in sums if (limit := getattr(chip.cores[0], name))}
     return {name: (sums[name], limit) for name, limit in limits.items() if sums[name] > limit}
 
@@ -202,51 +206,13 @@ def _check_names(target: Target, found: Sequence[Layer]) -> None:
             raise unknown("layer", name, names, owner=f"{target.file}: the run")
 
 
-def _settled(found: Sequence[Layer], target: Target) -> list[Grid]:
-    """The cut of each layer. A core has only so many ways out, and how many its neurons need depends on the cuts of the
-    layers they send to, so layers are cut again until nothing changes."""
-    packers = [Packer(layer, target.chip) for layer in found]
-    caps: dict[str, int] = {}
-    grids = on_kinds([_cut(packer, target, None) for packer in packers], target.chip)
-    for _ in range(ROUNDS):
-        sent = messages_of([], ways(_numbered(found, grids), None))
-        tighter = _neurons_at_most(found, grids, sent, target.chip)
-        if all(caps.get(name) == cap for name, cap in tighter.items()):
-            break
-        caps |= tighter
-        grids = on_kinds([_cut(packer, target, caps.get(packer.layer.name)) for packer in packers], target.chip)
-    sent = messages_of([], ways(_numbered(found, grids), None))
-    return [
-        _with_ways_out(layer, grid, sent.get(layer.name, 0.0), target.chip)
-        for layer, grid in zip(found, grids, strict=True)
-    ]
+def _cuts(found: Sequence[Layer], target: Target) -> list[Grid]:
+    return on_kinds([_cut(Packer(layer, target.chip), target) for layer in found], target.chip)
 
 
-def _neurons_at_most(
-    found: Sequence[Layer], grids: Sequence[Grid], sent: Named[str, float], chip: Chip
-) -> dict[str, int]:
-    """Neurons of a core whose spikes have ways out enough, of layers with too many."""
-    caps = {}
-    for layer, grid in zip(found, grids, strict=True):
-        limit, each = chip.cores[grid.kind].axons_out, sent.get(layer.name, 0.0)
-        on_a_core = math.ceil(layer.positions / grid.positions) * math.ceil(layer.channels / grid.channels)
-        if limit and each and on_a_core * each > limit.value:
-            caps[layer.name] = max(1, int(limit.value / each))
-    return caps
-
-
-def _with_ways_out(layer: Layer, grid: Grid, each: float, chip: Chip) -> Grid:
-    """The cut, broken where even one neuron needs more ways out than a core has."""
-    limit = chip.cores[grid.kind].axons_out
-    on_a_core = math.ceil(layer.positions / grid.positions) * math.ceil(layer.channels / grid.channels)
-    if limit is None or on_a_core * each <= limit.value:
-        return grid
-    return replace(grid, broken={**grid.broken, "axons_out": (math.ceil(on_a_core * each), limit.value)})
-
-
-def _cut(packer: Packer, target: Target, neurons_at_most: int | None) -> list[Grid]:
+def _cut(packer: Packer, target: Target) -> list[Grid]:
     own = target.cores.get(packer.layer.name)
-    return packer.packed(neurons_at_most) if own is None else _given(packer, own, target)
+    return packer.packed() if own is None else _given(packer, own, target)
 
 
 def _given(packer: Packer, own: Cut, target: Target) -> list[Grid]:

@@ -12,8 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from snnprof.mapping.chip import OF_A_CORE, Chip, Cores
+from snnprof.mapping.chip import Chip, Cores
 from snnprof.mapping.network import Connection, Layer
+
+HELD = ("neurons", "synapses", "synapse_bits", "fan_in", "axons_in")
+"""Limits of a core that decide how a layer is cut. How many ways out its neurons need depends on where others lie: that
+is looked at afterwards."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +48,6 @@ class Grid:
         return self.positions * self.channels
 
 
-Need = Mapping[str, int]
-
-
 @dataclass
 class Packer:
     """Cuts one layer for one chip; remembers what was worked out about its inputs."""
@@ -55,39 +56,34 @@ class Packer:
     chip: Chip
 
     def __post_init__(self) -> None:
-        self._fields: dict[tuple[int, int], int] = {}
+        self._axons: dict[int, int] = {}
 
-    def packed(self, neurons_at_most: int | None = None) -> list[Grid]:
-        """The smallest cut on each kind of core, best first: no limit broken, fewest cores, smallest kind.
-
-        Args:
-            neurons_at_most: of a core, so that their spikes have ways out of it; null where they have.
-        """
-        grids = [self._on(index, kind, neurons_at_most) for index, kind in enumerate(self.chip.cores)]
+    def packed(self) -> list[Grid]:
+        """The smallest cut on each kind of core, best first: no limit broken, fewest cores, smallest kind."""
+        grids = [self._on(index, kind) for index, kind in enumerate(self.chip.cores)]
         return sorted(grids, key=lambda grid: (len(grid.broken), grid.cores, grid.kind))
 
     def given(self, positions: int, channels: int) -> list[Grid]:
         """A cut that somebody chose on each kind of core, with the limits that it breaks; fewest broken first."""
-        need = self.need(positions, channels)
         grids = [
-            Grid(positions, channels, index, (), _broken(need, kind), given=True)
+            Grid(positions, channels, index, (), self._broken(positions, channels, kind), given=True)
             for index, kind in enumerate(self.chip.cores)
         ]
         return sorted(grids, key=lambda grid: (len(grid.broken), grid.kind))
 
-    def need(self, positions: int, channels: int) -> Need:
-        """What the fullest core of a cut holds, by limit."""
+    def need(self, name: str, positions: int, channels: int) -> int:
+        """What the fullest core of a cut needs of a limit."""
         rows = math.ceil(self.layer.positions / positions)
         columns = math.ceil(self.layer.channels / channels)
+        if name == "neurons":
+            return rows * columns
+        if name == "fan_in":
+            return sum(each.fan_in for each in self.layer.connections)
+        if name == "axons_in":
+            return self._axons_in(positions)
         stored = sum(self._stored(each, rows, columns) for each in self.layer.connections)
         bits = self.chip.weight_bits.value if self.chip.weight_bits else 0
-        return {
-            "neurons": rows * columns,
-            "synapses": stored,
-            "synapse_bits": stored * bits,
-            "fan_in": sum(each.fan_in for each in self.layer.connections),
-            "axons_in": sum(self._axons_in(index, positions) for index in range(len(self.layer.connections))),
-        }
+        return stored * bits if name == "synapse_bits" else stored
 
     @property
     def _is_whole(self) -> bool:
@@ -96,28 +92,29 @@ class Packer:
     def _stored(self, connection: Connection, rows: int, columns: int) -> int:
         return columns * connection.fan_in * (1 if self.chip.shared_kernels else rows)
 
-    def _axons_in(self, index: int, positions: int) -> int:
+    def _axons_in(self, positions: int) -> int:
         """Of a kernel that positions share, each position has one axon, whichever of its channels spikes."""
-        connection = self.layer.connections[index]
-        if (index, positions) not in self._fields:
-            self._fields[index, positions] = reach(connection, self.layer.positions, positions).sources_of_fullest()
-        shared = self.chip.shared_kernels and connection.inputs > 1
-        return self._fields[index, positions] * (1 if shared else connection.channels_in)
+        if positions not in self._axons:
+            self._axons[positions] = sum(
+                reach(each, self.layer.positions, positions).sources_of_fullest()
+                * (1 if self.chip.shared_kernels and each.inputs > 1 else each.channels_in)
+                for each in self.layer.connections
+            )
+        return self._axons[positions]
 
-    def _on(self, index: int, kind: Cores, neurons_at_most: int | None) -> Grid:
+    def _on(self, index: int, kind: Cores) -> Grid:
         """The smallest cut on one kind of core; limits that no cut keeps are named, and the others kept."""
         finest = (1, 1) if self._is_whole else (self.layer.positions, self.layer.channels)
-        broken = _broken(self.need(*finest), kind)
-        limits = {name: limit.value for name in OF_A_CORE if (limit := getattr(kind, name)) and name not in broken}
-        if neurons_at_most is not None:
-            limits["neurons"] = min(neurons_at_most, limits.get("neurons", neurons_at_most))
+        broken = self._broken(*finest, kind)
+        limits = {name: limit for name, limit in _limits(kind).items() if name not in broken}
         if self._is_whole:
             return Grid(1, 1, index, (), broken)
         positions, channels = self._smallest(limits)
-        stoppers = self._stoppers(positions, channels, limits)
-        if neurons_at_most is not None and limits["neurons"] == neurons_at_most:
-            stoppers = tuple("axons_out" if name == "neurons" else name for name in stoppers)
-        return Grid(positions, channels, index, stoppers, broken)
+        return Grid(positions, channels, index, self._stoppers(positions, channels, limits), broken)
+
+    def _broken(self, positions: int, channels: int, kind: Cores) -> dict[str, tuple[int, int]]:
+        needs = {name: (self.need(name, positions, channels), limit) for name, limit in _limits(kind).items()}
+        return {name: (need, limit) for name, (need, limit) in needs.items() if need > limit}
 
     def _smallest(self, limits: Mapping[str, int]) -> tuple[int, int]:
         best: tuple[int, int] | None = None
@@ -141,14 +138,12 @@ class Packer:
         return low
 
     def _keeps(self, positions: int, channels: int, limits: Mapping[str, int]) -> bool:
-        need = self.need(positions, channels)
-        return all(need.get(name, 0) <= limit for name, limit in limits.items())
+        return all(self.need(name, positions, channels) <= limit for name, limit in limits.items())
 
     def _stoppers(self, positions: int, channels: int, limits: Mapping[str, int]) -> tuple[str, ...]:
         """Limits that one run less would break."""
-        fewer = [(positions - 1, channels), (positions, channels - 1)]
-        needs = [self.need(*cut) for cut in fewer if min(cut) >= 1]
-        return tuple(name for name, limit in limits.items() if any(need.get(name, 0) > limit for need in needs))
+        fewer = [cut for cut in ((positions - 1, channels), (positions, channels - 1)) if min(cut) >= 1]
+        return tuple(name for name, limit in limits.items() if any(self.need(name, *cut) > limit for cut in fewer))
 
 
 def _below(best: tuple[int, int], channels: int) -> int:
@@ -156,9 +151,9 @@ def _below(best: tuple[int, int], channels: int) -> int:
     return (best[0] * best[1] - 1) // channels
 
 
-def _broken(need: Need, kind: Cores) -> dict[str, tuple[int, int]]:
-    limits = {name: limit.value for name in OF_A_CORE if (limit := getattr(kind, name))}
-    return {name: (need[name], limit) for name, limit in limits.items() if need.get(name, 0) > limit}
+def _limits(kind: Cores) -> dict[str, int]:
+    """What a core holds, by name."""
+    return {name: limit.value for name in HELD if (limit := getattr(kind, name))}
 
 
 @dataclass(frozen=True)

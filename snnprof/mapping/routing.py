@@ -11,7 +11,7 @@ from typing import Any
 
 from snnprof.mapping.chip import Mesh
 from snnprof.mapping.network import Connection, Layer
-from snnprof.mapping.packing import Grid, reach, runs_of
+from snnprof.mapping.packing import Grid, Reach, reach, runs_of
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,9 @@ def ways(places: Sequence[Place], mesh: Mesh | None) -> list[Way]:
     found: dict[tuple[str, str], Way] = {}
     for target in places:
         for connection in target.layer.connections:
+            reached = reach(connection, target.layer.positions, target.grid.positions)
             for source in connection.op.fed_by:
-                way = _way(source, by_name.get(source), target, connection, mesh)
+                way = _way(source, by_name.get(source), target, connection, reached, mesh)
                 known = found.get((source, target.layer.name))
                 if known is None or way.messages > known.messages:
                     found[source, target.layer.name] = way
@@ -65,15 +66,15 @@ def messages_of(layers: Sequence[str], ways: Sequence[Way]) -> Mapping[str, floa
     return total
 
 
-def _way(name: str, source: Place | None, target: Place, connection: Connection, mesh: Mesh | None) -> Way:
-    reached = reach(connection, target.layer.positions, target.grid.positions)
+def _way(
+    name: str, source: Place | None, target: Place, connection: Connection, reached: Reach, mesh: Mesh | None
+) -> Way:
     columns = _columns_reached(connection, target)
     messages = reached.mean() * columns
     if mesh is None or source is None:
         return Way(name, target.layer.name, messages)
-    weights = _from_run_to_run(connection, source, target) * columns / target.grid.channels
-    east_west, north_south = _mean_distances(weights, source, target, mesh)
-    return Way(name, target.layer.name, messages, east_west, north_south)
+    weights = _from_run_to_run(reached, source) * columns / target.grid.channels
+    return Way(name, target.layer.name, messages, *_mean_distances(weights, source, target, mesh))
 
 
 def _columns_reached(connection: Connection, target: Place) -> float:
@@ -88,7 +89,7 @@ def _columns_reached(connection: Connection, target: Place) -> float:
     return float(np.mean(run[:, -1] - run[:, 0] + 1))
 
 
-def _from_run_to_run(connection: Connection, source: Place, target: Place) -> Any:
+def _from_run_to_run(reached: Reach, source: Place) -> Any:
     """Messages that a spike takes from each run of the source's positions to each run of the target's.
 
     Returns:
@@ -96,12 +97,12 @@ def _from_run_to_run(connection: Connection, source: Place, target: Place) -> An
     """
     import numpy as np
 
-    runs, reached = source.grid.positions, reach(connection, target.layer.positions, target.grid.positions)
+    runs = source.grid.positions
     if reached.runs is None:
         return np.full((runs, reached.of), 1.0 / runs)
-    place = reached.sources * source.layer.positions // connection.inputs
+    place = reached.sources * source.layer.positions // reached.inputs
     met = np.zeros((runs, reached.of))
-    np.add.at(met, (runs_of(place, source.layer.positions, runs), reached.runs), 1.0 / connection.inputs)
+    np.add.at(met, (runs_of(place, source.layer.positions, runs), reached.runs), 1.0 / reached.inputs)
     return met
 
 

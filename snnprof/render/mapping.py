@@ -19,7 +19,7 @@ LIMITS = {
 }  # fmt: skip
 TIGHTEST = {
     "neurons": "neurons", "synapses": "synapses", "synapse_bits": "synapse memory", "fan_in": "fan-in",
-    "axons_in": "input axons", "axons_out": "output axons",
+    "axons_in": "input axons",
 }  # fmt: skip
 COLUMNS = (
     Column("layer", "Layer"),
@@ -40,7 +40,7 @@ def mapping_table(mapping: Mapping) -> Table:
         "neurons": sum(each.layer.neurons for each in mapping.placements),
         "cores": mapping.cores,
     }
-    return Table("mapping", f"Layers on {mapping.chip.title}", COLUMNS, (*rows, Row(total, total=True)), (_cuts(),))
+    return Table("placements", f"Layers on {mapping.chip.title}", COLUMNS, (*rows, Row(total, total=True)), (_cuts(),))
 
 
 def _cuts() -> str:
