@@ -111,7 +111,7 @@ def test_a_dense_layer_with_more_inputs_than_axons_has_no_place():
 
 
 def test_a_convolution_is_cut_along_positions_and_its_kernel_stays_whole():
-    """16 channels of 15 × 15: 64 positions fill a core of 1024 neurons, so 225 positions take 4; the kernel is small."""
+    """16 channels of 15 × 15: 64 positions fill a core of 1024 neurons, so 225 positions take 4."""
     mapping = map_to_chip(ran(conv("c", [1, 32, 32], [16, 15, 15], [3, 3], stride=2), lif("c.lif", 3600)), "loihi1")
     assert 1024 // 16 == 64
     assert math.ceil(225 / 64) == 4
@@ -315,7 +315,7 @@ def test_truenorth_sends_a_spike_to_one_core():
 
 
 def test_a_chip_whose_layers_are_not_cut_gives_each_the_core_that_holds_it():
-    """20,000 neurons need a core of 32,768 or 65,536; 40,000 weights one of 65,536; a small layer takes a small core."""
+    """20,000 neurons need a core of 32,768 or 65,536; 40,000 weights one of 65,536."""
     activity = ran(
         conv("big", [2, 100, 100], [2, 100, 100], [1, 1]), conv("wide", [200, 4, 4], [200, 4, 4], [1, 1], "big.lif"),
         dense("small", 10, 10), lif("big.lif", 20_000), lif("wide.lif", 3200), lif("small.lif", 10),
