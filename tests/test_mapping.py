@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -433,6 +434,14 @@ def test_a_chip_of_ones_own(tmp_path):
     )
     mapping = map_to_chip(ran(dense("fc", 5, 45), lif("fc.lif", 45)), file)
     assert (mapping.cores, mapping.chips, mapping.latency_s) == (5, 2, None)
+
+
+def test_the_files_on_the_page_are_in_order(tmp_path):
+    page = (Path(__file__).parent.parent / "docs" / "mapping.md").read_text(encoding="utf-8")
+    for number, block in enumerate(re.findall(r"```yaml\n(.*?)```", page, re.S)):
+        file = tmp_path / f"{number}.yaml"
+        file.write_text(block, encoding="utf-8")
+        assert map_to_chip(RUNS / "spikformer.json", file).cores > 30
 
 
 HOSTILE = {
