@@ -54,7 +54,7 @@ def _too_many_destinations(mapping: Mapping, placement: Placement) -> Iterator[F
     limit, each = mapping.chip.destinations, mapping.destinations_of(placement.layer.name)
     if limit and each > limit.value:
         text = f"Its spikes go to {each:.3g} cores on average; {mapping.chip.id} sends a spike to {limit.value} at most"
-        more = "it needs copies of its neurons, which are in no figure"
+        more = "it needs copies of its neurons, which were not counted"
         yield _finding(
             "M03", f"{text}, so {more}", "Count such copies yourself, or choose another chip", placement.layer.name
         )
@@ -103,7 +103,7 @@ def _products(mapping: Mapping) -> Iterator[Finding]:
     for op in mapping.unplaced:
         product = f"Multiplies data with data, which no synapse of {mapping.chip.id} does"
         text = f"{product}: its operations are priced, but have no place"
-        hint = "Say so beside the energy; the messages of the layers that it reads are not known"
+        hint = "State this next to the energy; the messages of the layers that it reads are not known"
         yield _finding("M02", text, hint, op.layer)
 
 
