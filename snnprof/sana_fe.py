@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from snnprof.activity import Activity, OpRecord
 from snnprof.errors import SnnprofError, printable
-from snnprof.mapping import Mapping, Placement
+from snnprof.mapping import Chip, Mapping, Placement
 from snnprof.mapping.network import Connection
 from snnprof.mapping.packing import runs_of
 from snnprof.spike_trace import SpikeTrace
@@ -159,10 +159,7 @@ def replay(activity: Activity, trace: SpikeTrace, mapping: Mapping) -> Replay:
         SnnprofError: the chip is not Loihi 1, or more than one, a layer has no place, nothing can be replayed, or there
             are too many synapses.
     """
-    if mapping.chip.id != ARCHITECTURE:
-        raise SnnprofError(
-            f"SANA-FE gets its own {ARCHITECTURE}, not {mapping.chip.id}", hint=f"export with --mapping {ARCHITECTURE}"
-        )
+    must_be_known(mapping.chip)
     if mapping.chips > 1:
         raise SnnprofError(f"the network needs {mapping.chips} chips, and the {ARCHITECTURE} of SANA-FE is one")
     if not mapping.whole:
@@ -173,6 +170,14 @@ def replay(activity: Activity, trace: SpikeTrace, mapping: Mapping) -> Replay:
         why = "; ".join(f"{layer}: {reason}" for layer, reason in made.left_out[:3])
         raise SnnprofError(f"nothing of this run can be replayed in SANA-FE: {why or 'it has no weighted operation'}")
     return made
+
+
+def must_be_known(chip: Chip) -> None:
+    """Raises SnnprofError for a chip that SANA-FE has no architecture file of."""
+    if chip.id != ARCHITECTURE:
+        raise SnnprofError(
+            f"SANA-FE gets its own {ARCHITECTURE}, not {chip.id}", hint=f"export with --mapping {ARCHITECTURE}"
+        )
 
 
 class _Maker:

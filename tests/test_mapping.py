@@ -308,6 +308,14 @@ def test_real_inputs_and_graded_spikes_are_said():
     assert codes(activity, "loihi2")["M04"] == ["stem"], "Loihi 2 has graded spikes"
 
 
+def test_an_operation_that_feeds_several_layers_is_said_to_be_repeated():
+    op = dense("stem", 4, 8)
+    op.feeds = ["a", "b"]
+    activity = ran(op, lif("a", 8), lif("b", 8))
+    assert codes(activity, "loihi1")["M07"] == ["stem"]
+    assert [len(each.layer.connections) for each in map_to_chip(activity, "loihi1").placements] == [1, 1]
+
+
 def test_truenorth_sends_a_spike_to_one_core():
     activity = ran(dense("b", 200, 600, "a"), lif("a", 200, 1), lif("b.lif", 600))
     mapping = map_to_chip(activity, "truenorth")

@@ -49,11 +49,12 @@ def export(
     """
     from snnprof.activity import Activity
     from snnprof.mapping import load_target, map_to_chip
-    from snnprof.sana_fe import replay, summary
+    from snnprof.sana_fe import must_be_known, replay, summary
 
     output.chosen("format", form, FORMATS)
     _must_be_new(out)
     target = load_target(mapping)
+    must_be_known(target.chip)
     path = runs.path_of(run)
     recorded = Activity.load(path)
     asked = profile.one_sample(path, recorded.run.argv, context, model)

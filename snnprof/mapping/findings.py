@@ -26,6 +26,7 @@ def findings(mapping: Mapping, activity: Activity) -> Iterator[Finding]:
         yield from _too_few_ways_out(mapping, placement)
         yield from _real_input(mapping, placement)
     yield from _values(mapping, activity)
+    yield from _several_layers(mapping, activity)
 
 
 def _does_not_fit(mapping: Mapping, placement: Placement) -> Iterator[Finding]:
@@ -93,6 +94,17 @@ def _values(mapping: Mapping, activity: Activity) -> Iterator[Finding]:
             "Use binary neurons, or a chip with graded spikes",
             neuron.layer,
         )
+
+
+def _several_layers(mapping: Mapping, activity: Activity) -> Iterator[Finding]:
+    """A sum of currents that several layers read: PyTorch computes it once, a chip at each of them."""
+    for op in activity.ops:
+        times = len(op.feeds)
+        if times > 1 and len(op.data) == 1:
+            text = f"Its result reaches {times} neuron layers, and a core of {mapping.chip.id} adds spikes for its own"
+            more = f"the chip would do {times} times these synaptic operations, which are counted once"
+            hint = "State this next to the energy; the time and the cores have them at each layer"
+            yield _finding("M07", f"{text}: {more}", hint, op.layer)
 
 
 def _is_graded(neuron: NeuronRecord) -> bool:
