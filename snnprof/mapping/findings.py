@@ -65,9 +65,7 @@ def _too_few_ways_out(mapping: Mapping, placement: Placement) -> Iterator[Findin
     limit = mapping.chip.cores[placement.grid.kind].axons_out
     need = placement.on_a_core * mapping.destinations_of(placement.layer.name)
     if limit and placement.grid.placed and need > limit.value:
-        needs = (
-            f"The spikes of a core of it need {count_text(need)} output axons, one for each neuron and core they go to"
-        )
+        needs = f"A core of this layer needs {count_text(need)} output axons, one for each neuron and target core"
         text = f"{needs}; a core of {mapping.chip.id} has {count_text(limit.value)}"
         hint = "It needs more cores than counted: name their number in a file, or choose another chip"
         yield _finding("M03", text, hint, placement.layer.name)
