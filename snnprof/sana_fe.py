@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from snnprof.activity import Activity, OpRecord
 from snnprof.errors import SnnprofError, printable
 from snnprof.mapping import Chip, Mapping, Placement
-from snnprof.mapping.network import Connection
+from snnprof.mapping.network import Connection, groups_of
 from snnprof.mapping.packing import runs_of
 from snnprof.spike_trace import SpikeTrace
 
@@ -306,7 +306,7 @@ def _edges(connection: Connection, elements: int) -> tuple[Array, Array]:
         return near.ravel(), far.ravel()
     assert connection.links is not None
     position, place = connection.links
-    groups = int(shape.get("groups", 1))
+    groups = groups_of(connection.op)
     channels, filters = shape["input"][0] // groups, shape["output"][0] // groups
     group = np.arange(groups)[:, None, None, None]
     channel = (group * channels + np.arange(channels)[None, :, None, None]) * connection.inputs

@@ -18,6 +18,7 @@ from snnprof.hardware import load_hardware, names
 from snnprof.mapping import Chip, Mapping, Placement, chips, load_chip, load_target, map_to_chip
 from snnprof.mapping.chip import Cores, Limit
 from snnprof.pricing import price
+from snnprof.repricing import on_every_list
 
 RUNS = Path(__file__).parent / "data" / "runs"
 
@@ -492,6 +493,32 @@ def test_a_chip_that_is_not_there_is_one_sentence(name, tmp_path, capsys):
     ran(lif("a", 8)).save(run)
     assert main(["report", str(run), "--mapping", name]) == 2
     assert len(capsys.readouterr().err.splitlines()) <= 2
+
+
+HOSTILE_SHAPES: list[dict[str, Any]] = [
+    {"input": [1, 10**7, 10**7], "output": [1, 10**7, 10**7], "weight": [1, 1, 3, 3]},
+    {"stride": [0, 0]}, {"stride": [1]}, {"stride": "2"}, {"padding": [-1, 0]}, {"dilation": [1.5, 1]}, {"groups": 0},
+    {"groups": "two"}, {"output": []}, {"input": [True, 2]}, {"weight": [4]}, {"output": [10**12, 6, 6]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", HOSTILE_SHAPES, ids=str)
+@pytest.mark.parametrize("chip", ["loihi1", "spinnaker1"])
+def test_shapes_of_no_sense_neither_fail_nor_take_for_ever(change, chip):
+    op = conv("c", [2, 6, 6], [4, 6, 6], [3, 3], "a", padding=1)
+    op.shape |= change
+    mapping = map_to_chip(ran(op, lif("a", 72, 1), lif("c.lif", 144)), chip)
+    assert math.isfinite(at(mapping, "a").messages or 0)
+    vast = ran(dense("fc", 10, 10, "a"), lif("a", 10**12, 1), lif("fc.lif", 10**12))
+    assert map_to_chip(vast, chip).cores > 10**8
+
+
+def test_other_price_lists_of_a_page_are_not_those_of_the_chip():
+    activity = ran(dense("fc", 1000, 300, "a"), lif("a", 1000, 20), lif("fc.lif", 300, 5))
+    first = price(activity, "loihi1-sanafe", mapping="loihi1")
+    again = {each.hardware.id: each for each in on_every_list([first])}
+    assert again["loihi1-davies2018"].totals.terms["static"] is not None
+    assert again["truenorth-linear"].mapping is None
 
 
 def test_a_cut_of_ones_own_keeps_its_place_and_its_fault_is_said(tmp_path):

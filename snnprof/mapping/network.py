@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 INPUT = "input"
+MOST_LINKS = 50_000_000
+"""Pairs of positions that are gone through; of a larger operation, each input is taken to reach every output."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,8 @@ class Connection:
         if self.op.op != "conv":
             import numpy as np
 
-            each = np.arange(self.outputs)
-            return (each, each) if self.known and self.outputs > 1 and self.inputs == self.outputs else None
+            alike = self.known and 1 < self.outputs <= MOST_LINKS and self.inputs == self.outputs
+            return (np.arange(self.outputs), np.arange(self.outputs)) if alike else None
         return _of_convolution(self.op.shape) if self.known else None
 
 
@@ -119,7 +121,7 @@ def _connection(op: OpRecord, layer: Layer) -> Connection:
     shape = op.shape
     if op.op == "conv" and all(_is_shape(shape.get(side)) for side in ("input", "output", "weight")):
         inputs, outputs = (math.prod(shape[side][1:]) for side in ("input", "output"))
-        return Connection(op, _fan_in(op), inputs, outputs, shape["input"][0], "stride" in shape)
+        return Connection(op, _fan_in(op), inputs, outputs, shape["input"][0], _has_geometry(op))
     if _is_shape(shape.get("input")):
         return Connection(op, _fan_in(op), layer.positions, layer.positions, shape["input"][-1])
     return Connection(op, _fan_in(op), 1, layer.positions, _fan_in(op), known=False)
@@ -135,11 +137,30 @@ def _channels_out(op: OpRecord) -> int:
 def _fan_in(op: OpRecord) -> int:
     """Weights that one output meets; of an operation that does not say, all of them."""
     weight, read = op.shape.get("weight"), op.shape.get("input")
-    if op.op == "conv" and _is_shape(weight):
+    if op.op == "conv" and _is_shape(weight) and len(weight) > 1:
         kernel = math.prod(weight[2:])
-        inner = weight[0] // int(op.shape.get("groups", 1)) if op.shape.get("transposed") else weight[1]
+        inner = weight[0] // groups_of(op) if op.shape.get("transposed") else weight[1]
         return max(1, inner * kernel)
     return int(read[-1]) if _is_shape(read) else max(1, op.weights)
+
+
+def groups_of(op: OpRecord) -> int:
+    groups = op.shape.get("groups")
+    return groups if type(groups) is int and groups > 0 else 1
+
+
+def _has_geometry(op: OpRecord) -> bool:
+    """Whether a convolution says how its kernel moves, and its positions can be gone through."""
+    shape, axes = op.shape, len(op.shape["output"]) - 1
+    stride, dilation, padding = (shape.get(name) for name in ("stride", "dilation", "padding"))
+    sizes = [shape["input"][1:], shape["output"][1:], shape["weight"][2:], stride, dilation, padding]
+    if not all(isinstance(each, list) and len(each) == axes for each in sizes):
+        return False
+    if not all(type(size) is int and 0 <= size < MOST_LINKS for each in sizes for size in each):
+        return False
+    near = shape["input"] if shape.get("transposed") else shape["output"]
+    moves = _is_shape(stride) and _is_shape(dilation)
+    return moves and math.prod([*near[1:], *shape["weight"][2:]]) <= MOST_LINKS
 
 
 def _is_shape(value: Any) -> TypeGuard[list[int]]:

@@ -8,7 +8,7 @@ with the fewest runs of channels, since a spike reaches all runs of channels but
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -118,7 +118,7 @@ class Packer:
 
     def _smallest(self, limits: Mapping[str, int]) -> tuple[int, int]:
         best: tuple[int, int] | None = None
-        for channels in range(1, self.layer.channels + 1):
+        for channels in _useful_runs(self.layer.channels):
             if best and channels >= best[0] * best[1]:
                 break
             at_most = self.layer.positions if best is None else min(self.layer.positions, _below(best, channels))
@@ -144,6 +144,21 @@ class Packer:
         """Limits that one run less would break."""
         fewer = [cut for cut in ((positions - 1, channels), (positions, channels - 1)) if min(cut) >= 1]
         return tuple(name for name, limit in limits.items() if any(self.need(name, *cut) > limit for cut in fewer))
+
+
+def _useful_runs(channels: int) -> Iterator[int]:
+    """Numbers of runs of channels in which the longest run is shorter than in all before.
+
+    >>> list(_useful_runs(10))
+    [1, 2, 3, 4, 5, 10]
+    """
+    runs = 1
+    while True:
+        yield runs
+        longest = math.ceil(channels / runs)
+        if longest <= 1:
+            return
+        runs = math.ceil(channels / (longest - 1))
 
 
 def _below(best: tuple[int, int], channels: int) -> int:

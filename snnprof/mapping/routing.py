@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from snnprof.mapping.chip import Mesh
-from snnprof.mapping.network import Connection, Layer
+from snnprof.mapping.network import MOST_LINKS, Connection, Layer, groups_of
 from snnprof.mapping.packing import Grid, Reach, reach, runs_of
 
 
@@ -81,9 +81,9 @@ def _columns_reached(connection: Connection, target: Place) -> float:
     """Runs of channels that a spike reaches: all; of a grouped convolution, those with a channel of its group."""
     import numpy as np
 
-    groups = int(connection.op.shape.get("groups", 1))
+    groups = groups_of(connection.op)
     runs, channels = target.grid.channels, target.layer.channels
-    if groups == 1 or runs == 1 or channels % groups:
+    if groups == 1 or runs == 1 or channels % groups or channels > MOST_LINKS:
         return float(runs)
     run = runs_of(np.arange(channels), channels, runs).reshape(groups, -1)
     return float(np.mean(run[:, -1] - run[:, 0] + 1))

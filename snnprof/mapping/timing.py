@@ -42,7 +42,7 @@ def _core_seconds(time: Time, place: Place, ways: Sequence[Way], places: Sequenc
 
 
 def _input_spikes(layer: Layer) -> int:
-    return sum(each.op.nonzero for each in layer.connections if each.op.fed_by == [INPUT])
+    return sum(each.op.part("spikes").nonzero for each in layer.connections if each.op.fed_by == [INPUT])
 
 
 def _events(connection: Connection) -> int:
