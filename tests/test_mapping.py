@@ -262,9 +262,9 @@ def test_sanafes_own_cut_gives_its_messages_and_hops(tmp_path):
         "c4.lif: {channels: 4}, fc.lif: 1}",
     )
     mapping = map_to_chip(sanafes_network(), file)
-    sent = {name: SANAFE_SPIKES[name] * mapping.traffic.of(name).messages for name in SANAFE_SPIKES}
+    sent = {name: SANAFE_SPIKES[name] * (mapping.traffic.of(name).messages or 0) for name in SANAFE_SPIKES}
     assert sum(sent.values()) == pytest.approx(SANAFE_MESSAGES, rel=0.003)
-    routes = {name: mapping.traffic.of(name) for name in SANAFE_SPIKES}
+    routes = {name: mapping.traffic.of(name) for name in SANAFE_SPIKES if name != "fc.lif"}
     assert sum(SANAFE_SPIKES[n] * r.east_west for n, r in routes.items()) == pytest.approx(SANAFE_EAST_WEST, rel=0.04)
     assert sum(SANAFE_SPIKES[n] * r.north_south for n, r in routes.items()) == pytest.approx(
         SANAFE_NORTH_SOUTH, rel=0.04
@@ -275,7 +275,7 @@ def test_sanafes_own_cut_gives_its_messages_and_hops(tmp_path):
 def test_our_packing_of_sanafes_network_sends_a_fifth_of_the_messages():
     mapping = map_to_chip(sanafes_network(), "loihi1")
     assert [each.cores for each in mapping.placements] == [1, 4, 6, 8, 1, 1]
-    assert mapping.messages_per_spike == pytest.approx(1.281, abs=5e-4)
+    assert mapping.messages_per_spike == pytest.approx(1.282, abs=5e-4), "of all spikes but the last layer's"
     assert SANAFE_MESSAGES / sum(SANAFE_SPIKES.values()) == pytest.approx(6.776, abs=5e-4)
 
 
@@ -293,9 +293,9 @@ def test_products_of_data_have_no_place_and_their_inputs_no_known_messages():
     activity = ran(dense("q", 4, 32), product("q.lif", "k"), lif("q.lif", 32, 3), lif("k", 32, 2), lif("out", 16, 1))
     mapping = map_to_chip(activity, "loihi1")
     assert [op.layer for op in mapping.unplaced] == ["attn"]
-    assert [each.messages for each in mapping.placements] == [None, None, 0]
+    assert [each.messages for each in mapping.placements] == [None, None, None]
     report = price(activity, "loihi1-sanafe", mapping=mapping)
-    assert dict(report.unpriced)["spike without known messages"] == 5
+    assert dict(report.unpriced)["spike without known messages"] == 6
     assert report.totals.parts["sop"] == 9 * 35.5, "they are priced all the same"
     assert codes(activity, "loihi1")["M02"] == ["attn"]
 
@@ -550,15 +550,15 @@ def saved(tmp_path: Path) -> str:
 
 
 def test_each_format_has_the_mapping(saved, capsys):
-    """a on one core; fc on 3 by its weights: 20 spikes × 3 messages among 25 spikes."""
+    """a on one core; fc on 3 by its weights. Where the spikes of fc go is not known."""
     seen = {}
     for form in ("summary", "table", "json", "csv", "markdown", "html", "latex"):
         assert main(["report", saved, "--mapping", "loihi1", "--format", form]) == 0
         seen[form] = capsys.readouterr().out
-    assert "4 cores on 1 chip · 2.4 messages a spike" in seen["summary"]
+    assert "4 cores on 1 chip · 3 messages a spike" in seen["summary"]
     mapping = json.loads(seen["json"])["mapping"]
     assert (mapping["chip"], mapping["cores"], mapping["chips"], mapping["complete"]) == ("loihi1", 4, 1, True)
-    assert [layer["messages_per_spike"] for layer in mapping["layers"]] == [3, 0]
+    assert [layer["messages_per_spike"] for layer in mapping["layers"]] == [3, None]
     head, *rows = seen["csv"].splitlines()
     assert head.endswith("cores,messages_per_spike,hops_per_spike")
     assert any(row.endswith(",1,3,0") for row in rows)

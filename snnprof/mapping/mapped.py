@@ -27,7 +27,8 @@ class Placement:
         cores: null where a limit of the chip is below what the layer needs, however it is cut.
         grid: runs of positions × runs of channels; of a layer that does not fit, as far as the other limits go.
         first: number of its first core.
-        messages: cores that a spike reaches; null where one of the places it goes to is not known.
+        messages: cores that a spike reaches; null where one of the places it goes to is not known, or no weighted
+            operation reads it: it leaves the network, or reaches neurons by other ways than synapses.
     """
 
     layer: Layer
@@ -104,8 +105,6 @@ class Mapping:
         own = [way for way in self.ways if way.source == placement.layer.name]
         if any(way.east_west is None or way.north_south is None for way in own):
             return Route(placement.messages)
-        if not own and not self.hops_are_known:
-            return Route(placement.messages)
         return Route(
             placement.messages,
             east_west=sum(way.east_west or 0.0 for way in own),
@@ -118,11 +117,6 @@ class Mapping:
         known = [(each.layer.spikes, each.messages) for each in self.placements if each.messages is not None]
         spikes = sum(count for count, _ in known)
         return sum(count * messages for count, messages in known) / spikes if spikes else None
-
-    @property
-    def hops_are_known(self) -> bool:
-        """Hops are told from the mesh of one chip."""
-        return self.chip.mesh is not None and self.chips <= 1
 
     def destinations_of(self, name: str) -> float:
         """Cores that a spike of a layer goes to, as far as they are known."""
@@ -160,7 +154,7 @@ def map_to_chip(activity: Activity | str | Path, chip: Target | str | Path) -> M
         for each in place.layer.connections
         for source in each.op.fed_by
     }
-    sent = messages_of([place.layer.name for place in places], known)
+    sent = messages_of(known)
     if target.chip.is_one_core:
         sent = {name: min(1.0, each) for name, each in sent.items()}
     return Mapping(
@@ -171,7 +165,7 @@ def map_to_chip(activity: Activity | str | Path, chip: Target | str | Path) -> M
                 place.layer,
                 place.grid,
                 place.first,
-                None if place.layer.name in unknown_ends else sent[place.layer.name],
+                None if place.layer.name in unknown_ends else sent.get(place.layer.name),
             )
             for place in places
         ),

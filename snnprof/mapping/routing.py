@@ -5,7 +5,7 @@ Averages over the neurons of a layer: a run file knows how many spikes a layer s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,9 +58,9 @@ def ways(places: Sequence[Place], mesh: Mesh | None) -> list[Way]:
     return list(found.values())
 
 
-def messages_of(layers: Sequence[str], ways: Sequence[Way]) -> Mapping[str, float]:
-    """Messages of a spike, by source layer; layers that reach none are 0."""
-    total = dict.fromkeys(layers, 0.0)
+def messages_of(ways: Sequence[Way]) -> dict[str, float]:
+    """Messages of a spike, by the layer that sends it."""
+    total: dict[str, float] = {}
     for way in ways:
         total[way.source] = total.get(way.source, 0.0) + way.messages
     return total
