@@ -194,11 +194,14 @@ class _Maker:
             self.layers[placement.layer.name] = self._layer(placement)
         reached = {id(each.op): (each, place) for place in self.mapping.placements for each in place.layer.connections}
         for op in self.activity.ops:
-            why = self._why_not(op)
-            if why:
+            found = reached.get(id(op))
+            why = self._why_not(op, found[0] if found else None)
+            if why or found is None:
                 self.out.left_out.append((op.layer or "(root)", why))
             else:
-                self._join(*reached[id(op)])
+                self._join(*found)
+        if self.free > self.mapping.chip.cores_per_chip:
+            raise SnnprofError(f"with its inputs the network needs {self.free} cores, more than one {ARCHITECTURE} has")
         return self.out
 
     def _layer(self, placement: Placement) -> Group:
@@ -217,16 +220,18 @@ class _Maker:
         self.out.groups.append(group)
         return group
 
-    def _why_not(self, op: OpRecord) -> str:
+    def _why_not(self, op: OpRecord, connection: Connection | None) -> str:
         """Why an operation cannot be written; empty where it can."""
         if len(op.data) > 1:
             return "a product of data with data"
+        if connection is None or not connection.known:
+            return "where its result goes is not known"
         if op.part("real").elements:
             return "it reads real values"
         levels = self._levels(op)
         if levels is None:
             return "its module does not show what it reads"
-        if levels.sum() != sum(part.level_sum for part in op.parts):
+        if levels.sum() != sum(part.level_sum for part in op.parts) or not _is_one_input(connection, levels.shape[1]):
             return "the module read something else than was counted"
         return f"its spikes carry numbers above {MOST_LEVELS}" if levels.max(initial=0) > MOST_LEVELS else ""
 
@@ -283,6 +288,13 @@ def _cores(placement: Placement, channels_first: bool) -> Array:
     column = runs_of(channel, layer.channels, grid.channels)
     cores: Array = placement.first + column * grid.positions + runs_of(position, layer.positions, grid.positions)
     return cores
+
+
+def _is_one_input(connection: Connection, elements: int) -> bool:
+    """Whether so many elements are what an operation reads in one step."""
+    if connection.op.op == "conv":
+        return elements == connection.inputs * connection.channels_in
+    return elements > 0 and elements % connection.channels_in == 0
 
 
 def _outputs(connection: Connection, elements: int) -> int:

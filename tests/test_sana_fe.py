@@ -159,13 +159,18 @@ def test_what_cannot_be_written_is_listed():
     shown = with_levels(dense("fc", 2, 3), np.array([[1, 0], [0, 0]]))
     other = with_levels(dense("other", 2, 3), np.array([[1, 1], [0, 0]]))
     hidden = with_levels(dense("hidden", 2, 3), np.array([[1, 1], [0, 0]]))
-    names = ("stem.lif", "fc.lif", "other.lif", "hidden.lif", "k")
-    activity = ran(real, shown, other, hidden, product("k", "k"), *(lif(name, 3) for name in names), lif("out", 4))
+    blind = with_levels(conv("blind", [1, 3, 3], [1, 3, 3], [1, 1]), np.zeros((2, 9)))
+    del blind.shape["stride"]
+    names = ("stem.lif", "fc.lif", "other.lif", "hidden.lif", "blind.lif", "k")
+    activity = ran(
+        real, shown, other, hidden, blind, product("k", "k"), *(lif(name, 3) for name in names), lif("out", 4)
+    )
     inputs = {"fc": np.array([[1, 0], [0, 0]]), "other": np.array([[1, 0], [0, 0]])}
     made = replay(activity, SpikeTrace(2, {}, inputs), map_to_chip(activity, "loihi1"))
     assert dict(made.left_out) == {
         "stem": "it reads real values", "other": "the module read something else than was counted",
-        "hidden": "its module does not show what it reads", "attn": "a product of data with data",
+        "hidden": "its module does not show what it reads", "blind": "where its result goes is not known",
+        "attn": "a product of data with data",
     }  # fmt: skip
     assert made.events == 3
 
