@@ -19,6 +19,7 @@ Every warning in a report has a code. This page says what each code means, why i
 `snnprof explain C06` prints the same. Written by `python docs/make_findings.py` from `snnprof/explanations.yaml`."""
 GROUPS = {
     "C": ("Findings of a run", "The run file keeps these, so every report of the run shows them."),
+    "M": ("Layers on a chip", "These come with `--mapping`; see [mapping](mapping.md)."),
     "W": ("Cautions about energies", "These depend on the hardware and the convention, so each report works them out."),
 }
 

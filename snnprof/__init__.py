@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from snnprof.activity import Activity
     from snnprof.comparison import Comparison, compare
     from snnprof.hardware import HardwareProfile, load_hardware, prices
+    from snnprof.mapping import map_to_chip
     from snnprof.pricing import EnergyReport, Reports, price
     from snnprof.record.recorder import Recorder
     from snnprof.traffic import Route, Traffic
@@ -35,6 +36,7 @@ _HOME = {
     "compare": "snnprof.comparison",
     "load_hardware": "snnprof.hardware",
     "load_model": "snnprof.workload.models",
+    "map_to_chip": "snnprof.mapping",
     "price": "snnprof.pricing",
     "prices": "snnprof.hardware",
     "profile": "snnprof.workload.run",
@@ -54,6 +56,7 @@ __all__ = [
     "errors",
     "load_hardware",
     "load_model",
+    "map_to_chip",
     "price",
     "prices",
     "profile",

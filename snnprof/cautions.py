@@ -12,6 +12,7 @@ from snnprof.conventions import sdt
 from snnprof.conventions.counts import Options
 from snnprof.conventions.kinds import operand_label, unrolled
 from snnprof.hardware import WHOLE, Evidence, HardwareProfile
+from snnprof.mapping.findings import findings as mapping_findings
 from snnprof.priced_run import PricedRun
 from snnprof.units import count_text
 
@@ -197,13 +198,32 @@ def _spikes_per_second(report: PricedRun) -> float | None:
 def _messages(report: PricedRun) -> Findings:
     """How many cores a spike is sent to is the mapping's affair: unknown, or the profile's guess."""
     hardware, unknown = report.hardware, report.totals.unpriced.get("spike without known messages")
-    hint = "Take the messages from the chip or a simulator: price(..., traffic=Traffic(Route(messages=...)))"
+    hint = "Lay the layers onto a chip with --mapping, or take the messages from the chip or a simulator"
+    if report.mapping:
+        hint = "Take them from the chip or a simulator: price(..., traffic=Traffic(Route(messages=...)))"
     if unknown:
         text = f"The energy excludes the messages of {_count(report, unknown)} spikes to other cores"
         yield _finding("W22", f"{text}: their number depends on the mapping of layers to cores", hint)
     elif "message" in report.totals.parts and hardware.messages_per_spike and _default_route(report):
         text = f"{hardware.id} assumes {hardware.messages_per_spike:g} messages per spike"
         yield _finding("W23", f"{text}; their number depends on the mapping of layers to cores", hint)
+
+
+def _mapping(report: PricedRun) -> Findings:
+    """What the chip cannot do, and what of its mapping the prices used."""
+    mapping, hardware = report.mapping, report.hardware
+    if mapping is None:
+        return
+    yield from mapping_findings(mapping, report.activity)
+    used = [what for what in ("message", "hop", "hop east or west", "static") if report.totals.parts.get(what)]
+    if used and hardware.id not in mapping.chip.prices:
+        text = f"Prices of {hardware.id} with the mapping onto {mapping.chip.id}, which does not name it as its own"
+        yield _finding("M05", text, "Use prices of that chip, or say why these are its prices too")
+    if "static" in used and report.latency_s is None and mapping.latency_s and not mapping.chip.has_fixed_step:
+        text = f"Static energy rests on a modelled {mapping.latency_s:.3g} s per inference, the mean of all steps"
+        yield _finding(
+            "M06", f"{text}; waiting for the busiest core makes real steps longer", "Pass a measured --latency"
+        )
 
 
 def _default_route(report: PricedRun) -> bool:
@@ -215,7 +235,11 @@ def _static(report: PricedRun) -> Findings:
     hardware = report.hardware
     if hardware.static and report.totals.terms.get("static") is None:
         text = f"{hardware.id} draws {hardware.static.power_w:g} W at rest, which the energy excludes"
-        yield _finding("W10", text, "Pass the seconds per inference with --latency")
+        yield _finding(
+            "W10",
+            text,
+            "Pass the seconds per inference with --latency, or a chip that has a model of time with --mapping",
+        )
     elif not hardware.static and not hardware.covers("static") and "static" not in hardware.includes:
         yield _finding(
             "W10", "The energy excludes static power (no figure in this list)", "State this next to the energy"
@@ -329,6 +353,7 @@ _CAUTIONS: tuple[Callable[[PricedRun], Findings], ...] = (
     _unknown_attention,
     _operating_point,
     _messages,
+    _mapping,
     _static,
     _per_inference,
     _too_many_spikes,

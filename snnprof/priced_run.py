@@ -11,6 +11,7 @@ from snnprof import conventions, twins
 from snnprof.activity import Activity
 from snnprof.conventions import Convention
 from snnprof.hardware import EVIDENCE, Evidence, HardwareProfile
+from snnprof.mapping import Mapping as ChipMapping
 from snnprof.traffic import Traffic
 from snnprof.twins import Twin
 
@@ -71,6 +72,7 @@ class PricedRun:
     rows: tuple[Row, ...]
     latency_s: float | None = None
     traffic: Traffic = field(default_factory=Traffic)
+    mapping: ChipMapping | None = None
 
     def per_inference(self, value: float | None) -> float | None:
         """A figure of the run per sample; null where either is unknown."""

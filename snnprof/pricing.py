@@ -13,7 +13,8 @@ from snnprof import cautions, conventions, priced_work, twins
 from snnprof.activity import Activity, Finding, NeuronRecord, OpRecord
 from snnprof.conventions import Convention, Counts, Line
 from snnprof.errors import SnnprofError
-from snnprof.hardware import DEFAULT, HardwareProfile, load_hardware
+from snnprof.hardware import DEFAULT, HardwareProfile, Static, load_hardware
+from snnprof.mapping import Mapping, map_to_chip
 from snnprof.priced_run import TERMS, PricedRun, Row, Term, sum_by_name
 from snnprof.priced_work import Priced, priced
 from snnprof.shown import Shown
@@ -53,7 +54,7 @@ class EnergyReport(Shown, PricedRun):
         return [self._again(self.activity.restricted(block)) for block in self.activity.blocks]
 
     def _again(self, activity: Activity) -> EnergyReport:
-        return _priced_on(activity, self.hardware, self.convention, self.latency_s, self.traffic)
+        return _priced_on(activity, self.hardware, self.convention, self.latency_s, self.traffic, self.mapping)
 
 
 class Reports(Shown, tuple[EnergyReport, ...]):
@@ -71,12 +72,14 @@ def price(  # type: ignore[overload-overlap]  # a str is a sequence of str, too:
     activity: Activity | str | Path, hardware: Hardware = ..., convention: str | Convention = ...,
     latency_s: float | None = ..., hops: float | None = ..., traffic: Traffic | None = ...,
     exclude: Sequence[str] = ...,
+    mapping: Mapping | str | Path | None = ...,
 ) -> EnergyReport: ...  # fmt: skip
 @overload
 def price(
     activity: Activity | str | Path, hardware: Sequence[Hardware], convention: str | Convention = ...,
     latency_s: float | None = ..., hops: float | None = ..., traffic: Traffic | None = ...,
     exclude: Sequence[str] = ...,
+    mapping: Mapping | str | Path | None = ...,
 ) -> Reports: ...  # fmt: skip
 def price(
     activity: Activity | str | Path,
@@ -86,6 +89,7 @@ def price(
     hops: float | None = None,
     traffic: Traffic | None = None,
     exclude: Sequence[str] = (),
+    mapping: Mapping | str | Path | None = None,
 ) -> EnergyReport | Reports:
     """Prices a run.
 
@@ -97,29 +101,33 @@ def price(
         hops: routers a spike crosses on average; where it is not given, hops are unpriced.
         traffic: instead of `hops`: messages and hops of each layer's spikes, as a mapping of layers to cores has them.
         exclude: layers that are left out of the counts and listed: names, sub-trees such as `block.0`, or patterns.
+        mapping: the layers on a chip's cores, or what to lay them onto (see `map_to_chip`): gives the traffic, the
+            latency and the number of chips that are not given otherwise.
 
     Returns:
         A report; for a list of hardware, whatever its length, `Reports`: a tuple of one report for each.
 
     Raises:
         SnnprofError: there is no such file, profile or convention, the activity lacks what the convention needs, or
-            the list of hardware is empty or names a profile twice, both `hops` and `traffic` are given, or an excluded
-            name is no layer's.
+            the list of hardware is empty or names a profile twice, `hops` are given and `traffic` or `mapping` too, an
+            excluded name is no layer's, or the layers cannot be mapped.
     """
-    if hops is not None and traffic is not None:
-        raise SnnprofError("give hops or traffic, not both: traffic holds hops too")
-    ways = traffic or Traffic(Route(hops=hops))
+    if hops is not None and (traffic is not None or mapping is not None):
+        other = "traffic" if traffic is not None else "mapping"
+        raise SnnprofError(f"give hops or {other}, not both: {other} holds hops too")
     ran = activity if isinstance(activity, Activity) else Activity.load(activity)
+    laid = mapping if isinstance(mapping, Mapping) or mapping is None else map_to_chip(ran, mapping)
+    ways = traffic or (laid.traffic if laid else Traffic(Route(hops=hops)))
     rule = conventions.find(convention) if isinstance(convention, str) else convention
     if exclude:
         rule = rule.excluding(conventions.Exclusion(tuple(exclude)))
     rule.without.must_hold_something(ran)
     if isinstance(hardware, str | Path | HardwareProfile):
-        return _priced_on(ran, _profile(hardware), rule, latency_s, ways)
+        return _priced_on(ran, _profile(hardware), rule, latency_s, ways, laid)
     profiles = [_profile(each) for each in hardware]
     if not profiles or len({profile.id for profile in profiles}) < len(profiles):
         raise SnnprofError("a list of hardware needs at least one profile, and each only once")
-    return Reports(_priced_on(ran, profile, rule, latency_s, ways) for profile in profiles)
+    return Reports(_priced_on(ran, profile, rule, latency_s, ways, laid) for profile in profiles)
 
 
 def _profile(hardware: Hardware) -> HardwareProfile:
@@ -127,12 +135,13 @@ def _profile(hardware: Hardware) -> HardwareProfile:
 
 
 def _priced_on(
-    activity: Activity, profile: HardwareProfile, rule: Convention, latency_s: float | None, traffic: Traffic
-) -> EnergyReport:
-    pricer = _Pricer(activity, profile, traffic)
+    activity: Activity, profile: HardwareProfile, rule: Convention, latency_s: float | None, traffic: Traffic,
+    mapping: Mapping | None,
+) -> EnergyReport:  # fmt: skip
+    pricer = _Pricer(activity, profile, traffic, mapping)
     rows = [pricer.row(line) for line in rule.lines(activity)]
     rows += pricer.static(latency_s)
-    return EnergyReport(activity, profile, rule, tuple(rows), latency_s, traffic)
+    return EnergyReport(activity, profile, rule, tuple(rows), latency_s, traffic, mapping)
 
 
 @dataclass(frozen=True)
@@ -155,7 +164,7 @@ def summed(activity: Activity, lines: Sequence[Line], profile: HardwareProfile, 
         costs: what lines of this activity cost on this list, by their `id`: filled here, and looked up where
             conventions have lines in common. The lines must live as long as it does.
     """
-    pricer = _Pricer(activity, profile, Traffic())
+    pricer = _Pricer(activity, profile, Traffic(), None)
     for line in lines:
         if id(line) not in costs:
             costs[id(line)] = _sum([Sum(each.pj, frozenset(each.unpriced)) for each in pricer.terms(line).values()])
@@ -204,6 +213,7 @@ class _Pricer:
     activity: Activity
     hardware: HardwareProfile
     traffic: Traffic
+    mapping: Mapping | None
 
     def row(self, line: Line) -> Row:
         done = self.terms(line)
@@ -235,10 +245,11 @@ class _Pricer:
         static = self.hardware.static
         if not static or self.hardware.covers("static"):
             return []
-        seconds, samples = latency_s or static.latency_s, self.activity.samples
+        modelled = self.mapping.latency_s if self.mapping else None
+        seconds, samples = latency_s or modelled or static.latency_s, self.activity.samples
         pj = None
         if seconds is not None and samples is not None:
-            pj = static.power_w * self._units(static.capacity_neurons) * seconds * samples * PICOJOULES["J"]
+            pj = static.power_w * self._units(static) * seconds * samples * PICOJOULES["J"]
         return [
             Row(
                 "", "static", None, "static",
@@ -289,7 +300,10 @@ class _Pricer:
         }
         return priced(work if counts.elementwise else {line.op: (line.elements, None)})
 
-    def _units(self, capacity: float | None) -> int:
-        """Chips or cores the network needs."""
+    def _units(self, static: Static) -> int:
+        """Chips or cores the network needs: as it is mapped, or as many as have room for its neurons."""
+        if self.mapping:
+            return max(1, self.mapping.chips if static.per == "chip" else self.mapping.cores)
+        capacity = static.capacity_neurons
         neurons = sum(neuron.size for neuron in self.activity.neurons)
         return max(1, math.ceil(neurons / capacity)) if capacity else 1

@@ -6,16 +6,19 @@ joined without losing it. A value of None is unknown, and no value of a record i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from collections.abc import Mapping as _Named
 from functools import partial
 
 from snnprof.activity import Activity, NeuronRecord, OpRecord
 from snnprof.errors import SnnprofError
 from snnprof.grouping import By, Group, block_of, grouped, is_contraction, role_of
+from snnprof.mapping import Mapping
 from snnprof.pricing import TERMS, EnergyReport
 from snnprof.shown import Per
 
 Record = dict[str, str | int | float | None]
+_OF_A_MAPPING = ("cores", "messages_per_spike", "hops_per_spike")
 _Each = Callable[[float | None], float | None]
 
 COUNTS = ("dense_macs", "exact_sops", "events", "sops", "acs", "macs", "formula_sops")
@@ -56,7 +59,8 @@ def rows(reports: Sequence[EnergyReport], by: By = "op", per: Per | None = None)
     lines = [_record(group, by, each, reports) for group in grouped(list(reports), by)]
     if by == "op":
         lines += _uncounted_neurons(reports[0].considered, lines)
-        lines = [{**line, **_facts(activity, line, each)} for line in lines]
+        places = _places(reports[0].mapping)
+        lines = [{**line, **_facts(activity, line, each), **places.get(_placed_as(line) or "", {})} for line in lines]
     lines += _excluded(reports[0], by, each)
     names = columns(reports, by)
     return [{name: per if name == "per" else line.get(name) for name in names} for line in lines]
@@ -74,6 +78,7 @@ def columns(reports: Sequence[EnergyReport], by: By = "op") -> list[str]:
     return [
         *identity, "input", "fed_by", "rate", *COUNTS, "deviation", *energies, *terms, "per",
         *(_OF_ONE_LINE if by == "op" else ()),
+        *(_OF_A_MAPPING if by == "op" and reports[0].mapping else ()),
     ]  # fmt: skip
 
 
@@ -133,7 +138,26 @@ def _excluded(report: EnergyReport, by: By, each: _Each) -> list[Record]:
     ]  # fmt: skip
 
 
-def _facts(activity: Activity, line: Mapping[str, object], each: _Each) -> Record:
+def _places(mapping: Mapping | None) -> dict[str, Record]:
+    """Cores and routes by layer."""
+    if mapping is None:
+        return {}
+    routes = mapping.traffic
+    return {
+        each.layer.name: {
+            "cores": each.cores, "messages_per_spike": routes.of(each.layer.name).messages,
+            "hops_per_spike": routes.of(each.layer.name).all_hops,
+        }
+        for each in mapping.placements
+    }  # fmt: skip
+
+
+def _placed_as(line: _Named[str, object]) -> str | None:
+    """The layer of a mapping that a line is about: neurons, or an output that reaches none."""
+    return str(line["layer"]) if line["category"] in ("neuron", "contraction") else None
+
+
+def _facts(activity: Activity, line: _Named[str, object], each: _Each) -> Record:
     """Time steps, neurons, spikes and shapes of the operation or the neuron layer behind a line."""
     if line["category"] == "neuron":
         return next((_of_neurons(n, each) for n in activity.neurons if n.layer == line["layer"]), {})

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from snnprof.grouping import Group, energy_of
-from snnprof.hardware import bundled
+from snnprof.hardware import HardwareProfile, bundled
 from snnprof.pricing import EnergyReport, price
 from snnprof.summary import Total
 
@@ -28,8 +28,16 @@ def on_every_list(reports: Sequence[EnergyReport]) -> list[EnergyReport]:
     """The reports, then the same run and convention on each bundled price list that none of them used."""
     first, used = reports[0], {report.hardware.id for report in reports}
     others = [hardware for hardware in bundled() if hardware.id not in used]
-    again = [price(first.activity, each, first.convention, first.latency_s, traffic=first.traffic) for each in others]
-    return [*reports, *again]
+    return [*reports, *(_again(first, hardware) for hardware in others)]
+
+
+def _again(report: EnergyReport, hardware: HardwareProfile) -> EnergyReport:
+    """The same on another list; a mapping onto a chip says nothing of a list that is not that chip's."""
+    if report.mapping and hardware.id not in report.mapping.chip.prices:
+        return price(report.activity, hardware, report.convention, report.latency_s)
+    return price(
+        report.activity, hardware, report.convention, report.latency_s, traffic=report.traffic, mapping=report.mapping
+    )
 
 
 def amount(group: Group, report: EnergyReport) -> Amount:

@@ -32,6 +32,18 @@ def price_text(picojoules: float) -> str:
     return f"{picojoules / PICOJOULES[unit]:.6g} {unit}"
 
 
+def time_text(seconds: float) -> str:
+    """A time in three digits.
+
+    >>> time_text(0.000547), time_text(1.0e-3), time_text(12.0)
+    ('547 µs', '1 ms', '12 s')
+    """
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6), ("ns", 1e-9)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.3g} s"
+
+
 def count_text(count: float | None, digits: int = 4) -> str:
     """A count with a decimal prefix; whole numbers below 10,000 in full; `–` for unknown.
 

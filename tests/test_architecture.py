@@ -36,6 +36,8 @@ HOUSE = [
     ["memory"],
     ["reuse"],
     ["layer_shape"],
+    ["sana_fe"],
+    ["mapping"],
     ["conventions"],
     ["measured"],
     ["statistics"],
@@ -52,7 +54,7 @@ HOUSE = [
     ["merging"],
     ["quanta"],
     ["records"],
-    ["run_file", "kept", "maps", "capacity", "plugins"],
+    ["run_file", "kept", "maps", "capacity", "plugins", "spike_trace"],
     ["traffic"],
     ["units", "errors", "shown", "_version"],
 ]
@@ -161,7 +163,7 @@ def test_installed_packages_are_those_in_the_tree() -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     listed = re.search(r"^packages = \[(.*?)\]", text, re.S | re.M)
     assert listed
-    folders = {f"snnprof.{name}" for name in ("models", "hardware_profiles")}
+    folders = {f"snnprof.{name}" for name in ("chips", "models", "hardware_profiles")}
     folders |= {".".join(path.parent.relative_to(ROOT).parts) for path in PACKAGE.rglob("__init__.py")}
     assert set(re.findall(r'"([^"]+)"', listed.group(1))) == folders
 

@@ -25,8 +25,8 @@ PAGES = sorted(
 )  # fmt: skip
 STANDS_FOR = {
     "LOG.csv": "log.csv", "RUN.json": "run.json", "OLD.json": "a.json", "NEW.json": "b.json", "FILE": "mine.yaml",
-    "NAME": "saformer", "DIR": "cifar", "ID": "cmos45-fp32", "CODE": "C06", "cifar10:DIR": "cifar10:cifar",
-    "paper:ROW": "paper:ssa_bin-bin-cifar10",
+    "NAME": "saformer", "DIR": "cifar", "ID": "cmos45-fp32", "CODE": "C06", "CHIP": "loihi1",
+    "cifar10:DIR": "cifar10:cifar", "paper:ROW": "paper:ssa_bin-bin-cifar10",
 }  # fmt: skip
 NEEDS = ("spikingjelly", "snntorch", "norse", "neurobench")
 NOT_RUN = {
@@ -58,6 +58,9 @@ def test_set():
 """
 
 
+OWN = "schema: snnprof.mapping/1\nchip: loihi1\n"
+
+
 def commands(page: Path) -> list[list[str]]:
     """Commands in blocks, and those between backticks, in the order of the page."""
     text = page.read_text(encoding="utf-8").replace("\\\n", " ")
@@ -84,6 +87,7 @@ def workshop(
     np.savez(tmp_path / "test.npz", x=x, y=np.arange(4))
     mine = (ROOT / "hardware_profiles" / "cmos45-fp32.yaml").read_text(encoding="utf-8")
     (tmp_path / "mine.yaml").write_text(mine.replace("id: cmos45-fp32", "id: mine", 1), encoding="utf-8")
+    (tmp_path / "own.yaml").write_text(OWN, encoding="utf-8")
     for name in ("examples", "models", "docs"):
         (tmp_path / name).symlink_to(ROOT / name)
     runs = [tmp_path / name for name in ("run.json", "a.json", "b.json")]

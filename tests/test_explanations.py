@@ -14,7 +14,7 @@ from snnprof import explanations
 from snnprof.__main__ import main
 
 ROOT = Path(__file__).parent.parent
-CODE = re.compile(r"[CW]\d\d")
+CODE = re.compile(r"[CMW]\d\d")
 
 
 def strings(node: ast.AST) -> set[str]:

@@ -13,6 +13,7 @@ from snnprof.cli import (
     compare,
     env,
     explain,
+    export,
     hardware,
     models,
     options,
@@ -73,6 +74,7 @@ app.command("profile", epilog=profile.EXAMPLES)(profile.profile)
 app.command("report", epilog=report.EXAMPLES)(report.report)
 app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
 app.command("plot", epilog=plot.EXAMPLES)(plot.plot)
+app.command("export", epilog=export.EXAMPLES)(export.export)
 app.add_typer(hardware.app, name="hardware")
 app.add_typer(models.app, name="models")
 app.command("audit", epilog=audit.EXAMPLES)(audit.audit)

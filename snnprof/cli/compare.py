@@ -38,6 +38,7 @@ def compare(
     prices: options.Prices = None,
     convention: options.Convention = "exact",
     exclude: options.Exclude = None,
+    mapping: options.Mapping = None,
     baseline: Annotated[
         str | None,
         typer.Option(
@@ -130,7 +131,7 @@ def compare(
     _check_margin(margin)
     if all_conventions and (by or layout):
         raise SnnprofError(f"--all-conventions has a table of its own: leave {'--by' if by else '--layout-of'} out")
-    pricing = Pricing(hardware, convention, prices=prices, exclude=exclude)
+    pricing = Pricing(hardware, convention, prices=prices, exclude=exclude, mapping=mapping)
     entries = pricing.entries(runs.loaded(names))
     comparison = compared(grouped_by_network(entries) if group else entries, baseline, margin)
     command = output.command_line(context)

@@ -26,31 +26,37 @@ def list_profiles(
     out: options.Output = None,
     force: options.Force = False,
 ) -> None:
-    """All hardware profiles, and chips without a published energy per operation."""
+    """All hardware profiles, chips for --mapping, and chips without a published energy per operation."""
     from snnprof.hardware import profiles, stubs
+    from snnprof.mapping import chips, load_chip
     from snnprof.render.catalogues import hardware_list
 
     destination = output.Destination.checked(form, out, force, siunitx, raw_csv=raw_csv)
     good, broken = profiles()
     output.warn(broken)
-    destination.emit(hardware_list(good, stubs()))
+    destination.emit(hardware_list(good, stubs(), {id: load_chip(id) for id in chips()}))
 
 
 @app.command("show")
 def show(
-    id: Annotated[str, typer.Argument(metavar="ID", help="Id of a profile, or a YAML file.")],
+    id: Annotated[str, typer.Argument(metavar="ID", help="Id of a profile or a chip, or a YAML file.")],
     form: options.Format = None,
     siunitx: options.Siunitx = False,
     raw_csv: options.RawCsv = False,
     out: options.Output = None,
     force: options.Force = False,
 ) -> None:
-    """One profile: prices, what they cover, and who says so."""
-    from snnprof.hardware import load_hardware
-    from snnprof.render.catalogues import hardware_profile
+    """One profile: prices, what they cover, and who says so; or a chip: what its cores hold."""
+    from snnprof.hardware import load_hardware, names, stubs
+    from snnprof.mapping import chips, load_chip
+    from snnprof.render.catalogues import chip_alone, hardware_profile
 
     destination = output.Destination.checked(form, out, force, siunitx, raw_csv=raw_csv)
-    destination.emit(hardware_profile(load_hardware(id)))
+    chip = load_chip(id) if id in chips() else None
+    if chip and (id in stubs() or id not in names()):
+        destination.emit(chip_alone(chip, stubs().get(id)))
+        return
+    destination.emit(hardware_profile(load_hardware(id), chip))
 
 
 @app.command("check")

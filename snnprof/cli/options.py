@@ -28,6 +28,12 @@ def _hardware_names(incomplete: str) -> list[str]:
     return _starting_with(names(), incomplete)
 
 
+def _chip_names(incomplete: str) -> list[str]:
+    from snnprof.mapping import chips
+
+    return _starting_with(chips(), incomplete)
+
+
 def _conventions(incomplete: str) -> list[str]:
     from snnprof.conventions import completions
 
@@ -92,6 +98,13 @@ OneHardware = Annotated[
     str | None,
     typer.Option("--hardware", help="Hardware profile.", metavar="ID|FILE", autocompletion=_hardware_names),
 ]
+Mapping = Annotated[
+    str | None,
+    typer.Option(
+        "--mapping", metavar="CHIP|FILE", autocompletion=_chip_names, rich_help_panel=PRICING,
+        help="Lay the layers onto the cores of a chip: an id or a YAML file.",
+    ),
+]  # fmt: skip
 Convention = Annotated[
     str,
     typer.Option(

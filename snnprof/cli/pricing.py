@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from snnprof.conventions import Convention
     from snnprof.hardware import HardwareProfile
     from snnprof.literature import Published
+    from snnprof.mapping import Target
     from snnprof.pricing import EnergyReport
 
 DEFAULT_HARDWARE = ("cmos45-fp32", "cmos45-fp32-mem", "rolls-77fj")
@@ -22,10 +23,12 @@ side by side, because a single one hides how much it decides."""
 
 
 class Pricing:
-    """How to price, checked before anything runs: profiles, convention, latency.
+    """How to price, checked before anything runs: profiles, convention, latency, chip.
+
+    A chip without hardware is priced with the profiles of that chip, where there are any.
 
     Raises:
-        SnnprofError: an unknown or invalid profile, convention or latency.
+        SnnprofError: an unknown or invalid profile, convention, latency, chip or mapping.
     """
 
     def __init__(
@@ -35,14 +38,19 @@ class Pricing:
         latency_s: float | None = None,
         prices: Sequence[str] | None = None,
         exclude: Sequence[str] | None = None,
+        mapping: str | None = None,
     ) -> None:
         from snnprof.conventions import Exclusion, find
+        from snnprof.hardware import names
+        from snnprof.mapping import load_target
 
         if latency_s is not None and not 0 < latency_s < float("inf"):
             raise SnnprofError(f"--latency must be a positive number of seconds, not {latency_s:g}")
+        self.target: Target | None = None if mapping is None else load_target(mapping)
+        own = [id for id in self.target.chip.prices if id in names()] if self.target else []
         self.convention: Convention = find(convention).excluding(Exclusion(tuple(unique(exclude or []))))
-        self.hardware: list[HardwareProfile] = price_lists(hardware, prices) or price_lists(DEFAULT_HARDWARE)
-        self.by_default = not (hardware or prices)
+        self.hardware: list[HardwareProfile] = price_lists(hardware, prices) or price_lists(own or DEFAULT_HARDWARE)
+        self.by_default = not (hardware or prices or own)
         self.latency_s = latency_s
 
     def on_the_first_list(self) -> Pricing:
@@ -53,9 +61,11 @@ class Pricing:
 
     def reports(self, activity: Activity) -> list[EnergyReport]:
         """One report per hardware profile."""
+        from snnprof.mapping import map_to_chip
         from snnprof.pricing import price
 
-        return [price(activity, profile, self.convention, self.latency_s) for profile in self.hardware]
+        mapping = None if self.target is None else map_to_chip(activity, self.target)
+        return [price(activity, profile, self.convention, self.latency_s, mapping=mapping) for profile in self.hardware]
 
     def entries(self, things: Sequence[tuple[str, Activity | Published]]) -> list[Entry]:
         """Named runs and published rows, priced, ready to compare."""

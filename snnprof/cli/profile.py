@@ -185,6 +185,7 @@ def profile(
     convention: options.Convention = "exact",
     exclude: options.Exclude = None,
     latency: options.Latency = None,
+    mapping: options.Mapping = None,
     out: Annotated[
         list[Path] | None,
         typer.Option(
@@ -219,7 +220,7 @@ def profile(
     target = _target(run_path, _existing(resume, "--resume"), force) or _cached(model)
     destinations = _destinations(form_of(form, verbose, quiet), reports_to, force, siunitx, raw_csv)
     showing = Showing.checked(destinations, by, sort, top, columns, quiet)
-    pricing = Pricing(hardware, convention, latency, prices, exclude)
+    pricing = Pricing(hardware, convention, latency, prices, exclude, mapping)
     _check_model_name(model)
     asked = options_of(
         model, context.obj, settings=settings, checkpoint=checkpoint, neuron=neuron, data=data, layout=layout,

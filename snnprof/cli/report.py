@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 STEP = "step"
 EXAMPLES = options.examples(
     ("snnprof report run.json --hardware cmos45-int8 --hardware mine.yaml", "other price lists"),
+    ("snnprof report run.json --mapping loihi1", "its layers on the cores of a chip: messages, time, static power"),
     ("snnprof report run.json --by layer --sort sops --columns rate,sops,share", "all layers, the busiest first"),
     ("snnprof report run.json --by step --format csv", "a sheet: each layer at each time step"),
     ("snnprof report run.json -o report.html -o table.tex", "a page for co-authors, a table for the paper"),
@@ -36,6 +37,7 @@ def report(
     convention: options.Convention = "exact",
     exclude: options.Exclude = None,
     latency: options.Latency = None,
+    mapping: options.Mapping = None,
     by: options.RowsBy = None,
     sort: options.Sort = None,
     top: options.Top = None,
@@ -68,7 +70,7 @@ def report(
     showing = Showing.checked(
         destinations, None if by == STEP else by, sort, top, None if by == STEP else columns, quiet
     )
-    pricing = Pricing(hardware, convention, latency, prices, exclude)
+    pricing = Pricing(hardware, convention, latency, prices, exclude, mapping)
     reports = pricing.reports(Activity.load(runs.path_of(run)))
     if by == STEP:
         _show_steps(reports[0], destinations, columns, output.command_line(context))

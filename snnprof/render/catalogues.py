@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from snnprof.render.mapping import chip_facts, chip_list, chip_table
 from snnprof.render.papers import PUBLISHED_COLUMNS, published_values
 from snnprof.render.table import Column, Document, Notes, Row, Table, Value
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from snnprof.catalogue import ModelEntry, Preset
     from snnprof.hardware import HardwareProfile, Memory, Price, Source
     from snnprof.literature import Published
+    from snnprof.mapping import Chip
 
 PRICES = {
     "mac": "multiply-accumulate", "ac": "accumulate", "sop": "synaptic operation",
@@ -25,8 +27,8 @@ PRICES = {
 }  # fmt: skip
 
 
-def hardware_list(profiles: Sequence[HardwareProfile], stubs: Mapping[str, str]) -> Document:
-    """One row per profile; the chips without a usable figure underneath, with the reason."""
+def hardware_list(profiles: Sequence[HardwareProfile], stubs: Mapping[str, str], chips: Mapping[str, Chip]) -> Document:
+    """One row per profile; one per chip with known limits; then chips without a usable figure, with the reason."""
     columns = (
         Column("id", "Hardware"),
         Column("mac_pj", "MAC (pJ)", "decimal"),
@@ -42,7 +44,7 @@ def hardware_list(profiles: Sequence[HardwareProfile], stubs: Mapping[str, str])
     note = "Scope 'compute' means arithmetic only; 'snnprof hardware show ID' lists sources and exclusions."
     return Document(
         title="Hardware profiles",
-        tables=(Table("hardware", "", columns, rows, (note,)),),
+        tables=(Table("hardware", "", columns, rows, (note,)), chip_list(chips)),
         notes=(Notes("Chips without a published energy per operation", notes),) if notes else (),
         data={"stubs": dict(stubs)},
         schema="snnprof.hardware-list/0",
@@ -61,8 +63,28 @@ def _pj(price: Price | None) -> float | None:
     return None if price is None else price.value
 
 
-def hardware_profile(profile: HardwareProfile) -> Document:
-    """Every price of one profile, what it covers and its sources."""
+def chip_alone(chip: Chip, unpriced: str | None) -> Document:
+    """A chip that is no hardware profile.
+
+    Args:
+        unpriced: why nobody can price it; null where profiles of other names do.
+    """
+    return Document(
+        title=f"{chip.id}: {chip.title}",
+        tables=(chip_table(chip),),
+        facts=(
+            *chip_facts(chip),
+            *((("no prices", unpriced),) if unpriced else ()),
+            *((("note", chip.note),) if chip.note else ()),
+            *(("source", source_text(source)) for source in chip.sources),
+        ),
+        data={"chip": chip.model_dump(by_alias=True, mode="json")},
+        schema="snnprof.hardware-profile/0",
+    )  # fmt: skip
+
+
+def hardware_profile(profile: HardwareProfile, chip: Chip | None = None) -> Document:
+    """Every price of one profile, what it covers and its sources; and the limits of a chip of the same name."""
     columns = (
         Column("event", "Event"),
         Column("energy_pj", "Energy (pJ)", "decimal"),
@@ -78,9 +100,12 @@ def hardware_profile(profile: HardwareProfile) -> Document:
     )  # fmt: skip
     return Document(
         title=f"{profile.id}: {profile.title}",
-        tables=(Table("prices", "", columns, rows),),
-        facts=_profile_facts(profile),
-        data={"profile": profile.model_dump(by_alias=True, mode="json")},
+        tables=(Table("prices", "", columns, rows), *([chip_table(chip)] if chip else [])),
+        facts=(*_profile_facts(profile), *(chip_facts(chip) if chip else [])),
+        data={
+            "profile": profile.model_dump(by_alias=True, mode="json"),
+            **({"chip": chip.model_dump(by_alias=True, mode="json")} if chip else {}),
+        },
         schema="snnprof.hardware-profile/0",
     )
 

@@ -12,6 +12,7 @@ from snnprof.grouping import energy_of
 from snnprof.measured import MEANS, HostEnergy, host_energies
 from snnprof.pricing import EnergyReport, split_gain
 from snnprof.render.catalogues import source_text
+from snnprof.render.mapping import mapping_data, mapping_fact
 from snnprof.render.table import UNKNOWN
 from snnprof.statistics import Interval
 from snnprof.units import count_text, energy_text, percent_text, seconds_text, watts_text
@@ -69,6 +70,8 @@ def facts(reports: Sequence[EnergyReport]) -> Iterator[tuple[str, str]]:
         yield f"energy, {each.hardware.id}", _energy(each)
     for each in reports:
         yield from _gain(each)
+    if report.mapping:
+        yield "mapping", mapping_fact(report.mapping)
     for measured in host_energies(activity.measurement):
         yield f"measured on the host, {measured.sensor}", _host_energy(measured)
     yield "cross-check", _cross_check(activity)
@@ -101,6 +104,7 @@ def data(reports: Sequence[EnergyReport]) -> dict[str, Any]:
                        "source": convention.source, "options": convention.options, "changed": convention.changed},
         "excluded": {"names": list(convention.without.names), "dense_macs": _excluded(reports[0])},
         "hardware": [report.hardware.model_dump(by_alias=True, mode="json") for report in reports],
+        **({"mapping": mapping_data(reports[0].mapping)} if reports[0].mapping else {}),
         "totals": {report.hardware.id: _total(report) for report in reports},
         "uncounted": [entry.model_dump() for entry in activity.uncounted],
         "findings": [finding.model_dump() for finding in _findings(reports)],

@@ -25,10 +25,11 @@ _TOPIC_OF = {
     "C01": FIRST, "C02": FIRST, "C04": FIRST, "C06": FIRST, "C09": FIRST, "C14": FIRST, "C16": FIRST, "C17": FIRST,
     "C19": FIRST, "C20": FIRST, "C21": FIRST, "C22": FIRST, "C23": FIRST, "C24": FIRST, "C25": FIRST, "C26": FIRST,
     "C31": FIRST, "C34": FIRST, "C35": FIRST, "W12": FIRST, "W17": FIRST, "W30": FIRST,
+    "M01": FIRST, "M02": FIRST, "M03": FIRST, "M04": FIRST, "M07": FIRST,
     "C13": MISSING,
     "W01": MISSING, "W02": MISSING, "W10": MISSING, "W21": MISSING, "W22": MISSING,
     "W07": PRICES, "W08": PRICES, "W09": PRICES, "W13": PRICES, "W14": PRICES, "W15": PRICES, "W18": PRICES,
-    "W19": PRICES, "W20": PRICES, "W23": PRICES,
+    "W19": PRICES, "W20": PRICES, "W23": PRICES, "M05": PRICES, "M06": PRICES,
 }  # fmt: skip
 _SAID_ELSEWHERE = ("C05",)  # W17 names each operator
 _NUMBER = re.compile(r"(?<![\w.-])\d+(?:,\d{3})*(?:\.\d+)?(?: [kMGT]\b)?")

@@ -13,7 +13,7 @@ from snnprof.activity import Activity
 from snnprof.hardware import WHOLE, HardwareProfile
 from snnprof.measured import MEANS, HostEnergy
 from snnprof.pricing import EnergyReport
-from snnprof.render import facts, notes
+from snnprof.render import facts, mapping, notes
 from snnprof.render.page import GAP, Cell, Page, sparkline
 from snnprof.render.terminal import printed
 from snnprof.statistics import Interval
@@ -144,9 +144,13 @@ def _result(sheet: Page, summary: Summary) -> None:
         rows.append(("" if position else "Energy", figure, _spread(total.interval)))
     for position, each in enumerate(summary.measured):
         rows.append(("" if position else "Measured", *_host_energy(each)))
+    laid = summary.reports[0].mapping
+    if laid:
+        rows.append(("Chip", laid.chip.id, ""))
     heads = [Text.assemble("  ", head) for head in sheet.columns(rows, "lrr")]
     about += _about_energies(sheet, summary.totals, sheet.width - heads[0].cell_len - GAP)
     about += [_about_host(each) for each in summary.measured]
+    about += [mapping.in_a_line(laid)] if laid else []
     for head, text in zip(heads, about, strict=True):
         sheet.hanging(head, text)
 

@@ -10,6 +10,7 @@ from snnprof.estimates import attention_products, attention_rate, memory_traffic
 from snnprof.grouping import ROOT, By, Group, added, block_of, energy_of, grouped, is_contraction
 from snnprof.pricing import EnergyReport
 from snnprof.render import facts, notes
+from snnprof.render.mapping import mapping_table
 from snnprof.render.table import Column, Document, Row, Table, Value
 from snnprof.render.web.report import report_page
 from snnprof.twins import Twin
@@ -38,6 +39,8 @@ def report_document(
     if attention_products(activity):
         tables.append(_attention(activity))
     tables += [_traffic(report) for report in reports if moves_between_levels(report)]
+    if reports[0].mapping:
+        tables.append(mapping_table(reports[0].mapping))
     tables.append(_totals(reports))
     return Document(
         title=facts.title(activity),

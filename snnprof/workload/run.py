@@ -14,6 +14,7 @@ from snnprof.options import MAX_TIMESTEPS, ProfileOptions, Progress, ignore_prog
 from snnprof.record import findings
 from snnprof.record.recorder import Recorder
 from snnprof.run_file import Target
+from snnprof.spike_trace import SpikeTrace
 from snnprof.workload import checking, flops, machine, measuring
 from snnprof.workload.batches import Sampler
 from snnprof.workload.checkpointer import Checkpointer
@@ -140,6 +141,23 @@ def profile_run(
     if target is None and options.resume and not options.output:
         activity.save(options.resume)
     return activity
+
+
+def trace_run(options: ProfileOptions, progress: Progress = ignore_progress) -> tuple[Activity, SpikeTrace]:
+    """Counts one sample and keeps its single spikes.
+
+    Args:
+        options: of a run of one sample.
+
+    Raises:
+        SnnprofError: anything about model, checkpoint, data or device is wrong.
+    """
+    plan = RunPlan.of(options)
+    with machine.on_device(plan.loaded.module, options.device or machine.default_device()), Interrupt() as interrupt:
+        session = plan.session(ProcessGroup(), progress)
+        checkpointer = Checkpointer(session, ProcessGroup(), interrupt, plan.run)
+        session.run(plan.batches(session), checkpointer.should_stop)
+        return checkpointer.result(), session.trace()
 
 
 def _counted(

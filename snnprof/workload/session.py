@@ -19,7 +19,8 @@ from snnprof.options import Amp, Progress, ignore_progress
 from snnprof.record import neurons
 from snnprof.record.recorder import Recorder
 from snnprof.record.seen_time import SeenTime
-from snnprof.workload import checking, flops, generators, inputs, machine, reference_run, seeds
+from snnprof.spike_trace import SpikeTrace
+from snnprof.workload import checking, flops, generators, inputs, machine, reference_run, seeds, tracing
 from snnprof.workload.batches import Batch, Batches, Labels, batch_axis, reading
 from snnprof.workload.compiling import Compiling
 from snnprof.workload.inputs import Input
@@ -487,6 +488,16 @@ class Session:
         with _as_found(self.model, self.recorder), torch.no_grad():
             samples = inputs.first(self._first).shape[self._batch_axis(self._first)]
             return checking.self_check(self.recorder, run, [self._sample, self._first], samples)
+
+    def trace(self) -> SpikeTrace:
+        """Single spikes of one sample, after the run."""
+        assert self._sample is not None
+        steps = self.recorder.timesteps or 1
+        with _as_found(self.model, self.recorder), torch.no_grad(), tracing.traced(self.recorder) as trace:
+            self._reset()
+            torch.manual_seed(seeds.of_model(self.seed))
+            self._steps(self._sample) if self.recorder.layout == "step" else inputs.call(self.model, self._sample)
+        return trace.of(steps)
 
     def changed_spikes(self) -> Finding | None:
         """Of one sample, after the run: the share of spikes that the number format or the device changed."""

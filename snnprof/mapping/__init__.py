@@ -1,0 +1,10 @@
+"""Layers of a network on the cores of a chip: how many it takes, where spikes go, and how long a step is."""
+
+from snnprof.mapping.chip import Chip, Cores, Limit, MappingFile
+from snnprof.mapping.library import Target, chips, load_chip, load_target
+from snnprof.mapping.mapped import Mapping, Placement, map_to_chip
+
+__all__ = [
+    "Chip", "Cores", "Limit", "Mapping", "MappingFile", "Placement", "Target", "chips", "load_chip", "load_target",
+    "map_to_chip",
+]  # fmt: skip
