@@ -39,7 +39,7 @@ def with_other_integers(path: Path, number: int) -> None:
     blocks[number] = blocks[number].model_copy(update={"ops": rows})
     one_more = {part.kind: part.model_copy(update={"events": part.events + 1}) for part in run.ops[1].parts}
     parts = [one_more["spikes"] if part.kind == "spikes" else part for part in run.ops[1].parts]
-    ops = [run.ops[0], run.ops[1].model_copy(update={"parts": parts}), *run.ops[2:]]
+    ops = [run.ops[0], run.ops[1].model_copy(update={"parts": parts, "parts_by_step": []}), *run.ops[2:]]
     path.unlink()
     run.model_copy(update={"blocks": blocks, "ops": ops}).save(path)
 
