@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from snnprof.hardware import HardwareProfile, load_hardware
     from snnprof.pricing import EnergyReport, Reports, price
     from snnprof.record.recorder import Recorder
+    from snnprof.sweeps import Sweep
     from snnprof.workload.models import load_model
     from snnprof.workload.run import profile
+    from snnprof.workload.sweep import sweep
 
 _HOME = {
     "Activity": "snnprof.activity",
@@ -29,11 +31,13 @@ _HOME = {
     "HardwareProfile": "snnprof.hardware",
     "Recorder": "snnprof.record.recorder",
     "Reports": "snnprof.pricing",
+    "Sweep": "snnprof.sweeps",
     "compare": "snnprof.comparison",
     "load_hardware": "snnprof.hardware",
     "load_model": "snnprof.workload.models",
     "price": "snnprof.pricing",
     "profile": "snnprof.workload.run",
+    "sweep": "snnprof.workload.sweep",
 }
 
 __all__ = [
@@ -43,6 +47,7 @@ __all__ = [
     "HardwareProfile",
     "Recorder",
     "Reports",
+    "Sweep",
     "__version__",
     "compare",
     "errors",
@@ -50,6 +55,7 @@ __all__ = [
     "load_model",
     "price",
     "profile",
+    "sweep",
 ]
 
 

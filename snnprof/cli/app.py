@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from snnprof._version import __version__
-from snnprof.cli import cite, compare, env, explain, hardware, models, options, plot, profile, report
+from snnprof.cli import cite, compare, env, explain, hardware, models, options, plot, profile, report, sweep
 
 EXAMPLES = options.examples(
     ("snnprof profile saformer", "what a bundled model costs on its test data"),
@@ -59,6 +59,7 @@ app.command("profile", epilog=profile.EXAMPLES)(profile.profile)
 app.command("report", epilog=report.EXAMPLES)(report.report)
 app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
 app.command("plot", epilog=plot.EXAMPLES)(plot.plot)
+app.command("sweep", epilog=sweep.EXAMPLES)(sweep.sweep)
 app.add_typer(hardware.app, name="hardware")
 app.add_typer(models.app, name="models")
 app.command("cite")(cite.cite)

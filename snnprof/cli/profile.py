@@ -6,9 +6,10 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
@@ -27,6 +28,7 @@ from snnprof.options import (
     Layout,
     ProfileOptions,
     file_and_key,
+    threshold_of,
 )
 from snnprof.run_file import Target
 
@@ -84,6 +86,13 @@ def profile(
             metavar="CLASS|FUNCTION", rich_help_panel=options.MODEL,
         ),
     ] = None,
+    threshold: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--threshold", help="Firing threshold of all neurons, or of the layers that match a pattern. Repeatable.",
+            metavar="[LAYERS=]VALUE", rich_help_panel=options.MODEL,
+        ),
+    ] = None,
     data: Annotated[
         str | None,
         typer.Option(
@@ -106,6 +115,13 @@ def profile(
             rich_help_panel=options.DATA,
         ),
     ] = "auto",
+    input_rate: Annotated[
+        float | None,
+        typer.Option(
+            "--input-rate", help="Give input values x (0 to 1) as spikes of probability RATE times x.",
+            metavar="RATE", rich_help_panel=options.DATA,
+        ),
+    ] = None,
     timesteps: Annotated[
         int | None,
         typer.Option(
@@ -201,7 +217,7 @@ def profile(
     a function that returns an nn.Module.
     """
     started = time.monotonic()
-    model = _one_model(name, model)
+    model = one_model(name, model)
     if model is None:
         _by_the_command_in(resume, context)
         return
@@ -211,15 +227,10 @@ def profile(
     destinations = _destinations(form_of(form, verbose, quiet), reports_to, force, siunitx, raw_csv)
     showing = Showing.checked(destinations, by, sort, top, columns, quiet)
     pricing = Pricing(hardware, convention, latency)
-    _check_model_name(model)
-    asked = ProfileOptions(
-        model=model, settings=tuple(map(_setting, settings or ())), checkpoint=_weights(checkpoint),
-        data=data, layout=_layout(layout), input=_input(input_kind),
-        timesteps=timesteps, batch_size=batch_size, samples=samples, until_ci=_percent(until_ci), seed=seed,
-        device=device, amp=_amp(amp), compile=compiled, neurons=tuple(neuron or ()),
-        self_check=not no_self_check,
-        resume=resume, workers=workers, maps=maps, output=run_path, argv=tuple(context.obj),
-    )  # fmt: skip
+    check_model_name(model)
+    asked = replace(
+        what_runs(context.params, model), resume=resume, maps=maps, output=run_path, argv=tuple(context.obj)
+    )
     may_replace = force or _goes_on_in_its_file(run_path, resume)
     maps_file = _maps(asked, may_replace)
     activity = _run(asked, target, quiet)
@@ -239,7 +250,27 @@ def profile(
         _judge(activity)
 
 
-def _one_model(named: str | None, option: str | None) -> str | None:
+def what_runs(given: Mapping[str, Any], model: str) -> ProfileOptions:
+    """The options that decide what runs and how, checked; files that a run is kept in are not among them.
+
+    Args:
+        given: the parameters of `profile`, by name.
+
+    Raises:
+        SnnprofError: one of them is wrong.
+    """
+    return ProfileOptions(
+        model=model, settings=tuple(map(_setting, given["settings"] or ())), checkpoint=_weights(given["checkpoint"]),
+        data=given["data"], layout=_layout(given["layout"]), input=_input(given["input_kind"]),
+        timesteps=given["timesteps"], batch_size=given["batch_size"], samples=given["samples"],
+        until_ci=_percent(given["until_ci"]), seed=given["seed"], device=given["device"], amp=_amp(given["amp"]),
+        compile=given["compiled"], neurons=tuple(given["neuron"] or ()),
+        thresholds=tuple(map(_threshold, given["threshold"] or ())), input_rate=_rate(given["input_rate"]),
+        self_check=not given["no_self_check"], workers=given["workers"],
+    )  # fmt: skip
+
+
+def one_model(named: str | None, option: str | None) -> str | None:
     if named is not None and option is not None and named != option:
         raise SnnprofError(f"two models are named: {named} and --model {option}", hint="run one after the other")
     return named if option is None else option
@@ -314,7 +345,7 @@ def _by_the_command_in(path: Path | None, context: typer.Context) -> None:
     if argv[:1] != ["profile"]:
         raise SnnprofError(f"{path} does not hold the command that made it", hint="name the model: --model ...")
     before = context.command.make_context("profile", argv[1:]).params
-    now = {name: value for name, value in context.params.items() if _is_given(name, context)}
+    now = {name: value for name, value in context.params.items() if is_given(name, context)}
     asked = {**before, "out": None, "force": False, **now}
     model = asked["model"] or asked["name"]
     if model is None:
@@ -327,10 +358,11 @@ def _by_the_command_in(path: Path | None, context: typer.Context) -> None:
     if os.environ.get("RANK", "0") == "0":  # of several processes, one says it
         output.say(f"continuing with: {shlex.join(['snnprof', *argv])}")
     assert context.command.callback is not None
+    context.params |= asked
     context.command.callback(**asked)
 
 
-def _is_given(name: str, context: typer.Context) -> bool:
+def is_given(name: str, context: typer.Context) -> bool:
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
 
@@ -439,7 +471,7 @@ def _judge(activity: Activity) -> None:
         )
 
 
-def _check_model_name(name: str) -> None:
+def check_model_name(name: str) -> None:
     """Bundled names are checked before torch loads; files and modules are for the loader."""
     place = name.partition(":")[0]
     if place.endswith(".py"):
@@ -472,6 +504,21 @@ def _setting(text: str) -> tuple[str, str]:
     if not equals or not key.isidentifier():
         raise SnnprofError(f"--set needs KEY=VALUE, not {text!r}", hint="for example --set depth=2")
     return key, value
+
+
+def _threshold(text: str) -> tuple[str, float]:
+    try:
+        return threshold_of(text)
+    except ValueError as error:
+        raise SnnprofError(
+            f"--threshold needs a positive number, or LAYERS=NUMBER, not {text!r}", hint="for example 'block.0=0.5'"
+        ) from error
+
+
+def _rate(value: float | None) -> float | None:
+    if value is not None and not 0 < value <= 1:
+        raise SnnprofError(f"--input-rate must be above 0 and at most 1, not {value:g}")
+    return value
 
 
 def _weights(place: Path | None) -> Path | None:

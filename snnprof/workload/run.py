@@ -14,14 +14,14 @@ from snnprof.options import MAX_TIMESTEPS, ProfileOptions, Progress, ignore_prog
 from snnprof.record import findings
 from snnprof.record.recorder import Recorder
 from snnprof.run_file import Target
-from snnprof.workload import checking, flops, machine
+from snnprof.workload import checking, flops, machine, sources
 from snnprof.workload.batches import Sampler
 from snnprof.workload.checkpointer import Checkpointer
 from snnprof.workload.distributed import ProcessGroup, process_group
 from snnprof.workload.interrupt import Interrupt
 from snnprof.workload.iterable_dataset import IterableDataset
 from snnprof.workload.models import facts_of
-from snnprof.workload.plan import DEFAULT_BATCH, RunPlan
+from snnprof.workload.plan import DEFAULT_BATCH, Opener, RunPlan
 from snnprof.workload.progress import bar
 from snnprof.workload.session import Session
 
@@ -103,6 +103,7 @@ def profile_run(
     progress: Progress = ignore_progress,
     target: Target | None = None,
     warn: Callable[[str], None] = _quiet,
+    open_source: Opener = sources.open_source,
 ) -> Activity:
     """Does what `snnprof profile` was asked to do; of several processes, only rank 0 returns.
 
@@ -112,6 +113,7 @@ def profile_run(
         target: where a long run saves what it has; the caller saves the result. Null: where the options say, and a run
             that goes on in its own file is saved in the end.
         warn: is told what went wrong and was left for later.
+        open_source: opens the data; see `RunPlan.of`.
 
     Raises:
         SnnprofError: anything about model, checkpoint, data, device or the run to resume is wrong.
@@ -119,7 +121,7 @@ def profile_run(
     place = options.output or options.resume
     kept = target or (Target(place, force=True) if place else None)
     with process_group(options.device or machine.default_device()) as (group, device):
-        plan = group.run_on_all(lambda: RunPlan.of(options))
+        plan = group.run_on_all(lambda: RunPlan.of(options, open_source))
         with machine.on_device(plan.loaded.module, device), Interrupt(group.size == 1) as interrupt:
             group.run_on_all(plan.must_go_on)
             activity = plan.earlier
