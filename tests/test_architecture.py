@@ -24,6 +24,7 @@ HOUSE = [
     ["charts"],
     ["comparison", "summary", "repricing"],
     ["estimates", "report_rows"],
+    ["derivation"],
     ["grouping"],
     ["pricing"],
     ["cautions"],
