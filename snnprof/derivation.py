@@ -132,7 +132,7 @@ def shape_text(op: OpRecord) -> str:
 
 
 def closed_form(op: OpRecord) -> list[int]:
-    """The factors whose product is the dense MACs of one sample and step (of one head, where a product has several).
+    """The factors whose product is the dense MACs of one sample and step, of one token or head where there are several.
 
     A convolution: outputs × input channels / groups × kernel; transposed: inputs × output channels / groups × kernel.
     A linear layer: inputs × outputs of one row. A product [M, K] @ [K, N]: M × K × N. Empty where the shape is unknown.
@@ -162,7 +162,7 @@ def _dense_text(op: OpRecord, activity: Activity) -> str:
     if not steps or not samples or passes % (steps * samples):
         return f"{text} × {passes:,.9g} passes, as recorded"
     each = int(passes) // (steps * samples)
-    ending = f" × {each:,} times in each (for instance for each head)" if each > 1 else ""
+    ending = f" × {each:,} times in each, for tokens or heads" if each > 1 else ""
     return f"{text} × {steps} time steps × {samples:,} samples{ending}"
 
 

@@ -125,8 +125,13 @@ def file_names(points: Sequence[GridPoint]) -> list[str]:
 
 
 def _stem(point: GridPoint) -> str:
-    parts = (f"{name}-{Path(value).stem if name == 'checkpoint' else value}" for name, value in point.values)
-    return "_".join(re.sub(r"[^\w.-]+", "-", part).strip("-.") for part in parts)[:_LONGEST_NAME]
+    pairs = [(name, Path(value).stem if name == "checkpoint" else value) for name, value in point.values]
+    return "_".join(f"{_plain(name)}-{_plain(value)}" for name, value in pairs)[:_LONGEST_NAME]
+
+
+def _plain(text: str) -> str:
+    """Letters, digits, points and dashes alone."""
+    return re.sub(r"[^\w.-]+", "-", text).strip("-.")
 
 
 def _parsed(text: str) -> tuple[str, list[str]]:

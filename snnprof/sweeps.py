@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,8 @@ from snnprof.statistics import Interval
 TITLES = {"timesteps": "time steps T", "threshold": "firing threshold", "input_rate": "input rate"}
 DEFAULT_VALUE = "default"
 """A setting that a run does not name has the model's default, whose value the run file does not say."""
+_BETWEEN = re.compile(r"\s+(?=[^\W\d]\w*=)")
+"""Between two arguments of a model; a value may hold blanks, as in `[1, 2]`."""
 _REPLICATES = "seed"
 """Runs that differ in it alone are repetitions: their mean is drawn, with the standard deviation."""
 
@@ -286,7 +289,7 @@ def _settings(run: Run, tell_apart: bool) -> dict[str, str]:
         "input_rate": run.conditions.get("--input-rate"),
     }  # fmt: skip
     known = {key: str(value) for key, value in chosen.items() if value not in (None, "")}
-    return {**known, **_thresholds(run), **_given(run)}
+    return {**known, **_thresholds(run), **_given(run, known)}
 
 
 def _thresholds(run: Run) -> dict[str, str]:
@@ -295,10 +298,10 @@ def _thresholds(run: Run) -> dict[str, str]:
     return {f"threshold.{layers}" if layers else "threshold": value for layers, _, value in pairs}
 
 
-def _given(run: Run) -> dict[str, str]:
-    """The arguments of the model given with --set; time steps are a fact of their own."""
-    pairs = (part.partition("=") for part in run.conditions.get("--set", "").split())
-    return {key: value for key, equals, value in pairs if equals and key != "timesteps"}
+def _given(run: Run, facts: Mapping[str, str]) -> dict[str, str]:
+    """The arguments of the model given with --set that are no facts of the run anyway, as time steps are."""
+    pairs = (part.partition("=") for part in _BETWEEN.split(run.conditions.get("--set", "")))
+    return {key: value for key, equals, value in pairs if equals and key not in facts}
 
 
 def _activity(entry: Entry) -> Activity:

@@ -59,7 +59,7 @@ def explain(
     from snnprof.explanations import every, find, terms
 
     width = min(shutil.get_terminal_size().columns, WIDEST)
-    known = [*every().values(), *terms().values()]
+    known: list[Explanation | Term] = [*every().values(), *terms().values()]
     lines = _sections(map(find, names), width) if names else (f"{each.name}  {each.title}" for each in known)
     output.write("".join(f"{line}\n" for line in lines), None)
 
