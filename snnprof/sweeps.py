@@ -160,6 +160,25 @@ class Sweep(Shown):
     def _others(self) -> list[Curve]:
         return [curve for curve in self.curves[1:] if curve.data == self.curves[0].data]
 
+    def matched_with(self, other: Sweep) -> tuple[Match, ...]:
+        """The first family of this sweep and of another one at equal accuracy, on the price lists that both have.
+
+        The two may be over different settings and counted by different conventions, such as an SNN over T and an ANN
+        over bits; they must have run on the same data.
+
+        Raises:
+            SnnprofError: they ran on different data.
+        """
+        mine, theirs = self.curves[0], other.curves[0]
+        if _data_of(mine) != _data_of(theirs):
+            raise SnnprofError(
+                f"{mine.name} ran on {mine.data} and {theirs.name} on {theirs.data}: their accuracies do not compare"
+                if mine.data != theirs.data
+                else f"{mine.name} and {theirs.name} ran on different samples: their accuracies do not compare"
+            )
+        shared = [id for id in self.hardware if id in other.hardware]
+        return tuple(match for id in shared for match in _matches(mine, theirs, id))
+
     @cached_property
     def comparison(self) -> Comparison:
         """All stops side by side, against the first."""
@@ -328,6 +347,12 @@ def _stop(name: str, value: str, entries: Sequence[Entry]) -> Stop:
 
 
 # -- energy at equal accuracy ----------------------------------------------------------------------------------
+
+
+def _data_of(curve: Curve) -> object:
+    """What tells data apart: what was read, which does not depend on how it was named."""
+    activity = curve.stops[0].side.entry.activity
+    return (curve.data, None) if activity is None else (None, activity.run.data.fingerprint)
 
 
 def _matches(first: Curve, second: Curve, hardware: str) -> list[Match]:

@@ -89,6 +89,17 @@ def test_stops_without_accuracy_or_energy_are_on_no_front() -> None:
     assert not nothing.unmatched
 
 
+def test_two_sweeps_at_equal_accuracy() -> None:
+    bits = Sweep(
+        "bits", ("2", "4"), True, (LIST, "other"), (curve("ann", [("2", 0.94, 10), ("4", 0.98, 40)]),), ("digits",)
+    )
+    matches = sweep(FIRST).matched_with(bits)
+    assert [(match.accuracy, match.ratio) for match in matches] == [(0.94, 0.05), (0.98, 0.1)]
+    elsewhere = sweep(curve("b", [("1", 0.9, 10)], "cifar10"))
+    with pytest.raises(SnnprofError, match="a ran on digits and b on cifar10"):
+        sweep(FIRST).matched_with(elsewhere)
+
+
 # -- from runs -------------------------------------------------------------------------------------------------
 
 

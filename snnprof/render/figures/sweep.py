@@ -105,11 +105,11 @@ def _curve(axis: Axes, chart: Sweep, number: int, estimates: Sequence[Estimate],
 
     Where a price list has a Pareto front, the stops that are not on it are hollow.
     """
-    curve, front = chart.curves[number], chart.fronts[hardware]
+    curve = chart.curves[number]
     places = [_place(chart, stop.value) for stop in curve.stops]
     values = [float("nan") if estimate.value is None else estimate.value for estimate in estimates]
     axis.plot(places, values, linewidth=1.0, markersize=4, label=curve.name, **style)
-    beaten = [at for at, stop in enumerate(curve.stops) if front and (number, stop.value) not in front]
+    beaten = _beaten(chart, number, hardware)
     axis.plot(
         [places[at] for at in beaten], [values[at] for at in beaten], linestyle="none", marker=style["marker"],
         markersize=4, markerfacecolor="white", markeredgecolor=style["color"], zorder=3,
@@ -118,6 +118,12 @@ def _curve(axis: Axes, chart: Sweep, number: int, estimates: Sequence[Estimate],
         whiskers = arms(value, *bounds(estimate))
         if whiskers:
             axis.errorbar(place, value, yerr=whiskers, fmt="none", ecolor=style["color"], capsize=1.5, elinewidth=0.7)
+
+
+def _beaten(chart: Sweep, number: int, hardware: str) -> list[int]:
+    """The positions of a curve's stops that are not on the Pareto front, where the price list has one."""
+    front = chart.fronts[hardware]
+    return [at for at, stop in enumerate(chart.curves[number].stops) if front and (number, stop.value) not in front]
 
 
 def _place(chart: Sweep, value: str) -> float:
@@ -152,7 +158,7 @@ def _legend(chart: Sweep, look: Look) -> list[tuple[Artist, str]]:
             [], [], color="black", marker=colours.of_list(number), markersize=4, linestyle=_LINES[number % len(_LINES)]
         )
         entries.append((line, list_name(id, chart.lower_bounds, look)))
-    if any(chart.fronts.values()):
+    if any(_beaten(chart, number, id) for number in range(len(chart.curves)) for id in chart.hardware):
         hollow = Line2D(
             [], [], color="black", marker=colours.of_list(0), markersize=4, linestyle="none", markerfacecolor="white"
         )
