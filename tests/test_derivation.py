@@ -34,7 +34,8 @@ class Net(nn.Module):
         spikes = (self.conv(x) > 0).float()
         tokens = (self.up(spikes) > 0).float().flatten(1, 2)
         attention = (tokens @ tokens.transpose(1, 2) > 1).float()
-        return self.token(attention @ tokens).mean(1)
+        mean: torch.Tensor = self.token(attention @ tokens).mean(1)
+        return mean
 
 
 @pytest.fixture(scope="module")

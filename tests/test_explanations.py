@@ -52,7 +52,7 @@ def test_codes_and_explanations_are_the_same() -> None:
 @pytest.mark.parametrize("code", explanations.every())
 def test_an_explanation_is_complete(code: str) -> None:
     explanation = explanations.find(code.lower())
-    assert explanation.code == code
+    assert explanation.name == code
     assert not explanation.title.endswith(".")
     for _, text in explanation.parts:
         assert text.endswith((".", "`."))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -115,7 +116,7 @@ def test_what_has_no_threshold_is_one_sentence() -> None:
     assert "block.0.1" in caught.value.hint
 
 
-FRAMEWORKS: dict[str, tuple[str, Callable[[nn.Module], float]]] = {
+FRAMEWORKS: dict[str, tuple[str, Callable[[Any], float]]] = {
     "spikingjelly": ("from spikingjelly.activation_based.neuron import LIFNode as made", lambda n: n.v_threshold),
     "snntorch": ("from snntorch import Leaky; made = lambda: Leaky(beta=0.9)", lambda n: float(n.threshold)),
     "norse": ("from norse.torch import LIFCell as made", lambda n: float(n.p.v_th)),
@@ -149,7 +150,7 @@ def coded(x: Tensor, rate: float, size: int, seed: int = 0) -> list[Tensor]:
 
 def test_an_element_fires_with_probability_rate_times_x() -> None:
     (fired,) = coded(torch.tensor([[0.0, 0.5, 1.0]]).expand(4000, 3).contiguous(), 0.6, 4000)
-    assert set(fired.unique().tolist()) == {0.0, 1.0}
+    assert set(fired.flatten().tolist()) == {0.0, 1.0}
     assert fired.mean(0).tolist() == pytest.approx([0.0, 0.3, 0.6], abs=4 * (0.25 / 4000) ** 0.5)
 
 
