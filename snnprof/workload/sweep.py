@@ -149,8 +149,10 @@ def _by_name(
             "a model by name takes its data by name, such as 'digits' or 'test.npz'",
             hint="to pass batches, load the model: snnprof.load_model(name)",
         )
+    weights = options.get("checkpoint")
+    named = {**options, "checkpoint": None if weights is None else Path(weights)}
     try:
-        given = ProfileOptions(model=model, data=batches, **options)
+        given = ProfileOptions(model=model, data=batches, **named)
     except TypeError as error:
         raise SnnprofError(f"sweep: {str(error).rpartition('() ')[2]}") from error
     wanted = [point.options(given) for point in points]
