@@ -1,6 +1,6 @@
 """Trains ANNs of the digits Spikformer's shape with low-bit activations: real opponents of the spiking network.
 
-    python examples/train_quantised_ann.py --bits 4 --width 16 32 64        writes quantised_ann_4bit_16wide.pt and so on
+    python examples/train_quantised_ann.py --bits 4 --width 16 32 64      writes quantised_ann_4bit_16wide.pt and others
 
 Every LIF layer of the Spikformer becomes a ReLU whose output has 2^bits levels (PyTorch's fake quantisation, whose
 gradient passes straight through), and the image is shown once. After training the weights are rounded to INT8. Data,

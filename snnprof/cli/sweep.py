@@ -152,7 +152,7 @@ def _made(folder: Path) -> Path:
     Raises:
         SnnprofError: it cannot be made or written to, or this is one of several processes.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if os.environ.get("WORLD_SIZE", "1") not in ("", "1"):
         raise SnnprofError(
             "a sweep runs in one process", hint="start 'torchrun ... -m snnprof profile' for each setting instead"
         )
@@ -187,8 +187,11 @@ def _finished(runs: Sequence[PlannedRun], model: str, force: bool, quiet: bool) 
 
 
 def _about(error: SnnprofError, run: PlannedRun, finished: Sequence[object]) -> SnnprofError:
-    """The error with the run that it is about; what to do where its file holds another run."""
-    other = "resume" in str(error)
-    hint = f"{run.path} holds another run: name another folder with --output, or replace its runs with --force"
+    """The error with the run that it is about; what to do where its file holds another run, or the model sets T."""
+    text, hint = str(error), error.hint
+    if "cannot resume" in text or "cannot be resumed" in text:
+        hint = f"{run.path} holds another run: name another folder with --output, or replace its runs with --force"
+    if "time steps, not the" in text:
+        hint = "if T is an argument of the model, sweep over that: --over set.NAME=1,2,4"
     rest = f"; {len(finished)} earlier runs are kept" if finished else ""
-    return SnnprofError(f"{run.point.name}: {error}{rest}", hint=hint if other else error.hint)
+    return SnnprofError(f"{run.point.name}: {text}{rest}", hint=hint)

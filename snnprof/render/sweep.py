@@ -129,7 +129,9 @@ def _values(sweep: Sweep, number: int, curve: Curve, stop: Stop) -> dict[str, Va
     }  # fmt: skip
 
 
-def _front_text(sweep: Sweep, on_front: list[str]) -> str:
+def _front_text(sweep: Sweep, on_front: list[str]) -> str | None:
+    if not any(sweep.fronts.values()):
+        return None
     if len(on_front) == len(sweep.hardware):
         return "yes"
     return f"on {', '.join(on_front)}" if on_front else ""
