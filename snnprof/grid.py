@@ -31,11 +31,6 @@ class Axis:
     name: str
     values: tuple[str, ...]
 
-    @property
-    def setting(self) -> str:
-        """What the run files call it: `set.depth` is the setting `depth`."""
-        return self.name.removeprefix("set.")
-
 
 @dataclass(frozen=True)
 class GridPoint:

@@ -308,7 +308,8 @@ def _settings(run: Run, tell_apart: bool) -> dict[str, str]:
         "input_rate": run.conditions.get("--input-rate"),
     }  # fmt: skip
     known = {key: str(value) for key, value in chosen.items() if value not in (None, "")}
-    return {**known, **_thresholds(run), **_given(run, known)}
+    known |= _thresholds(run)
+    return {**known, **_given(run, known)}
 
 
 def _thresholds(run: Run) -> dict[str, str]:
@@ -318,9 +319,13 @@ def _thresholds(run: Run) -> dict[str, str]:
 
 
 def _given(run: Run, facts: Mapping[str, str]) -> dict[str, str]:
-    """The arguments of the model given with --set that are no facts of the run anyway, as time steps are."""
+    """The arguments of the model given with --set; one that has the name of a fact of the run, such as `seed`, as
+    `set.seed`. Time steps are the same either way."""
     pairs = (part.partition("=") for part in _BETWEEN.split(run.conditions.get("--set", "")))
-    return {key: value for key, equals, value in pairs if equals and key not in facts}
+    given = {key: value for key, equals, value in pairs if equals}
+    if "timesteps" in facts:
+        given.pop("timesteps", None)
+    return {f"set.{key}" if key in facts else key: value for key, value in given.items()}
 
 
 def _activity(entry: Entry) -> Activity:
@@ -333,6 +338,8 @@ def _activity(entry: Entry) -> Activity:
 
 def _checked(over: str, settings: Sequence[Mapping[str, str]]) -> str:
     names = dict.fromkeys(key for known in settings for key in known)
+    if over not in names and over.removeprefix("set.") in names:
+        return over.removeprefix("set.")
     if over not in names:
         raise unknown("setting", over, [*names])
     return over
@@ -352,7 +359,7 @@ def _stop(name: str, value: str, entries: Sequence[Entry]) -> Stop:
 def _data_of(curve: Curve) -> object:
     """What tells data apart: what was read, which does not depend on how it was named."""
     activity = curve.stops[0].side.entry.activity
-    return (curve.data, None) if activity is None else (None, activity.run.data.fingerprint)
+    return (activity and activity.run.data.fingerprint) or curve.data
 
 
 def _matches(first: Curve, second: Curve, hardware: str) -> list[Match]:

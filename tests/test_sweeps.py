@@ -144,6 +144,15 @@ def test_a_value_may_hold_blanks(activity: Activity) -> None:
     assert (found.setting, found.values) == ("widths", ("[8, 16]", "[8, 32]"))
 
 
+def test_an_argument_with_the_name_of_a_fact_is_another_setting(activity: Activity) -> None:
+    made = [changed(activity, {"--set": f"seed={value}"}, seed=0) for value in (0, 1)]
+    entries = [Entry(str(place), ((price(run),),)) for place, run in enumerate(made)]
+    assert (sweep_of(entries, "set.seed").values, sweep_of(entries).setting) == (("0", "1"), "set.seed")
+    steps = [changed(activity, {"--set": f"timesteps={value}"}, timesteps=value) for value in (2, 4)]
+    found = sweep_of([Entry(str(place), ((price(run),),)) for place, run in enumerate(steps)], "set.timesteps")
+    assert (found.setting, found.values) == ("timesteps", ("2", "4"))
+
+
 def test_checkpoints_of_one_name_are_told_apart(activity: Activity) -> None:
     models = [
         activity.run.model.model_copy(update={"checkpoint": "best.pt", "sha256": key * 8}) for key in ("ab", "cd")

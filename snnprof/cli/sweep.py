@@ -88,14 +88,15 @@ def sweep(
         from snnprof.sweeps import sweep_of
 
         entries = pricing.entries([(run.point.name, activity) for run, activity in finished])
-        document = sweep_document(sweep_of(entries, axes[0].setting), output.command_line(context))
+        curves = sweep_of(entries, axes[0].name)
+        document = sweep_document(curves, output.command_line(context))
         destination.emit(with_columns(document, options.names(columns)))
     if len(finished) < len(runs):
         output.say(f"{len(finished)} of {len(runs)} runs are complete; the same command continues the sweep")
         raise typer.Exit(profile.INTERRUPTED)
     if not quiet:
         files = f"{shlex.quote(str(runs[0].path.parent))}/*.json"
-        output.say(f"next: snnprof plot {files} --over {shlex.quote(axes[0].setting)}")
+        output.say(f"next: snnprof plot {files} --over {shlex.quote(curves.setting)}")
 
 
 def _signature() -> inspect.Signature:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,12 @@ from snnprof.activity import Activity
 from snnprof.comparison import Entry
 from snnprof.conventions import Convention
 from snnprof.errors import SnnprofError
-from snnprof.grid import Axis, GridPoint, PlannedRun, axes, file_names, grid
+from snnprof.grid import GridPoint, PlannedRun, axes, file_names, grid
 from snnprof.hardware import DEFAULT
 from snnprof.options import ProfileOptions, Progress, ignore_progress, threshold_text
 from snnprof.pricing import Hardware, Reports, price
 from snnprof.run_file import Target
-from snnprof.sweeps import Sweep, in_words, sweep_of
+from snnprof.sweeps import Sweep, sweep_of
 from snnprof.workload import checkpoints, models, sources
 from snnprof.workload.batches import InputSpec, Sampler, Source
 from snnprof.workload.iterable_dataset import IterableDataset
@@ -109,10 +110,11 @@ def sweep(
 
     Returns:
         The curves, with the Pareto front and the energies at equal accuracy. `sweep.comparison` has the runs side by
-        side.
+        side. After Ctrl-C, of the runs that were complete.
 
     Raises:
         SnnprofError: a setting or a value is wrong, the model has no such setting, or what `profile` raises.
+        KeyboardInterrupt: Ctrl-C came in the first run.
     """
     found = axes(over or {})
     points = grid(found)
@@ -122,28 +124,20 @@ def sweep(
         raise SnnprofError("a folder keeps runs of a model by name", hint="save them yourself: activity.save(path)")
     else:
         activities = _of_module(model, batches, points, options)
-    return swept(found, points, activities, hardware, convention)
-
-
-def swept(
-    found: Sequence[Axis],
-    points: Sequence[GridPoint],
-    activities: Sequence[Activity],
-    hardware: Hardware | Sequence[Hardware],
-    convention: str | Convention,
-) -> Sweep:
-    """Runs, priced, as curves over the first axis."""
+    finished = list(takewhile(lambda activity: activity.run.complete, activities))
+    if not finished:
+        raise KeyboardInterrupt
     entries = []
-    for point, activity in zip(points, activities, strict=True):
+    for point, activity in zip(points, finished, strict=False):
         priced = price(activity, hardware, convention)
         reports = tuple(priced) if isinstance(priced, Reports) else (priced,)
-        entries.append(Entry(", ".join(in_words(name, value) for name, value in point.values), (reports,)))
-    return sweep_of(entries, found[0].setting)
+        entries.append(Entry(point.name, (reports,)))
+    return sweep_of(entries, found[0].name)
 
 
 def _by_name(
     model: str, batches: object, points: Sequence[GridPoint], folder: str | Path | None, options: Mapping[str, Any]
-) -> list[Activity]:
+) -> Iterator[Activity]:
     if batches is not None and not isinstance(batches, str):
         raise SnnprofError(
             "a model by name takes its data by name, such as 'digits' or 'test.npz'",
@@ -158,12 +152,12 @@ def _by_name(
     wanted = [point.options(given) for point in points]
     if folder is None:
         shared = SharedSources()
-        return [profile_run(each, open_source=shared) for each in wanted]
+        return (profile_run(each, open_source=shared) for each in wanted)
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)
     paths = [place / name for name in file_names(points)]
     runs = [PlannedRun(*each) for each in zip(points, map(_kept_in, wanted, paths), strict=True)]
-    return [activity for _, activity in run_sweep(runs)]
+    return (activity for _, activity in run_sweep(runs))
 
 
 def _kept_in(options: ProfileOptions, path: Path) -> ProfileOptions:
@@ -172,22 +166,19 @@ def _kept_in(options: ProfileOptions, path: Path) -> ProfileOptions:
 
 def _of_module(
     model: nn.Module | Callable[..., nn.Module], batches: Any, points: Sequence[GridPoint], options: Mapping[str, Any]
-) -> list[Activity]:
+) -> Iterator[Activity]:
     if batches is None or isinstance(batches, str):
         raise SnnprofError("a sweep of a module needs batches: a tensor, or an iterable of x or (x, label)")
     again = list(batches) if isinstance(batches, Iterator) else batches  # a generator gives its batches once
-    activities = []
+    known = ProfileOptions(model="", timesteps=options.get("timesteps"), seed=options.get("seed", 0))
     for point in points:
-        asked = point.options(ProfileOptions(model=""))
+        asked = point.options(known)
         settings = {key: models.yaml_value(value) for key, value in asked.settings}
         with _module(model, settings, asked, options.get("neuron", ())) as module:
-            given = {"seed": asked.seed, **options}
-            if asked.timesteps is not None:
-                given["timesteps"] = asked.timesteps
+            given = {**options, "seed": asked.seed, "timesteps": asked.timesteps}
             coded = again if asked.input_rate is None else _coded(again, asked, given)
             activity = profile(module, coded, **given)
-        activities.append(_with_conditions(activity, asked))
-    return activities
+        yield _with_conditions(activity, asked)
 
 
 @contextmanager

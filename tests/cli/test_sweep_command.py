@@ -95,7 +95,6 @@ def test_ctrl_c_keeps_what_is_there(here: Path) -> None:
         (["--over", "timesteps=1,2", "--timesteps", "2"], "--timesteps and --over timesteps contradict each other"),
         (["--over", "set.hidden=1"], "set.hidden=1: net.py:build has no setting 'hidden'"),
         (["--over", "threshold.conv1=1"], "threshold.conv1=1: unknown neuron layer 'conv1'"),
-        (["--over", "timesteps=1,5", "--layout", "time-batch"], "timesteps=1: "),
         (["--over", "seed=1", "--output", "net.py"], "cannot keep runs in net.py: it is a file"),
         (["--over", "seed=1", "--input-rate", "2"], "--input-rate must be above 0 and at most 1"),
         (["--over", "seed=1", "--threshold", "high"], "--threshold needs a positive number"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -200,6 +202,31 @@ def test_input_rate_from_python() -> None:
     sparse, full = (stop.side.sops.value for stop in found.curves[0].stops)
     assert full == 4
     assert sparse == pytest.approx(1, abs=0.25)
+
+
+class Stops(nn.Module):
+    """Presses Ctrl-C when its threshold is 2."""
+
+    v_threshold = 1.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.v_threshold == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return (x >= self.v_threshold).float()
+
+
+def test_ctrl_c_keeps_the_runs_before_it() -> None:
+    model, batches = nn.Sequential(Stops(), nn.Linear(4, 1)), [torch.ones(1, 4)] * 3
+    found = sweep(model, batches, {"threshold": [0.5, 2, 3]}, self_check=False)
+    assert found.values == ("0.5",)
+    with pytest.raises(KeyboardInterrupt):
+        sweep(model, batches, {"threshold": [2, 3]}, self_check=False)
+    assert model[0].v_threshold == 1.0
+
+
+def test_an_argument_and_a_sweep_contradict_each_other() -> None:
+    with pytest.raises(SnnprofError, match="--over timesteps contradict"):
+        sweep(Net(), torch.ones(1, 4), {"timesteps": [1]}, timesteps=2)
 
 
 def test_checkpoints_from_python(tmp_path: Path) -> None:
