@@ -163,7 +163,7 @@ def _dense_text(op: OpRecord, activity: Activity) -> str:
         return f"{text} × {passes:,.9g} passes, as recorded"
     each = int(passes) // (steps * samples)
     ending = f" × {each:,} times in each, for tokens or heads" if each > 1 else ""
-    return f"{text} × {steps} time steps × {samples:,} samples{ending}"
+    return f"{text} × {_several(steps, 'time step')} × {_several(samples, 'sample')}{ending}"
 
 
 def _nonzero_text(op: OpRecord) -> str:
@@ -226,8 +226,8 @@ def _exact_text(op: OpRecord, spikes: Sequence[Part], levels: str) -> str:
 
 def _neurons(activity: Activity, row: Row) -> Iterator[Step]:
     neuron = next(each for each in activity.neurons if each.layer == row.layer)
-    steps = f" × {neuron.steps} time steps" if neuron.steps else ""
-    samples = f" × {activity.samples:,} samples" if activity.samples else ""
+    steps = f" × {_several(neuron.steps, 'time step')}" if neuron.steps else ""
+    samples = f" × {_several(activity.samples, 'sample')}" if activity.samples else ""
     exactly = neuron.size * (neuron.steps or 0) * (activity.samples or 0) == neuron.updates
     yield Step(
         "neuron updates", neuron.updates, f"{neuron.size:,} neurons{steps}{samples}" if exactly else "as recorded"
@@ -295,6 +295,10 @@ def _work(report: EnergyReport, row: Row, term: Term) -> Iterator[tuple[float, s
         if term == "spike":
             yield neuron.spikes, "spikes", energy.spike_out
             return
+        if not energy.neuron_update:
+            counts = memory.neuron_counts(neuron)
+            yield counts.adds, "additions of updates and resets", hardware.add
+            yield counts.macs, "MACs of leaks", energy.mac
         yield neuron.updates - idle, "neuron updates", energy.neuron_update
         yield idle, "idle neuron updates", energy.neuron_update_idle
 
@@ -331,11 +335,16 @@ def _per_inference(report: EnergyReport, row: Row) -> Iterable[Step]:
     if not samples:
         return
     if row.sops:
-        yield Step("SOPs per inference", row.sops / samples, f"÷ {samples:,} samples")
+        yield Step("SOPs per inference", row.sops / samples, f"÷ {_several(samples, 'sample')}")
     if row.macs:
-        yield Step("MACs per inference", row.macs / samples, f"÷ {samples:,} samples")
+        yield Step("MACs per inference", row.macs / samples, f"÷ {_several(samples, 'sample')}")
     if row.energy_pj is not None:
-        yield Step("energy per inference", row.energy_pj / samples, f"÷ {samples:,} samples", "pJ")
+        yield Step("energy per inference", row.energy_pj / samples, f"÷ {_several(samples, 'sample')}", "pJ")
+
+
+def _several(count: int, what: str) -> str:
+    """`1 sample`, `2 samples`."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _sizes(sizes: Any) -> str:

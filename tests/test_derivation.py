@@ -87,7 +87,7 @@ def test_the_steps_of_a_layer_in_order(net: Activity) -> None:
         "SOPs per inference", "energy per inference",
     ]  # fmt: skip
     assert found.steps[0].how.startswith("4×8×8 → 6×4×4, weight 6×2×3×3, stride 2×2, padding 1×1, groups 2")
-    assert found.steps[1].how == "96 outputs × 2 × 3 × 3 × 1 time steps × 3 samples"
+    assert found.steps[1].how == "96 outputs × 2 × 3 × 3 × 1 time step × 3 samples"
     numbers = figures(found)
     assert (numbers["dense MACs"], numbers["events"], numbers["SOPs"]) == (op.dense_macs, op.events, op.events)
     assert numbers["sop energy"] == pytest.approx(0.9 * op.events)
