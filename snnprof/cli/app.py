@@ -14,6 +14,7 @@ EXAMPLES = options.examples(
     ("snnprof profile net.py:build --data test.npz -o run.json", "your own model, kept in a file"),
     ("snnprof report run.json --hardware loihi1-davies2018", "the same run, priced again"),
     ("snnprof compare a.json b.json", "which network needs less, and why"),
+    ("snnprof sweep saformer --over timesteps=1,2,4,8", "curves over a setting"),
 )
 STATUS = (
     "[dim]Exit status: 0 done; 1 a check that was asked for failed (--strict, --fail-over); 2 bad usage or input; "

@@ -228,7 +228,7 @@ def profile(
     showing = Showing.checked(destinations, by, sort, top, columns, quiet)
     pricing = Pricing(hardware, convention, latency)
     check_model_name(model)
-    asked = replace(
+    asked = replace(  # `what_runs` reads the other parameters by name, for this command and for `sweep`
         what_runs(context.params, model), resume=resume, maps=maps, output=run_path, argv=tuple(context.obj)
     )
     may_replace = force or _goes_on_in_its_file(run_path, resume)
