@@ -28,9 +28,7 @@ PICTURES = DOCS / "gallery"
 MODELS = ("spikformer", "ssa_bin", "saformer")
 RUNS = "spikformer.json ssa_bin.json saformer.json"
 PAPER_ROWS = "paper:ssa_bin-ssa-cifar10 paper:ssa_bin-baseline-cifar10 paper:ssa_bin-bin-cifar10"
-SWEEP = {f"t{steps}.json": f"snnprof profile saformer --timesteps {steps} --output t{steps}.json"
-         for steps in (1, 2, 4, 8)}  # fmt: skip
-SWEEP_RUNS = " ".join(SWEEP)
+SWEEP = "snnprof sweep saformer --over timesteps=1,2,4,8 --hardware cmos45-fp32"
 VIEWS: dict[str, tuple[int, int, Literal["light", "dark"]]] = {
     "desktop": (1180, 1100, "light"), "phone": (390, 1100, "dark"),
 }  # fmt: skip
@@ -119,8 +117,8 @@ ITEMS = (
     Item("A claim under all conventions", "Each model's energy over Spikformer's: a row per convention, a column per "
          "price list. Where spikes of several levels count as multiplications, the claim turns.",
          f"snnprof plot {RUNS} --kind conventions --output conventions.png"),
-    Item("A sweep over time steps", "One network, run files that differ in T: accuracy and energy against it.",
-         f"snnprof plot {SWEEP_RUNS} --output sweep.png"),
+    Item("A sweep over time steps", "Accuracy, SOPs and energy against T. See [Sweeps](sweep.md).",
+         "snnprof plot saformer-sweep/*.json --output sweep.png"),
     Item("Estimates against measurements", "Networks that others measured on chips, and what the price lists say "
          "of them; a bar where a paper does not print its spikes. See [Validation](validation.md).",
          "snnprof hardware validate --output validation.png"),
@@ -135,8 +133,7 @@ def main() -> None:
         work = Path(folder)
         for model in MODELS:
             run(f"snnprof profile {model} --maps 4 --output {model}.json", work)
-        for command in SWEEP.values():
-            run(command, work)
+        run(SWEEP, work)
         text = "\n".join(page(work))
     (DOCS / "gallery.md").write_text(f"{text}\n", encoding="utf-8")
 
@@ -147,7 +144,7 @@ def page(work: Path) -> Iterator[str]:
     yield "Made by `python docs/make_gallery.py` from the bundled models; each table and picture is under its command."
     yield "The run files come from\n"
     commands = (f"snnprof profile {model} --maps 4 --output {model}.json" for model in MODELS)
-    yield fenced("\n".join((*commands, *SWEEP.values())), "sh").rstrip()
+    yield fenced("\n".join((*commands, SWEEP)), "sh").rstrip()
     for item in ITEMS:
         yield f"\n## {item.title}\n\n{item.text}\n\n{fenced(item.command, 'sh')}"
         yield shown(item, run(item.command, work), work).rstrip()
@@ -156,9 +153,15 @@ def page(work: Path) -> Iterator[str]:
 def run(command: str, work: Path, **environment: str) -> str:
     """What a command prints; it runs in the folder of the run files."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "SOURCE_DATE_EPOCH": "0", **environment}
-    arguments = [sys.executable, "-m", "snnprof", *shlex.split(command)[1:]]
+    words = [path for word in shlex.split(command)[1:] for path in (_matching(word, work) or [word])]
+    arguments = [sys.executable, "-m", "snnprof", *words]
     done = subprocess.run(arguments, cwd=work, env=environment, check=True, stdout=subprocess.PIPE, text=True)
     return done.stdout
+
+
+def _matching(word: str, work: Path) -> list[str]:
+    """The files that a word stands for in a shell."""
+    return sorted(str(path.relative_to(work)) for path in work.glob(word)) if "*" in word else []
 
 
 def shown(item: Item, printed: str, work: Path) -> str:

@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from snnprof.mapping import map_to_chip
     from snnprof.pricing import EnergyReport, Reports, price
     from snnprof.record.recorder import Recorder
+    from snnprof.sweeps import Sweep
     from snnprof.traffic import Route, Traffic
     from snnprof.workload.models import load_model
     from snnprof.workload.run import profile
+    from snnprof.workload.sweep import sweep
 
 _HOME = {
     "Activity": "snnprof.activity",
@@ -31,6 +33,7 @@ _HOME = {
     "HardwareProfile": "snnprof.hardware",
     "Recorder": "snnprof.record.recorder",
     "Reports": "snnprof.pricing",
+    "Sweep": "snnprof.sweeps",
     "Route": "snnprof.traffic",
     "Traffic": "snnprof.traffic",
     "compare": "snnprof.comparison",
@@ -40,6 +43,7 @@ _HOME = {
     "price": "snnprof.pricing",
     "prices": "snnprof.hardware",
     "profile": "snnprof.workload.run",
+    "sweep": "snnprof.workload.sweep",
 }
 
 __all__ = [
@@ -50,6 +54,7 @@ __all__ = [
     "Recorder",
     "Reports",
     "Route",
+    "Sweep",
     "Traffic",
     "__version__",
     "compare",
@@ -60,6 +65,7 @@ __all__ = [
     "price",
     "prices",
     "profile",
+    "sweep",
 ]
 
 

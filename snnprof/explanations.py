@@ -1,15 +1,19 @@
-"""What each finding means, why it matters and what to do: the texts behind `snnprof explain` and docs/findings.md."""
+"""What each finding, column and term means: the texts behind `snnprof explain` and docs/findings.md."""
 
 from __future__ import annotations
 
 import functools
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from snnprof.errors import unknown
 from snnprof.yaml_file import read_yaml
 
 TEXTS = Path(__file__).with_suffix(".yaml")
+_CODE = re.compile(r"[CW]\d\d")
+_SPREAD = "spread"
 
 
 @dataclass(frozen=True)
@@ -29,30 +33,88 @@ class Explanation:
     do: str
 
     @property
+    def name(self) -> str:
+        """What a reader types for it."""
+        return self.code
+
+    @property
     def parts(self) -> tuple[tuple[str, str], ...]:
         """The three texts with their headings."""
         return ("What it means", self.means), ("Why it matters", self.matters), ("What to do", self.do)
 
 
+@dataclass(frozen=True)
+class Term:
+    """One column of the tables, or one term of the reports, explained.
+
+    Attributes:
+        name: the column's, such as `dense_macs`.
+        title: what it is in a few words.
+        means, computed, read: what it is, where it comes from, and how to read it; the last two may be empty.
+        also: what else a reader may call it.
+    """
+
+    name: str
+    title: str
+    means: str
+    computed: str = ""
+    read: str = ""
+    also: tuple[str, ...] = ()
+
+    @property
+    def parts(self) -> tuple[tuple[str, str], ...]:
+        """The texts that there are, with their headings."""
+        every = ("What it is", self.means), ("How it is computed", self.computed), ("How to read it", self.read)
+        return tuple((heading, text) for heading, text in every if text)
+
+
 @functools.cache
 def every() -> dict[str, Explanation]:
-    """All explanations by code, in the order of the codes."""
-    texts = read_yaml(TEXTS).data
+    """The explanations of all findings by code, in the order of the codes."""
+    texts = _texts()
+    return {code: Explanation(code, **texts[code]) for code in sorted(texts) if _CODE.fullmatch(code)}
+
+
+@functools.cache
+def terms() -> dict[str, Term]:
+    """The explanations of columns and terms by name, in the order of the file."""
     return {
-        code: Explanation(code, **{key: text.strip() for key, text in texts[code].items()}) for code in sorted(texts)
+        name: Term(name, **{**texts, "also": tuple(texts.get("also", ()))})
+        for name, texts in _texts().items()
+        if not _CODE.fullmatch(name)
     }
 
 
-def find(code: str) -> Explanation:
-    """The explanation of a code, in capitals or not.
+def find(name: str) -> Explanation | Term:
+    """The explanation of a finding by its code, or of a column or term by its name; capitals do not matter.
 
     Raises:
-        SnnprofError: no finding has this code.
+        SnnprofError: nothing has this name.
     """
-    found = every().get(code.upper())
+    found = every().get(name.upper()) or term(name)
+    if found is None and re.fullmatch(r"[CWcw]\d+", name):
+        raise unknown("finding code", name.upper(), every(), see="snnprof explain")
     if found is None:
-        raise unknown("finding code", code.upper(), every(), see="snnprof explain")
+        raise unknown("finding code, column or term", name, [*every(), *terms()], see="snnprof explain")
     return found
+
+
+def term(name: str) -> Term | None:
+    """The explanation of a column or term, by its name in CSV or its heading.
+
+    >>> term("energy_pj_rolls_77fj").name, term("Dense MACs").name, term("sops_spread").name
+    ('energy_pj', 'dense_macs', 'spread')
+    """
+    wanted = re.sub(r"\W+", "_", name.lower()).strip("_")
+    names = {alias: each for each in terms().values() for alias in each.also} | terms()
+    if wanted in names:
+        return names[wanted]
+    if wanted.endswith(f"_{_SPREAD}"):
+        return names[_SPREAD]
+    of_one_list = (
+        each for each in names if (each.endswith("_pj") or each == "pareto") and wanted.startswith(f"{each}_")
+    )
+    return names.get(max(of_one_list, key=len, default=""))
 
 
 def anchor(code: str) -> str:
@@ -62,3 +124,13 @@ def anchor(code: str) -> str:
     'c01'
     """
     return code.lower()
+
+
+@functools.cache
+def _texts() -> dict[str, dict[str, Any]]:
+    """What the file holds, texts without the ends of lines around them."""
+    entries = read_yaml(TEXTS).data
+    return {
+        name: {key: text.strip() if isinstance(text, str) else text for key, text in entry.items()}
+        for name, entry in entries.items()
+    }

@@ -34,6 +34,8 @@ class ProfileOptions:
         device: a torch device; null picks an accelerator if there is one.
         amp: number format of autocast.
         neurons: classes and functions to treat as spiking neurons.
+        thresholds: firing thresholds by pattern of layers, "" for all neurons.
+        input_rate: an input element of value x (0 to 1) fires with this probability times x; null leaves it as it is.
         self_check: count one sample twice after the run.
         resume: a run file to continue.
         workers: processes that load data ahead of the one that counts; null leaves it to the data source.
@@ -58,6 +60,8 @@ class ProfileOptions:
     amp: Amp | None = None
     compile: bool = False
     neurons: tuple[str, ...] = ()
+    thresholds: tuple[tuple[str, float], ...] = ()
+    input_rate: float | None = None
     self_check: bool = True
     resume: Path | None = None
     workers: int | None = None
@@ -74,6 +78,28 @@ def unit_of(phase: str) -> str:
 
 def ignore_progress(phase: str, done: int, total: int | None) -> None:
     """The progress nobody watches."""
+
+
+def threshold_text(layers: str, value: float) -> str:
+    """A threshold as `--threshold` takes it and as a run file holds it.
+
+    >>> threshold_text("", 0.5), threshold_text("block.*", 1.0)
+    ('0.5', 'block.*=1')
+    """
+    return f"{layers}={value:.12g}" if layers else f"{value:.12g}"
+
+
+def threshold_of(text: str) -> tuple[str, float]:
+    """`VALUE`, or `LAYERS=VALUE`, as a pattern ("" for all neurons) and a positive number.
+
+    Raises:
+        ValueError: it is none.
+    """
+    layers, _, number = text.rpartition("=")
+    value = float(number)
+    if not 0 < value < float("inf"):
+        raise ValueError(number)
+    return layers, value
 
 
 def file_and_key(place: str) -> tuple[Path, str]:

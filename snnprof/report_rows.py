@@ -84,8 +84,13 @@ def columns(reports: Sequence[EnergyReport], by: By = "op") -> list[str]:
 
 def energy_keys(ids: Sequence[str]) -> list[str]:
     """`energy_pj`, with the hardware's name where there are several."""
-    names = ["".join(c if c.isascii() and c.isalnum() else "_" for c in id) for id in ids]
+    names = [slug(id) for id in ids]
     return ["energy_pj"] if len(ids) == 1 else [f"energy_pj_{name}" for name in names]
+
+
+def slug(name: str) -> str:
+    """A name as part of a column's: `rolls-77fj` → `rolls_77fj`."""
+    return "".join(c if c.isascii() and c.isalnum() else "_" for c in name)
 
 
 def _term(energy_key: str, term: str) -> str:

@@ -15,12 +15,12 @@ from snnprof.charts.attention import attention_values, is_binary
 from snnprof.charts.energy import energy_of_networks, energy_of_run
 from snnprof.charts.maps import overlays
 from snnprof.charts.rates import neuron_role, rates_by_layer, rates_by_role, rates_by_step, roles_repeat
-from snnprof.charts.sweep import is_sweep, sweep_of
 from snnprof.charts.tradeoff import Point, data_names, tradeoff_of, unbeaten
 from snnprof.comparison import PRINTED, Entry, Estimate
 from snnprof.errors import SnnprofError
 from snnprof.maps import AttentionMaps, LayerMaps
 from snnprof.pricing import price
+from snnprof.sweeps import is_sweep, sweep_of
 
 LISTS = ("cmos45-fp32", "rolls-77fj")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import glob
 import importlib
 import re
 import shlex
@@ -25,7 +26,7 @@ PAGES = sorted(
 )  # fmt: skip
 STANDS_FOR = {
     "LOG.csv": "log.csv", "RUN.json": "run.json", "OLD.json": "a.json", "NEW.json": "b.json", "FILE": "mine.yaml",
-    "NAME": "saformer", "DIR": "cifar", "ID": "cmos45-fp32", "CODE": "C06", "CHIP": "loihi1",
+    "NAME": "saformer", "DIR": "cifar", "ID": "cmos45-fp32", "CODE": "C06", "CHIP": "loihi1", "LAYER": "head",
     "cifar10:DIR": "cifar10:cifar", "paper:ROW": "paper:ssa_bin-bin-cifar10",
 }  # fmt: skip
 NEEDS = ("spikingjelly", "snntorch", "norse", "neurobench")
@@ -112,9 +113,12 @@ def test_every_command_runs(page: Path, workshop: Path, capsys: pytest.CaptureFi
             model = words[words.index("--model") + 1] if "--model" in words else words[1]
             torch.save(snnprof.load_model(model).state_dict(), workshop / "x.pth")
         few = (
-            ["--samples", "2" if "cifar" in line else "8"] if words[0] == "profile" and "--samples" not in words else []
+            ["--samples", "2" if "cifar" in line else "8"]
+            if words[0] in ("profile", "sweep") and "--samples" not in words
+            else []
         )
-        overwrites = ["--force"] if "--output" in words or words[0] == "plot" else []
+        overwrites = ["--force"] if "--output" in words or words[0] in ("plot", "sweep") else []
+        words = [path for word in words for path in ("*" in word and sorted(glob.glob(word))) or [word]]
         assert main([*words, *few, *overwrites]) == 0, f"{page.name}: snnprof {line}: {capsys.readouterr().err}"
 
 

@@ -6,12 +6,24 @@ import ast
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from snnprof import explanations
+from snnprof import catalogue, explanations
 from snnprof.__main__ import main
+from snnprof.comparison import Entry, compare
+from snnprof.hardware import profiles, stubs
+from snnprof.pricing import price
+from snnprof.render.catalogues import hardware_list, hardware_profile, model_entry, model_list
+from snnprof.render.comparison import comparison_document
+from snnprof.render.sweep import sweep_document
+from snnprof.render.table import Table
+from snnprof.render.tables import report_document
+from snnprof.shown import By
+from snnprof.sweeps import sweep_of
 
 ROOT = Path(__file__).parent.parent
 CODE = re.compile(r"[CMW]\d\d")
@@ -40,7 +52,7 @@ def test_codes_and_explanations_are_the_same() -> None:
 @pytest.mark.parametrize("code", explanations.every())
 def test_an_explanation_is_complete(code: str) -> None:
     explanation = explanations.find(code.lower())
-    assert explanation.code == code
+    assert explanation.name == code
     assert not explanation.title.endswith(".")
     for _, text in explanation.parts:
         assert text.endswith((".", "`."))
@@ -62,7 +74,8 @@ def test_explain_prints_the_three_parts(capsys: pytest.CaptureFixture[str], monk
 
 def test_explain_without_a_code_lists_all(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain"]) == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(explanations.every())
+    names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert names == [*explanations.every(), *explanations.terms()]
 
 
 @pytest.mark.parametrize(("code", "near"), [("C99", "'C09'"), ("W011", "'W01'"), ("\x1b[2J", "see 'snnprof explain'")])
@@ -70,7 +83,7 @@ def test_an_unknown_code_is_one_sentence(code: str, near: str, capsys: pytest.Ca
     assert main(["explain", code]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith("error: unknown finding code ")
+    assert err.startswith("error: unknown finding code")
     assert near in err
     assert "\x1b" not in err
 
@@ -86,3 +99,65 @@ def test_the_page_is_current() -> None:
     assert {explanations.anchor(code) for code in explanations.every()} == {
         heading.removeprefix("### ").lower() for heading in page.splitlines() if heading.startswith("### ")
     }
+
+
+# -- columns and terms -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", explanations.terms())
+def test_a_term_is_explained_in_sentences(name: str) -> None:
+    term = explanations.find(name.upper())
+    assert isinstance(term, explanations.Term)
+    assert not term.title.endswith(".")
+    for _, text in term.parts:
+        assert text.endswith((".", "`."))
+        assert "\n" not in text
+
+
+def test_no_name_stands_for_two_terms() -> None:
+    names = [alias for term in explanations.terms().values() for alias in (term.name, *term.also)]
+    assert len(names) == len(set(names))
+    assert all(name == re.sub(r"\W+", "_", name.lower()) for name in names)
+
+
+def tables() -> Iterator[Table]:
+    """Every kind of table that snnprof writes as CSV."""
+    runs = [ROOT / "tests" / "data" / "runs" / f"{name}.json" for name in ("saformer", "spikformer", "ssa_bin")]
+    lists = ["cmos45-fp32", "cmos45-fp32-mem", "rolls-77fj"]
+    for hardware in (lists, lists[:1]):
+        for by in get_args(By):
+            document = report_document(list(price(runs[0], hardware)), by)
+            yield from document.tables
+            assert document.machine is not None
+            yield document.machine
+        comparison = compare([*runs, "paper:ssa_bin-bin-cifar10"], hardware)
+        yield from comparison_document(comparison, "role").tables[:2]
+        entries = [Entry(str(path), (tuple(price(path, hardware)),)) for path in runs]
+        seeds = [replace_seed(entry, seed) for seed, entry in enumerate(entries)]
+        yield from sweep_document(sweep_of(seeds, "seed")).tables
+    good, _ = profiles()
+    yield from hardware_list(good, stubs()).tables
+    yield from hardware_profile(good[0]).tables
+    models = [catalogue.entry(name) for name in catalogue.names()]
+    yield from (table for document in (model_list(models), *map(model_entry, models)) for table in document.tables)
+
+
+def replace_seed(entry: Entry, seed: int) -> Entry:
+    """The run with another seed."""
+    reports = []
+    for report in entry.reports:
+        run = report.activity.run.model_copy(update={"seed": seed})
+        reports.append(price(report.activity.model_copy(update={"run": run}), report.hardware))
+    return Entry(entry.name, (tuple(reports),))
+
+
+def test_every_column_is_explained() -> None:
+    keys = {key for table in tables() for key in table.keys()}  # noqa: SIM118
+    assert len(keys) > 60
+    assert not [key for key in sorted(keys) if explanations.term(key) is None]
+
+
+def test_every_heading_of_a_report_is_explained() -> None:
+    document = report_document([price(ROOT / "tests" / "data" / "runs" / "saformer.json")], "op")
+    headings = [column.header for column in document.tables[0].columns if column.kind != "energy"]
+    assert not [text for text in headings if explanations.term(text) is None]

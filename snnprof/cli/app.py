@@ -21,6 +21,7 @@ from snnprof.cli import (
     plot,
     profile,
     report,
+    sweep,
     verify,
 )
 
@@ -29,6 +30,7 @@ EXAMPLES = options.examples(
     ("snnprof profile net.py:build --data test.npz -o run.json", "your own model, kept in a file"),
     ("snnprof report run.json --hardware loihi1-davies2018", "the same run, priced again"),
     ("snnprof compare a.json b.json", "which network needs less, and why"),
+    ("snnprof sweep saformer --over timesteps=1,2,4,8", "curves over a setting"),
 )
 STATUS = (
     "[dim]Exit status: 0 done; 1 a check that was asked for failed (--strict, --fail-over); 2 bad usage or input; "
@@ -75,11 +77,12 @@ app.command("report", epilog=report.EXAMPLES)(report.report)
 app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
 app.command("plot", epilog=plot.EXAMPLES)(plot.plot)
 app.command("export", epilog=export.EXAMPLES)(export.export)
+app.command("sweep", epilog=sweep.EXAMPLES)(sweep.sweep)
 app.add_typer(hardware.app, name="hardware")
 app.add_typer(models.app, name="models")
 app.command("audit", epilog=audit.EXAMPLES)(audit.audit)
 app.add_typer(papers.app, name="papers")
 app.command("cite")(cite.cite)
 app.command("verify", epilog=verify.EXAMPLES)(verify.verify)
-app.command("explain")(explain.explain)
+app.command("explain", epilog=explain.EXAMPLES)(explain.explain)
 app.command("env")(env.env)

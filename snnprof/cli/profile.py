@@ -6,7 +6,8 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
@@ -27,6 +28,7 @@ from snnprof.options import (
     Layout,
     ProfileOptions,
     file_and_key,
+    threshold_of,
 )
 from snnprof.run_file import Target
 
@@ -84,6 +86,13 @@ def profile(
             metavar="CLASS|FUNCTION", rich_help_panel=options.MODEL,
         ),
     ] = None,
+    threshold: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--threshold", help="Firing threshold of all neurons, or of the layers that match a pattern. Repeatable.",
+            metavar="[LAYERS=]VALUE", rich_help_panel=options.MODEL,
+        ),
+    ] = None,
     data: Annotated[
         str | None,
         typer.Option(
@@ -106,6 +115,13 @@ def profile(
             rich_help_panel=options.DATA,
         ),
     ] = "auto",
+    input_rate: Annotated[
+        float | None,
+        typer.Option(
+            "--input-rate", help="Give input values x (0 to 1) as spikes of probability RATE times x.",
+            metavar="RATE", rich_help_panel=options.DATA,
+        ),
+    ] = None,
     timesteps: Annotated[
         int | None,
         typer.Option(
@@ -211,7 +227,7 @@ def profile(
     a function that returns an nn.Module.
     """
     started = time.monotonic()
-    model = _one_model(name, model)
+    model = one_model(name, model)
     if model is None:
         _by_the_command_in(resume, context)
         return
@@ -221,12 +237,10 @@ def profile(
     destinations = _destinations(form_of(form, verbose, quiet), reports_to, force, siunitx, raw_csv)
     showing = Showing.checked(destinations, by, sort, top, columns, quiet)
     pricing = Pricing(hardware, convention, latency, prices, exclude, mapping)
-    _check_model_name(model)
-    asked = options_of(
-        model, context.obj, settings=settings, checkpoint=checkpoint, neuron=neuron, data=data, layout=layout,
-        input_kind=input_kind, timesteps=timesteps, batch_size=batch_size, samples=samples, until_ci=until_ci,
-        seed=seed, device=device, amp=amp, compiled=compiled, no_self_check=no_self_check, resume=resume,
-        workers=workers, measure=measure, maps=maps, output=run_path,
+    check_model_name(model)
+    asked = replace(  # `what_runs` reads the other parameters by name, for this command and for `sweep`
+        what_runs(context.params, model), resume=resume, maps=maps, measure=measure, output=run_path,
+        argv=tuple(context.obj),
     )  # fmt: skip
     may_replace = force or _goes_on_in_its_file(run_path, resume)
     if measure:
@@ -251,43 +265,23 @@ def profile(
         _judge(activity)
 
 
-def options_of(
-    model: str,
-    argv: Sequence[str],
-    *,
-    settings: Sequence[str] | None,
-    checkpoint: Path | None,
-    neuron: Sequence[str] | None,
-    data: str | None,
-    layout: str | None,
-    input_kind: str,
-    timesteps: int | None,
-    batch_size: int | None,
-    samples: int | None,
-    until_ci: str | None,
-    seed: int,
-    device: str | None,
-    amp: str | None,
-    compiled: bool,
-    no_self_check: bool = False,
-    resume: Path | None = None,
-    workers: int | None = None,
-    measure: bool = False,
-    maps: int = 0,
-    output: Path | None = None,
-    **others: object,
-) -> ProfileOptions:
-    """What the flags of the command ask for; `others` are about prices and what is shown.
+def what_runs(given: Mapping[str, Any], model: str) -> ProfileOptions:
+    """The options that decide what runs and how, checked; files that a run is kept in are not among them.
+
+    Args:
+        given: the parameters of `profile`, by name.
 
     Raises:
-        SnnprofError: a flag has a value that it cannot have.
+        SnnprofError: one of them is wrong.
     """
     return ProfileOptions(
-        model=model, settings=tuple(map(_setting, settings or ())), checkpoint=_weights(checkpoint),
-        data=data, layout=_layout(layout), input=_input(input_kind),
-        timesteps=timesteps, batch_size=batch_size, samples=samples, until_ci=_percent(until_ci), seed=seed,
-        device=device, amp=_amp(amp), compile=compiled, neurons=tuple(neuron or ()), self_check=not no_self_check,
-        resume=resume, workers=workers, measure=measure, maps=maps, output=output, argv=tuple(argv),
+        model=model, settings=tuple(map(_setting, given["settings"] or ())), checkpoint=_weights(given["checkpoint"]),
+        data=given["data"], layout=_layout(given["layout"]), input=_input(given["input_kind"]),
+        timesteps=given["timesteps"], batch_size=given["batch_size"], samples=given["samples"],
+        until_ci=_percent(given["until_ci"]), seed=given["seed"], device=given["device"], amp=_amp(given["amp"]),
+        compile=given["compiled"], neurons=tuple(given["neuron"] or ()),
+        thresholds=tuple(map(_threshold, given["threshold"] or ())), input_rate=_rate(given["input_rate"]),
+        self_check=not given["no_self_check"], workers=given["workers"],
     )  # fmt: skip
 
 
@@ -305,7 +299,7 @@ def _must_be_measured(activity: Activity) -> None:
             raise SnnprofError(finding.text, hint=finding.hint)
 
 
-def _one_model(named: str | None, option: str | None) -> str | None:
+def one_model(named: str | None, option: str | None) -> str | None:
     if named is not None and option is not None and named != option:
         raise SnnprofError(f"two models are named: {named} and --model {option}", hint="run one after the other")
     return named if option is None else option
@@ -377,11 +371,12 @@ def _by_the_command_in(path: Path | None, context: typer.Context) -> None:
 
     _existing(path, "--resume")
     argv = Activity.load(path).run.argv
-    now = {name: value for name, value in context.params.items() if _is_given(name, context)}
+    now = {name: value for name, value in context.params.items() if is_given(name, context)}
     asked = {**recorded_flags(path, argv, context.command, now.get("model")), "out": None, "force": False, **now}
     if os.environ.get("RANK", "0") == "0":  # of several processes, one says it
         output.say(f"continuing with: {shlex.join(['snnprof', *argv])}")
     assert context.command.callback is not None
+    context.params |= asked
     context.command.callback(**asked)
 
 
@@ -413,7 +408,7 @@ def recorded_flags(path: Path, argv: Sequence[str], command: Any, model: str | N
     return {**flags, "model": chosen, "name": None}
 
 
-def _is_given(name: str, context: typer.Context) -> bool:
+def is_given(name: str, context: typer.Context) -> bool:
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
 
@@ -522,7 +517,7 @@ def _judge(activity: Activity) -> None:
         )
 
 
-def _check_model_name(name: str) -> None:
+def check_model_name(name: str) -> None:
     """Bundled names are checked before torch loads; files and modules are for the loader."""
     place = name.partition(":")[0]
     if place.endswith(".py"):
@@ -555,6 +550,21 @@ def _setting(text: str) -> tuple[str, str]:
     if not equals or not key.isidentifier():
         raise SnnprofError(f"--set needs KEY=VALUE, not {text!r}", hint="for example --set depth=2")
     return key, value
+
+
+def _threshold(text: str) -> tuple[str, float]:
+    try:
+        return threshold_of(text)
+    except ValueError as error:
+        raise SnnprofError(
+            f"--threshold needs a positive number, or LAYERS=NUMBER, not {text!r}", hint="for example 'block.0=0.5'"
+        ) from error
+
+
+def _rate(value: float | None) -> float | None:
+    if value is not None and not 0 < value <= 1:
+        raise SnnprofError(f"--input-rate must be above 0 and at most 1, not {value:g}")
+    return value
 
 
 def _weights(place: Path | None) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,5 +30,4 @@ def options_of(path: Path, activity: Activity, model: str | None = None, **given
     argv = activity.run.argv
     recorded = profile.recorded_flags(path, argv, typer.main.get_command(app), model)
     now = {name: value for name, value in given.items() if value is not None}
-    once = {"no_self_check": True, "resume": None, "measure": False, "maps": 0}
-    return profile.options_of(argv=argv, **{**recorded, **now, **once})
+    return replace(profile.what_runs({**recorded, **now}, recorded["model"]), self_check=False, argv=tuple(argv))

@@ -92,7 +92,7 @@ def _side_values(side: Side, ids: Iterable[str]) -> dict[str, Value]:
     return {
         "name": side.name, "accuracy": side.accuracy.value,
         "accuracy_spread": side.accuracy.half if grouped else None,
-        "accuracy_interval": None if grouped else _bounds_text(accuracy),
+        "accuracy_interval": None if grouped else bounds_text(accuracy),
         "accuracy_low": accuracy.low if accuracy else None, "accuracy_high": accuracy.high if accuracy else None,
         "parameters": side.parameters, "timesteps": side.timesteps, "dense_macs": side.dense_macs,
         "sops": side.sops.value, "sops_spread": side.sops.half, "macs": side.macs, "samples": side.samples,
@@ -102,7 +102,7 @@ def _side_values(side: Side, ids: Iterable[str]) -> dict[str, Value]:
     }  # fmt: skip
 
 
-def _bounds_text(interval: Interval | None) -> str | None:
+def bounds_text(interval: Interval | None) -> str | None:
     """Bounds of an accuracy in percent, e.g. `97.6–99.7`."""
     if interval is None or interval.low is None or interval.high is None:
         return None

@@ -14,7 +14,6 @@ from snnprof.charts.attention import attention_values, is_binary
 from snnprof.charts.energy import energy_of_networks, energy_of_run
 from snnprof.charts.maps import overlays
 from snnprof.charts.rates import MOST_ROLES, rates_by_layer, rates_by_role, rates_by_step, roles_repeat
-from snnprof.charts.sweep import is_sweep, sweep_of
 from snnprof.charts.tradeoff import tradeoff_of
 from snnprof.comparison import Entry
 from snnprof.errors import SnnprofError, unknown
@@ -31,6 +30,7 @@ from snnprof.render.figures.rates import draw_rate_groups, draw_rate_rows
 from snnprof.render.figures.sweep import draw_sweep
 from snnprof.render.figures.timesteps import MOST_STEPS, draw_step_lines, draw_step_map
 from snnprof.render.figures.tradeoff import draw_tradeoff
+from snnprof.sweeps import is_sweep, sweep_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

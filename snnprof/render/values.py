@@ -1,4 +1,4 @@
-"""What `snnprof.shown.Shown` asks of rendering: reports and comparisons → text, documents, figures, data frames."""
+"""What `snnprof.shown.Shown` asks of rendering: reports, comparisons, sweeps → text, documents, figures, frames."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from snnprof.render.agreement import agreement_document
 from snnprof.render.cleaning import line
 from snnprof.render.comparison import comparison_document
 from snnprof.render.selection import with_columns
+from snnprof.render.sweep import sweep_document
 from snnprof.render.table import Document
 from snnprof.render.tables import report_document
 from snnprof.shown import By, Per, Plot, Shown
+from snnprof.sweeps import Sweep
 from snnprof.units import energy_text
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ _SCREEN_DPI = 100
 def text(value: Shown) -> str:
     """A run as `snnprof report` prints it; a comparison as its tables."""
     width = shutil.get_terminal_size(_NO_TERMINAL).columns
-    if isinstance(value, Comparison | Agreement):
+    if isinstance(value, Comparison | Agreement | Sweep):
         return terminal.render(_document(value), width)
     return summary.text(_reports(value), width)
 
@@ -49,6 +51,9 @@ def _summed_up(value: Shown) -> str:
     if isinstance(value, Comparison):
         names = ", ".join(side.name for side in value.sides)
         return f"<Comparison of {names}; baseline: {value.baseline.name}>"
+    if isinstance(value, Sweep):
+        curves = "; ".join(f"{curve.name} at {', '.join(stop.value for stop in curve.stops)}" for curve in value.curves)
+        return f"<Sweep over {value.setting}: {curves}>"
     reports = _reports(value)
     activity = reports[0].activity
     energies = ", ".join(_energy(report) for report in reports)
@@ -63,7 +68,7 @@ def _energy(report: EnergyReport) -> str:
 
 def in_a_notebook(value: Shown) -> str:
     """A long network by its blocks, so that a notebook with many of them stays light; a comparison with its claims."""
-    if isinstance(value, Comparison | Agreement):
+    if isinstance(value, Comparison | Agreement | Sweep):
         return notebook.render(_document(value), tables=2)
     short = len(_reports(value)[0].activity.ops) <= _FEW_ROWS
     return notebook.render(_document(value, "op" if short else "block"))
@@ -93,7 +98,8 @@ def plot(value: Shown, kind: Plot | None, by: By | None) -> Figure:
     if isinstance(value, Agreement):
         figure = plots.agreement(value)
     else:
-        figure = plots.drawn(kind, _entries(value), by=by).figure
+        over = value.setting if isinstance(value, Sweep) and kind in (None, "sweep") else None
+        figure = plots.drawn("sweep" if over else kind, _entries(value), by=by, over=over).figure
     width, height = figure.get_size_inches()
     size = {"width": round(_SCREEN_DPI * width), "height": round(_SCREEN_DPI * height)}
     # A notebook draws figures of pyplot alone, which keeps each of them for ever; so this one says how it is drawn.
@@ -104,6 +110,8 @@ def plot(value: Shown, kind: Plot | None, by: By | None) -> Figure:
 def _entries(value: Shown) -> list[Entry]:
     if isinstance(value, Comparison):
         return [side.entry for side in value.sides]
+    if isinstance(value, Sweep):
+        return [stop.side.entry for curve in value.curves for stop in curve.stops]
     reports = _reports(value)
     return [Entry(facts.title(reports[0].activity), runs=(tuple(reports),))]
 
@@ -112,9 +120,10 @@ def dataframe(value: Shown, per: Per | None) -> pd.DataFrame:
     import pandas as pd
 
     _must_be("per", per, (*get_args(Per), None))
-    if isinstance(value, Comparison | Agreement):
+    if isinstance(value, Comparison | Agreement | Sweep):
         if per == "run":
-            raise SnnprofError("the figures of a comparison are per inference", hint="call to_dataframe()")
+            what = "sweep" if isinstance(value, Sweep) else "comparison"
+            raise SnnprofError(f"the figures of a {what} are per inference", hint="call to_dataframe()")
         document = _document(value)
         table = document.machine or document.tables[0]
         frame = pd.DataFrame(table.records(), columns=table.keys())
@@ -134,6 +143,8 @@ def _document(value: Shown, by: By = "op", figures: bool = False) -> Document:
         return agreement_document(value)
     if isinstance(value, Comparison):
         return comparison_document(value, None if by == "op" else by, figures=figures)
+    if isinstance(value, Sweep):
+        return sweep_document(value)
     return report_document(_reports(value), by, figures=figures)
 
 

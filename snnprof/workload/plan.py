@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,19 +12,22 @@ import torch
 from snnprof import capacity, merging
 from snnprof.activity import Activity, Run
 from snnprof.errors import SnnprofError
-from snnprof.options import MAX_TIMESTEPS, ProfileOptions, Progress
+from snnprof.options import MAX_TIMESTEPS, ProfileOptions, Progress, threshold_text
 from snnprof.record.recorder import Recorder
 from snnprof.workload import machine, models, resume, source_code, sources
 from snnprof.workload.batches import Batch, Batches, InputSpec, Loading, Sampler, Source, reading
 from snnprof.workload.distributed import ProcessGroup
 from snnprof.workload.map_dataset import TensorDataset
 from snnprof.workload.models import LoadedModel
+from snnprof.workload.rate_coding import RateCoded
 from snnprof.workload.session import Session, Shard
 from snnprof.workload.stopping import StoppingRule
+from snnprof.workload.thresholds import set_thresholds
 
 DEFAULT_BATCH = 32
 BATCHES_OF_A_PART = 16
 BATCHES_TO_STOP = 64
+Opener = Callable[[str, InputSpec, "int | None"], Source]
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,11 @@ class RunPlan:
     earlier: Activity | None
 
     @classmethod
-    def of(cls, options: ProfileOptions) -> RunPlan:
+    def of(cls, options: ProfileOptions, open_source: Opener = sources.open_source) -> RunPlan:
         """Reads everything but the data.
+
+        Args:
+            open_source: opens the data; runs that share it pass a function that opens each source once.
 
         Raises:
             SnnprofError: something of it is wrong.
@@ -48,9 +55,12 @@ class RunPlan:
         machine.now()
         settings = dict(options.settings)
         loaded = models.resolve(options.model, settings, options.checkpoint, options.seed, options.timesteps)
+        set_thresholds(loaded.module, options.thresholds, options.neurons)
         wanted = _wanted(loaded, options)
         _must_be_possible(wanted.timesteps)
-        source = sources.open_source(_data_name(loaded, options), wanted, options.samples)
+        source = open_source(_data_name(loaded, options), wanted, options.samples)
+        if options.input_rate is not None:
+            source = RateCoded(source, options.input_rate, options.seed)
         earlier = resume.earlier_run(options.resume) if options.resume else None
         sampler = _sampler(source, options)
         _must_fit(wanted, min(sampler.size, source.facts.total or sampler.size))
@@ -188,6 +198,8 @@ def _conditions(loaded: LoadedModel, options: ProfileOptions) -> dict[str, str]:
         "--set": " ".join(f"{key}={value}" for key, value in sorted(options.settings)),
         "--input": options.input,
         "--neuron": " ".join(sorted(options.neurons)),
+        "--threshold": " ".join(threshold_text(*each) for each in options.thresholds),
+        "--input-rate": options.input_rate,
         "--samples": options.samples,
         "--until-ci": options.until_ci,
         "--amp": options.amp,

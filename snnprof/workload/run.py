@@ -15,14 +15,14 @@ from snnprof.record import findings
 from snnprof.record.recorder import Recorder
 from snnprof.run_file import Target
 from snnprof.spike_trace import SpikeTrace
-from snnprof.workload import checking, flops, machine, measuring
+from snnprof.workload import checking, flops, machine, measuring, sources
 from snnprof.workload.batches import Sampler
 from snnprof.workload.checkpointer import Checkpointer
 from snnprof.workload.distributed import ProcessGroup, process_group
 from snnprof.workload.interrupt import Interrupt
 from snnprof.workload.iterable_dataset import IterableDataset
 from snnprof.workload.models import facts_of
-from snnprof.workload.plan import DEFAULT_BATCH, RunPlan
+from snnprof.workload.plan import DEFAULT_BATCH, Opener, RunPlan
 from snnprof.workload.progress import bar
 from snnprof.workload.session import Session
 
@@ -107,6 +107,7 @@ def profile_run(
     target: Target | None = None,
     warn: Callable[[str], None] = _quiet,
     afterwards: Afterwards | None = None,
+    open_source: Opener = sources.open_source,
 ) -> Activity:
     """Does what `snnprof profile` was asked to do; of several processes, only rank 0 returns.
 
@@ -117,6 +118,7 @@ def profile_run(
             that goes on in its own file is saved in the end.
         warn: is told what went wrong and was left for later.
         afterwards: is given the plan and the session of a run that came to its end, and hears of Ctrl-C.
+        open_source: opens the data; see `RunPlan.of`.
 
     Raises:
         SnnprofError: anything about model, checkpoint, data, device or the run to resume is wrong.
@@ -124,7 +126,7 @@ def profile_run(
     place = options.output or options.resume
     kept = target or (Target(place, force=True) if place else None)
     with process_group(options.device or machine.default_device()) as (group, device):
-        plan = group.run_on_all(lambda: RunPlan.of(options))
+        plan = group.run_on_all(lambda: RunPlan.of(options, open_source))
         with machine.on_device(plan.loaded.module, device), Interrupt(group.size == 1) as interrupt:
             group.run_on_all(plan.must_go_on)
             sensors = group.run_on_all(lambda: measuring.sensors_for(plan, group)) if options.measure else []

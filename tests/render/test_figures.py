@@ -248,7 +248,10 @@ def places(line: Line2D) -> list[tuple[float, float]]:
 
 def test_a_sweep_shows_its_values(activity: Activity) -> None:
     runs = [at(activity, T) for T in (1, 2, 8)]
-    accuracy, energy = plots.sweep([entry(run, str(place)) for place, run in enumerate(runs)]).axes
+    accuracy, operations, energy = plots.sweep([entry(run, str(place)) for place, run in enumerate(runs)]).axes
+    assert places(operations.lines[0]) == [
+        (T, price(run).totals.sops / 20) for T, run in zip((1, 2, 8), runs, strict=True)
+    ]
     assert places(energy.lines[0]) == [(T, price(run).energy_pj / 20) for T, run in zip((1, 2, 8), runs, strict=True)]  # type: ignore[operator]
     assert places(accuracy.lines[0]) == [(1, 0.9), (2, 0.9), (8, 0.9)]
     assert energy.get_xlabel() == "time steps T"

@@ -25,6 +25,7 @@ NOTHING = 0.01
 """How far an axis of shares goes where all of them are 0."""
 _SEVERAL_DECADES = 200
 _ENERGY = Column("energy_pj", kind="energy")
+_COUNT = Column("count", kind="count")
 _METADATA: Mapping[str, dict[str, None]] = {
     "pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {"Software": None},
 }  # fmt: skip
@@ -131,6 +132,15 @@ def energy_axis(axis: Axis, picojoules: Sequence[float], per: str = "per inferen
     unit, size = scale(_ENERGY, [abs(value) for value in picojoules])
     axis.set_major_formatter(FuncFormatter(lambda value, _: _plain(value / size)))
     axis.set_label_text(f"{unit} {per}" if short else f"energy {per} ({unit})")
+
+
+def count_axis(axis: Axis, counts: Sequence[float], what: str) -> None:
+    """Ticks in thousands, millions or more, whichever fits; the data stay counts."""
+    from matplotlib.ticker import FuncFormatter
+
+    unit, size = scale(_COUNT, [abs(value) for value in counts])
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _plain(value / size)))
+    axis.set_label_text(f"{what} ({unit})" if unit else what)
 
 
 def percent_axis(axis: Axis, text: str) -> None:

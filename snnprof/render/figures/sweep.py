@@ -1,16 +1,27 @@
-"""Accuracy and energy against one setting: colour = network, marker = price list."""
+"""Accuracy, SOPs and energy against one setting: colour = network, marker = price list, hollow = not on the front."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from snnprof.charts.sweep import Curve, Sweep
 from snnprof.comparison import Estimate
 from snnprof.render.figures import colours
 from snnprof.render.figures.look import ONE_COLUMN, Look
-from snnprof.render.figures.style import arms, decades, energy_axis, legend_below, page, percent_axis, styled
+from snnprof.render.figures.style import (
+    arms,
+    count_axis,
+    decades,
+    energy_axis,
+    legend_below,
+    page,
+    percent_axis,
+    styled,
+)
 from snnprof.render.figures.tradeoff import bounds, list_name
+from snnprof.render.sweep import matched_text, short
+from snnprof.sweeps import Sweep
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -18,30 +29,53 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _DECADE = 12
+_LETTERS = 20  # in an inch of small type
+_MOST_TEXTS = 4
 _LINES: Any = ("-", "--", ":", "-.")
 
 
 def draw_sweep(chart: Sweep, look: Look) -> Figure:
-    """Accuracy over energy, on one axis of the setting."""
+    """Accuracy over SOPs over energy, on one axis of the setting; under them, energies at equal accuracy."""
     accurate = any(stop.accuracy.value is not None for curve in chart.curves for stop in curve.stops)
     with styled(look):
-        figure = page(look, ONE_COLUMN, 3.3 if accurate else 2.2)
-        axes = figure.subplots(2 if accurate else 1, 1, sharex=True, squeeze=False)[:, 0]
+        figure = page(look, ONE_COLUMN, 4.6 if accurate else 3.3)
+        axes = figure.subplots(3 if accurate else 2, 1, sharex=True, squeeze=False)[:, 0]
         if accurate:
             _accuracies(axes[0], chart)
+        _operations(axes[-2], chart)
         _energies(axes[-1], chart)
         _setting(axes[-1], chart)
         figure.align_ylabels(list(axes))
-        legend_below(figure, _legend(chart, look))
+        legend_below(figure, _legend(chart, look), _at_equal_accuracy(chart, look))
     return figure
+
+
+def _at_equal_accuracy(chart: Sweep, look: Look) -> str:
+    """For each further family, the highest accuracy that it and the first one reach, on the first price list."""
+    last = {match.names: match for match in chart.matched if match.hardware == chart.hardware[0]}
+    texts = [matched_text(chart, match) for match in last.values()] + list(chart.unmatched)
+    width = int(_LETTERS * (look.width or ONE_COLUMN))
+    return "\n".join(line for text in texts[:_MOST_TEXTS] for line in wrap(text, width))
 
 
 def _accuracies(axis: Axes, chart: Sweep) -> None:
     for place, curve in enumerate(chart.curves):
         estimates = [stop.accuracy for stop in curve.stops]
-        _curve(axis, chart, curve, estimates, color=colours.of_model(place), marker=colours.of_list(0))
+        _curve(axis, chart, place, estimates, chart.hardware[0], color=colours.of_model(place),
+               marker=colours.of_list(0))  # fmt: skip
     percent_axis(axis.yaxis, "accuracy")
     axis.margins(y=0.15)
+    axis.grid(True)
+
+
+def _operations(axis: Axes, chart: Sweep) -> None:
+    shown = [stop.side.sops.value or 0.0 for curve in chart.curves for stop in curve.stops]
+    for place, curve in enumerate(chart.curves):
+        estimates = [stop.side.sops for stop in curve.stops]
+        _curve(axis, chart, place, estimates, chart.hardware[0], color=colours.of_model(place),
+               marker=colours.of_list(0))  # fmt: skip
+    axis.set_ylim(bottom=0)
+    count_axis(axis.yaxis, shown, "SOPs")
     axis.grid(True)
 
 
@@ -52,7 +86,7 @@ def _energies(axis: Axes, chart: Sweep) -> None:
             estimates = [stop.energies.get(id, Estimate()) for stop in curve.stops]
             shown += [estimate.value for estimate in estimates if estimate.value is not None]
             _curve(
-                axis, chart, curve, estimates, color=colours.of_model(place), marker=colours.of_list(number),
+                axis, chart, place, estimates, id, color=colours.of_model(place), marker=colours.of_list(number),
                 linestyle=_LINES[number % len(_LINES)],
             )  # fmt: skip
     positive = [value for value in shown if value > 0]
@@ -66,15 +100,30 @@ def _energies(axis: Axes, chart: Sweep) -> None:
     axis.grid(True)
 
 
-def _curve(axis: Axes, chart: Sweep, curve: Curve, estimates: Sequence[Estimate], **style: Any) -> None:
-    """A line through what is known, with its intervals; a value that is not known leaves a gap."""
+def _curve(axis: Axes, chart: Sweep, number: int, estimates: Sequence[Estimate], hardware: str, **style: Any) -> None:
+    """A line through what is known, with its intervals; a value that is not known leaves a gap.
+
+    Where a price list has a Pareto front, the stops that are not on it are hollow.
+    """
+    curve = chart.curves[number]
     places = [_place(chart, stop.value) for stop in curve.stops]
     values = [float("nan") if estimate.value is None else estimate.value for estimate in estimates]
     axis.plot(places, values, linewidth=1.0, markersize=4, label=curve.name, **style)
+    beaten = _beaten(chart, number, hardware)
+    axis.plot(
+        [places[at] for at in beaten], [values[at] for at in beaten], linestyle="none", marker=style["marker"],
+        markersize=4, markerfacecolor="white", markeredgecolor=style["color"], zorder=3,
+    )  # fmt: skip
     for place, value, estimate in zip(places, values, estimates, strict=True):
         whiskers = arms(value, *bounds(estimate))
         if whiskers:
             axis.errorbar(place, value, yerr=whiskers, fmt="none", ecolor=style["color"], capsize=1.5, elinewidth=0.7)
+
+
+def _beaten(chart: Sweep, number: int, hardware: str) -> list[int]:
+    """The positions of a curve's stops that are not on the Pareto front, where the price list has one."""
+    front = chart.fronts[hardware]
+    return [at for at, stop in enumerate(chart.curves[number].stops) if front and (number, stop.value) not in front]
 
 
 def _place(chart: Sweep, value: str) -> float:
@@ -101,7 +150,7 @@ def _legend(chart: Sweep, look: Look) -> list[tuple[Artist, str]]:
     several = len(chart.data) > 1
     entries: list[tuple[Artist, str]] = []
     for place, curve in enumerate(chart.curves):
-        name = look.name(curve.name)
+        name = look.name(short(chart, curve.name))
         text = f"{name} on {look.name(curve.data, 22)}" if several else name
         entries.append((Line2D([], [], color=colours.of_model(place), linewidth=2.5), text))
     for number, id in enumerate(chart.hardware):
@@ -109,4 +158,9 @@ def _legend(chart: Sweep, look: Look) -> list[tuple[Artist, str]]:
             [], [], color="black", marker=colours.of_list(number), markersize=4, linestyle=_LINES[number % len(_LINES)]
         )
         entries.append((line, list_name(id, chart.lower_bounds, look)))
+    if any(_beaten(chart, number, id) for number in range(len(chart.curves)) for id in chart.hardware):
+        hollow = Line2D(
+            [], [], color="black", marker=colours.of_list(0), markersize=4, linestyle="none", markerfacecolor="white"
+        )
+        entries.append((hollow, "not on the Pareto front"))
     return entries

@@ -1,0 +1,410 @@
+"""Runs that differ in their settings: curves over one of them, the Pareto front, and energy at equal accuracy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+from snnprof.activity import Activity, Run
+from snnprof.charts.tradeoff import Point, data_name, lower_bounds, unbeaten
+from snnprof.comparison import Comparison, Entry, Estimate, Side, compared, side_of
+from snnprof.errors import SnnprofError, unknown
+from snnprof.shown import Shown
+from snnprof.statistics import Interval
+
+TITLES = {"timesteps": "time steps T", "threshold": "firing threshold", "input_rate": "input rate"}
+DEFAULT_VALUE = "default"
+"""A setting that a run does not name has the model's default, whose value the run file does not say."""
+_BETWEEN = re.compile(r"\s+(?=[^\W\d]\w*=)")
+"""Between two arguments of a model; a value may hold blanks, as in `[1, 2]`."""
+_REPLICATES = "seed"
+"""Runs that differ in it alone are repetitions: their mean is drawn, with the standard deviation."""
+
+
+@dataclass(frozen=True)
+class Stop:
+    """The figures at one value of the setting; mean and standard deviation where several runs have it."""
+
+    value: str
+    side: Side
+
+    @property
+    def accuracy(self) -> Estimate:
+        """A share."""
+        return self.side.accuracy
+
+    @property
+    def energies(self) -> Mapping[str, Estimate]:
+        """Picojoules per inference by price list."""
+        return self.side.energies
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One family: a network on one data set with the same other settings, in rising order of the setting.
+
+    Attributes:
+        model: the network's name; `name` has the other settings, too.
+        family: the values of the settings that tell families apart.
+    """
+
+    model: str
+    data: str
+    stops: tuple[Stop, ...]
+    family: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        return ", ".join([self.model, *(in_words(key, value) for key, value in self.family.items())])
+
+    def points(self, hardware: str) -> list[Point]:
+        """The stops with an accuracy and an energy on a price list; each bears its value as a name."""
+        return [
+            Point(stop.value, self.data, hardware, stop.energies[hardware], stop.accuracy)
+            for stop in self.stops
+            if stop.accuracy.value is not None and stop.energies.get(hardware, Estimate()).value is not None
+        ]
+
+
+@dataclass(frozen=True)
+class Match:
+    """What two families need at one accuracy, on one price list.
+
+    Attributes:
+        accuracy: a share that one of them was measured at, and that both reach.
+        energies: picojoules per inference of both; interpolated along each family's own Pareto front, in a straight
+            line between two measured points. The interval is interpolated likewise, and so leaves out how uncertain the
+            accuracies are.
+    """
+
+    hardware: str
+    accuracy: float
+    names: tuple[str, str]
+    energies: tuple[Interval, Interval]
+
+    @property
+    def ratio(self) -> float | None:
+        """The second's energy over the first's."""
+        first, second = (energy.value for energy in self.energies)
+        return second / first if first else None
+
+
+@dataclass(frozen=True, repr=False)
+class Sweep(Shown):
+    """Curves over one setting.
+
+    Attributes:
+        setting: `timesteps`, `threshold`, `threshold.LAYERS`, `input_rate`, `seed`, `checkpoint`, `dtype`, or a name
+            given with `--set`.
+        values: all that occur, numbers in rising order.
+        numeric: all of them are numbers.
+        data: the data sets.
+        lower_bounds: the price lists on which something is missing from a total.
+    """
+
+    setting: str
+    values: tuple[str, ...]
+    numeric: bool
+    hardware: tuple[str, ...]
+    curves: tuple[Curve, ...]
+    data: tuple[str, ...]
+    lower_bounds: frozenset[str] = frozenset()
+
+    @property
+    def title(self) -> str:
+        return TITLES.get(self.setting, self.setting)
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """The other settings that the runs differ in."""
+        return tuple(dict.fromkeys(key for curve in self.curves for key in curve.family))
+
+    @cached_property
+    def fronts(self) -> Mapping[str, frozenset[tuple[int, str]]]:
+        """By price list the stops, as (number of the curve, value), than which no other one on the same data is at
+        least as good in both accuracy and energy, and better in one."""
+        return {id: frozenset(stop for data in self.data for stop in self._front(id, data)) for id in self.hardware}
+
+    def _front(self, hardware: str, data: str) -> Iterator[tuple[int, str]]:
+        found = {
+            id(point): (number, point)
+            for number, curve in enumerate(self.curves)
+            for point in curve.points(hardware)
+            if curve.data == data
+        }
+        if len(found) > 1:
+            for best in unbeaten(point for _, point in found.values()):
+                yield found[id(best)][0], best.name
+
+    @cached_property
+    def matched(self) -> tuple[Match, ...]:
+        """The first family and each other one on its data, at each accuracy that one was measured at and both reach."""
+        return tuple(
+            match for other in self._others() for id in self.hardware for match in _matches(self.curves[0], other, id)
+        )
+
+    @cached_property
+    def unmatched(self) -> tuple[str, ...]:
+        """A sentence for each pair of families without a common accuracy."""
+        return tuple(
+            f"{_reach(self.curves[0], id)} and {_reach(other, id)} have no accuracy in common: there is no energy at "
+            "equal accuracy, and none is extrapolated."
+            for other in self._others()
+            for id in self.hardware[:1]
+            if self.curves[0].points(id) and other.points(id) and not _matches(self.curves[0], other, id)
+        )
+
+    def _others(self) -> list[Curve]:
+        return [curve for curve in self.curves[1:] if curve.data == self.curves[0].data]
+
+    def matched_with(self, other: Sweep) -> tuple[Match, ...]:
+        """The first family of this sweep and of another one at equal accuracy, on the price lists that both have.
+
+        The two may be over different settings and counted by different conventions, such as an SNN over T and an ANN
+        over bits; they must have run on the same data.
+
+        Raises:
+            SnnprofError: they ran on different data.
+        """
+        mine, theirs = self.curves[0], other.curves[0]
+        if _data_of(mine) != _data_of(theirs):
+            raise SnnprofError(
+                f"{mine.name} ran on {mine.data} and {theirs.name} on {theirs.data}: their accuracies do not compare"
+                if mine.data != theirs.data
+                else f"{mine.name} and {theirs.name} ran on different samples: their accuracies do not compare"
+            )
+        shared = [id for id in self.hardware if id in other.hardware]
+        return tuple(match for id in shared for match in _matches(mine, theirs, id))
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        """All stops side by side, against the first."""
+        return compared([stop.side.entry for curve in self.curves for stop in curve.stops])
+
+
+def sweep_of(entries: Sequence[Entry], over: str | None = None) -> Sweep:
+    """Groups runs by network, data and other settings, and orders each family by one setting.
+
+    Args:
+        over: the setting; found where the runs of each network differ in one alone.
+
+    Raises:
+        SnnprofError: a published row among them, no setting or several that differ, or runs that do not know it.
+    """
+    settings = _all_settings([_activity(entry).run for entry in entries])
+    names = [(_activity(entry).run.model.label or entry.name, data_name(entry)) for entry in entries]
+    setting = _checked(over, settings) if over else differing(settings, names)
+    families = {name: _families(setting, settings, names, name) for name in dict.fromkeys(names)}
+    groups: dict[tuple[tuple[str, str], tuple[str, ...]], dict[str, list[Entry]]] = {}
+    for entry, known, name in zip(entries, settings, names, strict=True):
+        family = tuple(known.get(key, DEFAULT_VALUE) for key in families[name])
+        of_family = groups.setdefault((name, family), {})
+        of_family.setdefault(known.get(setting, DEFAULT_VALUE), []).append(entry)
+    values = _ordered(list(dict.fromkeys(value for group in groups.values() for value in group)))
+    curves = []
+    for (name, family), group in groups.items():
+        curve = Curve(*name, (), dict(zip(families[name], family, strict=True)))
+        stops = tuple(_stop(f"{curve.name}, {in_words(setting, v)}", v, group[v]) for v in values if v in group)
+        curves.append(Curve(*name, stops, curve.family))
+    hardware = tuple(report.hardware.id for report in entries[0].reports)
+    data = tuple(dict.fromkeys(data for _, data in names))
+    return Sweep(setting, values, all(map(is_number, values)), hardware, tuple(curves), data, lower_bounds(entries))
+
+
+def is_sweep(entries: Sequence[Entry]) -> bool:
+    """Whether these are several runs that differ in one setting."""
+    try:
+        return len(sweep_of(entries).values) > 1
+    except SnnprofError:
+        return False
+
+
+def in_words(setting: str, value: str) -> str:
+    """A setting and its value as a name says them.
+
+    >>> in_words("timesteps", "4"), in_words("threshold", "0.5"), in_words("checkpoint", "a.pt")
+    ('T = 4', 'threshold = 0.5', 'a.pt')
+    """
+    if setting == "checkpoint":
+        return value
+    return f"{'T' if setting == 'timesteps' else setting.replace('_', ' ')} = {value}"
+
+
+def is_number(text: str) -> bool:
+    """Whether a value is a finite number."""
+    try:
+        return abs(float(text)) < float("inf")
+    except ValueError:
+        return False
+
+
+# -- settings of a run -----------------------------------------------------------------------------------------
+
+
+def differing(settings: Sequence[Mapping[str, str]], groups: Sequence[object]) -> str:
+    """The one setting in which the runs of a group differ.
+
+    Checkpoints may change along with another setting, and a setting with the same values as another one says nothing
+    new: `--set T=4` and four time steps.
+
+    Raises:
+        SnnprofError: there is none, or there are several.
+    """
+    found: dict[str, list[Mapping[str, str]]] = {}
+    for group in dict.fromkeys(groups):
+        mine = [known for known, of in zip(settings, groups, strict=True) if of == group]
+        for key in dict.fromkeys(key for known in mine for key in known):
+            if len({known.get(key) for known in mine}) > 1:
+                found.setdefault(key, []).extend(mine)
+    leading = [key for key in found if key not in ("checkpoint", _REPLICATES)] or [*found][:1]
+    columns = {key: tuple(known.get(key) for known in settings) for key in leading}
+    leading = [*{column: key for key, column in reversed(columns.items())}.values()][::-1]
+    if not leading:
+        raise SnnprofError(
+            "the runs do not differ in a setting",
+            hint="--kind sweep draws runs of one network made with different --timesteps or --set KEY=VALUE",
+        )
+    if len(leading) > 1:
+        raise SnnprofError(f"the runs differ in {', '.join(leading)}", hint=f"choose one: --over {leading[0]}")
+    return leading[0]
+
+
+def _families(
+    setting: str, settings: Sequence[Mapping[str, str]], names: Sequence[object], name: object
+) -> tuple[str, ...]:
+    """The other settings whose values each go through several values of the swept one: a curve for each of them.
+
+    What has one value for each value of the swept setting goes along with it; what never comes again at another value,
+    like checkpoints trained for each value from several seeds, are repetitions.
+    """
+    mine = [known for known, of in zip(settings, names, strict=True) if of == name]
+    found = []
+    for key in dict.fromkeys(key for known in mine for key in known if key not in (setting, _REPLICATES)):
+        pairs = {(known.get(setting), known.get(key)) for known in mine}
+        along = len({value for value, _ in pairs}) == len(pairs)
+        recurs = len({value for _, value in pairs}) < len(pairs)
+        if recurs and not along:
+            found.append(key)
+    return tuple(found)
+
+
+def _all_settings(runs: Sequence[Run]) -> list[dict[str, str]]:
+    """What users chose for each run, by name; checkpoints of one name and different content are told apart."""
+    named: dict[str | None, set[str | None]] = {}
+    for run in runs:
+        named.setdefault(run.model.checkpoint, set()).add(run.model.sha256)
+    return [_settings(run, tell_apart=len(named[run.model.checkpoint]) > 1) for run in runs]
+
+
+def _settings(run: Run, tell_apart: bool) -> dict[str, str]:
+    checkpoint = run.model.checkpoint
+    if checkpoint and tell_apart:
+        checkpoint = f"{checkpoint} {(run.model.sha256 or '')[:6]}"
+    chosen = {
+        "timesteps": run.timesteps, "dtype": run.dtype, "checkpoint": checkpoint, "seed": run.seed,
+        "input_rate": run.conditions.get("--input-rate"),
+    }  # fmt: skip
+    known = {key: str(value) for key, value in chosen.items() if value not in (None, "")}
+    known |= _thresholds(run)
+    return {**known, **_given(run, known)}
+
+
+def _thresholds(run: Run) -> dict[str, str]:
+    """`--threshold 0.5` and `--threshold block.0=0.5`."""
+    pairs = (text.rpartition("=") for text in run.conditions.get("--threshold", "").split())
+    return {f"threshold.{layers}" if layers else "threshold": value for layers, _, value in pairs}
+
+
+def _given(run: Run, facts: Mapping[str, str]) -> dict[str, str]:
+    """The arguments of the model given with --set; one that has the name of a fact of the run, such as `seed`, as
+    `set.seed`. Time steps are the same either way."""
+    pairs = (part.partition("=") for part in _BETWEEN.split(run.conditions.get("--set", "")))
+    given = {key: value for key, equals, value in pairs if equals}
+    if "timesteps" in facts:
+        given.pop("timesteps", None)
+    return {f"set.{key}" if key in facts else key: value for key, value in given.items()}
+
+
+def _activity(entry: Entry) -> Activity:
+    if entry.activity is None:
+        raise SnnprofError(
+            f"--kind sweep needs runs, not {entry.name}", hint="draw published rows with --kind tradeoff"
+        )
+    return entry.activity
+
+
+def _checked(over: str, settings: Sequence[Mapping[str, str]]) -> str:
+    names = dict.fromkeys(key for known in settings for key in known)
+    if over not in names and over.removeprefix("set.") in names:
+        return over.removeprefix("set.")
+    if over not in names:
+        raise unknown("setting", over, [*names])
+    return over
+
+
+def _ordered(values: Sequence[str]) -> tuple[str, ...]:
+    return tuple(sorted(values, key=lambda value: (0, float(value)) if is_number(value) else (1, 0.0)))
+
+
+def _stop(name: str, value: str, entries: Sequence[Entry]) -> Stop:
+    return Stop(value, side_of(Entry(name, tuple(run for entry in entries for run in entry.runs))))
+
+
+# -- energy at equal accuracy ----------------------------------------------------------------------------------
+
+
+def _data_of(curve: Curve) -> object:
+    """What tells data apart: what was read, which does not depend on how it was named."""
+    activity = curve.stops[0].side.entry.activity
+    return (activity and activity.run.data.fingerprint) or curve.data
+
+
+def _matches(first: Curve, second: Curve, hardware: str) -> list[Match]:
+    fronts = [unbeaten(curve.points(hardware)) for curve in (first, second)]
+    levels = sorted({point.place[1] for front in fronts for point in front})
+    found = []
+    for accuracy in levels:
+        mine, theirs = (energy_at(front, accuracy) for front in fronts)
+        if mine and theirs:
+            found.append(Match(hardware, accuracy, (first.name, second.name), (mine, theirs)))
+    return found
+
+
+def energy_at(front: Sequence[Point], accuracy: float) -> Interval | None:
+    """The energy of a family at an accuracy: E₁ + w (E₂ − E₁) between its neighbours, w = (a − a₁) / (a₂ − a₁).
+
+    Args:
+        front: the family's Pareto front, rising in both energy and accuracy.
+        accuracy: a share.
+
+    Returns:
+        Picojoules per inference; null below the first point and above the last, where nothing was measured.
+    """
+    for point in front:
+        if point.place[1] == accuracy:
+            return _interval(point)
+    for lower, upper in pairwise(front):
+        if lower.place[1] < accuracy < upper.place[1]:
+            weight = (accuracy - lower.place[1]) / (upper.place[1] - lower.place[1])
+            return _between(_interval(lower), _interval(upper), weight)
+    return None
+
+
+def _interval(point: Point) -> Interval:
+    return point.energy.interval or Interval(point.place[0])
+
+
+def _between(a: Interval, b: Interval, weight: float) -> Interval:
+    def mean(x: float | None, y: float | None) -> float | None:
+        return None if x is None or y is None else (1 - weight) * x + weight * y
+
+    return Interval((1 - weight) * a.value + weight * b.value, mean(a.low, b.low), mean(a.high, b.high))
+
+
+def _reach(curve: Curve, hardware: str) -> str:
+    accuracies = [point.place[1] for point in unbeaten(curve.points(hardware))]
+    low, high = (f"{100 * bound:.2f}" for bound in (min(accuracies), max(accuracies)))
+    return f"{curve.name} ({low} %)" if low == high else f"{curve.name} ({low}–{high} %)"
