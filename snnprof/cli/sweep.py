@@ -30,24 +30,8 @@ EXAMPLES = options.examples(
     ("snnprof sweep net.py:build --data test.npz --over checkpoint=a.pt,b.pt --format csv", "two checkpoints"),
 )
 NOT_SHARED = frozenset(
-    ("context", "name", "resume", "maps", "measure", "strict", "out", "force", "form", "verbose", "by", "sort", "top",
-     "columns")
-        "context",
-        "name",
-        "resume",
-        "maps",
-        "measure",
-        "strict",
-        "out",
-        "force",
-        "form",
-        "verbose",
-        "by",
-        "sort",
-        "top",
-        "columns",
-    )
-)
+    ("context", "name", "resume", "maps", "measure", "strict", "out", "force", "form", "verbose", "by", "sort", "top")
+) | {"columns"}
 """What `profile` takes and a sweep does not, or takes as something else."""
 _NOT_OF_A_RUN = frozenset(("name", "model", "over", "out", "force", "form", "columns", "quiet", "siunitx", "raw_csv"))
 """What the commands in the run files leave out or say otherwise."""
