@@ -12,7 +12,7 @@ from snnprof.errors import unknown
 from snnprof.yaml_file import read_yaml
 
 TEXTS = Path(__file__).with_suffix(".yaml")
-_CODE = re.compile(r"[CW]\d\d")
+_CODE = re.compile(r"[CMW]\d\d")
 _SPREAD = "spread"
 
 
@@ -92,7 +92,7 @@ def find(name: str) -> Explanation | Term:
         SnnprofError: nothing has this name.
     """
     found = every().get(name.upper()) or term(name)
-    if found is None and re.fullmatch(r"[CWcw]\d+", name):
+    if found is None and re.fullmatch(r"[CMWcmw]\d+", name):
         raise unknown("finding code", name.upper(), every(), see="snnprof explain")
     if found is None:
         raise unknown("finding code, column or term", name, [*every(), *terms()], see="snnprof explain")

@@ -12,13 +12,15 @@ from typing import get_args
 
 import pytest
 
-from snnprof import catalogue, explanations
+from snnprof import catalogue, explanations, literature
 from snnprof.__main__ import main
 from snnprof.comparison import Entry, compare
 from snnprof.hardware import profiles, stubs
+from snnprof.mapping import chips, load_chip
 from snnprof.pricing import price
 from snnprof.render.catalogues import hardware_list, hardware_profile, model_entry, model_list
 from snnprof.render.comparison import comparison_document
+from snnprof.render.papers import paper_list
 from snnprof.render.sweep import sweep_document
 from snnprof.render.table import Table
 from snnprof.render.tables import report_document
@@ -136,10 +138,17 @@ def tables() -> Iterator[Table]:
         seeds = [replace_seed(entry, seed) for seed, entry in enumerate(entries)]
         yield from sweep_document(sweep_of(seeds, "seed")).tables
     good, _ = profiles()
-    yield from hardware_list(good, stubs()).tables
+    yield from hardware_list(good, stubs(), {id: load_chip(id) for id in chips()}).tables
+    yield from paper_list(list(literature.rows().values()), {}).tables
+    mapped = price(runs[1], "loihi1-sanafe", mapping="loihi1")
+    yield from report_document([mapped], "op").tables
     yield from hardware_profile(good[0]).tables
     models = [catalogue.entry(name) for name in catalogue.names()]
-    yield from (table for document in (model_list(models), *map(model_entry, models)) for table in document.tables)
+    yield from (
+        table
+        for document in (model_list(models), *(model_entry(each, catalogue.published_of(each)) for each in models))
+        for table in document.tables
+    )
 
 
 def replace_seed(entry: Entry, seed: int) -> Entry:
