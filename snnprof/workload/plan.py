@@ -47,7 +47,9 @@ class RunPlan:
         """
         machine.now()
         settings = dict(options.settings)
-        loaded = models.resolve(options.model, settings, options.checkpoint, options.seed, options.timesteps)
+        loaded = models.resolve(
+            options.model, settings, options.checkpoint, options.seed, options.timesteps, options.layout
+        )
         wanted = _wanted(loaded, options)
         _must_be_possible(wanted.timesteps)
         source = sources.open_source(_data_name(loaded, options), wanted, options.samples)
