@@ -111,12 +111,13 @@ class _Reader:
         """The nodes and edges of a graph and of those within it."""
         nodes: dict[str, Node] = {}
         inner_edges: list[tuple[str, str]] = []
-        ends: dict[str, tuple[str, str]] = {}  # where an edge into a graph within goes, and one out of it begins
+        ends: dict[str, tuple[str, str]] = {}  # where an edge to the node goes, and where one from it begins
         for name, entry in self._nodes(group, prefix, depth):
             kind = self._kind(entry, prefix + name)
             if kind == "NIRGraph":
                 found, edges = self._flat(entry, f"{prefix}{name}.", depth + 1)
-                ends[name] = tuple(self._only(found, each, f"{prefix}{name}.") for each in ("Input", "Output"))  # type: ignore[assignment]
+                first, last = (self._only(found, each, f"{prefix}{name}.") for each in ("Input", "Output"))
+                ends[name] = (first, last)
                 nodes |= found
                 inner_edges += edges
             else:
@@ -132,7 +133,7 @@ class _Reader:
             self.met += 1
             if self.met > MOST_NODES or depth > DEEPEST:
                 raise SnnprofError(
-                    f"{self.path} holds more than {MOST_NODES:,} nodes, or graphs more than {DEEPEST} deep in each other",
+                    f"{self.path} holds over {MOST_NODES:,} nodes, or graphs more than {DEEPEST} deep in each other",
                     hint="it may hold links to itself",
                 )
             yield name.replace(".", "_"), self._entry(inner, name)
@@ -155,7 +156,7 @@ class _Reader:
         found = [name for name in nodes if nodes[name].kind == kind and "." not in name.removeprefix(prefix)]
         if len(found) != 1:
             raise SnnprofError(
-                f"{self.path}: the graph {prefix.rstrip('.')} has {len(found)} {kind} nodes; snnprof runs graphs with one"
+                f"{self.path}: the graph {prefix.rstrip('.')} has {len(found)} {kind} nodes; snnprof takes one"
             )
         return found[0]
 

@@ -34,6 +34,7 @@ ELEMENTWISE = (*STATEFUL, "Threshold", "Scale")
 AXES = {"Affine": 1, "Linear": 1, "Conv1d": 2, "Conv2d": 3, "SumPool2d": 3, "AvgPool2d": 3}
 """How many axes one sample has that such a node reads."""
 PASS = ("Input", "Output")
+TAUS = ("tau", "tau_mem", "tau_syn")
 Edge = tuple[str, str]
 
 
@@ -160,7 +161,7 @@ class NirNetwork(NirState):
         except Exception as error:
             raise SnnprofError(f"{taken}: {first_line(error)}") from error
         if kind in ELEMENTWISE and result.shape != x.shape:
-            raise SnnprofError(f"{taken}: its parameters have the shape {list(result.shape[1:])}")
+            raise SnnprofError(f"{taken}: its parameters have another shape")
         capacity.must_fit(f"the output of node {name!r}", 4 * result.numel())
         if isinstance(module, NirState):
             module.reset()
@@ -199,7 +200,8 @@ def _built(name: str, node: Node, dt: float, reset: Reset) -> nn.Module:
     try:
         return _MAKERS[node.kind](node.values, dt, reset)
     except (ValueError, TypeError, RuntimeError, IndexError, OverflowError) as error:
-        raise SnnprofError(f"node {name!r} ({node.kind}) cannot be built: {first_line(error)}") from error
+        hint = "another --set dt=SECONDS suits the exporter" if "dt" in str(error) else ""
+        raise SnnprofError(f"node {name!r} ({node.kind}) cannot be built: {first_line(error)}", hint=hint) from error
 
 
 def _linear(values: dict[str, Any]) -> nn.Module:
@@ -215,7 +217,8 @@ def _conv(kind: type[nn.Conv1d] | type[nn.Conv2d], values: dict[str, Any]) -> nn
     if weight.dim() != 2 + axes:
         raise ValueError(f"its weight has the shape {list(weight.shape)}, not that of {axes} axes")
     where = {name: _whole(values[name], axes) for name in ("stride", "padding", "dilation")}
-    made = kind(weight.shape[1] * groups, weight.shape[0], tuple(weight.shape[2:]), groups=groups, device="meta", **where)
+    size: Any = tuple(weight.shape[2:])
+    made = kind(weight.shape[1] * groups, weight.shape[0], size, groups=groups, device="meta", **where)
     return _weighted(made, values)
 
 
@@ -333,7 +336,7 @@ def _cycle(graph: Graph, cut: Iterable[Edge]) -> list[str]:
 
 def _order(graph: Graph, cut: set[Edge]) -> list[str]:
     """The nodes, each after all that it reads in the same step."""
-    sorter: graphlib.TopologicalSorter[str] = graphlib.TopologicalSorter({name: () for name in graph.nodes})
+    sorter: graphlib.TopologicalSorter[str] = graphlib.TopologicalSorter(dict.fromkeys(graph.nodes, ()))
     for a, b in graph.edges:
         if (a, b) not in cut:
             sorter.add(b, a)
@@ -348,7 +351,7 @@ def _depths(graph: Graph) -> dict[str, int]:
     reached = {name: 0 for name, node in graph.nodes.items() if node.kind == "Input" and "." not in name}
     for name in (waiting := list(reached)):  # grows on the way
         new = [other for other in after.get(name, ()) if other not in reached]
-        reached |= {other: reached[name] + 1 for other in new}
+        reached |= dict.fromkeys(new, reached[name] + 1)
         waiting += new
     return reached
 
@@ -358,8 +361,22 @@ def _named(names: Sequence[str]) -> str:
 
 
 def _about(graph: Graph, dt: float, reset: Reset, recurrent: int) -> str:
-    """What the file leaves open and was chosen, for the run file."""
+    """What the file leaves open and was chosen, for the run file; in steps, so that a wrong dt shows."""
     has = any("v_reset" in node.values for node in graph.nodes.values())
     after = {"zero": "0", "subtract": "v − v_threshold", "file": "v_reset" if has else "v − v_threshold"}[reset]
-    edges = f"; {recurrent} recurrent edge{'s' * (recurrent != 1)} read the previous step" if recurrent else ""
-    return f"NIR {graph.version or 'of unknown version'}, forward Euler with dt = {dt:g} s; a spike sets v to {after}{edges}"
+    values = [node.values for node in graph.nodes.values()]
+    taus = [np.asarray(each[name]) / dt for each in values for name in TAUS if name in each]
+    gains = [np.asarray(node.values["r"]) * dt for node in graph.nodes.values() if node.kind in ("I", "IF")]
+    parts = [
+        f"NIR {graph.version or 'of unknown version'}, forward Euler with dt = {dt:g} s",
+        f"time constants of {_range(taus)} steps" if taus else "",
+        f"IF and I neurons add {_range(gains)} × their input each step" if gains else "",
+        f"a spike sets v to {after}",
+        f"{recurrent} recurrent edge{'s read' if recurrent > 1 else ' reads'} the previous step" if recurrent else "",
+    ]
+    return "; ".join(filter(None, parts))
+
+
+def _range(arrays: Sequence[np.ndarray[Any, Any]]) -> str:
+    low, high = min(float(each.min()) for each in arrays), max(float(each.max()) for each in arrays)
+    return f"{low:.4g}" if f"{low:.4g}" == f"{high:.4g}" else f"{low:.4g} to {high:.4g}"

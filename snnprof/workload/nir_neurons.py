@@ -4,7 +4,8 @@ NIR gives differential equations. They are integrated by the forward Euler metho
 x = 0. A neuron fires where v > v_threshold after that. In the current-based neurons the membrane reads the synaptic
 current of the same step, as in a chain of the two equations.
 
-Source of the equations: Pedersen et al., Neuromorphic intermediate representation, Nature Communications 15, 8122 (2024).
+Source of the equations: J. E. Pedersen et al., Neuromorphic intermediate representation, Nature Communications 15:8122,
+2024.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ class NirLI(NirI):
 
     def __init__(self, values: Values, dt: float, tau: str = "tau") -> None:
         super().__init__(values, 1.0)  # gain is r
-        self.keep("share", dt / _positive(values, tau))
+        self.keep("share", _share(values, tau, dt))
         self.keep("leak", values["v_leak"])
 
     def integrate(self, x: Tensor) -> Tensor:
@@ -82,7 +83,7 @@ class NirCubaLI(NirLI):
     def __init__(self, values: Values, dt: float) -> None:
         super().__init__(values, dt, "tau_mem")
         self.current: Tensor | None = None
-        self.keep("synaptic_share", dt / _positive(values, "tau_syn"))
+        self.keep("synaptic_share", _share(values, "tau_syn", dt))
         self.keep("weight_in", values.get("w_in", 1.0))
 
     def reset(self) -> None:
@@ -141,6 +142,8 @@ class NirCubaLIF(_Fires, NirCubaLI):
 class NirThreshold(nn.Module):
     """1 where x > threshold; keeps no state."""
 
+    threshold: Tensor
+
     def __init__(self, values: Values) -> None:
         super().__init__()
         self.register_buffer("threshold", torch.as_tensor(_array(values["threshold"]), dtype=torch.float32))
@@ -151,6 +154,8 @@ class NirThreshold(nn.Module):
 
 class NirDelay(NirState):
     """y(t) = x(t − delay), with delays of whole time steps, one for each element; 0 before anything arrives."""
+
+    steps: Tensor
 
     def __init__(self, values: Values, dt: float) -> None:
         super().__init__()
@@ -185,13 +190,15 @@ def _array(value: Any) -> np.ndarray[Any, Any]:
     return np.asarray(value, dtype=np.float64)
 
 
-def _positive(values: Values, name: str) -> np.ndarray[Any, Any]:
-    """A time constant.
+def _share(values: Values, name: str, dt: float) -> np.ndarray[Any, Any]:
+    """dt / tau: how much of its way to rest a potential goes in one step.
 
     Raises:
-        ValueError: it is 0 or less.
+        ValueError: tau is not more than dt / 2, so that forward Euler does not converge.
     """
     tau = _array(values[name])
     if not (tau > 0).all():
         raise ValueError(f"{name} must be more than 0")
-    return tau
+    if (dt >= 2 * tau).any():
+        raise ValueError(f"with steps of dt = {dt:g} s and {name} = {tau.min():g} s, forward Euler does not converge")
+    return dt / tau
