@@ -1,14 +1,20 @@
-"""`snnprof cite`: what a paper must say about a run."""
+"""`snnprof cite`: what a paper must say about a run, and what a reviewer asks."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from snnprof import run_file
 from snnprof.cli import options, output, runs
 from snnprof.cli.pricing import Pricing
+from snnprof.errors import SnnprofError
+
+if TYPE_CHECKING:
+    from snnprof.pricing import EnergyReport
 
 
 def cite(
@@ -17,13 +23,41 @@ def cite(
     prices: options.Prices = None,
     convention: options.Convention = "exact",
     exclude: options.Exclude = None,
+    card: Annotated[
+        bool,
+        options.flag(
+            "--card",
+            help="Print a reviewer's card instead: all that decides the figures, on a page.",
+            panel=options.OUTPUT,
+        ),
+    ] = False,
     out: options.Output = None,
     force: options.Force = False,
 ) -> None:
-    """Print the methods paragraph, the table's footnote and the BibTeX of a run."""
+    """Print the methods paragraph, the table's footnote and the BibTeX of a run; or its reviewer's card."""
     from snnprof.activity import Activity
     from snnprof.render import citation
 
     target = output.checked_output(out, force)
+    form = _form_of_card(target) if card else ""
     pricing = Pricing(hardware, convention, prices=prices, exclude=exclude)
-    output.write(citation.render(pricing.reports(Activity.load(runs.path_of(run)))), target)
+    path = runs.path_of(run)
+    reports = pricing.reports(Activity.load(path))
+    output.write(_card(reports, run, path, form) if card else citation.render(reports), target)
+
+
+def _form_of_card(target: Path | None) -> str:
+    if target is None:
+        return "table"
+    form = output.SUFFIXES.get(target.suffix.lower(), "")
+    if form not in ("latex", "markdown", "table"):
+        raise SnnprofError(f"--card writes .md, .tex or .txt, not {target.name}")
+    return form
+
+
+def _card(reports: Sequence[EnergyReport], run: Path, path: Path, form: str) -> str:
+    from snnprof.render import card
+
+    text = run_file.read(path)
+    file = card.File(str(run), run_file.checksum_in(text), run_file.is_changed(text))
+    return card.FORMATS[form](card.card(reports, file))
