@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import graphlib
+import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -104,14 +105,22 @@ class NirNetwork(NirState):
         self._previous: dict[str, Tensor] = {}
 
     def forward(self, x: Tensor) -> Tensor:
-        """One step, `[B, ...]`, or a sequence, as `layout` says; a sequence's output has its axes."""
+        """One step, `[B, ...]`, or a sequence, as `layout` says; a sequence's output has its axes.
+
+        Samples may have another shape than the Input, if they hold as many numbers.
+
+        Raises:
+            ValueError: they hold more or fewer.
+        """
         if self.layout == "step":
             return self._step(x)
         axis = 0 if self.layout == "time-batch" else 1
         return torch.stack([self._step(frame) for frame in x.unbind(axis)], axis)
 
     def _step(self, x: Tensor) -> Tensor:
-        values = {self._input: x}
+        if x[0].numel() != math.prod(self.sample_shape):
+            raise ValueError(f"a sample has the shape {list(x.shape[1:])}, and the Input {list(self.sample_shape)}")
+        values = {self._input: x.reshape(len(x), *self.sample_shape)}
         for name in self._order:
             if name != self._input:
                 read = [self._read(values, source, name) for source in self._sources[name]]

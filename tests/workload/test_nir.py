@@ -16,6 +16,7 @@ from torch import nn
 import snnprof
 from snnprof.errors import SnnprofError
 from snnprof.workload import models, nir_file, nir_network
+from snnprof.workload.batches import InputSpec, holds_frames
 
 h5py = pytest.importorskip("h5py", reason="h5py is not installed (pip install 'snnprof[nir]')")
 
@@ -126,25 +127,40 @@ class OverTime(nn.Module):
 @pytest.mark.parametrize("layout", nir_network.LAYOUTS)
 def test_a_norse_network_and_its_export_give_the_same_counts(tmp_path, layout):
     """Norse resets to 0, and writes tau = dt / tau_mem_inv: its steps are dt² long in the time of the file."""
-    norse, nir = pytest.importorskip("norse.torch"), pytest.importorskip("nir")
+    norse = pytest.importorskip("norse.torch")
     from norse.torch.functional.lif_box import LIFBoxParameters
 
     dt = 2.0**-10
     cell = norse.LIFBoxCell(LIFBoxParameters(tau_mem_inv=torch.tensor(512.0)), dt=dt)
-    network = norse.SequentialState(nn.Linear(64, 16), cell, nn.Linear(16, 10), norse.LIBoxCell(dt=dt))
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.copy_(grid(*parameter.shape))
-    nir.write(tmp_path / "net.nir", norse.to_nir(network, torch.zeros(1, 64), dt=dt))
-
+    network, path = norse_network(tmp_path, cell, nn.Linear(16, 10), norse.LIBoxCell(dt=dt), dt=dt)
     x = images(12, 64).expand(6, 12, 64).contiguous()
     expected = counts(snnprof.profile(OverTime(network), x, layout="time-batch", self_check=False))
-    settings = {"dt": dt * dt, "reset": "zero", "layout": layout}
-    found = models.resolve(str(tmp_path / "net.nir"), settings)
+    found = models.resolve(str(path), {"dt": dt * dt, "reset": "zero", "layout": layout})
     shown = x.transpose(0, 1).contiguous() if layout == "batch-time" else x
     assert counts(snnprof.profile(found.module, shown, layout=layout, timesteps=6, self_check=False)) == expected
     assert found.input_shape == [64]  # and not [1, 64], as the file says
     assert (found.classes, found.layout) == (10, layout)
+
+
+def test_norse_integrators_export_steps_of_one_second(tmp_path):
+    norse = pytest.importorskip("norse.torch")
+    network, path = norse_network(tmp_path, norse.IAFCell(), nn.Linear(16, 10), dt=0.001)
+    x = images(12, 64).expand(6, 12, 64).contiguous()
+    expected = counts(snnprof.profile(OverTime(network), x, layout="time-batch", self_check=False))
+    found = models.load_model(str(path), {"dt": 1, "reset": "zero"})
+    assert counts(stepped(found, x)) == expected
+
+
+def norse_network(folder, *layers, dt):
+    """A network of a linear layer and others, and the file that it was exported to."""
+    nir, norse = pytest.importorskip("nir"), pytest.importorskip("norse.torch")
+    network = norse.SequentialState(nn.Linear(64, 16), *layers)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.copy_(grid(*parameter.shape))
+    path = folder / "net.nir"
+    nir.write(path, norse.to_nir(network, torch.zeros(1, 64), dt=dt))
+    return network, path
 
 
 # -- equations and edges -----------------------------------------------------------------------------------
@@ -376,6 +392,22 @@ def test_a_wrong_setting_is_told(tmp_path, settings, message):
     path = write(tmp_path / "net.nir", *graph_of(AFFINE))
     with pytest.raises(SnnprofError, match=message):
         models.resolve(str(path), settings)
+
+
+def test_a_sample_may_have_another_shape_but_not_another_size(tmp_path):
+    network = nir_network.load(write(tmp_path / "net.nir", *graph_of(AFFINE)))
+    assert network(X.reshape(2, 3, 1)).equal(X)
+    with pytest.raises(ValueError, match=r"a sample has the shape \[2\], and the Input \[3\]"):
+        network(X[:, :2])
+
+
+@pytest.mark.parametrize(("sample", "frames"), [((4, 3), True), ((4,), False), ((3,), False)])
+def test_the_shape_of_the_input_tells_frames_from_an_image(tmp_path, sample, frames):
+    """T = 4: [4, 3] is a sequence of vectors, and a square image of 4 rows is none where the Input takes it whole."""
+    shape = [3] if sample[-1] == 3 else [4]
+    wanted = InputSpec(shape=tuple(shape), layout="step", timesteps=4)
+    assert holds_frames(sample, wanted) is frames
+    assert not holds_frames((4, 4), InputSpec(shape=(1, 4, 4), layout="step", timesteps=4))
 
 
 def test_a_long_chain_needs_no_deep_recursion(tmp_path):
