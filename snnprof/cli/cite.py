@@ -43,15 +43,14 @@ def cite(
     pricing = Pricing(hardware, convention, prices=prices, exclude=exclude)
     path = runs.path_of(run)
     reports = pricing.reports(Activity.load(path))
-    output.write(_card(reports, run, path, form) if card else citation.render(reports), target)
+    text = _card(reports, run, path, form) if card else citation.render(reports)
+    output.write(output.Screen.found().plain(text) if card and target is None else text, target)
 
 
 def _form_of_card(target: Path | None) -> str:
-    if target is None:
-        return "table"
-    form = output.SUFFIXES.get(target.suffix.lower(), "")
-    if form not in ("latex", "markdown", "table"):
-        raise SnnprofError(f"--card writes .md, .tex or .txt, not {target.name}")
+    form = "table" if target is None else output.SUFFIXES.get(target.suffix.lower())
+    if form not in ("table", "markdown", "latex"):
+        raise SnnprofError(f"--card writes .md, .tex or .txt, not {target}")
     return form
 
 

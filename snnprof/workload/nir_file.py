@@ -1,10 +1,10 @@
 """A graph of the Neuromorphic Intermediate Representation (NIR) from its HDF5 file, as arrays and edges.
 
 The file is read with h5py alone: files of every version of the `nir` package are read alike, and nothing is read before
-its size is known. Graphs within a graph are laid flat: their nodes are named `outer.inner`.
+its size is known. Graphs within a graph are laid flat: their nodes are named `outer/inner`.
 
-Source of the format: Pedersen et al., Neuromorphic intermediate representation, Nature Communications 15, 8122 (2024),
-and the files that `nir` writes.
+Source of the format: J. E. Pedersen et al., Neuromorphic intermediate representation, Nature Communications 15:8122,
+2024, and the files that `nir` writes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ import numpy as np
 from snnprof import capacity
 from snnprof.errors import SnnprofError, first_line
 
-SUFFIX = ".nir"
+INSIDE = "/"
+"""Between the name of a graph and that of a node in it; no name in HDF5 holds one."""
 POOL = ("kernel_size", "stride", "padding")
 CONV = ("weight", "bias", "stride", "padding", "dilation", "groups")
 NEEDED: dict[str, tuple[str, ...]] = {
@@ -115,8 +116,8 @@ class _Reader:
         for name, entry in self._nodes(group, prefix, depth):
             kind = self._kind(entry, prefix + name)
             if kind == "NIRGraph":
-                found, edges = self._flat(entry, f"{prefix}{name}.", depth + 1)
-                first, last = (self._only(found, each, f"{prefix}{name}.") for each in ("Input", "Output"))
+                found, edges = self._flat(entry, f"{prefix}{name}{INSIDE}", depth + 1)
+                first, last = (self._only(found, each, f"{prefix}{name}{INSIDE}") for each in ("Input", "Output"))
                 ends[name] = (first, last)
                 nodes |= found
                 inner_edges += edges
@@ -128,7 +129,9 @@ class _Reader:
     def _nodes(self, group: Any, prefix: str, depth: int) -> Iterator[tuple[str, Any]]:
         inner = self._entry(group, "nodes")
         if inner is None:
-            raise SnnprofError(f"{self.path}: the graph {prefix.rstrip('.') or 'at the root'} has no nodes", hint=HINT)
+            raise SnnprofError(
+                f"{self.path}: the graph {prefix.rstrip(INSIDE) or 'at the root'} has no nodes", hint=HINT
+            )
         for name in islice(inner, MOST_NODES + 1):
             self.met += 1
             if self.met > MOST_NODES or depth > DEEPEST:
@@ -136,7 +139,7 @@ class _Reader:
                     f"{self.path} holds over {MOST_NODES:,} nodes, or graphs more than {DEEPEST} deep in each other",
                     hint="it may hold links to itself",
                 )
-            yield name.replace(".", "_"), self._entry(inner, name)
+            yield name, self._entry(inner, name)
 
     def _edges(self, group: Any, ends: dict[str, tuple[str, str]]) -> Iterator[tuple[str, str]]:
         pairs = self._value(group, "edges")
@@ -145,7 +148,7 @@ class _Reader:
         if len(pairs) > MOST_EDGES:
             raise SnnprofError(f"{self.path} holds {len(pairs):,} edges; snnprof takes up to {MOST_EDGES:,}")
         for pair in pairs:
-            names = [str(_text(name)).replace(".", "_") for name in pair]
+            names = [str(_text(name)) for name in pair]
             for name in names:
                 if name not in ends:
                     raise SnnprofError(f"{self.path}: an edge names the node {name!r}, which is not in the graph")
@@ -153,10 +156,10 @@ class _Reader:
 
     def _only(self, nodes: dict[str, Node], kind: str, prefix: str) -> str:
         """The one Input or Output of a graph within, not of those within that."""
-        found = [name for name in nodes if nodes[name].kind == kind and "." not in name.removeprefix(prefix)]
+        found = [name for name in nodes if nodes[name].kind == kind and INSIDE not in name.removeprefix(prefix)]
         if len(found) != 1:
             raise SnnprofError(
-                f"{self.path}: the graph {prefix.rstrip('.')} has {len(found)} {kind} nodes; snnprof takes one"
+                f"{self.path}: the graph {prefix.rstrip(INSIDE)} has {len(found)} {kind} nodes; snnprof takes one"
             )
         return found[0]
 

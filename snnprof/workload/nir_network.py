@@ -11,7 +11,7 @@ import functools
 import graphlib
 import math
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -24,7 +24,7 @@ from torch.func import functional_call
 from snnprof import capacity
 from snnprof.errors import SnnprofError, first_line, unknown
 from snnprof.workload import nir_file, nir_neurons
-from snnprof.workload.nir_file import Graph, Node
+from snnprof.workload.nir_file import INSIDE, Graph, Node
 from snnprof.workload.nir_neurons import NirState, Reset
 
 DT = 1e-4
@@ -35,6 +35,7 @@ ELEMENTWISE = (*STATEFUL, "Threshold", "Scale")
 AXES = {"Affine": 1, "Linear": 1, "Conv1d": 2, "Conv2d": 3, "SumPool2d": 3, "AvgPool2d": 3}
 """How many axes one sample has that such a node reads."""
 PASS = ("Input", "Output")
+MOST_RECURRENT = 1000
 TAUS = ("tau", "tau_mem", "tau_syn")
 Edge = tuple[str, str]
 
@@ -76,29 +77,17 @@ class NirNetwork(NirState):
         self.layout = layout
         self._delayed = _cut(graph)
         self._order = _order(graph, self._delayed)
-        self._sources = {name: [a for a, b in graph.edges if b == name] for name in graph.nodes}
+        self._sources = _sources(graph)
         self._modules_of = {
-            name: self._add(name, _built(name, node, dt, reset))
-            for name, node in graph.nodes.items()
-            if node.kind not in PASS
+            name: _built(name, node, dt, reset) for name, node in graph.nodes.items() if node.kind not in PASS
         }
+        _register(self, self._modules_of)
         self._input, self._output = (_only(graph, kind) for kind in PASS)
         self.sample_shape = _sample_shape(graph, self._input)
         self._shapes = self._inferred(graph)
         self.output_shape = self._shapes[self._output]
         self.about = _about(graph, dt, reset, len(self._delayed))
         self.reset()
-
-    def _add(self, name: str, module: nn.Module) -> nn.Module:
-        """Registers a node's module under its name, within a plain module for each graph that it lies in."""
-        *outer, own = name.split(".")
-        owner: nn.Module = self
-        for each in outer:
-            if each not in owner._modules:
-                owner.add_module(_free(owner, each), nn.Module())
-            owner = owner._modules[each] or owner
-        owner.add_module(_free(owner, own), module)
-        return module
 
     def reset(self) -> None:
         """Starts a new sequence: nothing has come out of any node yet."""
@@ -120,6 +109,7 @@ class NirNetwork(NirState):
     def _step(self, x: Tensor) -> Tensor:
         if x[0].numel() != math.prod(self.sample_shape):
             raise ValueError(f"a sample has the shape {list(x.shape[1:])}, and the Input {list(self.sample_shape)}")
+        x = x if x.is_floating_point() else x.float()
         values = {self._input: x.reshape(len(x), *self.sample_shape)}
         for name in self._order:
             if name != self._input:
@@ -286,8 +276,23 @@ def _whole(value: Any, axes: int) -> Any:
     return tuple(int(each) for each in np.broadcast_to(numbers, axes))
 
 
+def _register(root: nn.Module, modules: Mapping[str, nn.Module]) -> None:
+    """Gives modules to the network under their names, those of a graph within it to a plain module for that graph."""
+    owners = {"": root}
+    for name, module in modules.items():
+        outer = ""
+        for part in name.split(INSIDE)[:-1]:
+            inner = f"{outer}{INSIDE}{part}"
+            if inner not in owners:
+                owners[inner] = nn.Module()
+                owners[outer].add_module(_free(owners[outer], part), owners[inner])
+            outer = inner
+        owners[outer].add_module(_free(owners[outer], name.rpartition(INSIDE)[2]), module)
+
+
 def _free(owner: nn.Module, name: str) -> str:
-    """The name, with a line at its end where modules have an attribute of that name."""
+    """The name as modules can have it, with a line at its end where it is taken."""
+    name = name.replace(".", "_")
     while hasattr(owner, name):
         name += "_"
     return name
@@ -297,10 +302,18 @@ def _free(owner: nn.Module, name: str) -> str:
 
 
 def _only(graph: Graph, kind: str) -> str:
-    found = [name for name, node in graph.nodes.items() if node.kind == kind and "." not in name]
+    found = [name for name, node in graph.nodes.items() if node.kind == kind and INSIDE not in name]
     if len(found) != 1:
         raise SnnprofError(f"the graph has {len(found)} {kind} nodes; snnprof runs graphs with one")
     return found[0]
+
+
+def _sources(graph: Graph) -> dict[str, list[str]]:
+    """The nodes that each node reads."""
+    found: dict[str, list[str]] = {name: [] for name in graph.nodes}
+    for a, b in graph.edges:
+        found[b].append(a)
+    return found
 
 
 def _sample_shape(graph: Graph, name: str) -> tuple[int, ...]:
@@ -317,7 +330,7 @@ def _cut(graph: Graph) -> set[Edge]:
     """The edges that carry the previous step's output: one out of every cycle.
 
     Raises:
-        SnnprofError: a cycle passes no node that keeps state.
+        SnnprofError: a cycle passes no node that keeps state, or there are very many.
     """
     depth = _depths(graph)
     cut: set[Edge] = set()
@@ -331,6 +344,8 @@ def _cut(graph: Graph) -> set[Edge]:
                 hint="a cycle needs a neuron or a Delay",
             )
         cut.add((around[source], around[source - 1]))
+        if len(cut) > MOST_RECURRENT:
+            raise SnnprofError(f"the graph has more than {MOST_RECURRENT:,} recurrent edges")
     return cut
 
 
@@ -357,7 +372,7 @@ def _depths(graph: Graph) -> dict[str, int]:
     after: dict[str, list[str]] = {}
     for a, b in graph.edges:
         after.setdefault(a, []).append(b)
-    reached = {name: 0 for name, node in graph.nodes.items() if node.kind == "Input" and "." not in name}
+    reached = {name: 0 for name, node in graph.nodes.items() if node.kind == "Input" and INSIDE not in name}
     for name in (waiting := list(reached)):  # grows on the way
         new = [other for other in after.get(name, ()) if other not in reached]
         reached |= dict.fromkeys(new, reached[name] + 1)

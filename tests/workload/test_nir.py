@@ -287,13 +287,18 @@ def test_a_recurrent_edge_reads_the_spikes_of_the_step_before(tmp_path):
 
 def test_a_graph_within_a_graph_and_names_that_modules_have_already(tmp_path):
     inner = {"in": ("Input", {"shape": [3]}), "forward": ("Scale", {"scale": [1, 2, 3]}), "out": ("Output", {})}
-    nodes = {
-        "input": ("Input", {"shape": [3]}), "sub.graph": (inner, chain(*inner)),
-        "output": ("Output", {"shape": [3]}),
-    }  # fmt: skip
+    twice = ("Scale", {"scale": [2, 2, 2]})
+    nodes = {"i": IN, "sub.graph": (inner, chain(*inner)), "a.b": twice, "a_b": twice, "o": OUT}
     network = nir_network.load(write(tmp_path / "net.nir", nodes, chain(*nodes)))
-    assert network(X).equal(X * torch.tensor([1.0, 2, 3]))
-    assert "sub_graph.forward_" in dict(network.named_modules())
+    assert network(X).equal(4 * X * torch.tensor([1.0, 2, 3]))
+    assert {"sub_graph.forward_", "a_b", "a_b_"} < dict(network.named_modules()).keys()
+
+
+def test_whole_numbers_are_taken_as_data(tmp_path):
+    """Event frames are often stored as bytes or booleans."""
+    spikes = (X > 0.6).to(torch.uint8)
+    activity = stepped(models.load_model(str(write(tmp_path / "net.nir", *graph_of(AFFINE)))), spikes, 2)
+    assert activity.ops[0].events == 2 * 3 * int(spikes.sum())
 
 
 # -- what cannot run ---------------------------------------------------------------------------------------
