@@ -43,8 +43,12 @@ def cite(
     pricing = Pricing(hardware, convention, prices=prices, exclude=exclude)
     path = runs.path_of(run)
     reports = pricing.reports(Activity.load(path))
-    text = _card(reports, run, path, form) if card else citation.render(reports)
-    output.write(output.Screen.found().plain(text) if card and target is None else text, target)
+    if not card:
+        output.write(citation.render(reports), target)
+        return
+    lists = hardware or ([] if prices else [profile.id for profile in pricing.hardware])
+    text = _card(reports, run, path, _flags(convention, lists, prices or (), exclude or ()), form)
+    output.write(text if target else output.Screen.found().plain(text), target)
 
 
 def _form_of_card(target: Path | None) -> str:
@@ -54,9 +58,15 @@ def _form_of_card(target: Path | None) -> str:
     return form
 
 
-def _card(reports: Sequence[EnergyReport], run: Path, path: Path, form: str) -> str:
+def _flags(convention: str, lists: Sequence[str], prices: Sequence[str], exclude: Sequence[str]) -> tuple[str, ...]:
+    """What prices a run file in the same way, with the lists named that a default stands for."""
+    flags = {"--convention": [convention], "--hardware": lists, "--price": prices, "--exclude": exclude}
+    return tuple(part for flag, values in flags.items() for value in values for part in (flag, value))
+
+
+def _card(reports: Sequence[EnergyReport], run: Path, path: Path, pricing: tuple[str, ...], form: str) -> str:
     from snnprof.render import card
 
     text = run_file.read(path)
-    file = card.File(str(run), run_file.checksum_in(text), run_file.is_changed(text))
+    file = card.File(str(run), run_file.checksum_in(text), run_file.is_changed(text), pricing)
     return card.FORMATS[form](card.card(reports, file))

@@ -31,11 +31,13 @@ class File:
         name: as the commands name it.
         checksum: that it holds; null where it holds none.
         changed: its content is not what the checksum was made of.
+        pricing: flags that price it as the card does.
     """
 
     name: str
     checksum: str | None = None
     changed: bool = False
+    pricing: tuple[str, ...] = ()
 
 
 Rows = tuple[tuple[str, str], ...]
@@ -70,7 +72,7 @@ def card(reports: Sequence[EnergyReport], file: File) -> Card:
             Section("Constants", _cleaned(_constants(reports))),
             Section("Not in the total", _cleaned(_left_out(reports))),
             Section("Identity", _cleaned(_identity(activity, file))),
-            Section("Commands", _cleaned(_commands(reports, file)), code=True),
+            Section("Commands", _cleaned(_commands(activity, file)), code=True),
         ),
     )
 
@@ -181,14 +183,11 @@ def _identity(activity: Activity, file: File) -> Iterator[tuple[str, str]]:
     yield "made with", "; ".join(filter(None, (versions, *where)))
 
 
-def _commands(reports: Sequence[EnergyReport], file: File) -> Iterator[tuple[str, str]]:
-    report, name = reports[0], shlex.quote(file.name)
-    again = shlex.join(["snnprof", *report.activity.run.argv]) if report.activity.run.argv else ""
-    yield "repeat", again or "# the run file holds no command: it was made from Python"
-    yield "verify", f"snnprof verify {name}" if again else ""
-    lists = (part for each in reports for part in ("--hardware", each.hardware.id))
-    left = (part for each in report.convention.without.names for part in ("--exclude", each))
-    yield "price", shlex.join(["snnprof", "report", file.name, "--convention", report.convention.label, *lists, *left])
+def _commands(activity: Activity, file: File) -> Iterator[tuple[str, str]]:
+    argv = activity.run.argv
+    yield "repeat", shlex.join(["snnprof", *argv]) if argv else "# the run file holds no command: Python made it"
+    yield "verify", shlex.join(["snnprof", "verify", file.name]) if argv else ""
+    yield "price", shlex.join(["snnprof", "report", file.name, *file.pricing])
 
 
 # -- formats -----------------------------------------------------------------------------------------------

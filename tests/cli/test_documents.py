@@ -61,10 +61,10 @@ def test_cite_writes_a_bibliography(run_file: Path, tmp_path: Path) -> None:
 
 
 def test_a_card_is_text_markdown_or_latex(run_file: Path, tmp_path: Path) -> None:
-    done = snnprof("cite", run_file, "--card", "--hardware", "cmos45-fp32")
+    done = snnprof("cite", run_file, "--card", "--price", "mac=1pJ,ac=1pJ", "--convention", "formula")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("Reviewer's card: ")
-    assert f"snnprof verify {run_file}" in done.stdout or "holds no command" in done.stdout
+    assert f"snnprof report {run_file} --convention formula --price mac=1pJ,ac=1pJ\n" in done.stdout
     done = snnprof("cite", run_file, "--card", "-o", tmp_path / "card.tex")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "card.tex").read_text(encoding="utf-8").startswith(r"\documentclass")

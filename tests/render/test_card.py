@@ -15,7 +15,7 @@ from snnprof.pricing import price, split_gain
 from snnprof.render import card
 from snnprof.units import count_text
 
-FILE = card.File("my run.json", "ab12" * 16)
+FILE = card.File("my run.json", "ab12" * 16, pricing=("--price", "mac=1pJ", "--exclude", "a*"))
 HOSTILE = r"<script>alert(1)</script> 50 % of_it {\input{x}} | `rm` $\alpha$ 中文 ‮ \end{document}" + "long_" * 60
 
 
@@ -65,8 +65,7 @@ def test_it_says_what_decides_the_figures(activity: Activity) -> None:
     assert found["Identity/run file"] == f"checksum of its content {FILE.checksum}; unchanged since snnprof wrote it"
     assert found["Commands/repeat"] == "snnprof profile net.py:build --set 'a=b c'"
     assert found["Commands/verify"] == "snnprof verify 'my run.json'"
-    again = "snnprof report 'my run.json' --convention exact:levels=events --hardware cmos45-fp32-mem --exclude head"
-    assert found["Commands/price"] == again
+    assert found["Commands/price"] == "snnprof report 'my run.json' --price mac=1pJ --exclude 'a*'"
 
 
 def test_what_is_missing_is_said(activity: Activity) -> None:
