@@ -83,6 +83,8 @@ class NirNetwork(NirState):
         }
         _register(self, self._modules_of)
         self._input, self._output = (_only(graph, kind) for kind in PASS)
+        if self._sources[self._input]:
+            raise SnnprofError(f"an edge leads from {self._sources[self._input][0]!r} into the Input")
         self.sample_shape = _sample_shape(graph, self._input)
         self._shapes = self._inferred(graph)
         self.output_shape = self._shapes[self._output]
@@ -137,12 +139,15 @@ class NirNetwork(NirState):
         """
         known: dict[str, Tensor] = {self._input: torch.empty(1, *self.sample_shape, device="meta")}
         waiting = [name for name in self._order if name != self._input]
-        while ready := [name for name in waiting if any(source in known for source in self._sources[name])]:
-            for name in ready:  # in order, so that one round does for all but the cycles
-                known[name] = self._result(graph, name, next(known[s] for s in self._sources[name] if s in known))
-            waiting = [name for name in waiting if name not in known]
-        if waiting:
-            raise SnnprofError(f"node {waiting[0]!r} is not connected: no edges lead to it from the Input")
+        before = 0
+        while len(known) > before:  # in order, so that one round does for all but what lies behind a cut
+            before = len(known)
+            for name in waiting:
+                if name not in known and (reached := [s for s in self._sources[name] if s in known]):
+                    known[name] = self._result(graph, name, known[reached[0]])
+        for name in waiting:
+            if name not in known:
+                raise SnnprofError(f"node {name!r} is not connected: no edges lead to it from the Input")
         for name, sources in self._sources.items():
             if len(found := {tuple(known[source].shape[1:]) for source in sources}) > 1:
                 shown = " and ".join(str(list(shape)) for shape in sorted(found))
