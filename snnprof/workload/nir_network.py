@@ -188,13 +188,22 @@ def load(path: Path, dt: float | None = None, reset: Reset = "file", layout: str
         if value not in known:
             raise unknown(name, str(value), known, owner=f"a NIR graph ({path})")
     graph = nir_file.read(path)
-    step = graph.dt or DT if dt is None else dt
-    if isinstance(step, bool) or not isinstance(step, int | float) or not 0 < step < float("inf"):
-        raise SnnprofError(f"{path}: dt must be a number of seconds above 0, not {step}", hint="--set dt=1e-4")
+    seconds = _seconds(graph.dt or DT if dt is None else dt, path)
     try:
-        return NirNetwork(graph, float(step), reset, layout)
+        return NirNetwork(graph, seconds, reset, layout)
     except SnnprofError as error:
         raise SnnprofError(f"{path}: {error}", hint=error.hint) from error
+
+
+def _seconds(dt: Any, path: Path) -> float:
+    """A time step; YAML takes `1e-4`, without a point, for text."""
+    try:
+        seconds = float("nan" if isinstance(dt, bool) else dt)
+    except (TypeError, ValueError):
+        seconds = float("nan")
+    if not 0 < seconds < float("inf"):
+        raise SnnprofError(f"{path}: dt must be a number of seconds above 0, not {dt}", hint="--set dt=1e-4")
+    return seconds
 
 
 # -- nodes -------------------------------------------------------------------------------------------------

@@ -402,6 +402,19 @@ def test_a_wrong_setting_is_told(tmp_path, settings, message):
         models.resolve(str(path), settings)
 
 
+def test_dt_is_what_the_user_says_then_the_file_then_a_default(tmp_path):
+    values = {"r": np.ones(3)}
+    nodes = {"i": IN, "n": ("I", values), "o": OUT}
+    plain, dated = (
+        write(tmp_path / f"{name}.nir", nodes, LINE, **more) for name, more in (("a", {}), ("b", {"dt": 0.5}))
+    )
+    gains = [
+        models.resolve(str(path), settings).module.n.gain[0].item()
+        for path, settings in ((plain, {}), (dated, {}), (dated, {"dt": "1e-3"}), (dated, {"dt": 2}))
+    ]
+    assert gains == pytest.approx([1e-4, 0.5, 1e-3, 2])
+
+
 def test_a_sample_may_have_another_shape_but_not_another_size(tmp_path):
     network = nir_network.load(write(tmp_path / "net.nir", *graph_of(AFFINE)))
     assert network(X.reshape(2, 3, 1)).equal(X)
