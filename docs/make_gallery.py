@@ -124,6 +124,8 @@ ITEMS = (
          "snnprof hardware validate --output validation.png"),
     Item("What a paper must say", "Methods paragraph, footnote and BibTeX, from the run's own facts.",
          "snnprof cite spikformer.json", "latex"),
+    Item("A reviewer's card", "All that decides the figures, on one page; with `--output card.tex` a document for "
+         "pdflatex.", "snnprof cite spikformer.json --card", "terminal"),
 )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ class ProfileOptions:
     """The flags of `snnprof profile` that decide what runs and how; null means the model's own default.
 
     Attributes:
-        model: `NAME[:PRESET]`, `FILE.py:FUNCTION` or `package.module:ATTR`.
+        model: `NAME[:PRESET]`, `FILE.py:FUNCTION`, `package.module:ATTR` or `FILE.nir`.
         settings: keyword arguments for the model, as (key, text).
         checkpoint: weights to load.
         data: `digits`, `cifar10:DIR`, …, `FILE.npz`, `FILE.py:FUNCTION` or `random`.
@@ -69,6 +69,15 @@ class ProfileOptions:
     maps: int = 0
     output: Path | None = None
     argv: tuple[str, ...] = field(default=())
+
+
+def is_graph(model: str) -> bool:
+    """Whether a model is named by its file in the Neuromorphic Intermediate Representation; such a file holds no code.
+
+    >>> is_graph("net.nir"), is_graph("net.py:nir")
+    (True, False)
+    """
+    return model.lower().endswith(".nir")
 
 
 def unit_of(phase: str) -> str:

@@ -162,9 +162,14 @@ def sealed(text: str) -> str:
 
 def is_changed(text: str) -> bool:
     """Whether the content of a run file is not what its checksum was made of; files without one are taken as whole."""
-    tree = json.loads(text)
-    stored = tree.get("run", {}).get("checksum")
-    return stored is not None and stored != _checksum(tree)
+    stored = checksum_in(text)
+    return stored is not None and stored != _checksum(json.loads(text))
+
+
+def checksum_in(text: str) -> str | None:
+    """The checksum that a run file holds; null where it holds none."""
+    stored = json.loads(text).get("run", {}).get("checksum")
+    return None if stored is None else str(stored)
 
 
 def _checksum(tree: dict[str, Any]) -> str:

@@ -29,7 +29,7 @@ STANDS_FOR = {
     "NAME": "saformer", "DIR": "cifar", "ID": "cmos45-fp32", "CODE": "C06", "CHIP": "loihi1", "LAYER": "head",
     "cifar10:DIR": "cifar10:cifar", "paper:ROW": "paper:ssa_bin-bin-cifar10",
 }  # fmt: skip
-NEEDS = ("spikingjelly", "snntorch", "norse", "neurobench")
+NEEDS = ("spikingjelly", "snntorch", "norse", "neurobench", "nir")
 NOT_RUN = {
     "...": "a form, not a command",
     "--measure": "needs an energy sensor; tests/sensors has recorded ones",

@@ -11,7 +11,7 @@ from snnprof.cli import output
 
 PACKAGES = (
     "torch", "fvcore", "typer", "rich", "numpy", "pandas", "matplotlib", "pyyaml", "pydantic", "jinja2",
-    "safetensors", "torchvision", "tonic", "spikingjelly", "snntorch", "norse", "sinabs",
+    "safetensors", "h5py", "torchvision", "tonic", "spikingjelly", "snntorch", "norse", "sinabs", "nir",
 )  # fmt: skip
 
 

@@ -28,6 +28,7 @@ from snnprof.options import (
     Layout,
     ProfileOptions,
     file_and_key,
+    is_graph,
     threshold_of,
 )
 from snnprof.run_file import Target
@@ -66,7 +67,7 @@ def profile(
         str | None,
         typer.Option(
             "--model", metavar="MODEL", autocompletion=options.model_names, rich_help_panel=options.MODEL,
-            help="The same as the argument: NAME, NAME:PRESET, FILE.py:FUNCTION or package.module:ATTR.",
+            help="The same as the argument: NAME, NAME:PRESET, FILE.py:FUNCTION, package.module:ATTR or FILE.nir.",
         ),
     ] = None,
     settings: Annotated[
@@ -224,7 +225,8 @@ def profile(
 
     MODEL is the name of a bundled model ([cyan]saformer[/cyan], [cyan]spikformer:4-384-cifar10[/cyan]; see
     [cyan]snnprof models list[/cyan]), or your own: [cyan]FILE.py:FUNCTION[/cyan] or [cyan]package.module:ATTR[/cyan],
-    a function that returns an nn.Module.
+    a function that returns an nn.Module; or [cyan]FILE.nir[/cyan], a graph in the Neuromorphic Intermediate
+    Representation.
     """
     started = time.monotonic()
     model = one_model(name, model)
@@ -414,7 +416,7 @@ def is_given(name: str, context: typer.Context) -> bool:
 
 
 def is_own_code(model: str) -> bool:
-    """Whether a model is bundled, or lies in a file or module of the user's own."""
+    """Whether a model is bundled, lies in a file or module of the user's own, or holds no code."""
     from snnprof import catalogue
 
     place, _, _ = model.rpartition(":")
@@ -422,6 +424,7 @@ def is_own_code(model: str) -> bool:
     own = Path(f"{top}.py").is_file() or Path(top, "__init__.py").is_file()
     return (
         place.endswith(".py")
+        or is_graph(model)
         or catalogue.is_known(model.partition(":")[0])
         or (own and top not in sys.stdlib_module_names)
     )
@@ -519,6 +522,9 @@ def _judge(activity: Activity) -> None:
 
 def check_model_name(name: str) -> None:
     """Bundled names are checked before torch loads; files and modules are for the loader."""
+    if is_graph(name):
+        _existing(Path(name).expanduser(), "MODEL")
+        return
     place = name.partition(":")[0]
     if place.endswith(".py"):
         if not name.removeprefix(place).strip(":"):

@@ -93,6 +93,7 @@ def _names(text: str) -> frozenset[str]:
 
 NEURON_CLASSES: tuple[NeuronClass, ...] = (
     NeuronClass("snnprof", _names("IF"), first_tensor, _always),
+    NeuronClass("snnprof", _names("NirIF NirLIF NirCubaLIF NirThreshold"), first_tensor, _never),
     NeuronClass(
         "spikingjelly",
         _names("BaseNode SimpleBaseNode PSN MaskedPSN SlidingPSN GatedLIFNode ActivationAwareIFNode DSRIFNode "
@@ -122,6 +123,7 @@ NEURON_CLASSES: tuple[NeuronClass, ...] = (
 HAND_WRITTEN = NeuronClass("", frozenset(), first_tensor, _never)
 
 RESETS: tuple[tuple[str, str, str], ...] = (
+    ("snnprof", "NirState", "reset"),
     ("spikingjelly", "MemoryModule", "reset"),
     ("snntorch", "SpikingNeuron", "reset_mem"),
     ("sinabs", "StatefulLayer", "reset_states"),

@@ -128,14 +128,19 @@ def _data(activity: Activity) -> str:
 
 
 def _price_sentence(hardware: HardwareProfile, keys: Mapping[str, str]) -> str:
-    prices = {
-        words: getattr(hardware.energy, name) for name, words in PRICES.items() if name not in _NOT_OF_AN_INFERENCE
-    }
-    listed = [f"{price_text(price.value).replace(' ', '~')} per {words}" for words, price in prices.items() if price]
+    listed = [f"{price.replace(' ', '~')} per {words}" for price, words in charges(hardware)]
     listed += [_memory_text(hardware.memory)] if hardware.memory else []
     excluded = [COMPONENTS[name] for name in hardware.excludes]
     without = f"; it excludes {_enumerated(excluded)}" if excluded else ""
     return f"{_estimate(hardware, keys)} charges {_enumerated(listed)}{without}."
+
+
+def charges(hardware: HardwareProfile) -> list[tuple[str, str]]:
+    """What a price list asks for one operation, and for which: `4.6 pJ`, `multiply-accumulate`."""
+    prices = [
+        (getattr(hardware.energy, name), words) for name, words in PRICES.items() if name not in _NOT_OF_AN_INFERENCE
+    ]
+    return [(price_text(price.value), words) for price, words in prices if price]
 
 
 def _estimate(hardware: HardwareProfile, keys: Mapping[str, str]) -> str:

@@ -107,7 +107,7 @@ def data(reports: Sequence[EnergyReport]) -> dict[str, Any]:
         **({"mapping": mapping_data(reports[0].mapping)} if reports[0].mapping else {}),
         "totals": {report.hardware.id: _total(report) for report in reports},
         "uncounted": [entry.model_dump() for entry in activity.uncounted],
-        "findings": [finding.model_dump() for finding in _findings(reports)],
+        "findings": [finding.model_dump() for finding in findings(reports)],
     }  # fmt: skip
 
 
@@ -273,7 +273,7 @@ def _self_check(check: SelfCheck) -> str:
     return f"{check.equal} of {check.rows} operations re-counted with equal results ({samples})"
 
 
-def _findings(reports: Sequence[EnergyReport]) -> list[Finding]:
+def findings(reports: Sequence[EnergyReport]) -> list[Finding]:
     """The run's findings, then those of each price list, each once."""
     each = [finding for report in reports for finding in report.findings]
     found = [*reports[0].activity.findings, *each, *spread(reports)]

@@ -195,11 +195,11 @@ def _cell(laid: _Laid, text: str, bold: bool) -> str:
         plain = text.replace("−", "-").replace(",", "").replace("±", "+-")
         number = plain if _NUMBER.fullmatch(text) else f"{{{escaped(text)}}}"
         return rf"\bfseries {number}" if bold else number
-    shown = escaped(text) if laid.limit is None else _breakable(text)
+    shown = escaped(text) if laid.limit is None else breakable(text)
     return rf"\textbf{{{shown}}}" if bold else shown
 
 
-def _breakable(text: str) -> str:
+def breakable(text: str) -> str:
     """The text with places where a line may end: after what separates names, and within what has no such place."""
     parts = [part[i : i + _LONGEST_PIECE] for part in _BREAK.split(text) for i in range(0, len(part), _LONGEST_PIECE)]
     pieces = [escaped(part) + (" " if part.endswith(" ") else r"\allowbreak{}") for part in parts]

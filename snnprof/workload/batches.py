@@ -131,13 +131,14 @@ def arranged(x: Tensor, wanted: InputSpec) -> Tensor:
     if wanted.layout == "time-batch" and x.dim() > 1:
         return x.movedim(1, 0)
     if wanted.layout == "step" and wanted.timesteps:
-        return x.movedim(1, 0) if holds_frames(x.shape[1:], wanted.timesteps) else shown(x, wanted.timesteps)
+        return x.movedim(1, 0) if holds_frames(x.shape[1:], wanted) else shown(x, wanted.timesteps)
     return x
 
 
-def holds_frames(sample: Sequence[int], timesteps: int | None) -> bool:
-    """Whether a sample of this shape is a sequence of T frames to layout `step`."""
-    return len(sample) > 1 and sample[0] == timesteps
+def holds_frames(sample: Sequence[int], wanted: InputSpec) -> bool:
+    """Whether a sample of this shape is T frames to layout `step`, each with an axis less, where that is known."""
+    axes = None if wanted.shape is None or wanted.events else len(wanted.shape)
+    return len(sample) > 1 and sample[0] == wanted.timesteps and axes in (None, len(sample) - 1)
 
 
 def shown(x: Tensor, times: int) -> Tensor:

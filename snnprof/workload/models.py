@@ -1,7 +1,8 @@
-"""Models: from `NAME[:PRESET]`, `FILE.py:FUNCTION` or `package.module:ATTR` to a module with weights."""
+"""Models: from `NAME[:PRESET]`, `FILE.py:FUNCTION`, `package.module:ATTR` or `FILE.nir` to a module with weights."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import importlib.util
@@ -22,7 +23,8 @@ from snnprof import catalogue
 from snnprof.activity import ModelFacts
 from snnprof.catalogue import ModelEntry, Preset
 from snnprof.errors import SnnprofError, unknown
-from snnprof.workload import checkpoints, recognition
+from snnprof.options import is_graph
+from snnprof.workload import checkpoints, nir_network, recognition
 from snnprof.workload.checkpoints import Checkpoint, WeightsFile
 from snnprof.workload.settings import must_suit
 
@@ -30,7 +32,7 @@ WEIGHTLESS = {"timesteps"}  # settings that leave trained weights what they are
 UNTRAINED = "No checkpoint given. If the model is untrained, rates and energies are meaningless."
 _LOADED: WeakKeyDictionary[nn.Module, tuple[ModelFacts, str]] = WeakKeyDictionary()
 """What `load_model` made, as long as somebody holds it: what is known of it, and the digest of its weights."""
-FORMS = "NAME[:PRESET], FILE.py:FUNCTION or package.module:ATTR"
+FORMS = "NAME[:PRESET], FILE.py:FUNCTION, package.module:ATTR or FILE.nir"
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ def resolve(
     checkpoint: str | Path | None = None,
     seed: int = 0,
     timesteps: int | None = None,
+    layout: str | None = None,
 ) -> LoadedModel:
     """Builds a model and gives it weights.
 
@@ -102,16 +105,19 @@ def resolve(
     model, weights are random from `seed`, and the facts' note says so.
 
     Args:
-        spec: `NAME[:PRESET]`, `FILE.py:FUNCTION` or `package.module:ATTR`.
+        spec: `NAME[:PRESET]`, `FILE.py:FUNCTION`, `package.module:ATTR` or `FILE.nir`.
         settings: keyword arguments of the builder; text is read as YAML reads a value.
         checkpoint: `FILE` or `FILE:KEY`, a state dict to load.
         seed: for random weights.
         timesteps: T, for models known by name that have such a setting.
+        layout: axes of the input, for graphs, which have no time of their own.
 
     Raises:
         SnnprofError: the name, file, function, setting or checkpoint is wrong; or the model's own code failed.
     """
     given = {key: yaml_value(value) for key, value in (settings or {}).items()}
+    if is_graph(spec):
+        return _graph(spec, {"layout": layout, **given} if layout else given, checkpoint)
     weights = None if checkpoint is None else checkpoints.read(checkpoint)
     name, _, rest = spec.partition(":")
     if catalogue.is_known(name):
@@ -202,6 +208,25 @@ def _foreign(spec: str, given: dict[str, Any], file: WeightsFile | None, seed: i
     weights = None if file is None else checkpoints.load_into(module, file, spec)
     note = _unused_note(module, weights) if weights else UNTRAINED
     return LoadedModel(module.eval(), _facts(module, spec, weights, note, spec.rpartition(":")[2]))
+
+
+def _graph(spec: str, given: dict[str, Any], checkpoint: str | Path | None) -> LoadedModel:
+    if checkpoint is not None:
+        raise SnnprofError(f"{spec} holds its own weights; --checkpoint is for models in code", hint="leave it out")
+    path = Path(spec).expanduser()
+    build = functools.partial(nir_network.load, path)
+    _check_settings(build, given, spec)
+    module = build(**given)
+    facts = ModelFacts(
+        source=spec,
+        name=path.stem,
+        parameters=sum(parameter.numel() for parameter in module.parameters()),
+        checkpoint=path.name,
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        note=module.about,
+    )
+    classes = module.output_shape[0] if len(module.output_shape) == 1 else None
+    return LoadedModel(module.eval(), facts, None, module.layout, list(module.sample_shape), classes)
 
 
 def find(spec: str) -> Any:

@@ -54,7 +54,9 @@ class RunPlan:
         """
         machine.now()
         settings = dict(options.settings)
-        loaded = models.resolve(options.model, settings, options.checkpoint, options.seed, options.timesteps)
+        loaded = models.resolve(
+            options.model, settings, options.checkpoint, options.seed, options.timesteps, options.layout
+        )
         set_thresholds(loaded.module, options.thresholds, options.neurons)
         wanted = _wanted(loaded, options)
         _must_be_possible(wanted.timesteps)

@@ -78,7 +78,7 @@ def _step_note(samples: Tensor, wanted: InputSpec) -> str | None:
     """What layout `step` takes the samples for."""
     if wanted.layout != "step" or not wanted.timesteps:
         return None
-    if holds_frames(samples.shape[1:], wanted.timesteps):
+    if holds_frames(samples.shape[1:], wanted):
         return f"each sample is {wanted.timesteps} frames {list(samples.shape[2:])}, one for each time step"
     return f"each sample is shown {wanted.timesteps} times"
 

@@ -58,3 +58,15 @@ def test_cite_writes_a_bibliography(run_file: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     text = (tmp_path / "refs.bib").read_text(encoding="utf-8")
     assert "@inproceedings{horowitz2014,\n  author    = {Horowitz, M.}" in text
+
+
+def test_a_card_is_text_markdown_or_latex(run_file: Path, tmp_path: Path) -> None:
+    done = snnprof("cite", run_file, "--card", "--price", "mac=1pJ,ac=1pJ", "--convention", "formula")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Reviewer's card: ")
+    assert f"snnprof report {run_file} --convention formula --price mac=1pJ,ac=1pJ\n" in done.stdout
+    done = snnprof("cite", run_file, "--card", "-o", tmp_path / "card.tex")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "card.tex").read_text(encoding="utf-8").startswith(r"\documentclass")
+    wrong = snnprof("cite", run_file, "--card", "-o", tmp_path / "card.html")
+    assert (wrong.returncode, wrong.stderr[:42]) == (2, "error: --card writes .md, .tex or .txt, no")
