@@ -415,6 +415,12 @@ class ActivityRecord(_Record):
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
 
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a run file."""
+    schema = ActivityRecord.model_json_schema(by_alias=True)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
 def op_counts(op: OpRecord) -> list[int]:
     """An operation's integers as a block stores them."""
     return [op.calls, op.bias_adds, *part_counts(op.parts)]
