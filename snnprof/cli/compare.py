@@ -16,7 +16,7 @@ EXAMPLES = options.examples(
     ("snnprof compare a.json b.json --by block", "two runs, block by block"),
     ("snnprof compare saformer spikformer ssa_bin", "bundled models, run now on their own data"),
     (
-        "snnprof compare new.json old.json --fail-over 5%",
+        "snnprof compare old.json new.json --fail-over 5%",
         "a check in CI: exit status 1 if new.json needs over 5 % more",
     ),
     ("snnprof compare spikformer --against spikingjelly", "why another tool counts something else, layer by layer"),
