@@ -36,6 +36,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    if page.is_homepage:
+        page.meta["hide"] = ["navigation"]  # it lists all pages itself
     inside = OUTSIDE.sub(lambda link: f"]({in_site(link[1])}", markdown)
     return INTO_DOCS.sub("](", inside) if page.file.src_uri in ROOT_PAGES else inside
 

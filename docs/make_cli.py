@@ -23,7 +23,7 @@ ABOUT = """# Command line
 
 Every command, as `--help` prints it. Written by `python docs/make_cli.py` from `snnprof/cli/`."""
 OPTIONS = "Options"
-TABLE = "| | default | meaning |\n|---|---|---|"
+TABLE = "| | |\n|---|---|"
 
 
 def main() -> int:
@@ -58,7 +58,7 @@ def command(this: Any, path: tuple[str, ...]) -> Iterator[str]:
 
 
 def contents(subcommands: dict[str, Any], path: tuple[str, ...]) -> Iterator[str]:
-    yield "| command | |\n|---|---|"
+    yield TABLE
     for name, each in subcommands.items():
         full = (*path, name)
         yield f"| [`{' '.join(full)}`](#{'-'.join(full)}) | {markdown(each.help).splitlines()[0]} |"
@@ -83,8 +83,8 @@ def row(parameter: Any) -> str:
     form = parameter.metavar if names else parameter.metavar or parameter.name
     typed = " ".join(filter(None, [", ".join(names), form]))
     default = parameter.default
-    shown = f" {code(str(default))}" if default is not None and not isinstance(default, bool) else ""
-    return f"| {code(typed)} |{shown} | {markdown(parameter.help or '')} |"
+    known = "" if default is None or isinstance(default, bool) else f" Default: {code(str(default))}."
+    return f"| {code(typed)} | {markdown(parameter.help or '')}{known} |"
 
 
 def ending(epilog: str) -> Iterator[str]:
