@@ -83,7 +83,7 @@ def row(parameter: Any) -> str:
     form = parameter.metavar if names else parameter.metavar or parameter.name
     typed = " ".join(filter(None, [", ".join(names), form]))
     default = parameter.default
-    known = "" if default is None or isinstance(default, bool) else f" Default: {code(str(default))}."
+    known = "" if default in (None, "") or isinstance(default, bool) else f" Default: {code(str(default))}."
     return f"| {code(typed)} | {markdown(parameter.help or '')}{known} |"
 
 

@@ -8,8 +8,10 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cached_property
 from html.parser import HTMLParser
 from pathlib import Path
+from types import FunctionType
 from urllib.parse import unquote, urldefrag
 
 import jsonschema
@@ -22,6 +24,7 @@ from snnprof.records import json_schema
 
 ROOT = Path(__file__).parent.parent
 LOADED = {("script", "src"), ("link", "href"), ("img", "src"), ("iframe", "src"), ("source", "src")}
+MEMBERS = (FunctionType, classmethod, staticmethod, property, cached_property)
 
 
 def places(entry: object) -> Iterator[str]:
@@ -119,6 +122,26 @@ def test_the_site_needs_nothing_from_elsewhere(site: Path) -> None:
     assert not [link for link in loaded if re.match(r"(https?:)?//", link)]
     styles = "".join(path.read_text(encoding="utf-8") for path in site.rglob("*.css"))
     assert not re.findall(r"(?:url\(|@import )[\"']?(?:https?:)?//[^)]*", styles)
+
+
+@pytest.mark.slow
+def test_every_public_name_has_its_section(site: Path) -> None:
+    """A name without a docstring is left out; fields on one line of a docstring come out as one with a comma."""
+    page = site / "python_reference.html"
+    anchors = Links(page).anchors
+    assert not [name for name in public_names() if name not in anchors]
+    assert not re.findall(r"<code>\w+,</code>", page.read_text(encoding="utf-8"))
+
+
+def public_names() -> Iterator[str]:
+    """The functions and classes of the package, and what the classes can do."""
+    for name in snnprof.__all__:
+        value = getattr(snnprof, name)
+        if callable(value):
+            yield f"snnprof.{name}"
+        own = [each for each in getattr(value, "__mro__", ()) if each.__module__.startswith("snnprof.")]
+        members = {member for each in own for member, made in vars(each).items() if isinstance(made, MEMBERS)}
+        yield from (f"snnprof.{name}.{member}" for member in sorted(members) if not member.startswith("_"))
 
 
 @pytest.mark.slow
