@@ -4,6 +4,7 @@ BIN := $(VENV)/bin
 SANITIZED := build/sanitize
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 export OMP_NUM_THREADS ?= 1
+# The theme prints news before every build; the pins decide when its versions change.
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
