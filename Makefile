@@ -50,9 +50,8 @@ format: $(VENV)/.dev  ## put the code into its one format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(VENV)/.docs  ## build the documentation as a site, into build/site
-	$(BIN)/python -m mkdocs build --strict --quiet
-	@echo "build/site/index.html"
+docs: $(VENV)/.docs  ## build the documentation as a site, into build/site; a warning is an error
+	$(BIN)/python -m mkdocs build --strict
 
 clean:  ## remove everything that was built
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis snnprof/record/read/*.so
