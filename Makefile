@@ -4,6 +4,8 @@ BIN := $(VENV)/bin
 SANITIZED := build/sanitize
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 export OMP_NUM_THREADS ?= 1
+# The theme prints news before every build; the pins decide when its versions change.
+export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
 .PHONY: faults gpu help demo test coverage robustness sanitize check format docs clean
@@ -48,6 +50,9 @@ format: $(VENV)/.dev  ## put the code into its one format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(VENV)/.docs  ## build the documentation as a site, into build/site; a warning is an error
+	$(BIN)/python -m mkdocs build --strict
+
 clean:  ## remove everything that was built
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis snnprof/record/read/*.so
 
@@ -60,4 +65,8 @@ $(VENV)/.run: $(VENV)/bin/python pyproject.toml setup.py snnprof/record/read/_re
 
 $(VENV)/.dev: $(VENV)/.run
 	$(PIP) --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.run
+	$(PIP) --editable '.[docs]'
 	@touch $@

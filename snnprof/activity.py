@@ -98,6 +98,15 @@ class Activity(ActivityRecord):
 
     @classmethod
     def from_json(cls, text: str, name: str = "run") -> Activity:
+        """Reads the content of a run file.
+
+        Args:
+            text: what the file holds.
+            name: what errors call it.
+
+        Raises:
+            SnnprofError: it is not JSON, or does not follow the schema.
+        """
         try:
             raw = json.loads(text)
         except (ValueError, RecursionError) as error:

@@ -102,10 +102,12 @@ class PricedRun:
 
     @property
     def energy_pj(self) -> float | None:
+        """Picojoules of the whole run; null where nothing that was done could be priced."""
         return self.totals.energy_pj
 
     @property
     def samples(self) -> int | None:
+        """How many samples ran; null where the caller did not say."""
         return self.activity.samples
 
     @property

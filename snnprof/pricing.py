@@ -36,10 +36,12 @@ class EnergyReport(Shown, PricedRun):
 
     @property
     def ann_twin(self) -> Twin:
+        """The same network with a single forward pass of real values, all of its MACs dense."""
         return twins.ann_twin(self.considered, self.hardware)
 
     @property
     def quantised_twin(self) -> Twin | None:
+        """The ANN twin with ⌈log2(T + 1)⌉-bit activations at INT8 prices; null where T or such prices are unknown."""
         return twins.quantised_twin(self.considered, self.hardware)
 
     @property

@@ -38,7 +38,8 @@ class Part(_Record):
         events: pairs that really meet: non-zero input × weight position, or two non-zero elements.
         by_value: events with a level-n spike counted n times (n·m for two spikes).
         effective: events whose weight is not zero.
-        left, right: data × data only: non-zeros of one operand × the other's dense extent.
+        left: data × data only: non-zeros of the left operand × the right one's dense extent.
+        right: the same of the right operand.
     """
 
     kind: Kind
@@ -171,8 +172,9 @@ class NeuronRecord(_Record):
         spikes_per_step: `spikes` by time step; empty where the steps are untold.
         updates: neuron-steps.
         driven: neuron-steps whose input was not zero.
-        fired_bitmap, always_bitmap: one bit per neuron: fired at least once; fired at every step. Base64 of
-            zlib of big-endian packed bits; null where the layer's size changed during the run.
+        fired_bitmap: one bit per neuron: fired at least once. Base64 of zlib of big-endian packed bits; null where
+            the layer's size changed during the run.
+        always_bitmap: the same: fired at every step.
     """
 
     layer: str
@@ -361,7 +363,8 @@ class Stretch(_Record):
     """Some seconds in which a sensor was read at both ends.
 
     Attributes:
-        samples, passes: what ran meanwhile; 0 where the machine was idle.
+        samples: that ran meanwhile; 0 where the machine was idle.
+        passes: over the measured batches that ran meanwhile.
     """
 
     seconds: float = Field(gt=0, allow_inf_nan=False)
@@ -413,6 +416,12 @@ class ActivityRecord(_Record):
     measurement: Measurement | None = None
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a run file."""
+    schema = ActivityRecord.model_json_schema(by_alias=True)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
 def op_counts(op: OpRecord) -> list[int]:

@@ -87,7 +87,8 @@ class Shown:
             by: what one row of the table stands for.
             columns: what to print of the first table, in order, by names as in CSV (`energy` for all price lists);
                 empty: the columns that fit the line.
-            caption, label: print the first table alone, as a float with this caption and label.
+            caption: print the first table alone, as a float with this caption.
+            label: the same, with this label.
             siunitx: align numbers at their points; needs the package siunitx.
 
         Raises:

@@ -19,7 +19,8 @@ class Route:
     Attributes:
         messages: cores it is sent to, each of which takes a message.
         hops: routers that all its messages cross together.
-        east_west, north_south: these hops by direction; `hops` is their sum where it is not given.
+        east_west: those of the hops that go east or west; `hops` is the sum of both directions where it is not given.
+        north_south: those that go north or south.
 
     Raises:
         SnnprofError: a figure is negative or no number, or there is only one direction.
@@ -58,4 +59,5 @@ class Traffic:
     layers: Mapping[str, Route] = field(default_factory=dict)
 
     def of(self, layer: str) -> Route:
+        """The way of one layer's spikes."""
         return self.layers.get(layer, self.route)

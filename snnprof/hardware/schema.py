@@ -275,6 +275,7 @@ class HardwareProfile(_Record):
         return component in self.supersedes or self.scope in WHOLE
 
     def evidence_of(self, price: Price | None) -> Evidence:
+        """How well a price is known: by its own statement, else by the profile's."""
         return price.evidence if price and price.evidence else self.evidence
 
 

@@ -194,10 +194,12 @@ class Recorder:
 
     @property
     def layout(self) -> str:
+        """The first axes of the model's input."""
         return self.recording.layout
 
     @property
     def timesteps(self) -> int | None:
+        """T; null where it is not known."""
         return self.recording.timesteps
 
     @property
@@ -580,6 +582,7 @@ class Recorder:
         self._neuron_steps[module] = self.sites.steps.of(spikes)
 
     def name_of(self, module: nn.Module) -> str:
+        """The path of a module in the model; `""` is the model itself."""
         return str(self._names[module])
 
     def neuron_counter(self, module: nn.Module) -> NeuronCounter:
