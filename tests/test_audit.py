@@ -234,7 +234,7 @@ def test_a_coarse_figure_identifies_nothing() -> None:
 
 
 def test_a_choice_without_an_effect_is_no_alternative() -> None:
-    """9.0 mJ is 0.9 pJ · 10 G: with the first layer left out, the FLOPs per MAC of the first layer are nobody's choice."""
+    """9.0 mJ is 0.9 pJ · 10 G: with the first layer left out, nobody chooses its FLOPs per MAC."""
     sheet = Sheet((spiking(exactly(10 * GIGA)), first_layer(exactly(GIGA / 8), 4)), 4)
     group = audit(figures(sheet, "9.000")).groups[0]
     assert {axis: [choice.key for choice in side] for axis, side in group.choices.items()} == {
