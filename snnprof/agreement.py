@@ -208,7 +208,10 @@ def agreement_of(
         SnnprofError: there are not two sides, or no price list.
     """
     if len(runs) < 2 or not hardware:
-        raise SnnprofError("a claim needs two runs and a price list", hint="name two run files or models")
+        raise SnnprofError(
+            "a claim needs two runs and a price list; published rows have one convention each",
+            hint="name two run files or models",
+        )
     tables = {name: [_Table(run) for run in each] for name, each in runs.items()}
     readings = _distinct(_tried(first), tables)
     pairs = (

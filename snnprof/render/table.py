@@ -209,7 +209,7 @@ def number_text(value: float, kind: Kind, digits: int = 2) -> str:
     ('934.035', '0.000020', '64')
     """
     if kind == "integer":
-        return f"{value:,.0f}"
+        return f"{value:,.0f}".replace("-", "−")
     if kind == "decimal":
         return f"{value:g}"
     if value == 0 or (kind in _SHARES and abs(value) < _ROUNDING):
