@@ -300,6 +300,10 @@ def _hints(figures: Figures, siblings: Sequence[Figures]) -> Iterable[str]:
         if other.energy.meets(figures.energy) and there and there.energy.meets(other.energy):
             yield f"{other.printed.text} stands at {other.name}, where it follows: it may have been copied from there."
             return
+    times = _units_apart(figures)
+    if times:
+        yield f"It would follow if it were {times}: check the units of the energy and of the counts."
+        return
     sheet = figures.sheet if figures.counted else Sheet(())
     if not sheet.timesteps and any(term.axis in ("first", "head") for term in sheet.terms):
         yield "T is not given: readings that charge a layer at each time step cannot be tried without it."
@@ -313,6 +317,17 @@ def _hints(figures: Figures, siblings: Sequence[Figures]) -> Iterable[str]:
             f"It would follow if {count_text(shifted.middle)} of the SOPs were priced as MACs instead of ACs, such as "
             "those of integer inputs."
         )
+
+
+def _units_apart(figures: Figures) -> str:
+    """By which power of a thousand the printed energy misses a reading that papers state; empty where by none."""
+    usual = [reading.energy for reading in figures.readings if reading.unusual == 0]
+    for times in (10**3, 10**6, 10**9):
+        if any(energy.times(times).meets(figures.energy) for energy in usual):
+            return f"{times:,} times smaller"
+        if any(energy.times(1 / times).meets(figures.energy) for energy in usual):
+            return f"{times:,} times larger"
+    return ""
 
 
 def _borrowed_first_layer(figures: Figures, others: Sequence[Figures]) -> Iterable[str]:

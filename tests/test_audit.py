@@ -250,6 +250,16 @@ def test_a_figure_that_papers_would_get_needs_no_other_explanation() -> None:
     assert "T is not given" in audit(figures(unknown, "11.300")).hints[0]
 
 
+@pytest.mark.parametrize(
+    ("energy", "words"), [("11.3", ""), ("11300", "1,000 times smaller"), ("11.3e-6", "1,000,000 times larger")]
+)
+def test_units_that_are_a_thousand_apart(energy: str, words: str) -> None:
+    """0.9 pJ · 10 G + 4.6 pJ · 4 · 0.125 G = 11.3 mJ."""
+    sheet = Sheet((spiking(exactly(10 * GIGA)), first_layer(exactly(GIGA / 8), 4)), 4)
+    assert words in "".join(audit(figures(sheet, energy)).hints)
+    assert bool(words) == bool(audit(figures(sheet, energy)).hints)
+
+
 @pytest.mark.parametrize(("head_macs", "energy", "words"), [
     (1e5, "9.575", "differ only in the head"),
     (1e5, "10", "by different choices"),
