@@ -252,3 +252,17 @@ def test_the_scale_says_that_ratios_lie_beyond_it(ratio: float, ends: str) -> No
     drawn = draw_matrix(matrix_in(Agreement((pair,), "a", (Reading(conventions.find("exact")),), ("cmos",))), Look())
     (scale,) = [image.colorbar for axis in drawn.axes for image in axis.images if image.colorbar]
     assert scale.extend == ends
+
+
+def test_what_a_convention_has_no_count_of_is_said(found: Agreement, runs: dict[str, Activity]) -> None:
+    """The script sums layers named conv or head; of a Spikformer on digits it misses all that are named linear."""
+    missed = dict(found.uncounted)
+    run = runs["spikformer"]
+    linear = sum(op.dense_macs for op in run.ops if "linear" in op.layer)
+    products = sum(op.dense_macs for op in run.ops if not op.weights)
+    assert linear > 0
+    assert missed["spikingformer-script"]["spikformer"] == linear / (run.samples or 1)
+    assert missed["neurobench"]["spikformer"] == products / (run.samples or 1)
+    assert "exact" not in missed
+    texts = [text for notes in agreement_document(found).notes for text in notes.texts]
+    assert any(text.startswith("spikingformer-script has no count of") for text in texts)
