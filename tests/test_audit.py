@@ -101,7 +101,7 @@ def test_no_sensible_reading_gives_the_energy_of_sdt() -> None:
     assert found.matching
     assert min(reading.unusual for reading in found.matching) >= 2
     sheet, stated = found.figures.sheet, dict(found.figures.stated or {})
-    changes = ({}, {"qkv": "input_rates"}, {"first": "mac_once"})
+    changes: tuple[dict[str, str], ...] = ({}, {"qkv": "input_rates"}, {"first": "mac_once"})
     energies = [reading.energy.middle / 1e9 for v in changes if (reading := sheet.reading({**stated, **v}))]
     assert energies == pytest.approx([5.35, 6.81, 4.16], abs=0.005)
     assert len(found.figures.layers) == 5 + 8 * 8 + 1
