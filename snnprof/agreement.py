@@ -175,6 +175,7 @@ class Agreement(Shown):
         readings: the rows of each pair's matrix.
         hardware: ids of the price lists, its columns.
         excluded: what the user left out of all counts: the side, the layers' name, and dense MACs per inference.
+        uncounted: what a reading has no count of: its label, and by side the dense MACs per inference.
     """
 
     pairs: tuple[Pair, ...]
@@ -182,6 +183,7 @@ class Agreement(Shown):
     readings: tuple[Reading, ...]
     hardware: tuple[str, ...]
     excluded: tuple[tuple[str, str, float], ...] = ()
+    uncounted: tuple[tuple[str, Mapping[str, float]], ...] = ()
 
     @property
     def telling(self) -> tuple[str, ...]:
@@ -208,7 +210,10 @@ def agreement_of(
         SnnprofError: there are not two sides, or no price list.
     """
     if len(runs) < 2 or not hardware:
-        raise SnnprofError("a claim needs two runs and a price list", hint="name two run files or models")
+        raise SnnprofError(
+            "a claim needs two runs and a price list; published rows have one convention each",
+            hint="name two run files or models",
+        )
     tables = {name: [_Table(run) for run in each] for name, each in runs.items()}
     readings = _distinct(_tried(first), tables)
     pairs = (
@@ -222,7 +227,17 @@ def agreement_of(
         if name != baseline
     )
     ids = tuple(each.id for each in hardware)
-    return Agreement(tuple(pairs), baseline, tuple(readings), ids, tuple(_excluded(runs, readings[0].convention)))
+    excluded = tuple(_excluded(runs, readings[0].convention))
+    return Agreement(tuple(pairs), baseline, tuple(readings), ids, excluded, tuple(_uncounted(readings, tables)))
+
+
+def _uncounted(
+    readings: Sequence[Reading], tables: Mapping[str, Sequence[_Table]]
+) -> Iterator[tuple[str, Mapping[str, float]]]:
+    for reading in readings:
+        macs = {side: each[0].uncounted_macs(reading.convention) for side, each in tables.items()}
+        if any(macs.values()):
+            yield reading.label, {side: count for side, count in macs.items() if count}
 
 
 def _excluded(runs: Mapping[str, Sequence[Activity]], rule: Convention) -> Iterator[tuple[str, str, float]]:
@@ -316,6 +331,16 @@ class _Table:
             return tuple(self._counted(convention)[0])
         except SnnprofError as error:
             return str(error)
+
+    def uncounted_macs(self, convention: Convention) -> float:
+        """Dense MACs per inference of the operations that a convention has no line for."""
+        try:
+            counted = {(line.layer, line.op, line.index) for line in self._counted(convention)[0]}
+        except SnnprofError:
+            return 0.0
+        considered = convention.without.rest(self.activity)
+        macs = sum(op.dense_macs for op in considered.ops if op.key not in counted)
+        return macs / (self.activity.samples or 1)
 
     def total(self, convention: Convention, profile: HardwareProfile) -> Sum:
         return self._sum(0, convention, profile)

@@ -167,7 +167,8 @@ def audit(figures: Figures, siblings: Sequence[Figures] = ()) -> Audit:
     plain = [reading for reading in matching if reading.unusual <= FEW]
     groups = tuple(group for group in _grouped(matching, figures) if group.unusual <= FEW or not plain)
     nearest = () if plain else tuple(_nearest(figures))
-    hints = () if stated and stated.energy.meets(figures.energy) else tuple(_hints(figures, siblings))
+    settled = stated.energy.meets(figures.energy) if stated else any(reading.unusual == 0 for reading in matching)
+    hints = () if settled else tuple(_hints(figures, siblings))
     return Audit(figures, matching, groups, nearest, hints)
 
 
@@ -240,7 +241,9 @@ class _Space:
         return Group(told, members, free)
 
     def _all_match(self, sides: Mapping[str, Sequence[Choice]], figures: Figures) -> bool:
-        return all(reading.energy.meets(figures.energy) for reading in self._readings(sides))
+        """Whether these combinations come to readings, and each of them gives the energy."""
+        readings = list(self._readings(sides))
+        return bool(readings) and all(reading.energy.meets(figures.energy) for reading in readings)
 
     def _readings(self, sides: Mapping[str, Sequence[Choice]]) -> Iterable[Reading]:
         """What each combination comes to; combinations that say nothing, such as two FLOPs per MAC of no MACs, are
@@ -297,6 +300,13 @@ def _hints(figures: Figures, siblings: Sequence[Figures]) -> Iterable[str]:
         if other.energy.meets(figures.energy) and there and there.energy.meets(other.energy):
             yield f"{other.printed.text} stands at {other.name}, where it follows: it may have been copied from there."
             return
+    times = _units_apart(figures)
+    if times:
+        yield f"It would follow if it were {times}: check the units of the energy and of the counts."
+        return
+    sheet = figures.sheet if figures.counted else Sheet(())
+    if not sheet.timesteps and any(term.axis in ("first", "head") for term in sheet.terms):
+        yield "T is not given: readings that charge a layer at each time step cannot be tried without it."
     borrowed = list(_borrowed_first_layer(figures, others))
     yield from borrowed
     if borrowed:
@@ -307,6 +317,17 @@ def _hints(figures: Figures, siblings: Sequence[Figures]) -> Iterable[str]:
             f"It would follow if {count_text(shifted.middle)} of the SOPs were priced as MACs instead of ACs, such as "
             "those of integer inputs."
         )
+
+
+def _units_apart(figures: Figures) -> str:
+    """By which power of a thousand the printed energy misses a reading that papers state; empty where by none."""
+    usual = [reading.energy for reading in figures.readings if reading.unusual == 0]
+    for times in (10**3, 10**6, 10**9):
+        if any(energy.times(times).meets(figures.energy) for energy in usual):
+            return f"{times:,} times smaller"
+        if any(energy.times(1 / times).meets(figures.energy) for energy in usual):
+            return f"{times:,} times larger"
+    return ""
 
 
 def _borrowed_first_layer(figures: Figures, others: Sequence[Figures]) -> Iterable[str]:
@@ -334,12 +355,12 @@ def _macs_once(term: Term) -> Range:
 def spikes_as_macs(figures: Figures) -> Range | None:
     """How many SOPs would have to be MACs for the stated formula (else the most usual reading) to give the energy.
 
-    Null where that is more than half of them, or less than none.
+    Null where that is more than half of them, or no more than their rounding.
     """
     if not figures.counted:
         return None
     reading = figures.stated_reading or figures.sheet.reading({})
-    if reading is None or not {"ac", "mac"} <= reading.choices.keys():
+    if reading is None or not {"ac", "mac"} <= reading.choices.keys() or reading.energy.meets(figures.energy):
         return None
     sops = total(line.operations for line in figures.sheet.lines(reading) if line.price == reading.choices["ac"].factor)
     step = reading.choices["mac"].factor - reading.choices["ac"].factor

@@ -10,6 +10,7 @@ One YAML file per paper, beside the model's `.py`:
     note: what was assumed            # `reconstruction: true` where the paper's own definition could not be read
     known, assumed: [sentence, …]
     default: digits                   # the preset of a bare name
+    usual_width: 64                   # that of ResNets: papers name a width only where it is another
     roles:                            # first match wins; a pattern is a regular expression for the whole of
       - {pattern: …, role: QKV}       # a module path, or of `path#index` for a layer's index-th contraction;
       - {pattern: …, role: …, presets: …}                                  # optionally only for some presets
@@ -141,7 +142,11 @@ class Preset(_Facts):
 
 
 class ModelEntry(_Facts):
-    """Everything the catalogue knows about one model; see the module docstring."""
+    """Everything the catalogue knows about one model; see the module docstring.
+
+    Attributes:
+        usual_width: the width that papers leave out of the network's name, such as 64 of ResNets.
+    """
 
     name: str
     title: str
@@ -153,6 +158,7 @@ class ModelEntry(_Facts):
     known: list[str] = Field(default_factory=list)
     assumed: list[str] = Field(default_factory=list)
     default: str
+    usual_width: int | None = None
     roles: list[Role] = Field(default_factory=list)
     blocks: list[BlockPattern] = Field(default_factory=list)
     presets: dict[str, Preset]
@@ -224,7 +230,10 @@ class ModelEntry(_Facts):
 
 
 def architecture(name: str, preset: str | None, changed: Mapping[str, str] = MappingProxyType({})) -> str | None:
-    """A network as papers name it, by blocks and width, e.g. `Spikformer-4-384`; null where either is not known.
+    """A network as papers name it, by blocks and width; null where either is not known.
+
+    >>> architecture("spikformer", "4-384-cifar10"), architecture("sew_resnet", "34-imagenet")
+    ('Spikformer-4-384', 'SEW-ResNet-34')
 
     Args:
         changed: settings that replace the preset's, as texts.
@@ -236,9 +245,11 @@ def architecture(name: str, preset: str | None, changed: Mapping[str, str] = Map
     if preset not in known.presets:
         return None
     settings = {**known.presets[preset].settings, **changed}
-    sizes = [settings.get("depth"), settings.get("width")]
+    depth, width = settings.get("depth"), settings.get("width")
+    if depth is None or width is None:
+        return None
     family = known.title.partition(" (")[0]
-    return None if None in sizes else "-".join([family, *map(str, sizes)])
+    return f"{family}-{depth}" if str(width) == str(known.usual_width) else f"{family}-{depth}-{width}"
 
 
 def architecture_of(row: Published) -> str | None:

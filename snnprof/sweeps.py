@@ -115,6 +115,7 @@ class Sweep(Shown):
 
     @property
     def title(self) -> str:
+        """The setting in words, as axes and headings have it."""
         return TITLES.get(self.setting, self.setting)
 
     @property

@@ -11,13 +11,15 @@ import pytest
 import snnprof
 from snnprof import conventions, hardware
 from snnprof.activity import Activity, Uncounted
-from snnprof.agreement import Agreement, Cell, Pair, Versus, agreement_of
+from snnprof.agreement import Agreement, Cell, Pair, Reading, Versus, agreement_of
 from snnprof.charts.agreement import matrix_in
 from snnprof.errors import SnnprofError
 from snnprof.hardware import prices
 from snnprof.pricing import price, summed
 from snnprof.render import csv, json, latex, terminal
 from snnprof.render.agreement import agreement_document
+from snnprof.render.figures.agreement import draw_matrix
+from snnprof.render.figures.look import Look
 from snnprof.statistics import Interval
 
 RUNS = Path(__file__).parent / "data" / "runs"
@@ -242,3 +244,38 @@ def test_the_picture_s_squares_are_the_cells(found: Agreement) -> None:
                 assert square.power is None or 2**square.power == pytest.approx(square.ratio)
     assert matrix.reach == max(abs(math.log2(c.ratio.value)) for p in found.pairs for c in p.cells if c.ratio
                                and c.hardware in found.telling)  # fmt: skip
+
+
+@pytest.mark.parametrize(("ratio", "ends"), [(1.1, "neither"), (100.0, "max"), (0.01, "min")])
+def test_the_scale_says_that_ratios_lie_beyond_it(ratio: float, ends: str) -> None:
+    pair = Pair("b", "a", (cell(ratio, 0.9 * ratio, 1.05 * ratio),))
+    drawn = draw_matrix(matrix_in(Agreement((pair,), "a", (Reading(conventions.find("exact")),), ("cmos",))), Look())
+    (scale,) = [image.colorbar for axis in drawn.axes for image in axis.images if image.colorbar]
+    assert scale.extend == ends
+
+
+def test_what_a_convention_has_no_count_of_is_said(found: Agreement, runs: dict[str, Activity]) -> None:
+    """The script sums layers named conv or head; of a Spikformer on digits it misses all that are named linear."""
+    missed = dict(found.uncounted)
+    run = runs["spikformer"]
+    linear = sum(op.dense_macs for op in run.ops if "linear" in op.layer)
+    products = sum(op.dense_macs for op in run.ops if not op.weights)
+    assert linear > 0
+    assert missed["spikingformer-script"]["spikformer"] == linear / (run.samples or 1)
+    assert missed["neurobench"]["spikformer"] == products / (run.samples or 1)
+    assert "exact" not in missed
+    texts = [text for notes in agreement_document(found).notes for text in notes.texts]
+    assert any(text.startswith("spikingformer-script has no count of") for text in texts)
+
+
+def test_many_lists_say_that_a_narrow_terminal_shows_few() -> None:
+    """80 characters hold six lists beside the names of conventions; the rest must not vanish without a word."""
+    exact = Reading(conventions.find("exact"))
+
+    def legend(lists: str) -> str:
+        cells = tuple(cell(2.0, 1.9, 2.1, hardware=id) for id in lists)
+        found = Agreement((Pair("b", "a", cells),), "a", (exact,), tuple(lists))
+        return " ".join(agreement_document(found).tables[1].notes)
+
+    assert "narrow terminal" in legend("abcdefg")
+    assert "narrow terminal" not in legend("abcdef")

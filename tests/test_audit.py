@@ -11,6 +11,7 @@ from snnprof.audit import Audit, Counted, Figures, audit, shared, variants
 from snnprof.audit_tables import from_published, siblings
 from snnprof.printed import ENERGIES, Quantity, Range, quantity
 from snnprof.readings import AXES, Choice, Sheet, dense, first_layer, head, printed_macs, spiking
+from snnprof.render.audit import audit_document, result
 
 GIGA = 1e9
 TABLE_2 = {
@@ -100,7 +101,7 @@ def test_no_sensible_reading_gives_the_energy_of_sdt() -> None:
     assert found.matching
     assert min(reading.unusual for reading in found.matching) >= 2
     sheet, stated = found.figures.sheet, dict(found.figures.stated or {})
-    changes = ({}, {"qkv": "input_rates"}, {"first": "mac_once"})
+    changes: tuple[dict[str, str], ...] = ({}, {"qkv": "input_rates"}, {"first": "mac_once"})
     energies = [reading.energy.middle / 1e9 for v in changes if (reading := sheet.reading({**stated, **v}))]
     assert energies == pytest.approx([5.35, 6.81, 4.16], abs=0.005)
     assert len(found.figures.layers) == 5 + 8 * 8 + 1
@@ -232,6 +233,42 @@ def test_a_coarse_figure_identifies_nothing() -> None:
     assert found.chance > audit(figures(SHEET, "9.000")).chance
 
 
+def test_a_choice_without_an_effect_is_no_alternative() -> None:
+    """9.0 mJ is 0.9 pJ · 10 G: with the first layer left out, nobody chooses its FLOPs per MAC."""
+    sheet = Sheet((spiking(exactly(10 * GIGA)), first_layer(exactly(GIGA / 8), 4)), 4)
+    group = audit(figures(sheet, "9.000")).groups[0]
+    assert {axis: [choice.key for choice in side] for axis, side in group.choices.items()} == {
+        "ac": ["0.9"], "first": ["left_out"], "steps": ["once"], "flops": ["one"],
+    }  # fmt: skip
+
+
+def test_a_figure_that_papers_would_get_needs_no_other_explanation() -> None:
+    sheet = Sheet((spiking(Range(9.95 * GIGA, 10.05 * GIGA)), first_layer(exactly(GIGA / 8), 4)), 4)
+    assert not audit(figures(sheet, "11.301")).hints, "0.9 · 10 + 4.6 · 0.5 = 11.3, but for the rounding of the SOPs"
+    assert "priced as MACs" in audit(figures(sheet, "15.0")).hints[0]
+    unknown = Sheet((spiking(exactly(10 * GIGA)), first_layer(exactly(GIGA / 8), None)), None)
+    assert "T is not given" in audit(figures(unknown, "11.300")).hints[0]
+
+
+@pytest.mark.parametrize(
+    ("energy", "words"), [("11.3", ""), ("11300", "1,000 times smaller"), ("11.3e-6", "1,000,000 times larger")]
+)
+def test_units_that_are_a_thousand_apart(energy: str, words: str) -> None:
+    """0.9 pJ · 10 G + 4.6 pJ · 4 · 0.125 G = 11.3 mJ."""
+    sheet = Sheet((spiking(exactly(10 * GIGA)), first_layer(exactly(GIGA / 8), 4)), 4)
+    assert words in "".join(audit(figures(sheet, energy)).hints)
+    assert bool(words) == bool(audit(figures(sheet, energy)).hints)
+
+
+@pytest.mark.parametrize(("head_macs", "energy", "words"), [
+    (1e5, "9.575", "differ only in the head"),
+    (1e5, "10", "by different choices"),
+])  # fmt: skip
+def test_what_several_readings_leave_open(head_macs: float, energy: str, words: str) -> None:
+    sheet = Sheet((spiking(exactly(10 * GIGA)), first_layer(exactly(GIGA / 8), 4), head(exactly(head_macs), 4)), 4)
+    assert words in result(audit(figures(sheet, energy)))
+
+
 def test_the_stated_formula_comes_first() -> None:
     stated = {"ac": "0.9", "mac": "4.6", "first": "mac_once", "head": "mac_each_step"}
     found = audit(figures(SHEET, "9.6", stated=stated))
@@ -256,3 +293,15 @@ def test_axes_have_a_usual_first_choice_and_keys_of_their_own() -> None:
 
 def test_a_quantity_prints_its_range_in_its_own_unit() -> None:
     assert Quantity(quantity("99.334 µJ", ENERGIES, None).number, "µJ", 1e6).between == "99.3335 to 99.3345 µJ"
+
+
+def test_a_table_tells_slips_from_what_papers_state() -> None:
+    """0.9 pJ · 10 G + 4.6 pJ · 4 · 0.125 G = 11.3 mJ; 4.14 pJ for 4.6: 11.07 mJ; no reading gives 15.0 mJ."""
+    sheet = Sheet((spiking(exactly(10 * GIGA)), first_layer(exactly(GIGA / 8), 4)), 4)
+    document = audit_document([audit(figures(sheet, energy)) for energy in ("11.300", "11.070", "15.000")])
+    assert (
+        document.title
+        == "Audit of 3 printed energies: 1 follows from its counts, 1 only by a choice that no paper states"
+    )
+    assert [row.values["unusual"] for row in document.tables[0].rows] == [0, 1, None]
+    assert all(0 < row.values["chance"] < 1 for row in document.tables[0].rows)  # type: ignore[operator]

@@ -58,6 +58,14 @@ def test_reports_on_hardware_are_readings() -> None:
     assert (("convention", "exact"), ("hardware", "loihi1-davies2018")) in keys
 
 
+def test_only_the_conventions_that_give_it_are_named() -> None:
+    report = snnprof.price(ACTIVITY, "cmos45-fp32", "exact")
+    energy = report.per_inference(report.energy_pj)
+    assert energy is not None
+    groups = [group for group in audit(against(energy)).groups if "hardware" in group.choices]
+    assert [[choice.key for choice in group.choices["convention"]] for group in groups] == [["exact"]]
+
+
 def test_all_conventions_are_tried() -> None:
     tried = {reading.choices["convention"].key for reading in against(1e6).readings}
     assert tried == set(conventions.names())

@@ -286,6 +286,15 @@ def test_each_data_set_has_a_front_of_its_own(activity: Activity) -> None:
     assert published.energy.value == catalogue.published_row("ssa_bin-bin-cifar10").energy_mj * 1e9  # type: ignore[operator]
 
 
+def test_energies_by_different_formulas_share_no_front() -> None:
+    """0.854 mJ at 77 fJ per SOP and 11.577 mJ at 0.9 and 4.6 pJ are the same network: neither beats the other."""
+    ids = ("spikformer_v1/Spikformer-8-512", "spikformer_iclr/Spikformer-8-512", "spikformer_iclr/Spikformer-6-512")
+    chart = tradeoff_of([row(id) for id in ids])
+    assert {key: [point.energy.value for point in front] for key, front in chart.fronts.items()} == {
+        ("ImageNet-1k", "h45"): [9.418e9, 11.577e9]
+    }
+
+
 def test_names_of_data(activity: Activity) -> None:
     facts = [("digits", "aaaaaaaa"), ("x.npz", "bbbbbbbb"), ("x.npz", "cccccccc"), ("", "d")]
     runs = [changed(activity, data={"source": source, "fingerprint": mark}) for source, mark in facts]

@@ -20,6 +20,7 @@ class Point:
         energy: picojoules per inference.
         accuracy: a share.
         mark: what sets it apart from other points on its data, such as `T = 1`.
+        formula: the formula that a published row's source states.
     """
 
     name: str
@@ -28,6 +29,12 @@ class Point:
     energy: Estimate
     accuracy: Estimate
     mark: str = ""
+    formula: str = ""
+
+    @property
+    def priced_by(self) -> str:
+        """What gave it its energy: only points with the same one compare."""
+        return self.formula or self.hardware
 
     @property
     def published(self) -> bool:
@@ -44,8 +51,8 @@ class Tradeoff:
 
     Attributes:
         data: the data sets, in order of appearance; points on different ones do not compare.
-        fronts: for each data set and price list with more than one point, the points that no other one beats in both
-            accuracy and energy, from the cheapest on.
+        fronts: for each data set and price list, or formula of published rows, with more than one point, the points
+            that no other one beats in both accuracy and energy, from the cheapest on.
         left_out: what has no point, and why.
         lower_bounds: the price lists on which something is missing from a total.
     """
@@ -77,7 +84,7 @@ def tradeoff_of(entries: Sequence[Entry]) -> Tradeoff:
         )
     groups: dict[tuple[str, str], list[Point]] = {}
     for point in points:
-        groups.setdefault((point.data, point.hardware), []).append(point)
+        groups.setdefault((point.data, point.priced_by), []).append(point)
     fronts = {key: front for key, group in groups.items() if len(group) > 1 and (front := unbeaten(group))}
     order = tuple(dict.fromkeys(point.data for point in points))
     return Tradeoff(points, order, fronts, tuple(_left_out(sides)), lower_bounds(entries))
@@ -180,7 +187,8 @@ def _points(side: Side, name: str, data: str, mark: str) -> Iterable[Point]:
     if side.accuracy.value is None:
         return []
     energies = ((id, energy) for id, energy in side.energies.items() if energy.value is not None)
-    return [Point(name, data, id, energy, side.accuracy, mark) for id, energy in energies]
+    formula = (side.entry.published.formula or "") if side.entry.published else ""
+    return [Point(name, data, id, energy, side.accuracy, mark, formula) for id, energy in energies]
 
 
 def _left_out(sides: Iterable[Side]) -> Iterable[SnnprofError]:

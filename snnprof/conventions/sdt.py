@@ -99,4 +99,5 @@ CONVENTION = Convention(
     settings=Options(method="formula"),
     count=lines,
     choices=("rate", "encoder"),
+    variants=({"encoder": "once"},),
 )

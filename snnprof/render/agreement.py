@@ -12,6 +12,8 @@ from snnprof.units import count_text
 
 SCHEMA = "snnprof.agreement/0"
 LOWER_BOUND, UNDECIDED = "†", "?"
+MOST_NARROW = 6
+"""Price lists whose columns fit into 80 characters."""
 
 
 def agreement_document(agreement: Agreement, command: str = "", published: tuple[str, ...] = ()) -> Document:
@@ -99,12 +101,15 @@ def _legend(agreement: Agreement, pair: Pair) -> Iterator[str]:
         f"Marked cells are evidently less. {UNDECIDED} undecided; {LOWER_BOUND} both are lower bounds; {UNKNOWN} not "
         "priced; in brackets: the ratio that a list before it gives."
     )
+    if len(agreement.telling) > MOST_NARROW:
+        yield "A narrow terminal has room for the first lists only; --format csv has every cell."
 
 
 def _notes(agreement: Agreement, published: tuple[str, ...]) -> Iterator[Notes]:
     yield Notes("What may be claimed", tuple(f"{pair.sentence} {pair.accuracy}" for pair in agreement.pairs))
     yield Notes("What the matrix leaves out", (
-        *_excluded(agreement), *_not_priced(agreement), *_bounds(agreement), *_published(published),
+        *_excluded(agreement), *_uncounted(agreement), *_not_priced(agreement), *_bounds(agreement),
+        *_published(published),
     ))  # fmt: skip
     others = (f"{each.label}: {', '.join(each.others)}" for each in agreement.readings if each.others)
     yield Notes("Conventions that count these runs alike", tuple(others))
@@ -113,6 +118,12 @@ def _notes(agreement: Agreement, published: tuple[str, ...]) -> Iterator[Notes]:
 def _excluded(agreement: Agreement) -> Iterator[str]:
     for side, name, macs in agreement.excluded:
         yield f"{side}: {name} is excluded from all counts, {count_text(macs)} dense MACs per inference."
+
+
+def _uncounted(agreement: Agreement) -> Iterator[str]:
+    for label, macs in agreement.uncounted:
+        sides = ", ".join(f"{count_text(count)} dense MACs of {side}" for side, count in macs.items())
+        yield f"{label} has no count of {sides}: its ratios compare the rest."
 
 
 def _not_priced(agreement: Agreement) -> Iterator[str]:

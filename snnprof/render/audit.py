@@ -112,9 +112,15 @@ def _worth(audit: Audit) -> str:
 
 
 def _told_apart(audit: Audit) -> str:
-    """Whether several readings differ in what matters."""
-    if len(audit.groups) > 1 or any(len(side) > 1 for side in audit.groups[0].choices.values()):
+    """In what several readings differ, and whether that matters."""
+    if len(audit.groups) > 1:
         return ", by different choices: this does not identify the convention."
+    open_axes = [axis for axis, side in audit.groups[0].choices.items() if len(side) > 1]
+    if "convention" in open_axes:
+        return ", by different conventions: the printed digits cannot tell these apart."
+    if open_axes:
+        differ = " and ".join(DECISIONS[axis] for axis in open_axes)
+        return f", which differ only in {differ}: the printed digits cannot tell these apart."
     return ", which differ only in what does not matter here."
 
 
@@ -280,7 +286,9 @@ def _several(audits: Sequence[Audit], shared: Sequence[Shared], command: str) ->
         *([Column("stated_pj", "By the stated formula", "energy", drop=1, apart=True)] if stated else []),
         Column("matching", "Readings that give it", "integer"),
         Column("readings", "Of", "integer", drop=2),
+        Column("chance", "By chance", "percent", drop=2),
         Column("best", "Most plausible, or nearest"),
+        Column("unusual", "Unusual choices", "integer", drop=1),
         Column("off", "Off", "signed_percent", drop=1),
         Column("hints", machine_only=True),
         Column("result", machine_only=True),
@@ -288,19 +296,26 @@ def _several(audits: Sequence[Audit], shared: Sequence[Shared], command: str) ->
     tables = [Table("rows", "", columns, tuple(Row(_row_values(audit)) for audit in audits))]
     if shared:
         tables.append(_shared(shared))
-    given = sum(bool(audit.plain_matching) for audit in audits)
-    follow = "follows from its" if given == 1 else "follow from their"
-    few = f"Readings with at most {FEW} unusual choice"
+    few = f"Readings with at most {FEW} unusual choice (one that no paper states)"
+    chance = "how many of the energies in the range of these readings one of them would give"
     hints = tuple(f"{audit.figures.name}: {hint}" for audit in audits for hint in audit.hints)
     return Document(
-        title=f"Audit of {len(audits)} printed energies: {given} {follow} counts by some reading",
+        title=f"Audit of {len(audits)} printed energies: {_outcome(audits)}",
         tables=tuple(tables),
-        facts=(("counted", few),),
+        facts=(("counted", few), ("by chance", chance)),
         notes=(Notes("What may have happened", hints),) if hints else (),
         data={"figures": [_record(audit) for audit in audits]},
         command=command,
         schema=SCHEMA,
     )
+
+
+def _outcome(audits: Sequence[Audit]) -> str:
+    """How many follow as papers state it, and how many by a slip alone."""
+    usual = sum(any(reading.unusual == 0 for reading in audit.matching) for audit in audits)
+    slips = sum(bool(audit.plain_matching) for audit in audits) - usual
+    follow = "follows from its" if usual == 1 else "follow from their"
+    return f"{usual} {follow} counts" + (f", {slips} only by a choice that no paper states" if slips else "")
 
 
 def _row_values(audit: Audit) -> dict[str, Value]:
@@ -309,7 +324,8 @@ def _row_values(audit: Audit) -> dict[str, Value]:
     return {
         "name": audit.figures.name, "printed": audit.figures.printed.text,
         "stated_pj": stated.energy.middle if stated else None, "matching": len(audit.plain_matching),
-        "readings": len(audit.plain), "best": _best(audit), "off": near.off if near else None,
+        "readings": len(audit.plain), "chance": audit.chance, "best": _best(audit),
+        "unusual": audit.groups[0].unusual if audit.groups else None, "off": near.off if near else None,
         "hints": " | ".join(audit.hints) or None, "result": result(audit),
     }  # fmt: skip
 

@@ -56,7 +56,7 @@ def _side_by_side(comparison: Comparison) -> Table:
         Column("accuracy_interval", "95 % CI of accuracy", drop=2),
         Column("accuracy_low", kind="percent", machine_only=True),
         Column("accuracy_high", kind="percent", machine_only=True),
-        Column("parameters", "Parameters", "count", drop=5, apart=True),
+        Column("parameters", "Parameters", "count", drop=5, apart=True, alone=True),
         Column("timesteps", "T", "integer", drop=4),
         Column("dense_macs", "Dense MACs", "count", drop=6, apart=True),
         Column("sops", "SOPs", "count", interval="sops_spread", apart=True),
@@ -231,7 +231,7 @@ def _main(comparison: Comparison) -> Table:
     columns = (
         Column("method", "Method"),
         Column("architecture", "Architecture", drop=2),
-        Column("parameters", "Param", "count", drop=3, apart=True),
+        Column("parameters", "Param", "count", drop=3, apart=True, alone=True),
         Column("operations", "OPs", "count", apart=True),
         Column("energy_pj", "Energy", "energy", apart=True),
         Column("timesteps", "T", "integer", drop=1),

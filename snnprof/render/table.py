@@ -41,6 +41,7 @@ class Column:
         unit: a unit it must have (`G`, `mJ`); empty: the one that fits the values.
         group: neighbouring columns of one group stand under one heading.
         apart: where one unit would leave the smaller values unreadable, each is printed in its own.
+        alone: counts of something else than the columns beside it, which share a unit.
     """
 
     key: str
@@ -52,6 +53,7 @@ class Column:
     unit: str = ""
     group: str = ""
     apart: bool = False
+    alone: bool = False
 
     @property
     def numeric(self) -> bool:
@@ -144,7 +146,8 @@ class Table:
 
     def _scale(self, column: Column) -> tuple[str, float]:
         """Counts share a unit, so that neighbours can be compared at a glance; price lists lie too far apart."""
-        kin = [column] if column.kind == "energy" else self.columns
+        alone = column.kind == "energy" or column.alone
+        kin = [column] if alone else [other for other in self.columns if not other.alone]
         alike = (other for other in kin if (other.kind, other.unit) == (column.kind, column.unit))
         keys = [other.key for other in alike if not other.machine_only]
         values = (row.values.get(key) for row in self.rows for key in keys)
@@ -206,7 +209,7 @@ def number_text(value: float, kind: Kind, digits: int = 2) -> str:
     ('934.035', '0.000020', '64')
     """
     if kind == "integer":
-        return f"{value:,.0f}"
+        return f"{value:,.0f}".replace("-", "−")
     if kind == "decimal":
         return f"{value:g}"
     if value == 0 or (kind in _SHARES and abs(value) < _ROUNDING):

@@ -134,14 +134,30 @@ def test_papers_name_networks_by_blocks_and_width(activity: Activity) -> None:
     assert architecture("spikformer", "4-384-cifar10") == "Spikformer-4-384"
     assert architecture("ssa_bin", "digits") == "SSA_Bin-2-64"
     assert architecture("saformer", "digits", "depth=3 width=32") == "SAFormer-3-32"
+    assert architecture("sew_resnet", "34-imagenet") == "SEW-ResNet-34", "papers name a ResNet's width if it is not 64"
+    assert architecture("ms_resnet", "digits") == "MS-ResNet-18-8"
     assert architecture("mine", None) is None
     assert architecture("spikformer", "gone") is None
 
 
 def test_a_published_row_has_the_network_of_its_preset() -> None:
-    rows = [catalogue.published_row(id) for id in ("spikformer-4-384-400e-cifar10", "sew-resnet-34-imagenet")]
+    ids = ("spikformer-4-384-400e-cifar10", "sew-resnet-34-imagenet", "sdt/Att-MS-ResNet-18@224/T1")
+    rows = [catalogue.published_row(id) for id in ids]
     document = paper_document(compared([Entry(row.title, published=row) for row in rows]), "main")
-    assert [row.values["architecture"] for row in document.tables[0].rows] == ["Spikformer-4-384", None]
+    assert [row.values["architecture"] for row in document.tables[0].rows] == [
+        "Spikformer-4-384",
+        "SEW-ResNet-34",
+        None,
+    ]
+
+
+def test_parameters_have_a_unit_of_their_own() -> None:
+    """29.68 M parameters beside 11.09 G operations are not 0.030 G."""
+    row = catalogue.published_row("spikformer_v1/Spikformer-8-512@224/T4")
+    table = comparison_document(compared([Entry(name, published=row) for name in "ab"])).tables[0]
+    cells = dict(zip(table.headers(), table.texts()[0], strict=True))
+    assert cells["Parameters (M)"] == "29.680"
+    assert cells["SOPs (G)"] == "11.090"
 
 
 def test_far_apart_values_of_a_column_have_units_of_their_own() -> None:

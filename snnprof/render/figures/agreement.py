@@ -1,4 +1,4 @@
-"""A claim under all conventions and price lists: a heat map of ratios, blue where the side needs less."""
+"""A claim under all conventions and price lists: a heat map of ratios, purple where the side needs less."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COLOURS = "PuOr"
 NOT_PRICED = "#e4e4e4"
 MOST_ABREAST, NARROW = 2, 5.0
 _LEAST, _MOST = 0.2, 3.0
-"""Powers of 2 at which the colours end: beyond, the numbers say how far."""
+"""Powers of 2 at which the colours end; the ends of the scale are arrows where ratios lie beyond."""
 _DARK = 0.45
 LOWER_BOUND = "†"
 
@@ -40,19 +40,21 @@ def draw_matrix(matrix: Matrix, look: Look) -> Figure:
         for axis in axes[max(0, len(matrix.panels) - columns) : len(matrix.panels)]:
             axis.tick_params(labelbottom=True)
         _scale(figure, image, list(axes), matrix)
-        legend_below(figure, _legend(matrix))
-        _leave_out_what_has_no_room(figure, axes[0], list(axes[: len(matrix.panels)]), len(matrix.hardware))
+        numbers = _have_room(figure, axes[0], list(axes[: len(matrix.panels)]), len(matrix.hardware))
+        legend_below(figure, _legend(matrix, numbers))
     return figure
 
 
-def _leave_out_what_has_no_room(figure: Figure, first: Axes, axes: list[Axes], columns: int) -> None:
-    """In cells that are narrower than their numbers, colours and marks alone."""
+def _have_room(figure: Figure, first: Axes, axes: list[Axes], columns: int) -> bool:
+    """Whether all numbers fit into their cells; where not, colours and marks alone are left."""
     figure.draw_without_rendering()
     room = first.get_window_extent().width / columns
     texts = [text for axis in axes for text in axis.texts]
-    if any(text.get_window_extent().width > room for text in texts):
-        for text in texts:
-            text.set_text(LOWER_BOUND if text.get_text().endswith(LOWER_BOUND) else "")
+    if all(text.get_window_extent().width <= room for text in texts):
+        return True
+    for text in texts:
+        text.set_text(LOWER_BOUND if text.get_text().endswith(LOWER_BOUND) else "")
+    return False
 
 
 def _draw(axis: Axes, panel: Panel, matrix: Matrix, look: Look) -> Any:
@@ -106,13 +108,18 @@ _RING: Any = {"fill": False, "edgecolor": "#d00000", "linewidth": 1.0}
 def _scale(figure: Figure, image: Any, axes: list[Axes], matrix: Matrix) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
-    bar = figure.colorbar(image, ax=axes, fraction=0.025, pad=0.01, aspect=40)
+    powers = [
+        square.power for panel in matrix.panels for row in panel.rows for square in row if square.power is not None
+    ]
+    low, high = min(powers, default=0.0) < -_MOST, max(powers, default=0.0) > _MOST
+    beyond = {(True, True): "both", (True, False): "min", (False, True): "max"}.get((low, high), "neither")
+    bar = figure.colorbar(image, ax=axes, fraction=0.025, pad=0.01, aspect=40, extend=beyond)
     bar.ax.yaxis.set_major_locator(MultipleLocator(1) if matrix.reach > 1.5 else MaxNLocator(5))
     bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda power, _: short_times(2**power)))
     bar.set_label("energy × that of the baseline")
 
 
-def _legend(matrix: Matrix) -> list[tuple[Artist, str]]:
+def _legend(matrix: Matrix, numbers: bool) -> list[tuple[Artist, str]]:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -124,6 +131,6 @@ def _legend(matrix: Matrix) -> list[tuple[Artist, str]]:
         entries.append((Patch(facecolor=NOT_PRICED), "not priced"))
     if any(square.lower_bound for square in squares):
         entries.append((Line2D([], [], linestyle="none"), f"{LOWER_BOUND} both are lower bounds"))
-    if any(square.faint for square in squares):
+    if numbers and any(square.faint for square in squares):
         entries.append((Line2D([], [], linestyle="none"), "italic: as the list before it, not counted again"))
     return [*entries, (Line2D([], [], linestyle="none"), f"baseline: {matrix.baseline}")]

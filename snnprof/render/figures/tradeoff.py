@@ -131,16 +131,19 @@ def _legend(chart: Tradeoff, markers: Mapping[str, str], fronts: bool, look: Loo
     from matplotlib.lines import Line2D
 
     shown = dict.fromkeys(point.hardware for point in chart.points)
+    several = len({point.formula for point in chart.points if point.published}) > 1
+    printed = "as printed, by several formulas" if several else "as printed in the paper"
     entries: list[tuple[Artist, str]] = [
         (
             Line2D([], [], marker=markers[id], color="black", linestyle="none", markersize=5,
                    markerfacecolor="white" if id == PRINTED else "black"),
-            "as printed in the paper" if id == PRINTED else list_name(id, chart.lower_bounds, look),
+            printed if id == PRINTED else list_name(id, chart.lower_bounds, look),
         )
         for id in shown
     ]  # fmt: skip
     for place, data in enumerate(chart.data if fronts else ()):
         if any(len(front) > 1 and front[0].data == data for front in chart.fronts.values()):
             name = f"not beaten on {look.name(data, 22)}" if len(chart.data) > 1 else "Pareto front"
+            name += " by the same formula" if several else ""
             entries.append((Line2D([], [], linestyle=_DASHES[place % len(_DASHES)], **_FRONT), name))
     return entries
