@@ -334,7 +334,10 @@ def _count(report: PricedRun, value: float) -> str:
 
 
 def _weighted(report: PricedRun) -> Iterator[OpRecord]:
-    return (op for op in report.activity.ops if len(op.data) == 1 and not op.part("real").elements)
+    """Operations that spikes drive over weights, as far as the convention counts them."""
+    counted = {(row.layer, row.op, row.index) for row in report.rows}
+    ops = (op for op in report.activity.ops if op.key in counted)
+    return (op for op in ops if len(op.data) == 1 and not op.part("real").elements)
 
 
 def _finding(code: str, text: str, hint: str, layer: str = "") -> Finding:

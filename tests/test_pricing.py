@@ -646,3 +646,12 @@ def test_a_data_frame_says_what_its_figures_are_of(activity):
     assert unknown.to_dataframe().attrs["per"] == "run"
     with pytest.raises(SnnprofError, match="samples"):
         unknown.to_dataframe(per="inference")
+
+
+def test_a_layer_that_a_convention_does_not_count_has_no_rule_to_state():
+    """`spikingformer-script` finds layers by name: of integer inputs to others it says nothing."""
+    spikformer = RUNS / "spikformer.json"
+    exact, script = (price(spikformer, convention=id) for id in ("exact", "spikingformer-script"))
+    told = [{f.layer for f in report.findings if f.code == "W04"} for report in (exact, script)]
+    assert told[0]
+    assert told[1] == set()  # only *_linear layers read whole numbers
