@@ -71,7 +71,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     built = {
         name for name in packed if name.startswith("snnprof/record/read/_reader.") and name.endswith((".so", ".pyd"))
     }
-    moved = {f"snnprof/{name}" for name in shipped("models", "hardware_profiles")}
+    moved = {f"snnprof/{name}" for name in shipped("models", "hardware_profiles", "chips")}
     assert packed - built == (shipped("snnprof") - {"snnprof/record/read/_reader.c"}) | moved
     data = {".bib", ".css", ".j2", ".js", ".json", ".npz", ".pt", ".typed", ".yaml"}
     assert {PurePosixPath(name).suffix for name in packed} >= data
@@ -90,7 +90,10 @@ def test_the_wheel_says_what_it_is(wheel: Path) -> None:
 def test_the_source_archive_holds_what_a_developer_needs(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert not shipped("tests", "docs", "examples", "benchmarks", "models", "hardware_profiles", "snnprof") - names
+    assert (
+        not shipped("tests", "docs", "examples", "benchmarks", "models", "hardware_profiles", "chips", "snnprof")
+        - names
+    )
     assert names >= {"README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff", "Makefile", "constraints.txt"}
 
 
@@ -152,7 +155,9 @@ def named(folder: str) -> set[str]:
 @pytest.mark.slow
 def test_every_way_of_installing_works_elsewhere(installed: tuple[CallSite, Path]) -> None:
     place, home = installed
-    code = "import importlib.util as u, snnprof; print(snnprof.__file__, u.find_spec('models'), u.find_spec('tests'))"
+    code = (
+        "import importlib.util as u, snnprof; print(snnprof.__file__, u.find_spec('models'), u.find_spec('benchmarks'))"
+    )
     assert place.said(place.python, "-c", code).split() == [str(home / "snnprof" / "__init__.py"), "None", "None"]
 
     def snnprof(*arguments: str) -> str:
