@@ -102,13 +102,18 @@ class Store:
         return facts
 
     def decide(self, tensor: Tensor, site: int) -> None:
-        """A call site compares or rounds a tensor: it, and the values that it is a sum of, are known to have been.
+        """A call site compares or rounds a tensor: it, what it is but for constants, and the values that it is a sum of
+        are known to have been.
 
-        A part of a storage says nothing of the others.
+        A potential is often compared as `potential - threshold`, of which nothing later is made, so the potential is
+        marked too. A part of a storage says nothing of the others.
         """
-        values = {atom[0] for atom in self.form(tensor)}
+        form = self.form(tensor)
+        values, but_for_constants = {atom[0] for atom in form}, self._without_constants(form)
         for entry in self._entries.values():
             own = entry.value in values or entry is self._entry(tensor)
+            form_of_it = entry.form is not None and self._without_constants(entry.form)
+            own = own or bool(but_for_constants and form_of_it == but_for_constants)
             if own and not entry.gone() and tensor.numel() >= math.prod(entry.geometry[0]):
                 entry.facts = replace(entry.facts, decided=entry.facts.decided | {site})
 
@@ -159,6 +164,12 @@ class Store:
         if entry.form is not None and entry.geometry == geometry:
             return entry.form
         return {(entry.value, *geometry): ONE}
+
+    def _without_constants(self, form: Form) -> Form:
+        """A sum without its constants, scaled so that the first factor is 1."""
+        data = {atom: factor for atom, factor in form.items() if atom[0] in self._values and self._values[atom[0]].data}
+        first = next(iter(data.values()), ONE)
+        return {atom: factor / first for atom, factor in data.items()}
 
     def new_value(self, facts: Facts, geometry: Tensor) -> Atom:
         """A value that no tensor holds, such as the whole part of one, as long as another."""

@@ -19,8 +19,8 @@ def _commands() -> list[list[str]]:
     return [line.split()[1:] for line in lines if line.startswith("    snnprof profile")]
 
 
-def test_the_page_has_four_recipes() -> None:
-    assert len(_commands()) == 4
+def test_the_page_has_five_recipes() -> None:
+    assert len(_commands()) == 5
 
 
 @pytest.mark.parametrize("command", _commands(), ids=lambda command: Path(command[2].partition(":")[0]).stem)

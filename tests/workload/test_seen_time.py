@@ -86,6 +86,82 @@ def test_a_wrong_number_of_steps_is_an_error(way: str) -> None:
         snnprof.profile(Inside(way), [X], timesteps=7)
 
 
+class Surrogate(torch.autograd.Function):
+    """As networks that are trained make their spikes; a backward pass is not run here."""
+
+    @staticmethod
+    def forward(context: Any, over: Tensor, slope: float = 1.0) -> Tensor:
+        context.save_for_backward(over)
+        return (over >= 0).to(over)
+
+
+FIRES: dict[str, Any] = {
+    "v - 1": lambda v, th: Surrogate.apply(v - 1),
+    "v - threshold": lambda v, th: Surrogate.apply(v - th),
+    "v - thresholds": lambda v, th: Surrogate.apply(v - th.expand(8)),
+    "v / threshold - 1": lambda v, th: Surrogate.apply(v / th - 1),
+    "slope": lambda v, th: Surrogate.apply((v - 1) * 2, 4.0),
+    "heaviside": lambda v, th: torch.heaviside(v - 1, torch.ones(())),
+    "where": lambda v, th: torch.where(v / 1.5 - 1 >= 0, 1.0, 0.0),
+    "sign": lambda v, th: (torch.sign(v.sub(1)) + 1) / 2,
+}
+RESETS: dict[str, Any] = {
+    "subtract": lambda v, spikes: v - spikes,
+    "zero": lambda v, spikes: v * (1 - spikes.detach()),
+    "where": lambda v, spikes: torch.where(spikes > 0, torch.zeros_like(v), v),
+}
+
+
+@pytest.mark.parametrize("reset", RESETS)
+@pytest.mark.parametrize("fire", FIRES)
+def test_a_loop_that_compares_the_potential_minus_its_threshold_is_time(fire: str, reset: str) -> None:
+    """What is compared is a value of its own, of which no later potential is made."""
+
+    class Neurons(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.threshold = nn.Parameter(torch.ones(1))
+
+        def forward(self, currents: Tensor) -> Tensor:
+            v, out = torch.zeros_like(currents[0]), []
+            for current in currents:
+                v = v * 0.5 + current
+                spikes = FIRES[fire](v, self.threshold)
+                v = RESETS[reset](v, spikes)
+                out.append(spikes)
+            return torch.stack(out)
+
+    class Folded(nn.Module):
+        """Time lies in the batch where the second layer reads it."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.a, self.b, self.fire = nn.Linear(6, 8), nn.Linear(8, 3), Neurons()
+
+        def forward(self, x: Tensor) -> Tensor:
+            spikes = self.fire(self.a(x).mul(4).expand(T, -1, -1))
+            return self.b(spikes.flatten(0, 1)).unflatten(0, (T, -1)).mean(0)
+
+    activity = snnprof.profile(Folded(), [X])
+    assert activity.run.timesteps == T
+    assert [neuron.steps for neuron in activity.neurons] == [T]
+    assert {op.layer: op.steps for op in activity.ops} == {"a": 1, "b": T}
+    assert snnprof.price(activity).ann_twin.operations == B * (6 * 8 + 8 * 3)
+
+
+def test_several_thresholds_of_one_value_are_no_time() -> None:
+    class Population(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.b = nn.Linear(18, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.b(torch.cat([Surrogate.apply(x - threshold) for threshold in (0.2, 0.4, 0.6)], 1))
+
+    assert snnprof.profile(Population(), [X]).run.timesteps == 1
+
+
 def test_without_state_there_is_one_step() -> None:
     activity = snnprof.profile(nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3)), [X])
     assert activity.run.timesteps == 1
