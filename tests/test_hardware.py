@@ -281,6 +281,19 @@ def test_changed_figures_need_their_own_provenance(tmp_path, missing):
     assert check(path) == []
 
 
+def test_an_inherited_price_is_known_as_well_as_its_parent_says(tmp_path):
+    path = tmp_path / "child.yaml"
+    path.write_text(
+        "schema: snnprof.hardware/1\nid: child\nextends: cmos45-fp32\ntitle: Mine\nscope: compute\n"
+        "evidence: simulated\nprecision: {weight: int4, activation: int4, accumulator: int8}\n"
+        "energy: {mac: 1.0}\nsources: [{id: me, citation: own, access: read}]\n"
+    )
+    child, parent = load_hardware(path), load_hardware("cmos45-fp32")
+    assert child.evidence_of(child.energy.mac) == "simulated"
+    assert child.energy.ac.value == parent.energy.ac.value
+    assert child.evidence_of(child.energy.ac) == parent.evidence_of(parent.energy.ac) == "arithmetic"
+
+
 # -- look-up ----------------------------------------------------------------------------------------------------
 
 

@@ -156,7 +156,18 @@ def _inherited(document: Document, children: tuple[str, ...]) -> dict[str, Any]:
         missing = [name for name in PROVENANCE if name not in data]
         if missing:
             raise YamlProblem(f"extends: energy differs from {parent_id!r}, so state {', '.join(missing)} anew", line)
+    if data.get("evidence") not in (None, parent.get("evidence")):
+        parent = {**parent, "energy": _with_their_evidence(parent)}
     return _merged(parent, data)
+
+
+def _with_their_evidence(parent: Mapping[str, Any]) -> Any:
+    """A parent's prices, which are known as well as it says, not as well as the child says of its own."""
+    energy, evidence = parent.get("energy"), parent.get("evidence")
+    if not isinstance(energy, Mapping) or evidence is None:
+        return energy
+    prices = {name: price if isinstance(price, Mapping) else {"value": price} for name, price in energy.items()}
+    return {name: {"evidence": evidence, **price} for name, price in prices.items()}
 
 
 def _parent(id: Any, chain: tuple[str, ...], line: int | None) -> dict[str, Any]:
