@@ -178,7 +178,7 @@ def test_a_broken_package_is_one_warning(
         assert "hint: update or uninstall tinysnn" in err
         assert main(["models", "show", "tinynet"]) == 2
         assert "error: model 'tinynet' of the package 'tinysnn'" in capsys.readouterr().err
-        assert "ssa_bin-bin-cifar10" in catalogue.published()
+        assert catalogue.published_row("ssa_bin-bin-cifar10") in catalogue.published().values()
         its_own = activity.run.model.model_copy(update={"name": "tinynet"})
         run = activity.model_copy(update={"run": activity.run.model_copy(update={"model": its_own})})
         assert grouping.role_of(run, "0", None) is None
