@@ -32,6 +32,7 @@ from snnprof.workload.batches import (
     arranged,
 )
 from snnprof.workload.inputs import Input, mapped
+from snnprof.workload.interrupt import undisturbed
 
 Loaded = tuple[Input, Labels]
 FORKS = "fork" in multiprocessing.get_all_start_methods() and sys.platform != "darwin"
@@ -153,7 +154,8 @@ def _started(reader: _Reader, dealt: list[list[int]], workers: int, pinned: bool
             return iter(loader)
         handler = signal.getsignal(signal.SIGCHLD)
         try:
-            return iter(loader)
+            with undisturbed():  # a worker that is still starting must not end by Ctrl-C either
+                return iter(loader)
         finally:
             signal.signal(signal.SIGCHLD, handler or signal.SIG_DFL)
 

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import random
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -113,11 +114,29 @@ def test_files_are_read_ahead_for_a_gpu(loading: Loading, workers: int) -> None:
 def test_ctrl_c_ends_no_worker() -> None:
     """A terminal sends it to all processes; the batch at hand and what is read ahead still come."""
     with closing(dealt(drawn, Loading(2))) as batches:
-        next(batches), next(batches), next(batches)  # the first without a worker, then one of each: both have started
+        next(batches), next(batches)
         for child in multiprocessing.active_children():
             assert child.pid is not None
             os.kill(child.pid, signal.SIGINT)
-        assert len(list(batches)) == 3
+        assert len(list(batches)) == 4
+
+
+@forks
+def test_ctrl_c_ends_no_worker_that_is_still_starting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a large process it takes a while."""
+    ready = map_dataset._ignore_ctrl_c
+
+    def slowly(worker: int) -> None:
+        time.sleep(0.5 * worker)
+        ready(worker)
+
+    monkeypatch.setattr(map_dataset, "_ignore_ctrl_c", slowly)
+    with closing(dealt(drawn, Loading(2))) as batches:
+        next(batches), next(batches)  # by the first worker
+        for child in multiprocessing.active_children():
+            assert child.pid is not None
+            os.kill(child.pid, signal.SIGINT)
+        assert len(list(batches)) == 4
 
 
 @forks
