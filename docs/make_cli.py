@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from generated import write_or_check
 from rich.text import Text
 
 from snnprof.cli.app import app
@@ -27,14 +28,7 @@ TABLE = "| | |\n|---|---|"
 
 
 def main() -> int:
-    text = page()
-    if "--check" not in sys.argv[1:]:
-        PAGE.write_text(text, encoding="utf-8", newline="\n")
-        return 0
-    current = PAGE.exists() and PAGE.read_text(encoding="utf-8") == text
-    if not current:
-        print("docs/cli.md is not current: run python docs/make_cli.py", file=sys.stderr)
-    return not current
+    return write_or_check({PAGE: page()}, Path(__file__).name)
 
 
 def page() -> str:

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from generated import write_or_check
+
 from snnprof.explanations import Explanation, anchor, every
 
 PAGE = Path(__file__).with_name("findings.md")
@@ -25,14 +27,7 @@ GROUPS = {
 
 
 def main() -> int:
-    text = page()
-    if "--check" not in sys.argv[1:]:
-        PAGE.write_text(text, encoding="utf-8", newline="\n")
-        return 0
-    current = PAGE.exists() and PAGE.read_text(encoding="utf-8") == text
-    if not current:
-        print("docs/findings.md is not current: run python docs/make_findings.py", file=sys.stderr)
-    return not current
+    return write_or_check({PAGE: page()}, Path(__file__).name)
 
 
 def page() -> str:

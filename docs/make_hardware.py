@@ -11,9 +11,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from generated import ROOT, write_or_check
+
 from snnprof.hardware import EVIDENCE, HardwareProfile, Price, Source, json_schema, load_hardware, names, stubs
 
-ROOT = Path(__file__).resolve().parent.parent
 TEXT = Path(__file__).with_name("hardware.in.md")
 TABLE = ("id", "MAC pJ", "AC pJ", "SOP pJ", "neuron update pJ", "scope", "evidence")
 
@@ -23,14 +24,7 @@ def main() -> int:
         ROOT / "docs" / "hardware.md": page(),
         ROOT / "snnprof" / "hardware.schema.json": json.dumps(json_schema(), indent=1, ensure_ascii=False) + "\n",
     }
-    if "--check" not in sys.argv[1:]:
-        for path, text in made.items():
-            path.write_text(text, encoding="utf-8", newline="\n")
-        return 0
-    stale = [path for path, text in made.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
-    for path in stale:
-        print(f"{path.relative_to(ROOT)} is not current: run python docs/make_hardware.py", file=sys.stderr)
-    return bool(stale)
+    return write_or_check(made, Path(__file__).name)
 
 
 def page() -> str:

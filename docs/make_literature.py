@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 
+from generated import write_or_check
+
 from snnprof import literature
 from snnprof.audit import audit
 from snnprof.audit_tables import from_published, siblings
@@ -33,14 +35,7 @@ TABLE = (
 
 
 def main() -> int:
-    text = page()
-    if "--check" not in sys.argv[1:]:
-        PAGE.write_text(text, encoding="utf-8", newline="\n")
-        return 0
-    current = PAGE.exists() and PAGE.read_text(encoding="utf-8") == text
-    if not current:
-        print("docs/literature.md is not current: run python docs/make_literature.py", file=sys.stderr)
-    return not current
+    return write_or_check({PAGE: page()}, Path(__file__).name)
 
 
 def page() -> str:

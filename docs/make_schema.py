@@ -10,21 +10,15 @@ import json
 import sys
 from pathlib import Path
 
+from generated import ROOT, write_or_check
+
 from snnprof.records import json_schema
 
-ROOT = Path(__file__).resolve().parent.parent
 SCHEMA = ROOT / "snnprof" / "activity.schema.json"
 
 
 def main() -> int:
-    text = json.dumps(json_schema(), indent=1, ensure_ascii=False) + "\n"
-    if "--check" not in sys.argv[1:]:
-        SCHEMA.write_text(text, encoding="utf-8", newline="\n")
-        return 0
-    current = SCHEMA.exists() and SCHEMA.read_text(encoding="utf-8") == text
-    if not current:
-        print(f"{SCHEMA.relative_to(ROOT)} is not current: run python docs/make_schema.py", file=sys.stderr)
-    return not current
+    return write_or_check({SCHEMA: json.dumps(json_schema(), indent=1, ensure_ascii=False) + "\n"}, Path(__file__).name)
 
 
 if __name__ == "__main__":

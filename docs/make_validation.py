@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from generated import write_or_check
+
 from snnprof.render import markdown
 from snnprof.render.markdown import escaped
 from snnprof.render.validation import RELATIONS, case_facts, parts_text, tally_text, validation
@@ -50,14 +52,7 @@ SIDES = {
 
 
 def main() -> int:
-    text = page()
-    if "--check" not in sys.argv[1:]:
-        PAGE.write_text(text, encoding="utf-8", newline="\n")
-        return 0
-    current = PAGE.exists() and PAGE.read_text(encoding="utf-8") == text
-    if not current:
-        print("docs/validation.md is not current: run python docs/make_validation.py", file=sys.stderr)
-    return not current
+    return write_or_check({PAGE: page()}, Path(__file__).name)
 
 
 def page() -> str:

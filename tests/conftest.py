@@ -69,6 +69,8 @@ def script() -> Callable[[str], ModuleType]:
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
+        if (folder := str((ROOT / path).parent)) not in sys.path:
+            sys.path.append(folder)  # as where Python runs it, though last
         sys.modules[spec.name] = module  # dataclasses and pickle look their module up
         spec.loader.exec_module(module)
         return module
