@@ -22,7 +22,7 @@ from snnprof.layer_tables import Layer
 from snnprof.literature import Published
 from snnprof.printed import COUNTS, ENERGIES, Quantity, Range, quantity, without_operations
 from snnprof.readings import Choice, Sheet, Term
-from snnprof.yaml_file import MAX_BYTES, YamlProblem, read_yaml
+from snnprof.yaml_file import YamlProblem, read_yaml, text_of
 
 MJ = 1e9
 LARGEST_T = 100_000
@@ -221,16 +221,9 @@ def _rows_of_csv(path: Path) -> tuple[list[tuple[str, _Network]], tuple[str, ...
 
 def _text(path: Path) -> str:
     try:
-        with path.open("rb") as stream:
-            raw = stream.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise SnnprofError(f"{path} cannot be read: {(error.strerror or 'unknown error').lower()}") from error
-    if len(raw) > MAX_BYTES:
-        raise SnnprofError(f"{path} is larger than {MAX_BYTES} bytes")
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise SnnprofError(f"{path} is not UTF-8 text") from error
+        return text_of(path)
+    except YamlProblem as problem:
+        raise SnnprofError(f"{path} {problem}") from problem
 
 
 def _cells(row: Mapping[str, Any], place: str, unused: dict[str, None]) -> dict[str, Cell]:

@@ -50,7 +50,7 @@ def read_yaml(path: Path, as_written: bool = False) -> Document:
         YamlProblem: the file is missing, too big, no UTF-8, no YAML, no mapping, nested too deep, repeats a key, or
             uses tags or anchors (with which a small file can describe an endless one).
     """
-    text = _text(path)
+    text = text_of(path)
     try:
         _refuse_traps(text, _AsWritten if as_written else yaml.SafeLoader)
         loader = _AsWritten(text) if as_written else yaml.SafeLoader(text)
@@ -77,7 +77,12 @@ _AsWritten.yaml_implicit_resolvers = {
 }
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """The text of a small file.
+
+    Raises:
+        YamlProblem: it is missing, too big or no UTF-8; the text goes on from the file's name.
+    """
     try:
         with path.open("rb") as stream:
             raw = stream.read(MAX_BYTES + 1)

@@ -60,8 +60,9 @@ def verify(
     from snnprof.activity import Activity
 
     path = runs.path_of(run)
-    recorded = Activity.load(path)
-    _must_be_as_written(path)
+    text = run_file.read(path)
+    recorded = Activity.from_json(text, str(path))
+    _must_be_as_written(path, text)
     chosen = _chosen(blocks, recorded, path)
     asked = rerun.options_of(path, recorded, model, checkpoint=checkpoint, data=data, device=device)
     found = _again(asked, recorded, chosen, quiet)
@@ -70,8 +71,8 @@ def verify(
         raise CheckFailed(f"{path} is not what its model, weights and data give here", hint=_hint(found))
 
 
-def _must_be_as_written(path: Path) -> None:
-    if run_file.is_changed(run_file.read(path)):
+def _must_be_as_written(path: Path, text: str) -> None:
+    if run_file.is_changed(text):
         raise CheckFailed(
             f"{path} was changed after snnprof wrote it: its checksum differs",
             hint="take the file as it was written",
