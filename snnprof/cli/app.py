@@ -15,6 +15,7 @@ from snnprof.cli import (
     explain,
     export,
     hardware,
+    inputs,
     models,
     options,
     papers,
@@ -86,3 +87,6 @@ app.command("env")(env.env)
 app.add_typer(hardware.app, name="hardware")
 app.add_typer(models.app, name="models")
 app.add_typer(papers.app, name="papers")
+for group in (app, hardware.app, models.app, papers.app):
+    for command in group.registered_commands:
+        command.cls = inputs.Command

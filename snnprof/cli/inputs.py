@@ -1,0 +1,84 @@
+"""No command writes over a file that it reads, with or without --force."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from typer.core import TyperCommand
+
+from snnprof import kept
+from snnprof.cli.output import SUFFIXES
+from snnprof.errors import SnnprofError
+from snnprof.maps import beside
+
+_NOT_READ = frozenset(("out", "title", "caption", "label", "font"))
+"""Parameters that name no file to read."""
+
+
+class Command(TyperCommand):
+    """A command that compares its output files with its other arguments before it does anything."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command.
+
+        Raises:
+            SnnprofError: it would write over one of its inputs.
+        """
+        must_be_kept(ctx.params)
+        return super().invoke(ctx)
+
+
+def must_be_kept(given: Mapping[str, Any]) -> None:
+    """Look for an input among the files that a command will write.
+
+    Args:
+        given: the command's parameters by name.
+
+    Raises:
+        SnnprofError: an output file is read too, under whatever name, or it is one of the files of `--data FOLDER`.
+    """
+    for out in filter(os.path.isfile, _written(given)):
+        for parameter, value in given.items():
+            goes_on_in_its_file = parameter == "resume" and out == value
+            if parameter not in _NOT_READ and not goes_on_in_its_file:
+                for name in _names_in(value):
+                    if _is_file(name, out) or (parameter == "data" and _is_data(name, out)):
+                        raise SnnprofError(
+                            f"cannot write {out}: this command reads it", hint="choose another file with --output"
+                        )
+
+
+def _written(given: Mapping[str, Any]) -> list[Path]:
+    out = given.get("out") or []
+    files = list(out) if isinstance(out, list | tuple) else [out]
+    return files + [beside(file) for file in files if given.get("maps")]
+
+
+def _names_in(value: Any) -> Iterator[str]:
+    """Every part of `KEY=FILE,FILE`, `KIND:FOLDER` or `FILE:KEY` that can be a name; a name may hold these signs."""
+    for text in value if isinstance(value, list | tuple) else [value]:
+        if isinstance(text, str | Path):
+            signs = [found.start() for found in re.finditer("[:=,]", str(text))]
+            for start in (0, *(sign + 1 for sign in signs)):
+                yield from (str(text)[start:end] for end in (*signs, len(str(text))) if end > start)
+
+
+def _is_file(name: str, out: Path) -> bool:
+    """Whether a name stands for this file: by its path, as a run in the cache, or as a Python module."""
+    module = name.replace(".", os.sep)
+    places = [os.path.expanduser(name), f"{module}.py", os.path.join(module, "__init__.py")]
+    if name.endswith(".json"):
+        places.append(str(kept.found(Path(name))))
+    return any(os.path.isfile(place) and os.path.samefile(place, out) for place in places)
+
+
+def _is_data(folder: str, out: Path) -> bool:
+    """Whether a file lies in a folder of data and is not a report or a run file that somebody keeps there."""
+    place = os.path.expanduser(folder)
+    return (
+        out.suffix.lower() not in SUFFIXES and os.path.isdir(place) and Path(place).resolve() in out.resolve().parents
+    )
