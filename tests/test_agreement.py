@@ -266,16 +266,3 @@ def test_what_a_convention_has_no_count_of_is_said(found: Agreement, runs: dict[
     assert "exact" not in missed
     texts = [text for notes in agreement_document(found).notes for text in notes.texts]
     assert any(text.startswith("spikingformer-script has no count of") for text in texts)
-
-
-def test_many_lists_say_that_a_narrow_terminal_shows_few() -> None:
-    """80 characters hold six lists beside the names of conventions; the rest must not vanish without a word."""
-    exact = Reading(conventions.find("exact"))
-
-    def legend(lists: str) -> str:
-        cells = tuple(cell(2.0, 1.9, 2.1, hardware=id) for id in lists)
-        found = Agreement((Pair("b", "a", cells),), "a", (exact,), tuple(lists))
-        return " ".join(agreement_document(found).tables[1].notes)
-
-    assert "narrow terminal" in legend("abcdefg")
-    assert "narrow terminal" not in legend("abcdef")

@@ -12,8 +12,6 @@ from snnprof.units import count_text
 
 SCHEMA = "snnprof.agreement/0"
 LOWER_BOUND, UNDECIDED = "†", "?"
-MOST_NARROW = 6
-"""Price lists whose columns fit into 80 characters."""
 
 
 def agreement_document(agreement: Agreement, command: str = "", published: tuple[str, ...] = ()) -> Document:
@@ -101,8 +99,6 @@ def _legend(agreement: Agreement, pair: Pair) -> Iterator[str]:
         f"Marked cells are evidently less. {UNDECIDED} undecided; {LOWER_BOUND} both are lower bounds; {UNKNOWN} not "
         "priced; in brackets: the ratio that a list before it gives."
     )
-    if len(agreement.telling) > MOST_NARROW:
-        yield "A narrow terminal has room for the first lists only; --format csv has every cell."
 
 
 def _notes(agreement: Agreement, published: tuple[str, ...]) -> Iterator[Notes]:

@@ -148,11 +148,14 @@ def _result(sheet: Page, summary: Summary) -> None:
     if laid:
         rows.append(("Chip", laid.chip.id, ""))
     heads = [Text.assemble("  ", head) for head in sheet.columns(rows, "lrr")]
-    about += _about_energies(sheet, summary.totals, sheet.width - heads[0].cell_len - GAP)
+    about_energies, all_fits = _about_energies(sheet, summary.totals, sheet.width - heads[0].cell_len - GAP)
+    about += about_energies
     about += [_about_host(each) for each in summary.measured]
     about += [mapping.in_a_line(laid)] if laid else []
     for head, text in zip(heads, about, strict=True):
         sheet.hanging(head, text)
+    if not all_fits:
+        sheet.wrapped(_dim("What each price list covers: add --verbose, or widen the terminal."))
 
 
 def _spread(interval: Interval | None) -> str:
@@ -207,11 +210,13 @@ def _energies(totals: Sequence[Total]) -> list[str]:
     return [f"{bound}{text:>{widest}}" for bound, text in zip(bounds, texts, strict=True)]
 
 
-def _about_energies(sheet: Page, totals: Sequence[Total], room: int) -> list[Text]:
-    """The price list, what it covers, and where the network stands beside its ANN; a narrow page has no middle."""
+def _about_energies(sheet: Page, totals: Sequence[Total], room: int) -> tuple[list[Text], bool]:
+    """The price list, what it covers, and how the energy compares with the ANN's; whether what it covers has room."""
     cells: list[list[Cell]] = [[total.hardware.id, covers(total.hardware), _verdict(total)] for total in totals]
     whole = sheet.columns(cells, "lll")
-    return whole if whole[0].cell_len <= room else sheet.columns([[id, verdict] for id, _, verdict in cells], "ll")
+    if whole[0].cell_len <= room:
+        return whole, True
+    return sheet.columns([[id, verdict] for id, _, verdict in cells], "ll"), False
 
 
 def covers(hardware: HardwareProfile) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from rich import box
 from rich.cells import cell_len
@@ -55,8 +55,9 @@ def _print_document(console: Console, document: Document, width: int | None) -> 
         console.print()
         if table.title:
             console.print(Text(table.title, style="italic"))
-        console.print(_table(table, width))
-        for note in table.notes:
+        columns = fitting(table, width)
+        console.print(_table(table, columns, width))
+        for note in (*_left_out(document, table, columns), *table.notes):
             console.print(Text(note, style="dim"), width=width)
     if document.facts:
         console.print()
@@ -68,8 +69,17 @@ def _print_document(console: Console, document: Document, width: int | None) -> 
             console.print(_bullet(text), width=width)
 
 
-def _table(table: Table, width: int | None) -> RichTable:
-    columns = fitting(table, width)
+def _left_out(document: Document, table: Table, columns: Sequence[Column]) -> Iterator[str]:
+    """Say which columns a narrow terminal does not show, and how to see them. CSV holds the first table alone."""
+    missing = [column for column in table.printed if column not in columns]
+    if missing:
+        in_csv = (document.machine or table).keys() if table is document.tables[0] else []
+        form = "csv" if all(column.key in in_csv for column in missing) else "json"
+        advice = f"To see them: widen the terminal, pipe into 'less -S', or add --format {form}."
+        yield f"Columns left out: {', '.join(table.headers(missing))}. {advice}"
+
+
+def _table(table: Table, columns: Sequence[Column], width: int | None) -> RichTable:
     texts = table.texts(columns)
     narrow = _name_width(table, columns, texts, width)
     rich = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)

@@ -226,6 +226,20 @@ def test_a_narrow_terminal_loses_columns_but_no_digits(width: int, activity: Act
             assert re.search(r"\s+".join([*numbers]) + "$", text, re.M)
 
 
+@pytest.mark.parametrize("width", [None, 40, 60, 80, 100, 140])
+def test_columns_that_have_no_room_are_named(width: int | None, activity: Activity) -> None:
+    """CSV holds the rows of the first table alone, JSON those of all tables."""
+    document = report(activity)
+    words = " ".join(terminal.render(document, width).split())
+    for table, form in zip(document.tables, ["csv", *["json"] * len(document.tables)], strict=False):
+        shown = terminal.fitting(table, width)
+        missing = [column for column in table.printed if column not in shown]
+        names = ", ".join(table.headers(missing))
+        advice = f"To see them: widen the terminal, pipe into 'less -S', or add --format {form}."
+        assert not missing or f"Columns left out: {names}. {advice}" in words
+    assert ("Columns left out" in words) == any(terminal.fitting(t, width) != t.printed for t in document.tables)
+
+
 def test_tables_fit_a_terminal_of_80_columns(activity: Activity) -> None:
     lines = terminal.render(report(activity), 80).splitlines()
     assert max(map(len, lines)) <= 80
