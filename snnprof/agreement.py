@@ -24,6 +24,7 @@ Verdict = Literal["less", "more", "undecided", "not priced"]
 COUNTS = {"sop": "SOPs", "mac": "MACs"}
 """Work that a list must have prices for; what else it lacks makes a total a lower bound."""
 UNCOUNTED = "operators that were not counted"
+REPEATS = "the same ratios as on a list before it"
 SAME = 1e-9
 MOST_NAMED = 4
 """Exceptions that a sentence names; of more it says how many."""
@@ -190,6 +191,17 @@ class Agreement(Shown):
         """The price lists that add a ratio which no list before them gave."""
         found = {cell.hardware for pair in self.pairs for cell in pair.evidence}
         return tuple(id for id in self.hardware if id in found)
+
+    @property
+    def not_telling(self) -> dict[str, list[str]]:
+        """The other price lists, by the reason why they add no ratio."""
+        found: dict[str, list[str]] = {}
+        for id in self.hardware:
+            if id not in self.telling:
+                cells = [cell for pair in self.pairs for cell in pair.cells if cell.hardware == id]
+                reasons = dict.fromkeys(cell.missing or REPEATS for cell in cells)
+                found.setdefault(", or else ".join(reasons), []).append(id)
+        return found
 
 
 def agreement_of(

@@ -13,6 +13,7 @@ from snnprof import conventions, hardware
 from snnprof.activity import Activity, Uncounted
 from snnprof.agreement import Agreement, Cell, Pair, Reading, Versus, agreement_of
 from snnprof.charts.agreement import matrix_in
+from snnprof.comparison import Entry
 from snnprof.errors import SnnprofError
 from snnprof.hardware import prices
 from snnprof.pricing import price, summed
@@ -20,6 +21,7 @@ from snnprof.render import csv, json, latex, terminal
 from snnprof.render.agreement import agreement_document
 from snnprof.render.figures.agreement import draw_matrix
 from snnprof.render.figures.look import Look
+from snnprof.render.plots import conventions as conventions_figure
 from snnprof.statistics import Interval
 
 RUNS = Path(__file__).parent / "data" / "runs"
@@ -244,6 +246,23 @@ def test_the_picture_s_squares_are_the_cells(found: Agreement) -> None:
                 assert square.power is None or 2**square.power == pytest.approx(square.ratio)
     assert matrix.reach == max(abs(math.log2(c.ratio.value)) for p in found.pairs for c in p.cells if c.ratio
                                and c.hardware in found.telling)  # fmt: skip
+
+
+def test_lists_without_a_column_are_named_with_the_reason(runs: dict[str, Activity]) -> None:
+    exact = Reading(conventions.find("exact"))
+    missing = "no price for MACs"
+    cells = [cell(2.0, 1.9, 2.1, hardware="a"), cell(2.0, 1.9, 2.1, hardware="b", repeats=True)]
+    cells += [cell(None, hardware=id, missing=missing) for id in "cd"]
+    found = Agreement((Pair("y", "x", tuple(cells)),), "x", (exact,), tuple("abcd"))
+    repeats = "the same ratios as on a list before it"
+    assert found.not_telling == {repeats: ["b"], missing: ["c", "d"]}
+    assert [str(each) for each in matrix_in(found).left_out] == [f"b: {repeats}", f"c, d: {missing}"]
+    texts = [text for notes in agreement_document(found).notes for text in notes.texts]
+    assert "No price for MACs: 2 cells on c, d." in texts
+    assert "The same ratios as on a list before it: b." in texts
+    sides = [Entry(name, runs=((price(runs[name], "cmos45-fp32"),),)) for name in ("spikformer", "ssa_bin")]
+    drawing = conventions_figure(sides, [hardware.load_hardware(id) for id in LISTS])
+    assert any("rolls-77fj" in str(each) and "no price for MACs" in str(each) for each in drawing.left_out)
 
 
 @pytest.mark.parametrize(("ratio", "ends"), [(1.1, "neither"), (100.0, "max"), (0.01, "min")])

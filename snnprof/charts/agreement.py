@@ -49,6 +49,7 @@ class Matrix:
     Attributes:
         groups: the positions at which the rows of another convention begin.
         reach: the largest power of 2 by which a ratio differs from 1.
+        left_out: price lists without a column, and why.
     """
 
     baseline: str
@@ -57,6 +58,7 @@ class Matrix:
     hardware: tuple[str, ...]
     panels: tuple[Panel, ...]
     reach: float
+    left_out: tuple[SnnprofError, ...] = ()
 
 
 def matrix_of(
@@ -95,6 +97,7 @@ def matrix_in(agreement: Agreement) -> Matrix:
         agreement.telling,
         panels,
         max(powers),
+        tuple(SnnprofError(f"{', '.join(lists)}: {why}") for why, lists in agreement.not_telling.items()),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from snnprof.agreement import Agreement, Cell, Pair, short_times, times_text
+from snnprof.agreement import REPEATS, Agreement, Cell, Pair, short_times, times_text
 from snnprof.render import facts
 from snnprof.render.table import UNKNOWN, Column, Document, Notes, Row, Table, Value
 from snnprof.units import count_text
@@ -104,8 +104,8 @@ def _legend(agreement: Agreement, pair: Pair) -> Iterator[str]:
 def _notes(agreement: Agreement, published: tuple[str, ...]) -> Iterator[Notes]:
     yield Notes("What may be claimed", tuple(f"{pair.sentence} {pair.accuracy}" for pair in agreement.pairs))
     yield Notes("What the matrix leaves out", (
-        *_excluded(agreement), *_uncounted(agreement), *_not_priced(agreement), *_bounds(agreement),
-        *_published(published),
+        *_excluded(agreement), *_uncounted(agreement), *_not_priced(agreement), *_repeating(agreement),
+        *_bounds(agreement), *_published(published),
     ))  # fmt: skip
     others = (f"{each.label}: {', '.join(each.others)}" for each in agreement.readings if each.others)
     yield Notes("Conventions that count these runs alike", tuple(others))
@@ -132,6 +132,12 @@ def _not_priced(agreement: Agreement) -> Iterator[str]:
     for reason, found in reasons.items():
         text = f"{reason[:1].upper()}{reason[1:]}: {sum(found.values())} cells"
         yield f"{text} on all lists." if len(found) == len(agreement.hardware) else f"{text} on {', '.join(found)}."
+
+
+def _repeating(agreement: Agreement) -> Iterator[str]:
+    lists = agreement.not_telling.get(REPEATS)
+    if lists:
+        yield f"{REPEATS[:1].upper()}{REPEATS[1:]}: {', '.join(lists)}."
 
 
 def _bounds(agreement: Agreement) -> Iterator[str]:

@@ -157,8 +157,8 @@ def conventions(
     """Each run's energy over the first one's under every convention and price list; that of the entries comes first."""
     chart = matrix_of(entries, hardware, entries[0].reports[0].convention if entries[0].reports else None)
     published = (entry.name for entry in entries if entry.published)
-    left_out = (SnnprofError(f"{name}: a published row has one convention, its paper's") for name in published)
-    return Drawing("conventions", draw_matrix(chart, look or Look()), tuple(left_out))
+    rows = (SnnprofError(f"{name}: a published row has one convention, its paper's") for name in published)
+    return Drawing("conventions", draw_matrix(chart, look or Look()), (*rows, *chart.left_out))
 
 
 def _must_suit(kind: str, by: By | None, over: str | None) -> None:
