@@ -27,6 +27,8 @@ from snnprof.yaml_file import YamlProblem, read_yaml, text_of
 MJ = 1e9
 LARGEST_T = 100_000
 MOST_ROWS = 2000
+MOST_OPERATIONS = 1e16
+"""No network needs more for one inference: a larger count in G is one in full."""
 FULL = 1000
 """From here on a count without a unit is taken for one in full."""
 SUFFIXES = (".csv", ".tsv", ".yaml", ".yml")
@@ -394,6 +396,11 @@ def _quantity(cell: Cell, field: str, place: str) -> Quantity:
     if units is COUNTS and found.size == 1 and 0 < found.value < FULL:
         raise SnnprofError(
             f"{place}: {what} {cell.text!r} needs a unit", hint=f"name the column {field}_G (1e9) or {field}_M (1e6)"
+        )
+    if units is COUNTS and found.size > 1 and found.value > MOST_OPERATIONS:
+        raise SnnprofError(
+            f"{place}: {what} {found.text!r} would be {found.value:.3g} operations",
+            hint=f"leave the unit out of the column's name if it is a count in full: {field}",
         )
     return found
 

@@ -157,7 +157,7 @@ def quantity(text: str, units: dict[str, float], default: str | None) -> Quantit
         default: the unit of a number without one; null where the unit must be written.
 
     Raises:
-        ValueError: it is no number, or its unit is not known.
+        ValueError: it is no number, its unit is not known, or an exponent stands beside a prefix.
     """
     text = text.strip()
     if "," in text:
@@ -170,4 +170,6 @@ def quantity(text: str, units: dict[str, float], default: str | None) -> Quantit
         raise ValueError(f"{text[:_LONGEST]!r} needs a unit: {', '.join(units)}")
     if unit not in units:
         raise ValueError(f"{text[:_LONGEST]!r} ends in an unknown unit; known: {', '.join(filter(None, units))}")
+    if number[2] and unit not in ("", "J"):
+        raise ValueError(f"{text[:_LONGEST]!r} has an exponent, and the unit {unit}, too: write one of the two")
     return Quantity(Printed(number.group()), "µJ" if unit in ("uJ", "μJ") else unit, units[unit])

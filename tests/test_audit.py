@@ -251,7 +251,7 @@ def test_a_figure_that_papers_would_get_needs_no_other_explanation() -> None:
 
 
 @pytest.mark.parametrize(
-    ("energy", "words"), [("11.3", ""), ("11300", "1,000 times smaller"), ("11.3e-6", "1,000,000 times larger")]
+    ("energy", "words"), [("11.3", ""), ("11300", "1,000 times smaller"), ("11.3 nJ", "1,000,000 times larger")]
 )
 def test_units_that_are_a_thousand_apart(energy: str, words: str) -> None:
     """0.9 pJ · 10 G + 4.6 pJ · 4 · 0.125 G = 11.3 mJ."""

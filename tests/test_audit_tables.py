@@ -87,7 +87,7 @@ def test_rows_that_cannot_be_audited_are_listed_and_columns_that_are_not_used(tm
         ("model,energy_mJ,sops_G\na,nan,1.0\n", "is not a number"),
         ("model,energy_mJ,sops_G\na,-1,1.0\n", "is not a number"),
         ("model,energy_mJ,sops_G\na,inf,1.0\n", "is not a number"),
-        ("model,energy_mJ,sops_G\na,1e999,1.0\n", "is not a number"),
+        ("model,energy_J,sops_G\na,1e999,1.0\n", "is not a number"),
         ("model,energy_mJ,sops_G\na,0,1.0\n", "energy of 0"),
         ("model,energy_mJ,sops_G\na,4.5 kWh,1.0\n", "unknown unit"),
         ("model,energy_mJ,sops_G\na,4,5,1,0\n", "5 cells under 3 columns"),
@@ -107,6 +107,13 @@ def test_rows_that_cannot_be_audited_are_listed_and_columns_that_are_not_used(tm
         ("model,energy_mJ,T,layer,macs_M,rate,role\na,1.0,4,,,,\na,,,fc,1.0,0.5,mpl\n", "unknown role"),
         ("model,energy_mJ,layer,macs_M,rate\na,1.0,,,\na,,fc,1.0,0.5\n", "no T"),
         ('model,energy_mJ,sops_G\n"a,1.0,1.0\n', "is not CSV"),
+        ("model,energy_mJ,SOPs (G)\na,9.98,11.09\nb,9.98,11.09e9\n",
+         r"t.csv, line 3: sops: '11.09e9' has an exponent, and the unit G, too"),
+        ("model,energy_mJ,sops\na,9.98,11.09E9 G\n", "'11.09E9 G' has an exponent, and the unit G, too"),
+        ("model,Energy (mJ),sops_G\na,9.98e-3,11.09\n", "line 2: energy: '9.98e-3' has an exponent, and the unit mJ"),
+        ("model,T,energy_mJ,flops_G,rate (%)\na,4,1.0,1.0,2.5e1\n", "line 2: rate: '2.5e1' has an exponent"),
+        ("model,T,energy_mJ,layer,macs_M,rate\na,4,1.0,,,\n,,,fc,1e6,0.5\n", "layer fc: macs: '1e6' has an exponent"),
+        ("model,energy_mJ,SOPs (G)\na,9.98,11090000000\n", r"sops '11090000000 G' would be 1.11e\+19 operations"),
     ],
 )  # fmt: skip
 def test_bad_csv_is_one_sentence(tmp_path: Path, text: str, words: str) -> None:
@@ -167,6 +174,13 @@ def test_headings_in_other_words(tmp_path: Path, header: str) -> None:
     (figures,) = table(tmp_path, f"{header}\na,4,11.577,11.09,86.704\n").figures
     assert {term.name for term in figures.sheet.terms} == {"SOPs", "first layer"}
     assert audit(figures).plain_matching
+
+
+def test_an_exponent_needs_no_unit(tmp_path: Path) -> None:
+    """0.9 · 11.09e9 pJ = 9.98 mJ = 9.98e-3 J; J has no prefix that an exponent could repeat."""
+    (figures,) = table(tmp_path, "model,Energy (J),SOPs\na,9.98e-3,11.09e9\n").figures
+    (reading,) = audit(figures).plain_matching
+    assert reading.choices["ac"].key == "0.9"
 
 
 def test_rates_in_percent(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from snnprof import catalogue
 from snnprof.activity import Activity
 from snnprof.against import tools
 from snnprof.against.records import Explained, Tool
-from snnprof.cli import inputs, options, output, rerun, runs
+from snnprof.cli import options, output, rerun, runs
+from snnprof.cli.command import must_keep_inputs
 from snnprof.cli.progress import progress
 from snnprof.errors import SnnprofError
 from snnprof.options import ProfileOptions
@@ -33,7 +34,7 @@ def document(context: typer.Context, names: Sequence[str], tool: str) -> Documen
     _must_stand_alone(context)
     asked = [(name, _asked(name)) for name in names]
     for _, each in asked:
-        inputs.must_be_kept({
+        must_keep_inputs({
             "out": context.params["out"], "model": each.model, "data": each.data, "checkpoint": each.checkpoint,
         })  # fmt: skip
     from snnprof.render.against import against_document

@@ -15,7 +15,6 @@ from snnprof.cli import (
     explain,
     export,
     hardware,
-    inputs,
     models,
     options,
     papers,
@@ -25,6 +24,7 @@ from snnprof.cli import (
     sweep,
     verify,
 )
+from snnprof.cli.command import Command
 
 EXAMPLES = options.examples(
     ("snnprof profile saformer", "what a bundled model costs on its test data"),
@@ -88,5 +88,5 @@ app.add_typer(hardware.app, name="hardware")
 app.add_typer(models.app, name="models")
 app.add_typer(papers.app, name="papers")
 for group in (app, hardware.app, models.app, papers.app):
-    for command in group.registered_commands:
-        command.cls = inputs.Command
+    for each in group.registered_commands:
+        each.cls = Command

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 import typer
 
 from snnprof import kept, run_file
-from snnprof.cli import inputs, options, output
+from snnprof.cli import options, output
+from snnprof.cli.command import must_keep_inputs
 from snnprof.cli.pricing import Pricing
 from snnprof.cli.progress import announce, progress
 from snnprof.cli.showing import Showing, form_of
@@ -377,7 +378,7 @@ def _by_the_command_in(path: Path | None, context: typer.Context) -> None:
     asked = {**recorded_flags(path, argv, context.command, now.get("model")), "out": None, "force": False, **now}
     if os.environ.get("RANK", "0") == "0":  # of several processes, one says it
         output.say(f"continuing with: {shlex.join(['snnprof', *argv])}")
-    inputs.must_be_kept(asked)
+    must_keep_inputs(asked)
     assert context.command.callback is not None
     context.params |= asked
     context.command.callback(**asked)

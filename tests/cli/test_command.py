@@ -1,4 +1,4 @@
-"""No command writes over a file that it reads."""
+"""No command takes an empty option, or writes over a file that it reads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from snnprof import kept
 from snnprof.__main__ import main
 from snnprof.activity import Activity
-from snnprof.cli import inputs
+from snnprof.cli.command import must_keep_inputs
 
 FILES = ("table.csv", "log.csv", "net.py", "pkg/net.py", "w.pt", "x.npz", "mine.yaml", "cifar/test_batch", "a:b.pt")
 
@@ -75,7 +75,29 @@ def test_a_run_in_the_cache_is_kept(folder: Path, activity: Activity, capsys: py
 def test_other_files_are_written(folder: Path) -> None:
     """A title is no file, and a report may lie in the folder of the data."""
     Path("cifar/old.html").write_text("")
-    inputs.must_be_kept({"out": [Path("table.csv")], "title": "table.csv", "names": ["run.json"]})
-    inputs.must_be_kept({"out": [Path("cifar/old.html")], "data": "cifar10:cifar"})
-    inputs.must_be_kept({"out": [Path("run.json")], "resume": Path("run.json"), "name": "net.py:build"})
+    must_keep_inputs({"out": [Path("table.csv")], "title": "table.csv", "names": ["run.json"]})
+    must_keep_inputs({"out": [Path("cifar/old.html")], "data": "cifar10:cifar"})
+    must_keep_inputs({"out": [Path("run.json")], "resume": Path("run.json"), "name": "net.py:build"})
     assert main(["report", "run.json", "-o", "table.csv", "--force"]) == 0
+
+
+@pytest.mark.parametrize("command", [
+    "papers list --model=", "papers list --dataset=", "papers list --source=", "papers list --verdict=",
+    "report run.json --by=", "report run.json --columns=", "report run.json --sort=", "report run.json --hardware=",
+    "compare run.json run.json --by=", "compare run.json run.json --against=", "compare run.json --layout-of=",
+    "plot run.json --kind=", "plot run.json --over=", "profile saformer --data=", "profile saformer --device=",
+    "profile saformer --set=", "sweep saformer --over=", "verify run.json --model=", "export run.json -o x --mapping=",
+    "audit run.json --printed=", "hardware calibrate log.csv run.json --fit=",
+])  # fmt: skip
+def test_an_empty_option_is_refused(command: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    *words, option = command.split()
+    for empty in (option, option + "  "):
+        assert main([*words, empty]) == 2
+        heard = capsys.readouterr()
+        assert heard.out == ""
+        said = f"error: {option.removesuffix('=')} is empty\nhint: give it a value, or leave it out\n"
+        assert heard.err.endswith(said)
+
+
+def test_a_caption_may_be_empty(folder: Path) -> None:
+    assert main(["report", "run.json", "--format", "latex", "--caption", "", "--label", ""]) == 0

@@ -1,4 +1,4 @@
-"""No command writes over a file that it reads, with or without --force."""
+"""What every command checks before it runs: no option is empty, and no output file is an input, too."""
 
 from __future__ import annotations
 
@@ -15,25 +15,30 @@ from snnprof.cli.output import SUFFIXES
 from snnprof.errors import SnnprofError
 from snnprof.maps import beside
 
-_NOT_READ = frozenset(("out", "title", "caption", "label", "font"))
-"""Parameters that name no file to read."""
+_TEXTS = frozenset(("title", "caption", "label", "font"))
+"""Parameters that name no file to read, and that may be empty."""
 
 
 class Command(TyperCommand):
-    """A command that compares its output files with its other arguments before it does anything."""
+    """A command that looks at its options together before it does anything."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command.
 
         Raises:
-            SnnprofError: it would write over one of its inputs.
+            SnnprofError: an option is empty, or an output file is an input, too.
         """
-        must_be_kept(ctx.params)
+        for option in self.params:
+            values = ctx.params.get(option.name)
+            every = values if isinstance(values, list | tuple) else [values]
+            if option.name not in _TEXTS and any(isinstance(each, str) and not each.strip() for each in every):
+                raise SnnprofError(f"{option.opts[0]} is empty", hint="give it a value, or leave it out")
+        must_keep_inputs(ctx.params)
         return super().invoke(ctx)
 
 
-def must_be_kept(given: Mapping[str, Any]) -> None:
-    """Look for an input among the files that a command will write.
+def must_keep_inputs(given: Mapping[str, Any]) -> None:
+    """Refuse to write over a file that the command reads, with or without --force.
 
     Args:
         given: the command's parameters by name.
@@ -44,12 +49,13 @@ def must_be_kept(given: Mapping[str, Any]) -> None:
     for out in filter(os.path.isfile, _written(given)):
         for parameter, value in given.items():
             goes_on_in_its_file = parameter == "resume" and out == value
-            if parameter not in _NOT_READ and not goes_on_in_its_file:
-                for name in _names_in(value):
-                    if _is_file(name, out) or (parameter == "data" and _is_data(name, out)):
-                        raise SnnprofError(
-                            f"cannot write {out}: this command reads it", hint="choose another file with --output"
-                        )
+            if parameter in {"out", *_TEXTS} or goes_on_in_its_file:
+                continue
+            for name in _names_in(value):
+                if _is_file(name, out) or (parameter == "data" and _is_data(name, out)):
+                    raise SnnprofError(
+                        f"cannot write {out}: this command reads it", hint="choose another file with --output"
+                    )
 
 
 def _written(given: Mapping[str, Any]) -> list[Path]:
