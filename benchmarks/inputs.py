@@ -303,7 +303,7 @@ CHECKPOINTS = [
     Case("cut short", _cut, REFUSED, "cut short"),
     Case("a deeper network", _torch(lambda s: _state(blocks=3)), REFUSED, "2 unexpected (block.2.weight"),
     Case("another number of classes", _torch(lambda s: _state(classes=5)), REFUSED, "is [5, 8], not [3, 8]"),
-    Case("Spikformer's weights for SAFormer", _shipped, REFUSED, "It looks like a Spikformer checkpoint.",
+    Case("Spikformer's weights for SAFormer", _shipped, REFUSED, "It looks like spikformer:digits.",
          model="saformer", also=("--data", "digits", "--samples", "4")),
     Case("NaN in a weight", _torch(lambda s: {**s, "head.bias": torch.full((3,), torch.nan)}), REFUSED, "NaN"),
     Case("sparse weights", _torch(lambda s: {**s, "head.weight": s["head.weight"].to_sparse()}), REFUSED, "sparse"),

@@ -39,7 +39,7 @@ def load_into(model: nn.Module, weights: WeightsFile | Checkpoint, name: str, hi
     else:
         found = nearest(weights, shapes, lambda reading: not differences(shapes, reading.shapes))
     if problems := differences(shapes, found.shapes):
-        raise misfit(found, name, problems, hint)
+        raise misfit(found, name, problems, hint, weights if isinstance(weights, WeightsFile) else None)
     state = {key: found.state[key] for key in shapes if key in found.state}
     _must_be_plain(state, found.path)
     model.load_state_dict(state, strict=False)

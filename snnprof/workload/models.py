@@ -194,7 +194,10 @@ def _chosen_preset(entry: ModelEntry, wanted: str | None, weights: Checkpoint | 
 
 def _preset_hint(entry: ModelEntry, weights: Checkpoint) -> str:
     fitting = recognition.fitting_presets(entry, weights.shapes)
-    return f"it fits {' or '.join(f'{entry.name}:{name}' for name in fitting)}" if fitting else ""
+    if fitting:
+        return f"it fits {' or '.join(f'{entry.name}:{name}' for name in fitting)}"
+    known = recognition.sizes(entry, weights) is not None
+    return f"name no preset: --model {entry.name} takes the sizes from the checkpoint" if known else ""
 
 
 def _foreign(spec: str, given: dict[str, Any], file: WeightsFile | None, seed: int) -> LoadedModel:

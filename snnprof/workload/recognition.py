@@ -110,23 +110,34 @@ def preset_shapes(entry: ModelEntry, preset: str | None) -> Shapes:
     return _shapes_with(entry, entry.preset(preset).settings)
 
 
-def misfit(found: Checkpoint, name: str, problems: str, hint: str = "") -> SnnprofError:
-    """Says how a checkpoint does not fit, and to which model of the catalogue it belongs."""
-    other = looks_like(found)
-    title = other.title.partition(" (")[0] if other else ""
-    if other is None or title in name:
-        return SnnprofError(f"{found.name} does not fit {name}: {problems}", hint=hint)
-    return SnnprofError(
-        f"{found.name} does not fit {name}: {problems}. It looks like a {title} checkpoint.",
-        hint=f"--model {other.name}",
-    )
+def misfit(
+    found: Checkpoint, name: str, problems: str, hint: str = "", file: WeightsFile | None = None
+) -> SnnprofError:
+    """The error for a checkpoint that does not fit a model; names the catalogue's model that it fits.
+
+    Args:
+        found: the state dict that came nearest.
+        name: of the model that it does not fit.
+        problems: how the two differ.
+        hint: what to do where no other model fits.
+        file: all state dicts of the file; by default the nearest one alone.
+    """
+    text = f"{found.name} does not fit {name}: {problems}"
+    looks_like, model = _looks_like(file or WeightsFile(found.path, {"": found.state}))
+    if not model:
+        return SnnprofError(text, hint=hint)
+    return SnnprofError(f"{text}. It looks like {looks_like}.", hint=f"--model {model}")
 
 
-def looks_like(found: Checkpoint) -> ModelEntry | None:
-    """The catalogue's model that these weights belong to, of whatever size."""
-    file = WeightsFile(found.path, {"": found.state})
+def _looks_like(file: WeightsFile) -> tuple[str, str]:
+    """Which model of the catalogue fits these weights, in words, and as `--model` takes it; empty where none does."""
     for name in catalogue.names():
         entry = catalogue.entry(name)
-        if any(sizes(entry, reading) for reading in readings(file, preset_shapes(entry, None))):
-            return entry
-    return None
+        for reading in readings(file, preset_shapes(entry, None)):
+            found = sizes(entry, reading)
+            if found is not None:
+                exact = [f"{name}:{preset}" for preset in fitting_presets(entry, reading.shapes)]
+                preset, changed = found
+                settings = ", ".join(f"{key} = {value}" for key, value in changed.items())
+                return (" or ".join(exact), exact[0]) if exact else (f"{name}:{preset} with {settings}", name)
+    return "", ""

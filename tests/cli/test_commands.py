@@ -92,12 +92,13 @@ def test_hardware_and_convention_can_be_chosen(run_file: Path, capsys: Capture) 
     assert "energy_pj" in content["rows"][0]
 
 
-def test_an_existing_file_is_never_overwritten(run_file: Path, fails: Callable[..., str]) -> None:
-    before = run_file.read_bytes()
-    err = fails("report", str(run_file), "--output", str(run_file))
+def test_an_existing_file_is_never_overwritten(run_file: Path, tmp_path: Path, fails: Callable[..., str]) -> None:
+    there = tmp_path / "there.json"
+    there.write_text("mine")
+    err = fails("report", str(run_file), "--output", str(there))
     assert "exists" in err
     assert "hint: overwrite it with --force" in err
-    assert run_file.read_bytes() == before
+    assert there.read_text() == "mine"
 
 
 def test_force_overwrites(run_file: Path, tmp_path: Path, capsys: Capture) -> None:

@@ -48,6 +48,7 @@ Capture = pytest.CaptureFixture[str]
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "net.py").write_text(CODE)
+    (tmp_path / "notes.txt").write_text("")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -95,7 +96,8 @@ def test_ctrl_c_keeps_what_is_there(here: Path) -> None:
         (["--over", "timesteps=1,2", "--timesteps", "2"], "--timesteps and --over timesteps contradict each other"),
         (["--over", "set.hidden=1"], "set.hidden=1: net.py:build has no setting 'hidden'"),
         (["--over", "threshold.conv1=1"], "threshold.conv1=1: unknown neuron layer 'conv1'"),
-        (["--over", "seed=1", "--output", "net.py"], "cannot keep runs in net.py: it is a file"),
+        (["--over", "seed=1", "--output", "notes.txt"], "cannot keep runs in notes.txt: it is a file"),
+        (["--over", "seed=1", "--output", "net.py"], "cannot write net.py: this command reads it"),
         (["--over", "seed=1", "--input-rate", "2"], "--input-rate must be above 0 and at most 1"),
         (["--over", "seed=1", "--threshold", "high"], "--threshold needs a positive number"),
         (["--over", "seed=1", "--input-rate", "0.5"], "needs data with values from 0 to 1; these are from"),

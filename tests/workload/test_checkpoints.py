@@ -316,8 +316,23 @@ def test_another_network_s_weights(tmp_path):
 
 def test_another_model_of_the_catalogue_is_named(tmp_path):
     path = saved(tmp_path, {"model": prefixed("module.", state_of(depth=3))})
-    with pytest.raises(SnnprofError, match=r"does not fit SAFormer: .* It looks like a Spikformer checkpoint\.$"):
+    with pytest.raises(SnnprofError, match=r"SAFormer: .* It looks like spikformer:digits with depth = 3\.$") as caught:
         models.resolve("saformer", checkpoint=path)
+    assert caught.value.hint == "--model spikformer"
+    with pytest.raises(SnnprofError, match="has depth = 3, not depth = 2") as caught:
+        models.resolve("spikformer:digits", checkpoint=path)
+    assert caught.value.hint == "name no preset: --model spikformer takes the sizes from the checkpoint"
+
+
+@pytest.mark.parametrize("spec", ["saformer", "ssa_bin:digits", "spikformer:4-384-cifar10", "net.py:build"])
+def test_another_preset_is_named_beside_its_model(spec, tmp_path, monkeypatch):
+    """A linear layer in the user's file has the names of the checkpoint's head, which comes nearest then."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.py").write_text("import torch\ndef build(): return torch.nn.Linear(3, 4)\n")
+    path = saved(tmp_path, state_of("spikformer:2-256-cifar10dvs"))
+    with pytest.raises(SnnprofError, match=r"\. It looks like spikformer:2-256-cifar10dvs\.$") as caught:
+        models.resolve(spec, checkpoint=path)
+    assert caught.value.hint == "--model spikformer:2-256-cifar10dvs"
 
 
 class Inner(nn.Module):
