@@ -66,7 +66,8 @@ def _node(hardware: HardwareProfile) -> str:
 def spread(reports: Sequence[PricedRun]) -> list[Finding]:
     """How much the choice of price lists decides: between the cheapest and the dearest of one run's reports."""
     if len({report.hardware.id for report in reports}) == 1:
-        text = f"Priced on {reports[0].hardware.id} alone; another price list can give up to 440,000 times the energy"
+        alone = f"Priced on {reports[0].hardware.id} alone"
+        text = f"{alone}; the price of one SOP differs up to 1.9 million-fold between the bundled price lists"
         return [_finding("W20", text, "Add a second price list: --hardware ID")]
     priced = sorted((report for report in reports if report.energy_pj), key=lambda report: report.energy_pj or 0.0)
     if len(priced) < 2:

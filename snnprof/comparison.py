@@ -274,7 +274,7 @@ def check_regression(comparison: Comparison, percent: float) -> None:
         if side is not base and not any(excess is not None for excess in excesses.values()):
             raise CheckFailed(f"{side.name} and {base.name} have no operations or energy in common to compare")
         over += [
-            f"{what} of {side.name} by {100 * excess:.1f} %"
+            f"{what} of {side.name} {'from none' if excess == math.inf else f'by {100 * excess:.1f} %'}"
             for what, excess in excesses.items()
             if excess is not None and excess > percent / 100
         ]
@@ -284,6 +284,7 @@ def check_regression(comparison: Comparison, percent: float) -> None:
 
 def _gated(side: Side, base: Side, hardware: Sequence[str]) -> Iterable[tuple[str, Estimate, Estimate]]:
     yield "SOPs", side.sops, base.sops
+    yield "MACs", Estimate(side.macs), Estimate(base.macs)
     for id in hardware:
         yield f"energy on {id}", side.energies.get(id, Estimate()), base.energies.get(id, Estimate())
 

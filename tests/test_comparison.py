@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from snnprof import catalogue
-from snnprof.activity import Accuracy, Activity, Block
+from snnprof.activity import Accuracy, Activity, Block, Part
 from snnprof.comparison import PRINTED, Entry, check_regression, compared, grouped_by_network, side_of
 from snnprof.errors import CheckFailed, SnnprofError
 from snnprof.pricing import price, split_gain
@@ -254,6 +254,28 @@ def test_the_gate_opens_and_closes(activity_maker: Maker) -> None:
     check_regression(comparison, excess + 0.1)
     with pytest.raises(CheckFailed, match="above a: SOPs of b by"):
         check_regression(comparison, excess - 0.1)
+
+
+def test_the_gate_sees_a_first_layer_that_grew(activity_maker: Maker) -> None:
+    """On a list without a price for MACs, nothing else tells."""
+    run = activity_maker("a", firing=4).model_copy(update={"blocks": []})
+    stem = run.ops[0]
+    twice = [Part(**{name: 2 * n if isinstance(n, int) else n for name, n in stem.parts[0].model_dump().items()})]
+    grown = run.model_copy(update={"ops": [stem.model_copy(update={"parts": twice}), *run.ops[1:]]})
+    before, after = (price(each, "rolls-77fj").totals for each in (run, grown))
+    assert after.sops == before.sops
+    excess = 100 * (after.macs / before.macs - 1)
+    comparison = compared([entry(run, "a", "rolls-77fj"), entry(grown, "b", "rolls-77fj")])
+    check_regression(comparison, excess + 0.1)
+    with pytest.raises(CheckFailed, match=f"above a: MACs of b by {excess:.1f} %$"):
+        check_regression(comparison, excess - 0.1)
+
+
+def test_the_gate_says_what_there_was_none_of(activity_maker: Maker) -> None:
+    run = activity_maker("a", firing=4).model_copy(update={"blocks": []})
+    before = run.model_copy(update={"ops": [op for op in run.ops if op.parts[0].kind == "spikes"]})
+    with pytest.raises(CheckFailed, match="MACs of b from none"):
+        check_regression(compared([entry(before, "a"), entry(run, "b")]), 5)
 
 
 def test_the_gate_names_every_figure_over_the_limit(activity_maker: Maker) -> None:

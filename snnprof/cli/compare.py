@@ -105,7 +105,7 @@ def compare(
         str | None,
         typer.Option(
             "--fail-over",
-            help="Exit with 1 if any needs over PCT % more than the baseline.",
+            help="Exit with 1 if any needs over PCT % more SOPs, MACs or energy than the baseline.",
             metavar="PCT",
             rich_help_panel=COMPARISON,
         ),
