@@ -14,10 +14,10 @@ from pathlib import Path
 from generated import write_or_check
 
 from snnprof import literature
-from snnprof.audit import audit
-from snnprof.audit_tables import from_published, siblings
+from snnprof.audit.matching import audit
+from snnprof.audit.readings import AXES, DECISIONS
+from snnprof.audit.tables import from_published, siblings
 from snnprof.literature import DIFFERS, FOLLOWS, UNCHECKED, Published
-from snnprof.readings import AXES, DECISIONS
 from snnprof.render.audit import group_words, result
 from snnprof.render.markdown import escaped
 from snnprof.render.papers import ACCESS, published_values, verdict_text

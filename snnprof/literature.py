@@ -15,11 +15,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
-from snnprof import layer_tables, readings
+from snnprof.audit import layer_tables, readings
+from snnprof.audit.layer_tables import Layer
+from snnprof.audit.printed import Printed, Range
+from snnprof.audit.readings import Reading, Sheet, Term
 from snnprof.errors import SnnprofError, unknown
-from snnprof.layer_tables import Layer
-from snnprof.printed import Printed, Range
-from snnprof.readings import Reading, Sheet, Term
 from snnprof.yaml_file import YamlProblem, read_yaml
 
 SEE = "snnprof papers list"
@@ -50,7 +50,7 @@ class Formula(_Facts):
     """The formula that a source states.
 
     Attributes:
-        reading: its choices, by axis (`snnprof.readings.AXES`); null where the printed counts cannot be put into it.
+        reading: its choices, by axis (`snnprof.audit.readings.AXES`); null where the printed counts cannot be put into it.
         missing: what it needs and nobody printed.
     """
 

@@ -9,10 +9,10 @@ import pytest
 import snnprof
 from snnprof import conventions
 from snnprof.activity import Activity
-from snnprof.audit import Figures, audit
-from snnprof.audit_runs import from_run
+from snnprof.audit.matching import Figures, audit
+from snnprof.audit.printed import ENERGIES, quantity
+from snnprof.audit.runs import from_run
 from snnprof.errors import SnnprofError
-from snnprof.printed import ENERGIES, quantity
 
 RUN = Path(__file__).parent / "data" / "runs" / "spikformer.json"
 ACTIVITY = Activity.load(RUN)

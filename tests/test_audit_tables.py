@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from snnprof.audit import audit
-from snnprof.audit_tables import AuditTable, read_table
+from snnprof.audit.matching import audit
+from snnprof.audit.tables import AuditTable, read_table
 from snnprof.errors import SnnprofError
 from snnprof.render.audit import result
 
@@ -21,7 +21,7 @@ def table(tmp_path: Path, text: str, name: str = "t.csv") -> AuditTable:
 
 @pytest.mark.parametrize("kind", ["csv", "yaml"])
 def test_the_template_works_as_it_is(kind: str, tmp_path: Path) -> None:
-    text = (files("snnprof") / f"audit_template.{kind}").read_text(encoding="utf-8")
+    text = (files("snnprof.audit") / f"template.{kind}").read_text(encoding="utf-8")
     found = table(tmp_path, text, f"t.{kind}")
     assert [figures.timesteps for figures in found.figures] == [4, 4, None, 4]
     assert (found.left_out, found.unused) == ((), ())

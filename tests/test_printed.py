@@ -7,7 +7,7 @@ import pickle
 
 import pytest
 
-from snnprof.printed import COUNTS, ENERGIES, Printed, Range, quantity
+from snnprof.audit.printed import COUNTS, ENERGIES, Printed, Range, quantity
 
 
 @pytest.mark.parametrize(

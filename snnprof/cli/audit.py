@@ -13,8 +13,8 @@ from snnprof.cli import options, output, runs
 from snnprof.errors import SnnprofError
 
 if TYPE_CHECKING:
-    from snnprof.audit import Audit
-    from snnprof.readings import Choice
+    from snnprof.audit.matching import Audit
+    from snnprof.audit.readings import Choice
 
 EXAMPLES = options.examples(
     ("snnprof audit paper:spikformer-8-512-imagenet", "a published row"),
@@ -62,7 +62,7 @@ def audit(
     if template:
         _template(form, out, force)
         return
-    from snnprof.audit import shared
+    from snnprof.audit.matching import shared
     from snnprof.render.audit import audit_document
 
     destination = output.Destination.checked(form, out, force, siunitx, raw_csv=raw_csv)
@@ -78,7 +78,7 @@ def _template(form: str | None, out: Path | None, force: bool) -> None:
     kind = form or ("csv" if suffix == ".csv" else "yaml")
     if kind not in ("csv", "yaml"):
         raise SnnprofError(f"a template is YAML or CSV, not {kind}", hint="--format yaml or --format csv")
-    text = (files("snnprof") / f"audit_template.{kind}").read_text(encoding="utf-8")
+    text = (files("snnprof.audit") / f"template.{kind}").read_text(encoding="utf-8")
     output.write(text, target, force)
 
 
@@ -100,8 +100,8 @@ def _audits(names: Sequence[str], printed: str | None, prices: dict[str, tuple[C
 def _published(id: str, prices: dict[str, tuple[Choice, ...]]) -> list[Audit]:
     """One row, or all rows of a paper by its short name."""
     from snnprof import catalogue
-    from snnprof.audit import audit as audited
-    from snnprof.audit_tables import from_published, siblings, with_prices
+    from snnprof.audit.matching import audit as audited
+    from snnprof.audit.tables import from_published, siblings, with_prices
 
     every = catalogue.published()
     of_paper = [row for row in every.values() if row.paper == id.rstrip("/")]
@@ -118,8 +118,8 @@ def _published(id: str, prices: dict[str, tuple[Choice, ...]]) -> list[Audit]:
 
 
 def _table(path: Path, prices: dict[str, tuple[Choice, ...]]) -> list[Audit]:
-    from snnprof.audit import audit as audited
-    from snnprof.audit_tables import SUFFIXES, read_table, with_prices
+    from snnprof.audit.matching import audit as audited
+    from snnprof.audit.tables import SUFFIXES, read_table, with_prices
 
     if path.suffix.lower() not in SUFFIXES:
         raise SnnprofError(
@@ -134,10 +134,10 @@ def _table(path: Path, prices: dict[str, tuple[Choice, ...]]) -> list[Audit]:
 
 def _run(name: str, printed: str | None, prices: dict[str, tuple[Choice, ...]]) -> Audit:
     from snnprof.activity import Activity
-    from snnprof.audit import audit as audited
-    from snnprof.audit_runs import from_run
-    from snnprof.audit_tables import with_prices
-    from snnprof.printed import ENERGIES, quantity
+    from snnprof.audit.matching import audit as audited
+    from snnprof.audit.printed import ENERGIES, quantity
+    from snnprof.audit.runs import from_run
+    from snnprof.audit.tables import with_prices
 
     if printed is None:
         raise SnnprofError(
@@ -159,8 +159,8 @@ def _prices(texts: Sequence[str]) -> dict[str, tuple[Choice, ...]]:
     Raises:
         SnnprofError: a text is no list of prices, or names others.
     """
+    from snnprof.audit.readings import Choice
     from snnprof.hardware import prices_in
-    from snnprof.readings import Choice
 
     found: dict[str, tuple[Choice, ...]] = {}
     for text in texts:

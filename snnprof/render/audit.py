@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from snnprof.audit import FEW, variants
-from snnprof.readings import DECISIONS, TACIT
+from snnprof.audit.matching import FEW, variants
+from snnprof.audit.readings import DECISIONS, TACIT
 from snnprof.render.table import Column, Document, Notes, Row, Table, Value
 from snnprof.units import rate_text
 
 if TYPE_CHECKING:
-    from snnprof.audit import Audit, Group, Shared
-    from snnprof.printed import Range
-    from snnprof.readings import Choice, Reading
+    from snnprof.audit.matching import Audit, Group, Shared
+    from snnprof.audit.printed import Range
+    from snnprof.audit.readings import Choice, Reading
 
 SCHEMA = "snnprof.audit/0"
 MOST_GROUPS = 12

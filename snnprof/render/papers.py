@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from snnprof.layer_tables import layer_energies
-from snnprof.printed import Printed
+from snnprof.audit.layer_tables import layer_energies
+from snnprof.audit.printed import Printed
 from snnprof.render.table import Column, Document, Notes, Row, Table, Value
 
 if TYPE_CHECKING:
-    from snnprof.layer_tables import Layer
+    from snnprof.audit.layer_tables import Layer
+    from snnprof.audit.printed import Range
     from snnprof.literature import Published
-    from snnprof.printed import Range
 
 MJ, GIGA = 1e9, 1e9
 PUBLISHED_COLUMNS = (

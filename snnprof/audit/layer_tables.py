@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from snnprof import readings
-from snnprof.printed import NOTHING, Printed, Range
-from snnprof.readings import Sheet, Term, Work, total
+from snnprof.audit import readings
+from snnprof.audit.printed import NOTHING, Printed, Range
+from snnprof.audit.readings import Sheet, Term, Work, total
 
 FIRST, HEAD, QKV, ATTENTION, MLP = "first", "head", "qkv", "attention", "mlp"
 ROLES = (FIRST, HEAD, QKV, ATTENTION, MLP, "conv", "linear", "projection", "other")

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from snnprof import conventions, readings
+from snnprof import conventions
 from snnprof.activity import Activity
-from snnprof.audit import Counted, Figures
+from snnprof.audit import readings
+from snnprof.audit.matching import Counted, Figures
+from snnprof.audit.printed import Quantity, Range
+from snnprof.audit.readings import Choice, Reading, Sheet, Term, Work
 from snnprof.conventions import Convention
 from snnprof.errors import SnnprofError
 from snnprof.grouping import role_of
 from snnprof.hardware import DEFAULT, profiles
 from snnprof.pricing import EnergyReport, Row, price
-from snnprof.printed import Quantity, Range
-from snnprof.readings import Choice, Reading, Sheet, Term, Work
 
 ALREADY = (DEFAULT, "rolls-77fj")
 """Profiles whose prices of ACs, MACs and SOPs are choices on the axes anyway."""

@@ -15,13 +15,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from snnprof import layer_tables, literature, readings
-from snnprof.audit import Counted, Figures
+from snnprof import literature
+from snnprof.audit import layer_tables, readings
+from snnprof.audit.layer_tables import Layer
+from snnprof.audit.matching import Counted, Figures
+from snnprof.audit.printed import COUNTS, ENERGIES, Quantity, Range, quantity, without_operations
+from snnprof.audit.readings import Choice, Sheet, Term
 from snnprof.errors import SnnprofError, unknown
-from snnprof.layer_tables import Layer
 from snnprof.literature import Published
-from snnprof.printed import COUNTS, ENERGIES, Quantity, Range, quantity, without_operations
-from snnprof.readings import Choice, Sheet, Term
 from snnprof.yaml_file import YamlProblem, read_yaml, text_of
 
 MJ = 1e9

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
 
-from snnprof.layer_tables import Layer
-from snnprof.printed import NOTHING, Quantity, Range
-from snnprof.readings import AXES, Choice, Reading, Sheet, Term, first_layer, total
+from snnprof.audit.layer_tables import Layer
+from snnprof.audit.printed import NOTHING, Quantity, Range
+from snnprof.audit.readings import AXES, Choice, Reading, Sheet, Term, first_layer, total
 from snnprof.units import count_text
 
 FEW = 1

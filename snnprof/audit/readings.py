@@ -15,8 +15,8 @@ from functools import cached_property
 from itertools import product
 from typing import Literal
 
+from snnprof.audit.printed import NOTHING, Range
 from snnprof.errors import unknown
-from snnprof.printed import NOTHING, Range
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Which convention and which prices does a printed energy follow?"""
