@@ -14,9 +14,9 @@ from pathlib import Path
 from generated import write_or_check
 
 from snnprof import literature
-from snnprof.audit.matching import audit
+from snnprof.audit import audit
+from snnprof.audit.published import from_published, siblings
 from snnprof.audit.readings import AXES, DECISIONS
-from snnprof.audit.tables import from_published, siblings
 from snnprof.literature import DIFFERS, FOLLOWS, UNCHECKED, Published
 from snnprof.render.audit import group_words, result
 from snnprof.render.markdown import escaped

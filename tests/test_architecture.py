@@ -46,7 +46,7 @@ HOUSE = [
     ["settings"],
     ["grid"],
     ["catalogue", "options", "bibliography"],
-    ["audit.tables"],
+    ["audit.tables", "audit.published"],
     ["literature"],
     ["audit"],
     ["hardware", "explanations"],

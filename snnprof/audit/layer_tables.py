@@ -1,4 +1,4 @@
-"""A table of layers with MACs and firing rates, as appendices print it, and the terms that it makes."""
+"""Tables of layers with MACs and firing rates, as appendices print them, and the terms that follow from one."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ ROLES = (FIRST, HEAD, QKV, ATTENTION, MLP, "conv", "linear", "projection", "othe
 
 
 class Layer(BaseModel):
-    """One layer.
+    """One layer of a printed table.
 
     Attributes:
-        role: one of `ROLES`; only the first five are read in more ways than one.
-        macs_m: of one time step, in 1e6.
-        rate: firing rate of the input, mean over T; above 1 where spikes are integers.
-        output_rate: firing rate of the output.
+        layer: its name.
+        role: one of `ROLES`. Only the first five have axes of their own.
+        macs_m: MACs of one time step, in 1e6.
+        rate: firing rate of the input, mean over T, as a fraction; above 1 where spikes are integers. None only for the
+            first layer and the head.
+        output_rate: firing rate of the output, as a fraction; None where it is not printed.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -43,20 +45,27 @@ class Layer(BaseModel):
 
     @property
     def macs(self) -> Range:
+        """MACs of one time step."""
         return self.macs_m.range.times(1e6)
 
     @property
     def input_range(self) -> Range | None:
+        """The rates of the input that round to the printed one; None where none is printed."""
         return None if self.rate is None else self.rate.range
 
     def driven(self, steps: int, output: bool = False) -> Range:
-        """MACs × firing rate of the input (or output) × T."""
+        """MACs × firing rate of the input × T, the SOPs of the layer; with `output`, at the rate of the output."""
         rate = self.output_rate if output else self.rate
         return NOTHING if rate is None else self.macs.product(rate.range).times(steps)
 
 
 def terms(layers: Sequence[Layer], steps: int) -> tuple[Term, ...]:
-    """What a table of layers says, as terms to be decided."""
+    """The terms of a table of layers, in the order of a network.
+
+    Args:
+        layers: at least one, of any role.
+        steps: T.
+    """
     by_role = {role: [layer for layer in layers if layer.role == role] for role in ROLES}
     ordinary = [layer for layer in layers if layer.role not in (FIRST, HEAD, QKV, ATTENTION, MLP)]
     return (
@@ -70,7 +79,7 @@ def terms(layers: Sequence[Layer], steps: int) -> tuple[Term, ...]:
 
 
 def _added(each: Iterable[Term]) -> list[Term]:
-    """Terms on one axis as one, with the ways that all of them have."""
+    """Several terms on one axis as one term; it keeps the choices that all of them offer."""
     terms = list(each)
     if len(terms) < 2:
         return terms
@@ -82,13 +91,19 @@ def _added(each: Iterable[Term]) -> list[Term]:
 
 
 def layer_energies(layers: Sequence[Layer], steps: int, keys: Mapping[str, str]) -> list[tuple[Layer, Range | None]]:
-    """Each layer with what a reading gives it, in picojoules."""
+    """Each layer with its energy by one reading, in pJ.
+
+    Args:
+        layers: of the table.
+        steps: T.
+        keys: the reading's choices, by axis.
+    """
     each = [(layer, Sheet(terms([layer], steps), steps).reading(keys)) for layer in layers]
     return [(layer, None if reading is None else reading.energy) for layer, reading in each]
 
 
 def _by_rates(name: str, axis: str, layers: Sequence[Layer], steps: int, keys: tuple[str, str]) -> list[Term]:
-    """Layers that may be priced at the rate of their output or their input; by the input where a rate is missing."""
+    """A term of layers that papers price at the rate of the input or the output; input only, if one lacks the other."""
     if not layers:
         return []
     inputs = Work(ac=total(layer.driven(steps) for layer in layers))
@@ -99,6 +114,7 @@ def _by_rates(name: str, axis: str, layers: Sequence[Layer], steps: int, keys: t
 
 
 def _attention(layers: Sequence[Layer], steps: int) -> list[Term]:
+    """A term of attention products, which some papers leave out."""
     if not layers:
         return []
     counted = Work(ac=total(layer.driven(steps) for layer in layers))
@@ -106,7 +122,7 @@ def _attention(layers: Sequence[Layer], steps: int) -> list[Term]:
 
 
 def _mlp(layers: Sequence[Layer], steps: int) -> list[Term]:
-    """Pairs of MLP layers, whose rates a spreadsheet may have swapped."""
+    """A term of the two layers of each MLP, whose rates a spreadsheet may have swapped."""
     if not layers:
         return []
     own = Work(ac=total(layer.driven(steps) for layer in layers))

@@ -1,9 +1,9 @@
-"""The ways to read a table of energies: one choice on each axis, and the energy that the printed counts give by it.
+"""Readings: the ways to turn printed counts into an energy.
 
-A paper prints operations and an energy. Between the two stand prices, and decisions that few papers spell out: whether
-the first layer is charged at each time step, whether the rate of Q, K and V is that of their input or output, whether
-a FLOP is a MAC or half of one. An axis is one such decision; a reading decides all of them. All counts are ranges,
-because the printed figures are rounded.
+A paper prints operations and an energy. To get from one to the other, it chose prices and made decisions that few
+papers state: is the first layer charged at each time step, do Q, K and V have the rate of their input or of their
+output, is a FLOP one MAC or half of one? Each decision is an axis; a reading makes one choice on each axis. All counts
+are ranges, because printed figures are rounded.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from typing import Literal
 from snnprof.audit.printed import NOTHING, Range
 from snnprof.errors import unknown
 
+FEW = 1
+"""A plain reading makes at most this many unusual choices; it may be what an author did."""
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -26,9 +29,9 @@ class Choice:
     Attributes:
         key: its name in files.
         words: what it does, as part of a sentence.
-        unusual: no paper states it; it occurs as a slip.
-        factor: picojoules of a price; what counts are multiplied with.
-        prices: the price list that a price stands in.
+        unusual: whether no paper states it and it occurs only as a slip.
+        factor: pJ per operation for a price; for other axes the number that counts are multiplied by.
+        prices: the price list that a price belongs to; empty for other axes and for the user's own prices.
     """
 
     key: str
@@ -108,17 +111,34 @@ DECISIONS: Mapping[str, str] = {
     "attention": "attention", "rates": "the rate of other layers", "mlp": "the rates of the MLP", "head": "the head",
     "steps": "T", "flops": "FLOPs per MAC",
 }  # fmt: skip
-"""What each axis decides; the first two for runs alone."""
+"""What each axis decides. The first two axes are for runs only."""
 TACIT = {("steps", "once"), ("flops", "one"), ("mlp", "own"), ("attention", "counted")}
-"""Choices that go without saying."""
+"""Choices that a description of a reading leaves out, since almost everybody makes them."""
 ONCE = {"mac_once": "mac_each_step", "ac_once": "ac_each_step", "product_once": "product_each_step"}
-"""The same choices where T is 1."""
+"""Choices that give the same energy where T is 1."""
 _OWN_FIRST = ("double_first", "half_first")
+"""Choices of FLOPs per MAC that apply to dense terms only."""
+
+
+def place(axis: str, choice: Choice) -> int:
+    """The position of a choice on its axis; 0 for choices that only one run or user has."""
+    return AXES[axis].index(choice) if choice in AXES.get(axis, ()) else 0
+
+
+def in_order(axis: str, choices: Iterable[Choice]) -> list[Choice]:
+    """Choices sorted by their positions on the axis."""
+    return sorted(choices, key=lambda choice: (place(axis, choice), choice.key))
 
 
 @dataclass(frozen=True)
 class Work:
-    """Operations by what prices them: an AC, a MAC, or the product of the two prices."""
+    """Operations, by the price that each has.
+
+    Attributes:
+        ac: accumulates, at the price of an AC.
+        mac: multiply-accumulates, at the price of a MAC.
+        product: operations priced at AC price × MAC price, a slip that occurs in spreadsheets.
+    """
 
     ac: Range = NOTHING
     mac: Range = NOTHING
@@ -128,23 +148,24 @@ class Work:
         return Work(self.ac + other.ac, self.mac + other.mac, self.product + other.product)
 
     def close_to(self, other: Work) -> bool:
-        """Whether both are the same, but for what binary arithmetic adds."""
+        """Whether both are equal within the rounding of floating point."""
         pairs = ((self.ac, other.ac), (self.mac, other.mac), (self.product, other.product))
         return all(math.isclose(a.low, b.low) and math.isclose(a.high, b.high) for a, b in pairs)
 
     def priced(self, ac: float, mac: float) -> Range:
-        """Picojoules."""
+        """The energy in pJ, from the prices of an AC and a MAC in pJ."""
         return self.ac.times(ac) + self.mac.times(mac) + self.product.times(ac * mac)
 
 
 @dataclass(frozen=True)
 class Term:
-    """One part of the work of a network.
+    """One part of a network's work, such as its first layer.
 
     Attributes:
-        axis: what is to be decided about it; "" for nothing.
-        ways: what it comes to, by the choice on the axis.
-        part: `spikes`, or what is no spike: the first layer and the head.
+        name: for tables.
+        axis: the decision that it depends on; empty where it depends on none.
+        ways: its operations, by the key of the choice on the axis.
+        part: `spikes`, or `dense` for work on real values: the first layer, the head, and printed MACs and FLOPs.
     """
 
     name: str
@@ -155,10 +176,11 @@ class Term:
 
 @dataclass(frozen=True)
 class Reading:
-    """One choice on each axis that has an effect, and the energy it gives.
+    """One choice on each axis that has an effect, and the energy that follows.
 
     Attributes:
-        energy: picojoules per inference.
+        choices: by axis.
+        energy: pJ per inference.
     """
 
     choices: Mapping[str, Choice]
@@ -166,21 +188,28 @@ class Reading:
 
     @property
     def key(self) -> tuple[tuple[str, str], ...]:
+        """The axes and the keys of the choices on them; readings of several rows with one key are the same reading."""
         return tuple((axis, choice.key) for axis, choice in self.choices.items())
 
     @property
     def unusual(self) -> int:
-        """How many choices no paper states; prices of two lists count as one."""
+        """The number of unusual choices. Prices from two price lists count as one of them."""
         lists = {choice.prices for choice in self.choices.values()} - {""}
         return sum(choice.unusual for choice in self.choices.values()) + (len(lists) > 1)
+
+    @property
+    def plain(self) -> bool:
+        """Whether it makes few unusual choices."""
+        return self.unusual <= FEW
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """The printed counts of one network, as terms.
+    """The printed counts of one network.
 
     Attributes:
-        timesteps: null where nobody says.
+        terms: the counts, one term for each part of the work.
+        timesteps: T; None where the source does not print it.
         prices: further prices to try, by axis (`ac`, `mac`).
     """
 
@@ -190,7 +219,7 @@ class Sheet:
 
     @cached_property
     def axes(self) -> dict[str, tuple[Choice, ...]]:
-        """The axes that are to be decided for this sheet, with the choices that differ."""
+        """The axes that these counts depend on, each with the choices that give different energies."""
         own = {term.axis: _differing(AXES[term.axis], term.ways) for term in self.terms if term.axis}
         works = [work for term in self.terms for work in term.ways.values()]
         priced = {
@@ -206,14 +235,19 @@ class Sheet:
         return {axis: found[axis] for axis in AXES if found.get(axis)}
 
     def readings(self) -> Iterator[Reading]:
-        """Every reading once: choices without an effect on this sheet are left out of it."""
+        """Every reading once. A reading has no choice on an axis without an effect."""
         own = [axis for axis in self.axes if axis not in ("ac", "mac", "steps", "flops")]
         for chosen in product(*(self.axes[axis] for axis in own)):
             yield from self._priced(dict(zip(own, chosen, strict=True)))
 
     def reading(self, keys: Mapping[str, str]) -> Reading | None:
-        """The reading that makes these choices, and the default ones elsewhere; null where the sheet lacks what a
-        choice needs, such as T.
+        """Make these choices, and the first choice on every other axis.
+
+        Args:
+            keys: the key of a choice, by axis; axes that these counts do not depend on are ignored.
+
+        Returns:
+            The reading; None where a choice needs something that is not printed, such as T.
 
         Raises:
             SnnprofError: there is no such axis or choice.
@@ -234,14 +268,22 @@ class Sheet:
         return next(every, None)
 
     def _choice(self, axis: str, key: str) -> Choice | None:
-        """A choice, or one that comes to the same on this sheet: once is each step where T is 1."""
+        """The choice of this key, or one that gives the same energy here: once is each step where T is 1."""
         keys = {key, ONCE.get(key, key) if self.timesteps == 1 else key}
         ways = next((term.ways for term in self.terms if term.axis == axis), {})
         keys |= {other for other, work in ways.items() if key in ways and work.close_to(ways[key])}
         return next((choice for choice in self.axes[axis] if choice.key in keys), None)
 
     def _priced(self, own: Mapping[str, Choice], fixed: Mapping[str, Choice] | None = None) -> Iterator[Reading]:
-        """The readings that decide the terms so: each price, T and FLOPs that has an effect then, or those fixed."""
+        """The readings with these choices on the axes of terms.
+
+        Args:
+            own: a choice for each axis that a term has.
+            fixed: the choices of prices, T and FLOPs per MAC; None for all of them.
+
+        Yields:
+            One reading for each combination that has an effect.
+        """
         spikes, dense = (self._work(own, part) for part in ("spikes", "dense"))
         work = spikes + dense
         effective = {
@@ -260,6 +302,7 @@ class Sheet:
             yield Reading(ordered, self._energy(spikes, dense, decided))
 
     def _work(self, own: Mapping[str, Choice], part: str) -> Work:
+        """The operations of one part of the terms."""
         total = Work()
         for term in self.terms:
             if term.part == part:
@@ -267,12 +310,13 @@ class Sheet:
         return total
 
     def _energy(self, spikes: Work, dense: Work, decided: Mapping[str, Choice]) -> Range:
+        """The energy in pJ, from both parts of the work."""
         ac, mac = (decided[axis].factor if axis in decided else 0.0 for axis in ("ac", "mac"))
         priced = spikes.priced(ac, mac).times(self._factor("spikes", decided))
         return priced + dense.priced(ac, mac).times(self._factor("dense", decided))
 
     def _factor(self, part: str, choices: Mapping[str, Choice]) -> float:
-        """What T and FLOPs per MAC multiply the operations of this part with."""
+        """The number by which the choices on T and FLOPs per MAC multiply the operations of one part."""
         steps, flops = choices.get("steps"), choices.get("flops")
         again = {"twice": float(self.timesteps or 1), "never": 1 / (self.timesteps or 1)}
         factor = again.get(steps.key, 1.0) if steps and part == "spikes" else 1.0
@@ -281,7 +325,7 @@ class Sheet:
         return factor
 
     def lines(self, reading: Reading) -> list[Line]:
-        """A reading term by term and price by price; their energies add up to the reading's."""
+        """A reading term by term and price by price. The energies of the lines add up to that of the reading."""
         prices = {axis: reading.choices[axis] for axis in ("ac", "mac") if axis in reading.choices}
         found = []
         for term in self.terms:
@@ -301,7 +345,10 @@ class Line:
     """Operations of one term at one price.
 
     Attributes:
-        price: picojoules per operation.
+        name: of the term.
+        words: the choice on the term's axis, in words; empty where it has none.
+        operations: per inference.
+        price: pJ per operation.
     """
 
     name: str
@@ -311,6 +358,7 @@ class Line:
 
     @property
     def energy(self) -> Range:
+        """In pJ per inference."""
         return self.operations.times(self.price)
 
 
@@ -318,27 +366,28 @@ class Line:
 
 
 def spiking(sops: Range, name: str = "SOPs") -> Term:
-    """Printed synaptic operations, over all time steps."""
+    """A term of printed SOPs, which are those of all time steps."""
     return Term(name, "", {"": Work(ac=sops)})
 
 
 def dense(flops: Range) -> Term:
-    """Printed FLOPs of a network without spikes."""
+    """A term of the printed FLOPs of a network without spikes."""
     return Term("FLOPs", "", {"": Work(mac=flops)}, "dense")
 
 
 def printed_macs(macs: Range) -> Term:
-    """Printed MACs, over all time steps."""
+    """A term of printed MACs, which are those of all time steps."""
     ways = {"mac": Work(mac=macs), "left_out": Work(), "ac": Work(ac=macs), "product": Work(product=macs)}
     return Term("MACs", "macs", ways, "dense")
 
 
 def first_layer(macs: Range, timesteps: int | None, rate: Range | None = None) -> Term:
-    """The layer that takes the data.
+    """A term of the first layer, which reads the data.
 
     Args:
-        macs: of one time step.
-        rate: of its input, where that has zeros.
+        macs: MACs of one time step.
+        timesteps: T; None where it is unknown.
+        rate: the share of its input that is not 0, as a fraction; None where it is unknown.
     """
     ways = {"left_out": Work(), **_once_and_each_step(macs, timesteps, ("mac", "ac", "product"))}
     if rate is not None and timesteps:
@@ -348,10 +397,12 @@ def first_layer(macs: Range, timesteps: int | None, rate: Range | None = None) -
 
 
 def head(macs: Range, timesteps: int | None, rate: Range | None = None) -> Term:
-    """The classifier; ACs at its input's rate where that is known, else all of them.
+    """A term of the head, the last linear layer.
 
     Args:
-        macs: of one time step.
+        macs: MACs of one time step.
+        timesteps: T; None where it is unknown.
+        rate: the firing rate of its input, as a fraction; None counts an AC for each MAC.
     """
     driven = macs if rate is None else macs.product(rate)
     ways = {
@@ -363,7 +414,7 @@ def head(macs: Range, timesteps: int | None, rate: Range | None = None) -> Term:
 
 
 def _differing(choices: Sequence[Choice], ways: Mapping[str, Work]) -> tuple[Choice, ...]:
-    """The choices that a term has, without those that come to the same as one before them."""
+    """The choices that a term offers, without those that give the same work as an earlier one."""
     found: list[Choice] = []
     for choice in choices:
         if choice.key in ways and not any(ways[other.key].close_to(ways[choice.key]) for other in found):
@@ -372,7 +423,7 @@ def _differing(choices: Sequence[Choice], ways: Mapping[str, Work]) -> tuple[Cho
 
 
 def _once_and_each_step(macs: Range, timesteps: int | None, prices: Sequence[str]) -> dict[str, Work]:
-    """The MACs of one time step as each of these, once and × T; once alone where T is unknown, × T alone where 1."""
+    """The MACs of one time step at each of these prices, once and × T: only once for unknown T, only × T for T = 1."""
     kinds = {"mac": lambda r: Work(mac=r), "ac": lambda r: Work(ac=r), "product": lambda r: Work(product=r)}
     ways: dict[str, Work] = {}
     for price in prices:
@@ -384,6 +435,7 @@ def _once_and_each_step(macs: Range, timesteps: int | None, prices: Sequence[str
 
 
 def total(ranges: Iterable[Range]) -> Range:
+    """The sum of ranges."""
     result = NOTHING
     for each in ranges:
         result += each

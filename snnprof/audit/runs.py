@@ -1,4 +1,4 @@
-"""A run as figures to audit: counted by each convention, then priced by each profile and read on every axis."""
+"""A run as figures to audit: its counts by each convention, and its energies on each hardware profile."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from snnprof import conventions
 from snnprof.activity import Activity
 from snnprof.audit import readings
-from snnprof.audit.matching import Counted, Figures
+from snnprof.audit.figures import Counted, Figures
 from snnprof.audit.printed import Quantity, Range
 from snnprof.audit.readings import Choice, Reading, Sheet, Term, Work
 from snnprof.conventions import Convention
@@ -17,15 +17,20 @@ from snnprof.hardware import DEFAULT, profiles
 from snnprof.pricing import EnergyReport, Row, price
 
 ALREADY = (DEFAULT, "rolls-77fj")
-"""Profiles whose prices of ACs, MACs and SOPs are choices on the axes anyway."""
+"""Profiles whose prices of ACs, MACs and SOPs are choices on the axes already."""
 INPUT = "input"
 
 
 def from_run(activity: Activity, name: str, printed: Quantity) -> Figures:
-    """A run, against an energy that somebody printed for the same network on the same data.
+    """Make figures of a run and an energy that somebody printed for the same network on the same data.
+
+    Args:
+        activity: the run.
+        name: its file, for messages.
+        printed: the energy of one inference.
 
     Raises:
-        SnnprofError: nobody knows how many samples the run had, or no convention can count it.
+        SnnprofError: the run does not record its number of samples, or no convention can count it.
     """
     if not activity.samples:
         raise SnnprofError(f"{name} does not say how many samples ran: there is no energy per inference")
@@ -42,7 +47,7 @@ def from_run(activity: Activity, name: str, printed: Quantity) -> Figures:
 
 
 def _report(activity: Activity, rule: Convention) -> EnergyReport | None:
-    """The run by one convention; null where the activity lacks what it needs."""
+    """The run counted by one convention; None where the run lacks what the convention needs."""
     try:
         return price(activity, DEFAULT, rule)
     except SnnprofError:
@@ -54,7 +59,7 @@ def _rule(rule: Convention) -> Choice:
 
 
 def _on_hardware(activity: Activity, reports: Sequence[EnergyReport]) -> Iterable[Reading]:
-    """What `snnprof report` says by each convention on each profile that the axes do not hold."""
+    """Readings with the energies that `snnprof report` prints, by convention and profile, unless the axes give them."""
     for profile in profiles()[0]:
         for report in reports:
             priced = price(activity, profile, report.convention)
@@ -69,7 +74,7 @@ def _contractions_alone(report: EnergyReport) -> bool:
 
 
 def _terms(report: EnergyReport, steps: int | None) -> Iterable[Term]:
-    """What a convention counts, per inference: spikes, the first layer, the head, other MACs."""
+    """What a convention counts per inference, as terms: SOPs, other MACs, the first layer, the head."""
     rows = [row for row in report.rows if row.category == "contraction"]
     first = [row for row in rows if row.macs and set(row.fed_by) <= {INPUT}]
     head = [row for row in rows if row not in first and role_of(report.activity, row.layer, row.index) == "head"]
@@ -86,7 +91,7 @@ def _terms(report: EnergyReport, steps: int | None) -> Iterable[Term]:
 
 
 def _head(report: EnergyReport, rows: Sequence[Row]) -> Term:
-    """As the convention counts it, as MACs, or left out."""
+    """The head as the convention counts it, as MACs, or left out."""
     sops, macs, dense = (
         sum(each) for each in zip(*((row.sops, row.macs, row.dense_macs) for row in rows), strict=True)
     )

@@ -1,7 +1,7 @@
-"""Tables of printed figures, from CSV, YAML or published rows, as figures to audit.
+"""Tables of printed figures in CSV or YAML, as figures to audit.
 
-A column's name may end in its unit (`energy_mJ`, `SOPs (G)`), or each cell may (`4.50 mJ`, `11.09 G`); a figure
-without any unit is refused, except counts in full.
+A column's name may end in its unit (`energy_mJ`, `SOPs (G)`), or each cell may (`4.50 mJ`, `11.09 G`). A figure
+without a unit is an error, except for counts in full.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +17,20 @@ from pydantic import ValidationError
 
 from snnprof import literature
 from snnprof.audit import layer_tables, readings
+from snnprof.audit.figures import Counted, Figures
 from snnprof.audit.layer_tables import Layer
-from snnprof.audit.matching import Counted, Figures
 from snnprof.audit.printed import COUNTS, ENERGIES, Quantity, Range, quantity, without_operations
-from snnprof.audit.readings import Choice, Sheet, Term
+from snnprof.audit.published import by_formula, family
+from snnprof.audit.readings import Sheet, Term
 from snnprof.errors import SnnprofError, unknown
-from snnprof.literature import Published
 from snnprof.yaml_file import YamlProblem, read_yaml, text_of
 
-MJ = 1e9
 LARGEST_T = 100_000
 MOST_ROWS = 2000
 MOST_OPERATIONS = 1e16
-"""No network needs more for one inference: a larger count in G is one in full."""
+"""No network needs more for one inference: a larger count in a column of G was written in full."""
 FULL = 1000
-"""From here on a count without a unit is taken for one in full."""
+"""A count without a unit is an error below this number, and a count in full from it on."""
 SUFFIXES = (".csv", ".tsv", ".yaml", ".yml")
 TEMPLATE = "snnprof audit --template"
 _NAMES = {
@@ -45,11 +44,12 @@ _NAMES = {
     "rate": "rate; input rate; firing rate; input firing rate; fr", "output_rate": "output rate; output firing rate",
     "stated": "stated; stated formula; formula",
 }  # fmt: skip
+"""Fields, and the headings that people give them, in small letters."""
 _FIELDS = {frozenset(alias.split()): field for field, aliases in _NAMES.items() for alias in aliases.split("; ")}
 _NO_WORDS = frozenset(
     "of the a per inference image sample printed consumption cost total estimated synaptic no".split()
 )
-"""Words of a heading that change nothing."""
+"""Words of a heading without a meaning for the audit."""
 RATES = {"": 1.0, "%": 0.01}
 _UNITS = {
     "energy": ENERGIES, "rate": RATES, "output_rate": RATES,
@@ -63,13 +63,19 @@ _ROLES = {
 }  # fmt: skip
 """Other names of roles."""
 _NO_FIGURE = {"", "-", "–", "—", "n/a", "na", "none", "null", "~", "/"}
+"""Cells in which the source prints nothing."""
 _ANN = {"ann", "cnn", "dnn"}
 _SNN = {"snn"}
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands in one column of one row, and the unit that the column's name gives."""
+    """One figure of a table.
+
+    Attributes:
+        text: as it is written.
+        unit: the unit in the column's name; None where it has none.
+    """
 
     text: str
     unit: str | None = None
@@ -80,11 +86,12 @@ Cells = Mapping[str, Cell]
 
 @dataclass(frozen=True)
 class AuditTable:
-    """A table as far as it can be audited.
+    """The rows of a table that can be audited.
 
     Attributes:
-        left_out: rows that cannot be, and why.
-        unused: columns that no reading needs.
+        figures: one for each row, and one for each layer with an energy of its own.
+        left_out: errors that say why a row cannot be audited.
+        unused: names of columns that no reading needs.
     """
 
     figures: tuple[Figures, ...]
@@ -92,62 +99,14 @@ class AuditTable:
     unused: tuple[str, ...] = ()
 
 
-def from_published(row: Published) -> Figures:
-    """A published row.
-
-    Raises:
-        SnnprofError: it has no energy, or no counts beside it.
-    """
-    if row.energy_mj is None or row.energy is None:
-        raise SnnprofError(f"paper:{row.id} prints no energy", hint="see 'snnprof papers list'")
-    if not row.sheet.terms:
-        raise SnnprofError(
-            f"paper:{row.id} prints no operations beside its energy: no reading can be tried",
-            hint="rows that can be audited: 'snnprof papers list --verdict follows', or --verdict differs",
-        )
-    return Figures(
-        name=f"paper:{row.id}",
-        printed=Quantity(row.energy_mj, "mJ", MJ),
-        counted=(Counted(row.sheet),),
-        layers=row.layer_table,
-        timesteps=row.timesteps,
-        note=row.note or "",
-        family=_family(row.title),
-        **_by_formula(row.stated),
-    )
-
-
-def _by_formula(formula: literature.Formula | None) -> dict[str, Any]:
-    if formula is None:
-        return {}
-    return {"stated": formula.reading, "formula": formula.words, "missing": formula.missing}
-
-
-def siblings(row: Published) -> list[Figures]:
-    """The published rows that can be audited, those of the same paper first."""
-    others = [each for each in literature.rows().values() if each.energy and each.sheet.terms]
-    return [from_published(each) for each in sorted(others, key=lambda each: each.paper != row.paper)]
-
-
-def _family(title: str) -> str:
-    """`SEW-ResNet-34` → `SEW-ResNet`: networks of one family differ in their numbers."""
-    return re.sub(r"[-\s\d./]*$", "", title.partition("(")[0].strip()).casefold()
-
-
-def with_prices(figures: Figures, prices: Mapping[str, tuple[Choice, ...]]) -> Figures:
-    """The same figures, to be read with further prices, too."""
-    counted = tuple(replace(each, sheet=replace(each.sheet, prices=prices)) for each in figures.counted)
-    return replace(figures, counted=counted)
-
-
 # -- files -----------------------------------------------------------------------------------------------------
 
 
 def read_table(path: Path) -> AuditTable:
-    """Reads a table of printed figures.
+    """Read a table of printed figures.
 
     Raises:
-        SnnprofError: it cannot be read, a figure is none or lacks its unit, or no row can be audited.
+        SnnprofError: the file cannot be read, a cell is no number or lacks its unit, or no row can be audited.
     """
     rows, unused = _rows_of_yaml(path) if path.suffix.lower() in (".yaml", ".yml") else _rows_of_csv(path)
     if not rows:
@@ -230,7 +189,16 @@ def _text(path: Path) -> str:
 
 
 def _cells(row: Mapping[str, Any], place: str, unused: dict[str, None]) -> dict[str, Cell]:
-    """The cells of known columns that say something; the other columns are noted down."""
+    """The filled cells of known columns.
+
+    Args:
+        row: what is written, by the column's name.
+        place: file and row, for messages.
+        unused: receives the names of unknown columns.
+
+    Raises:
+        SnnprofError: a cell holds a list, or two columns have the same meaning.
+    """
     found: dict[str, Cell] = {}
     for name, value in row.items():
         if isinstance(value, (list, dict)):
@@ -246,7 +214,7 @@ def _cells(row: Mapping[str, Any], place: str, unused: dict[str, None]) -> dict[
 
 
 def _column(name: str) -> tuple[str | None, str | None]:
-    """The meaning of a column's name, and its unit: `Energy (mJ)`, `FLOPs of the first layer [G]`, `GSOPs`."""
+    """The field and the unit in a column's name: `Energy (mJ)`, `FLOPs of the first layer [G]`, `GSOPs`."""
     words = [word for word in re.split(r"[\s_()\[\]/,]+", name.strip()) if word and word.lower() not in _NO_WORDS]
     if not words or _field(words):
         return _field(words), None
@@ -263,7 +231,7 @@ def _field(words: Sequence[str]) -> str | None:
 
 
 def _by_network(rows: Sequence[tuple[str, _Network]]) -> list[tuple[str, _Network]]:
-    """Lines of CSV that name a layer belong to the network that the line names, or that of the line above."""
+    """Rows joined by network: a CSV line of a layer belongs to the network in it, or else to that of the line above."""
     found: dict[str, tuple[str, dict[str, Cell], list[Cells]]] = {}
     name = ""
     for place, network in rows:
@@ -285,10 +253,13 @@ def _by_network(rows: Sequence[tuple[str, _Network]]) -> list[tuple[str, _Networ
 
 
 def _networks(network: _Network, place: str) -> Iterable[Figures | SnnprofError]:
-    """The figures of one network, and of each layer that has an energy; or why it cannot be audited.
+    """Read one network.
+
+    Yields:
+        The figures of the network and of each layer with an energy of its own, or the error why there are none.
 
     Raises:
-        SnnprofError: a figure is none.
+        SnnprofError: a cell is no number.
     """
     cells = network.cells
     name = cells["model"].text
@@ -299,7 +270,7 @@ def _networks(network: _Network, place: str) -> Iterable[Figures | SnnprofError]
     )
     if layers and steps is None:
         raise SnnprofError(f"{place}: {name} has layers, but no T", hint="add a column T, the number of time steps")
-    formula = _by_formula(_stated(cells))
+    formula = by_formula(_stated(cells))
     for layer, own in zip(layers, network.layers, strict=True):
         if "energy" in own and steps:
             yield Figures(
@@ -320,7 +291,7 @@ def _networks(network: _Network, place: str) -> Iterable[Figures | SnnprofError]
         return
     yield Figures(
         name=name, printed=energy, counted=(Counted(Sheet(terms, steps)),), layers=layers, timesteps=steps,
-        family=_family(name), **formula,
+        family=family(name), **formula,
     )  # fmt: skip
 
 
@@ -332,6 +303,7 @@ def _energy(cells: Cells, place: str) -> Quantity:
 
 
 def _terms(cells: Cells, steps: int | None, place: str) -> Iterable[Term]:
+    """The terms of one row without layers."""
     counts = {
         field: _quantity(cells[field], field, place).range
         for field, units in _UNITS.items()
@@ -357,6 +329,7 @@ def _terms(cells: Cells, steps: int | None, place: str) -> Iterable[Term]:
 
 
 def _driven(flops: Range, cells: Cells, steps: int | None, place: str) -> Range:
+    """FLOPs × firing rate × T, the SOPs of a network with one mean rate."""
     if steps is None:
         raise SnnprofError(f"{place}: a firing rate needs T beside it", hint="add a column T, the number of time steps")
     return flops.product(_quantity(cells["rate"], "rate", place).range).times(steps)
@@ -383,10 +356,10 @@ def _layer(cells: Cells, place: str) -> Layer:
 
 
 def _quantity(cell: Cell, field: str, place: str) -> Quantity:
-    """The figure of a cell.
+    """The number and the unit of a cell.
 
     Raises:
-        SnnprofError: it is none, or has no unit.
+        SnnprofError: the cell holds no number, has no unit, or is larger than any network's count.
     """
     what = field.replace("_", " ")
     units = _UNITS[field]

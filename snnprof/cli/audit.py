@@ -13,7 +13,7 @@ from snnprof.cli import options, output, runs
 from snnprof.errors import SnnprofError
 
 if TYPE_CHECKING:
-    from snnprof.audit.matching import Audit
+    from snnprof.audit import Audit
     from snnprof.audit.readings import Choice
 
 EXAMPLES = options.examples(
@@ -62,7 +62,7 @@ def audit(
     if template:
         _template(form, out, force)
         return
-    from snnprof.audit.matching import shared
+    from snnprof.audit import shared
     from snnprof.render.audit import audit_document
 
     destination = output.Destination.checked(form, out, force, siunitx, raw_csv=raw_csv)
@@ -100,26 +100,26 @@ def _audits(names: Sequence[str], printed: str | None, prices: dict[str, tuple[C
 def _published(id: str, prices: dict[str, tuple[Choice, ...]]) -> list[Audit]:
     """One row, or all rows of a paper by its short name."""
     from snnprof import catalogue
-    from snnprof.audit.matching import audit as audited
-    from snnprof.audit.tables import from_published, siblings, with_prices
+    from snnprof.audit import audit as audited
+    from snnprof.audit.published import from_published, siblings
 
     every = catalogue.published()
     of_paper = [row for row in every.values() if row.paper == id.rstrip("/")]
     rows = of_paper or [catalogue.published_row(id)]
     if len(rows) == 1:
-        return [audited(with_prices(from_published(rows[0]), prices), siblings(rows[0]))]
+        return [audited(from_published(rows[0]).with_prices(prices), siblings(rows[0]))]
     good = [row for row in rows if row.energy is not None and row.sheet.terms]
     if not good:
         raise SnnprofError(f"no row of {id} prints operations beside an energy", hint="see 'snnprof papers list'")
     if len(good) < len(rows):
         others = ", ".join(row.id.partition("/")[2] for row in rows if row not in good)
         output.say(f"left out, with no operations beside an energy: {others}")
-    return [audited(with_prices(from_published(row), prices), siblings(row)) for row in good]
+    return [audited(from_published(row).with_prices(prices), siblings(row)) for row in good]
 
 
 def _table(path: Path, prices: dict[str, tuple[Choice, ...]]) -> list[Audit]:
-    from snnprof.audit.matching import audit as audited
-    from snnprof.audit.tables import SUFFIXES, read_table, with_prices
+    from snnprof.audit import audit as audited
+    from snnprof.audit.tables import SUFFIXES, read_table
 
     if path.suffix.lower() not in SUFFIXES:
         raise SnnprofError(
@@ -129,15 +129,14 @@ def _table(path: Path, prices: dict[str, tuple[Choice, ...]]) -> list[Audit]:
     output.warn(table.left_out)
     if table.unused:
         output.say(f"not used for the audit: {', '.join(table.unused)}")
-    return [audited(with_prices(figures, prices), table.figures) for figures in table.figures]
+    return [audited(figures.with_prices(prices), table.figures) for figures in table.figures]
 
 
 def _run(name: str, printed: str | None, prices: dict[str, tuple[Choice, ...]]) -> Audit:
     from snnprof.activity import Activity
-    from snnprof.audit.matching import audit as audited
+    from snnprof.audit import audit as audited
     from snnprof.audit.printed import ENERGIES, quantity
     from snnprof.audit.runs import from_run
-    from snnprof.audit.tables import with_prices
 
     if printed is None:
         raise SnnprofError(
@@ -150,7 +149,7 @@ def _run(name: str, printed: str | None, prices: dict[str, tuple[Choice, ...]]) 
     if not energy.value:
         raise SnnprofError("--printed must be more than 0")
     figures = from_run(Activity.load(runs.path_of(Path(name))), name, energy)
-    return audited(with_prices(figures, prices))
+    return audited(figures.with_prices(prices))
 
 
 def _prices(texts: Sequence[str]) -> dict[str, tuple[Choice, ...]]:

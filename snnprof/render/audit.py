@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from snnprof.audit.matching import FEW, variants
-from snnprof.audit.readings import DECISIONS, TACIT
+from snnprof.audit import variants
+from snnprof.audit.readings import DECISIONS, FEW, TACIT
 from snnprof.render.table import Column, Document, Notes, Row, Table, Value
 from snnprof.units import rate_text
 
 if TYPE_CHECKING:
-    from snnprof.audit.matching import Audit, Group, Shared
+    from snnprof.audit import Audit, Group, Shared
     from snnprof.audit.printed import Range
     from snnprof.audit.readings import Choice, Reading
 

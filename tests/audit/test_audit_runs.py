@@ -9,12 +9,12 @@ import pytest
 import snnprof
 from snnprof import conventions
 from snnprof.activity import Activity
-from snnprof.audit.matching import Figures, audit
+from snnprof.audit import Figures, audit
 from snnprof.audit.printed import ENERGIES, quantity
 from snnprof.audit.runs import from_run
 from snnprof.errors import SnnprofError
 
-RUN = Path(__file__).parent / "data" / "runs" / "spikformer.json"
+RUN = Path(__file__).parent.parent / "data" / "runs" / "spikformer.json"
 ACTIVITY = Activity.load(RUN)
 
 

@@ -7,10 +7,10 @@ from itertools import product
 import pytest
 
 from snnprof import catalogue
-from snnprof.audit.matching import Audit, Counted, Figures, audit, shared, variants
+from snnprof.audit import Audit, Counted, Figures, audit, shared, variants
 from snnprof.audit.printed import ENERGIES, Quantity, Range, quantity
+from snnprof.audit.published import from_published, siblings
 from snnprof.audit.readings import AXES, Choice, Sheet, dense, first_layer, head, printed_macs, spiking
-from snnprof.audit.tables import from_published, siblings
 from snnprof.render.audit import audit_document, result
 
 GIGA = 1e9

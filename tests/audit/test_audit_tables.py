@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from snnprof.audit.matching import audit
+from snnprof.audit import audit
 from snnprof.audit.tables import AuditTable, read_table
 from snnprof.errors import SnnprofError
 from snnprof.render.audit import result
