@@ -1,6 +1,6 @@
 """Published rows: what papers print about networks, and whether each energy follows from the counts beside it.
 
-`literature.yaml` holds the rows; nothing about them is stored that can be worked out. No torch, no numpy.
+`literature.yaml` holds what is printed. Whether an energy follows is computed, never stored.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from snnprof.yaml_file import YamlProblem, read_yaml
 
 SEE = "snnprof papers list"
 MJ, GIGA = 1e9, 1e9
-"""Picojoules, and operations."""
+"""pJ per mJ, and operations per 1e9 of them."""
 FOLLOWS, DIFFERS, UNCHECKED = "follows", "does not follow", "cannot be checked"
 VERDICTS = (FOLLOWS, DIFFERS, UNCHECKED)
 Status = Literal["paper", "third party", "unverified"]
@@ -35,10 +35,12 @@ class _Facts(BaseModel):
 
 
 class Source(_Facts):
-    """A paper, or the file of a repository.
+    """A paper, or a file of a repository.
 
     Attributes:
-        access: whether its own text was read, or another work that quotes it.
+        cite: authors, title, venue and year.
+        year: of publication.
+        access: `original` where we read the source itself, `secondary` where we read a work that quotes it.
     """
 
     cite: str
@@ -47,11 +49,13 @@ class Source(_Facts):
 
 
 class Formula(_Facts):
-    """The formula that a source states.
+    """The formula that a source states for its energies.
 
     Attributes:
-        reading: its choices, by axis (`snnprof.audit.readings.AXES`); null where the printed counts cannot be put into it.
-        missing: what it needs and nobody printed.
+        words: the formula in words.
+        reading: its choices by axis (`snnprof.audit.readings.AXES`); None where it needs more than the printed counts.
+        missing: what it needs and the source does not print.
+        note: a remark; None where there is none.
     """
 
     words: str
@@ -61,7 +65,13 @@ class Formula(_Facts):
 
 
 class Arithmetic(_Facts):
-    """Constants that a source states beside a row: its energy is sops_g · sop_pj + macs_g · mac_pj, in mJ."""
+    """Prices that a source states beside a row: energy in mJ = SOPs in 1e9 × sop_pj + macs_g × mac_pj.
+
+    Attributes:
+        sop_pj: pJ per SOP; None where SOPs have no price.
+        mac_pj: pJ per MAC; None where MACs have no price.
+        macs_g: MACs over all time steps, in 1e9; None where there are none.
+    """
 
     sop_pj: float | None = None
     mac_pj: float | None = None
@@ -69,26 +79,36 @@ class Arithmetic(_Facts):
 
 
 class Published(_Facts):
-    """A row of a paper's table.
+    """One row of a table in a paper. A figure is None where the source does not print it.
 
     Attributes:
-        id: SOURCE/MODEL@RESOLUTION/T…, as in `paper:ID`; `aliases` name the same row.
-        kind: with spikes or without.
-        preset: the bundled model that it is about, MODEL:PRESET.
-        scope: the whole `network`, or the `attention` products alone.
-        parameters_m: millions of parameters.
-        accuracy: percent.
-        sops_g: synaptic operations per inference, in 1e9; null for networks without spikes.
-        flops_g: FLOPs of a network without spikes, in 1e9.
+        id: SOURCE/MODEL@RESOLUTION/T…, as in `paper:ID`.
+        title: the model's name in the source.
+        aliases: other ids of the row.
+        kind: `snn` for a network with spikes, `ann` for one without.
+        preset: the bundled model of this row, as MODEL:PRESET; None where none is bundled.
+        dataset: the data set that it ran on.
+        resolution: height and width of an input image, in pixels.
+        timesteps: T.
+        scope: `network` for figures of the whole network, `attention` for those of the attention products only.
+        parameters_m: parameters, in 1e6.
+        accuracy: as the source prints it, in percent.
+        sops_g: SOPs per inference, in 1e9; None for networks without spikes.
+        flops_g: FLOPs per inference of a network without spikes, in 1e9.
         macs_g: printed MACs over all time steps, in 1e9.
-        first_layer_macs_g, head_macs_g: of one time step, in 1e9.
-        energy_mj: millijoules per inference.
-        layers: the table of layers that belongs to the row.
-        by_hand_mj: what the stated formula gives, where the figures it takes are not in the file.
-        attention_rate, output_rate: firing rates of the attention weights and of the neurons after them.
-        formula: the formula that the source states.
-        arithmetic: constants instead of a formula, in files of other packages.
-        status: how the figures were obtained: read in the paper, in another source, or remembered and unverified.
+        first_layer_macs_g: MACs of the first layer in one time step, in 1e9.
+        head_macs_g: MACs of the head in one time step, in 1e9.
+        energy_mj: energy per inference, in mJ.
+        layers: the name of the table of layers that belongs to the row.
+        by_hand_mj: the energy by the stated formula, in mJ, worked out from figures that the file lacks.
+        attention_rate: firing rate of the attention weights, as a fraction.
+        output_rate: firing rate of the neurons after the attention, as a fraction.
+        formula: the name of the formula that the source states.
+        arithmetic: stated prices instead of a formula, in files of other packages.
+        note: a remark on the row.
+        source: the citation of the source.
+        year: the year of the source.
+        status: whether the figures were read in the `paper`, at a `third party`, or are `unverified`, from memory.
     """
 
     id: str
@@ -124,33 +144,34 @@ class Published(_Facts):
     @model_validator(mode="before")
     @classmethod
     def _verdicts_are_worked_out(cls, values: Any) -> Any:
-        """Files of other packages may still say `follows`."""
+        """Ignore `follows`, which older files of other packages state."""
         return {key: value for key, value in values.items() if key != "follows"} if isinstance(values, dict) else values
 
     @property
     def paper(self) -> str:
-        """The short name of its source, with which its id begins."""
+        """The short name of the source, the first part of the id."""
         return self.id.partition("/")[0]
 
     @property
     def stated(self) -> Formula | None:
-        """The formula of its source."""
+        """The formula that the source states; None in files of other packages."""
         return self._stated
 
     @property
     def layer_table(self) -> tuple[Layer, ...]:
+        """The printed table of layers; empty where there is none."""
         return self._layers
 
     @property
     def setting(self) -> str:
-        """What it was printed for, e.g. `ImageNet-1k, 224×224, T = 4`."""
+        """Data set, image size and T, as `ImageNet-1k, 224×224, T = 4`."""
         size = f"{self.resolution}×{self.resolution}" if self.resolution else ""
         steps = f"T = {self.timesteps}" if self.timesteps else ""
         return ", ".join(filter(None, [self.dataset, size, steps]))
 
     @cached_property
     def sheet(self) -> Sheet:
-        """Its printed counts; without terms where none are printed."""
+        """The printed counts, those of the table of layers where there is one; no terms where none are printed."""
         if self._layers and self.timesteps:
             return Sheet(layer_tables.terms(self._layers, self.timesteps), self.timesteps)
         counted = tuple(self._terms())
@@ -171,7 +192,7 @@ class Published(_Facts):
 
     @property
     def energy(self) -> Range | None:
-        """The printed energy, in picojoules."""
+        """The energies that round to the printed one, in pJ; None where none is printed."""
         return None if self.energy_mj is None else self.energy_mj.range.times(MJ)
 
     @cached_property
@@ -207,33 +228,35 @@ class Published(_Facts):
 
     @property
     def verdict(self) -> str:
+        """Whether the energy follows: one of `VERDICTS`."""
         return self.check.verdict
 
     @property
     def follows(self) -> bool | None:
-        """Whether its energy follows from its counts; null where that cannot be checked."""
+        """Whether the energy follows from the counts; None where that cannot be checked."""
         return {FOLLOWS: True, DIFFERS: False}.get(self.verdict)
 
     @property
     def excess(self) -> float | None:
-        """The printed energy over what its formula gives, minus 1; null where that cannot be worked out."""
+        """The printed energy over that of the formula, minus 1, as a fraction; None where either is unknown."""
         given = self.recomputed_mj
         return self.energy_mj / given - 1 if given and self.energy_mj is not None else None
 
     @property
     def recomputed_mj(self) -> float | None:
-        """The energy by the stated formula from the printed counts; null where it cannot be worked out."""
+        """The energy by the stated formula from the printed counts, in mJ; None where the counts do not suffice."""
         return None if self.check.energy is None else self.check.energy.middle / MJ
 
 
 @dataclass(frozen=True)
 class Check:
-    """A printed energy against what its formula gives.
+    """The comparison of a printed energy with the stated formula.
 
     Attributes:
-        why: why it cannot be checked, or what was checked where it is no reading.
-        energy: by the formula, in picojoules, from counts as exact as they are printed.
-        reading: the stated formula on this row's counts.
+        verdict: one of `VERDICTS`.
+        why: why the energy cannot be checked, or what it was compared with where that is not the stated formula.
+        energy: the energies by the formula from all counts that round to the printed ones, in pJ; None without a check.
+        reading: the stated formula as a reading of this row's counts; None where other arithmetic was checked.
     """
 
     verdict: str
@@ -247,7 +270,7 @@ def _verdict(given: Range, printed: Range) -> str:
 
 
 class _Table(_Facts):
-    """Rows that share their source, setting and formula; a row may set what its table does."""
+    """Rows with the same source, data set and formula. A row may state its own instead."""
 
     source: str
     dataset: str
@@ -257,7 +280,15 @@ class _Table(_Facts):
 
 
 class Literature(_Facts):
-    """The file of published rows."""
+    """A file of published rows.
+
+    Attributes:
+        schema_: name and version of the format.
+        sources: by short name.
+        formulas: by name.
+        layers: tables of layers, by name.
+        tables: the rows.
+    """
 
     schema_: Literal["snnprof.literature/0"] = Field(alias="schema")
     sources: dict[str, Source]
@@ -267,6 +298,7 @@ class Literature(_Facts):
 
     @cached_property
     def rows(self) -> dict[str, Published]:
+        """The rows of all tables, by id."""
         found = [self._row(table, row) for table in self.tables for row in table.rows]
         return {row.id: row for row in found}
 
@@ -283,16 +315,16 @@ class Literature(_Facts):
 
 
 def literature() -> Literature:
-    """The bundled rows with their sources and formulas."""
+    """The bundled file of published rows."""
     return load(Path(str(files("snnprof"))) / "literature.yaml")
 
 
 @cache
 def load(path: Path) -> Literature:
-    """Reads a file of published rows.
+    """Read a file of published rows.
 
     Raises:
-        SnnprofError: it is missing or does not follow the schema.
+        SnnprofError: the file is missing or does not follow the schema.
     """
     try:
         document = read_yaml(path, as_written=True)
@@ -314,12 +346,16 @@ def rows() -> dict[str, Published]:
 
 
 def row_of(name: str, known: Mapping[str, Published]) -> Published:
-    """A row by its id, an alias, or an unambiguous beginning of either, or of the model's name in it.
+    """Find a row by its id, by an alias, or by an unambiguous beginning of one of these or of the model's name.
 
     Case and punctuation do not matter: `ssabin/w-shift@cifar10/t4` is `ssabin/w/ shift@CIFAR-10/T4`.
 
+    Args:
+        name: what the user typed behind `paper:`.
+        known: rows by id.
+
     Raises:
-        SnnprofError: there is no such row, or there are several.
+        SnnprofError: no row or several rows have this name.
     """
     if name in known:
         return known[name]
@@ -334,10 +370,10 @@ def row_of(name: str, known: Mapping[str, Published]) -> Published:
 
 
 def _matching(name: str, names: Sequence[tuple[str, Published]]) -> dict[str, Published]:
-    """The names that a text stands for, one a row: exactly, else as a beginning that ends before / or @, else where a
-    word does, else anywhere.
+    """The names that a text stands for, one for each row.
 
-    A beginning of the model's name, behind the source, will do.
+    A name that equals the text wins; then one that begins with it and goes on with / or @; then with a new word; then
+    anyhow. The text may leave out the source and begin with the model's name.
     """
     wanted = _words(name)
     tails = [(_words(part), each, row) for each, row in names for part in (each, each.partition("/")[2]) if part]
@@ -353,7 +389,7 @@ def _matching(name: str, names: Sequence[tuple[str, Published]]) -> dict[str, Pu
 
 
 def _beginnings(id: str) -> set[str]:
-    """What stands before each / and @, with and without the source."""
+    """The parts of an id before each / and @, with and without the source."""
     parts = (id, id.partition("/")[2])
     return {_words(part[:at]) for part in parts for at, sign in enumerate(part) if sign in "/@"} - {""}
 
@@ -372,11 +408,14 @@ def chosen(
     source: str | None = None,
     verdict: str | None = None,
 ) -> list[Published]:
-    """The rows whose facts hold these texts, whatever their case.
+    """Filter rows. None keeps all rows, and case does not matter.
 
     Args:
-        dataset: punctuation does not matter; `cifar10` is not CIFAR-100.
-        source: part of the short name or the citation of a source.
+        every: the rows to choose from.
+        dataset: part of the data set's name without punctuation; `cifar10` is not CIFAR-100.
+        model: part of the model's name.
+        year: of the source.
+        source: part of the short name or of the citation of the source.
         verdict: one of `VERDICTS`.
     """
     return [

@@ -1,6 +1,6 @@
-"""What a figure holds for: data set, image size, T, and the whole network or a part.
+"""Settings of runs and published rows: data set, image size, T, and whether the whole network was counted.
 
-Figures of different settings stand side by side with a mark.
+A comparison marks figures whose settings differ.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from snnprof.literature import Published
 
 @dataclass(frozen=True)
 class Setting:
-    """Where a network ran; null for what nobody says.
+    """What the figures of a run or a published row hold for. None where it is unknown.
 
     Attributes:
-        size: pixels along one side of an image.
-        part: what was counted.
+        data: name of the data set.
+        size: height and width of an image, in pixels.
+        timesteps: T.
+        part: the part of the model that was counted, such as `network` or `attention`.
     """
 
     data: str | None = None
@@ -27,7 +29,7 @@ class Setting:
     part: str = "network"
 
     def unlike(self, other: Setting) -> list[str]:
-        """What is known of both and differs, e.g. `T = 1, not 4`."""
+        """The differences in what is known of both, one text each, such as `T = 1, not 4`."""
         pairs = (
             (data_key(self.data), data_key(other.data), f"{self.data}, not {other.data}"),
             (self.size, other.size, f"{self.size}×{self.size}, not {other.size}×{other.size}"),
@@ -38,7 +40,7 @@ class Setting:
 
 
 def setting_of(thing: Activity | Published | None) -> Setting:
-    """The setting of a run or a published row."""
+    """The setting of a run or a published row; all unknown for None."""
     if thing is None:
         return Setting()
     if isinstance(thing, Published):
@@ -49,12 +51,12 @@ def setting_of(thing: Activity | Published | None) -> Setting:
 
 
 def data_source(source: str) -> str:
-    """A `--data` source without its folder."""
+    """The name of a `--data` source, without its folder: `cifar10:DIR` → `cifar10`."""
     known, colon, _ = source.partition(":")
     return known if colon and re.fullmatch(r"[a-z][a-z0-9-]+", known) else source
 
 
 def data_key(name: str | None) -> str:
-    """One text for one data set however it is spelled: `CIFAR-10`, `cifar10` → `cifar10`."""
+    """A data set's name in one spelling: `CIFAR-10`, `cifar10` → `cifar10`."""
     squeezed = re.sub(r"[\W_]+", "", (name or "").lower())
     return {"imagenet1k": "imagenet"}.get(squeezed, squeezed) or (name or "")

@@ -54,7 +54,15 @@ class Layer(BaseModel):
         return None if self.rate is None else self.rate.range
 
     def driven(self, steps: int, output: bool = False) -> Range:
-        """MACs × firing rate of the input × T, the SOPs of the layer; with `output`, at the rate of the output."""
+        """Multiply MACs by a firing rate and T.
+
+        Args:
+            steps: T.
+            output: take the rate of the output, not that of the input.
+
+        Returns:
+            SOPs over all time steps; nothing where the rate is not printed.
+        """
         rate = self.output_rate if output else self.rate
         return NOTHING if rate is None else self.macs.product(rate.range).times(steps)
 

@@ -45,11 +45,25 @@ class Range:
         return Range(self.low + other.low, self.high + other.high)
 
     def times(self, factor: float) -> Range:
-        """The range multiplied by a number."""
+        """Multiply both ends by a number.
+
+        Args:
+            factor: at least 0.
+
+        Returns:
+            The new range.
+        """
         return Range(self.low * factor, self.high * factor)
 
     def product(self, other: Range) -> Range:
-        """The products of a value of this range and one of another."""
+        """Multiply every value of this range by every value of another.
+
+        Args:
+            other: the other range.
+
+        Returns:
+            The range of the products.
+        """
         return Range(self.low * other.low, self.high * other.high)
 
     @property
@@ -58,14 +72,26 @@ class Range:
         return (self.low + self.high) / 2
 
     def meets(self, other: Range) -> bool:
-        """Whether both ranges have a value in common, within the rounding of floating point."""
+        """Compare two rounded figures.
+
+        Args:
+            other: the other range.
+
+        Returns:
+            Whether both ranges have a value in common, within the rounding of floating point.
+        """
         slack = _ROUNDING * max(self.high, other.high)
         return self.low <= other.high + slack and other.low <= self.high + slack
 
     def off(self, other: Range) -> float:
-        """The relative distance from the nearest end of another range.
+        """Measure the gap between two ranges.
 
-        0.1 where this range is 10 % above it, -0.1 where it is 10 % below; 0 where both meet.
+        Args:
+            other: the range to compare with.
+
+        Returns:
+            A fraction of the nearest end of the other range: 0.1 where this range is 10 % above it, -0.1 where it is
+            10 % below; 0 where both meet.
         """
         if self.meets(other):
             return 0.0

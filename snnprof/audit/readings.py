@@ -148,12 +148,27 @@ class Work:
         return Work(self.ac + other.ac, self.mac + other.mac, self.product + other.product)
 
     def close_to(self, other: Work) -> bool:
-        """Whether both are equal within the rounding of floating point."""
+        """Compare two amounts of work.
+
+        Args:
+            other: the other amount.
+
+        Returns:
+            Whether both are equal within the rounding of floating point.
+        """
         pairs = ((self.ac, other.ac), (self.mac, other.mac), (self.product, other.product))
         return all(math.isclose(a.low, b.low) and math.isclose(a.high, b.high) for a, b in pairs)
 
     def priced(self, ac: float, mac: float) -> Range:
-        """The energy in pJ, from the prices of an AC and a MAC in pJ."""
+        """Price the operations.
+
+        Args:
+            ac: pJ per AC.
+            mac: pJ per MAC.
+
+        Returns:
+            The energy in pJ.
+        """
         return self.ac.times(ac) + self.mac.times(mac) + self.product.times(ac * mac)
 
 
@@ -235,7 +250,11 @@ class Sheet:
         return {axis: found[axis] for axis in AXES if found.get(axis)}
 
     def readings(self) -> Iterator[Reading]:
-        """Every reading once. A reading has no choice on an axis without an effect."""
+        """Combine all choices on all axes.
+
+        Yields:
+            Every reading once. A reading has no choice on an axis without an effect.
+        """
         own = [axis for axis in self.axes if axis not in ("ac", "mac", "steps", "flops")]
         for chosen in product(*(self.axes[axis] for axis in own)):
             yield from self._priced(dict(zip(own, chosen, strict=True)))
@@ -325,7 +344,14 @@ class Sheet:
         return factor
 
     def lines(self, reading: Reading) -> list[Line]:
-        """A reading term by term and price by price. The energies of the lines add up to that of the reading."""
+        """Show how a reading arrives at its energy.
+
+        Args:
+            reading: a reading of these counts.
+
+        Returns:
+            One line for each term and price. The energies of the lines add up to that of the reading.
+        """
         prices = {axis: reading.choices[axis] for axis in ("ac", "mac") if axis in reading.choices}
         found = []
         for term in self.terms:

@@ -73,6 +73,7 @@ def audit(
 
 
 def _template(form: str | None, out: Path | None, force: bool) -> None:
+    """Write a table to fill in."""
     target = output.checked_output(out, force)
     suffix = out.suffix.lower() if out else ""
     kind = form or ("csv" if suffix == ".csv" else "yaml")
@@ -83,7 +84,7 @@ def _template(form: str | None, out: Path | None, force: bool) -> None:
 
 
 def _audits(names: Sequence[str], printed: str | None, prices: dict[str, tuple[Choice, ...]]) -> list[Audit]:
-    """Each thing named, audited; rows of one table may explain each other."""
+    """Audit each table, published row and run that the user names."""
     found: list[Audit] = []
     for name in names:
         if name.startswith(options.PAPER):
@@ -98,7 +99,7 @@ def _audits(names: Sequence[str], printed: str | None, prices: dict[str, tuple[C
 
 
 def _published(id: str, prices: dict[str, tuple[Choice, ...]]) -> list[Audit]:
-    """One row, or all rows of a paper by its short name."""
+    """Audit a published row by its id, or all rows of a paper by the paper's short name."""
     from snnprof import catalogue
     from snnprof.audit import audit as audited
     from snnprof.audit.published import from_published, siblings
@@ -118,6 +119,7 @@ def _published(id: str, prices: dict[str, tuple[Choice, ...]]) -> list[Audit]:
 
 
 def _table(path: Path, prices: dict[str, tuple[Choice, ...]]) -> list[Audit]:
+    """Audit all rows of a table; the figures of one row may explain another."""
     from snnprof.audit import audit as audited
     from snnprof.audit.tables import SUFFIXES, read_table
 
@@ -133,6 +135,7 @@ def _table(path: Path, prices: dict[str, tuple[Choice, ...]]) -> list[Audit]:
 
 
 def _run(name: str, printed: str | None, prices: dict[str, tuple[Choice, ...]]) -> Audit:
+    """Audit a printed energy with the counts of a run."""
     from snnprof.activity import Activity
     from snnprof.audit import audit as audited
     from snnprof.audit.printed import ENERGIES, quantity
@@ -153,10 +156,10 @@ def _run(name: str, printed: str | None, prices: dict[str, tuple[Choice, ...]]) 
 
 
 def _prices(texts: Sequence[str]) -> dict[str, tuple[Choice, ...]]:
-    """Prices of MACs and ACs as further choices; an SOP is an AC here.
+    """Make choices of the prices of MACs and ACs in --price. The price of an SOP counts as that of an AC.
 
     Raises:
-        SnnprofError: a text is no list of prices, or names others.
+        SnnprofError: a text is no list of prices, or prices something else.
     """
     from snnprof.audit.readings import Choice
     from snnprof.hardware import prices_in

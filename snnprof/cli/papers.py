@@ -1,4 +1,4 @@
-"""`snnprof papers`: the published rows, and one of them with its arithmetic."""
+"""`snnprof papers`: the list of published rows, and one row with its arithmetic."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def show(
 
 
 def _verdict(text: str) -> str:
-    """A verdict by a word for it."""
+    """The verdict that a word on the command line stands for."""
     from snnprof.literature import DIFFERS, FOLLOWS, UNCHECKED, VERDICTS
 
     words = {"follows": FOLLOWS, "differs": DIFFERS, "unchecked": UNCHECKED} | {each: each for each in VERDICTS}

@@ -1,4 +1,4 @@
-"""Audits as documents: one figure with its readings, or a table of them."""
+"""Audits as documents: one printed energy with its readings, or a table of several."""
 
 from __future__ import annotations
 
@@ -21,7 +21,13 @@ GIGA = 1e9
 
 
 def audit_document(audits: Sequence[Audit], shared: Sequence[Shared] = (), command: str = "") -> Document:
-    """One audit in full, or several side by side."""
+    """Make a document of one audit in full, or of several side by side.
+
+    Args:
+        audits: at least one.
+        shared: readings that give the energies of several rows.
+        command: the command that makes the document again.
+    """
     return _one(audits[0], command) if len(audits) == 1 else _several(audits, shared, command)
 
 
@@ -54,7 +60,7 @@ def _one(audit: Audit, command: str) -> Document:
 
 
 def _record(audit: Audit) -> dict[str, object]:
-    """One audit for machines."""
+    """One audit as JSON holds it."""
     figures = audit.figures
     return {
         "name": figures.name, "printed": figures.printed.text, "energy_low_pj": figures.energy.low,
@@ -74,7 +80,7 @@ def _choices(reading: Reading) -> dict[str, object]:
 
 
 def result(audit: Audit) -> str:
-    """What may be concluded, in one or two sentences."""
+    """The conclusion of an audit in one or two sentences."""
     plain, every, energy = len(audit.plain_matching), len(audit.matching), audit.figures.printed.text
     if audit.stated:
         others = plain - 1
@@ -102,7 +108,7 @@ def _untried(audit: Audit) -> str:
 
 
 def _worth(audit: Audit) -> str:
-    """What a match is worth."""
+    """How much the matching readings prove: the end of a sentence."""
     if len(audit.plain_matching) > 1:
         return _told_apart(audit)
     unusual = audit.plain_matching[0].unusual
@@ -112,7 +118,7 @@ def _worth(audit: Audit) -> str:
 
 
 def _told_apart(audit: Audit) -> str:
-    """In what several readings differ, and whether that matters."""
+    """In what the matching readings differ: the end of a sentence."""
     if len(audit.groups) > 1:
         return ", by different choices: this does not identify the convention."
     open_axes = [axis for axis, side in audit.groups[0].choices.items() if len(side) > 1]
@@ -125,7 +131,7 @@ def _told_apart(audit: Audit) -> str:
 
 
 def tried(audit: Audit) -> str:
-    """How many readings there are, and how often they would explain anything."""
+    """How many readings were tried, and how likely one of them gives an arbitrary energy."""
     plain, every = len(audit.plain), len(audit.figures.readings)
     text = f"{plain:,} with at most {FEW} unusual choice ({every:,} in all)" if plain < every else f"{plain:,}"
     return f"{text}; by chance, {rate_text(audit.chance)} of the energies in their range would match one"
@@ -136,7 +142,7 @@ def _off(off: float) -> str:
 
 
 def percent(off: float) -> str:
-    """The size of a difference, however small it is.
+    """A relative difference without its sign, with two digits where it is below 1 %.
 
     >>> percent(-0.159), percent(0.00067)
     ('15.9 %', '0.067 %')
@@ -153,13 +159,13 @@ def _verb(count: int) -> str:
 
 
 def reading_words(reading: Reading) -> str:
-    """A reading as a list of its choices, without those that go without saying."""
+    """The choices of a reading in words, without those that almost everybody makes."""
     told = [choice.words for axis, choice in reading.choices.items() if (axis, choice.key) not in TACIT]
     return "; ".join(told)
 
 
 def group_words(group: Group) -> str:
-    """A group as a list of choices; alternatives with `or`; what does not matter at the end."""
+    """The choices of a group in words: alternatives joined by `or`, and at the end the axes that do not matter."""
     told = [
         " or ".join(choice.words for choice in side)
         for axis, side in group.choices.items() if not _tacit(axis, side)
@@ -311,7 +317,7 @@ def _several(audits: Sequence[Audit], shared: Sequence[Shared], command: str) ->
 
 
 def _outcome(audits: Sequence[Audit]) -> str:
-    """How many follow as papers state it, and how many by a slip alone."""
+    """How many energies follow by choices that papers state, and how many only by a slip."""
     usual = sum(any(reading.unusual == 0 for reading in audit.matching) for audit in audits)
     slips = sum(bool(audit.plain_matching) for audit in audits) - usual
     follow = "follows from its" if usual == 1 else "follow from their"

@@ -1,4 +1,4 @@
-"""Published rows as documents: the list, and one of them with its arithmetic."""
+"""Published rows as documents: the list of all, and one row with its arithmetic."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ ACCESS = {
 
 
 def published_values(row: Published) -> dict[str, Value]:
-    """One published row as the columns name it."""
+    """The values of a published row, by the keys of `PUBLISHED_COLUMNS`."""
     numbers: dict[str, Printed | None] = {key: getattr(row, field) for key, field in _AS_PRINTED.items()}
     energy = row.check.energy
     return {
@@ -80,15 +80,16 @@ def published_values(row: Published) -> dict[str, Value]:
 
 
 def _mj(energy: Range | None) -> float | None:
-    """Five digits, in millijoules."""
+    """The middle of a range in mJ, with five digits."""
     return None if energy is None else float(f"{energy.middle / MJ:.5g}")
 
 
 def paper_list(rows: Sequence[Published], asked: Mapping[str, str]) -> Document:
-    """One line per published row, and how many of them follow.
+    """Make a document with one line for each published row, and with the number of energies that follow.
 
     Args:
-        asked: the filters, by option.
+        rows: the chosen rows.
+        asked: the filters that chose them, by option.
     """
     counts = {
         verdict: sum(row.verdict == verdict for row in rows) for verdict in dict.fromkeys(r.verdict for r in rows)
@@ -110,7 +111,7 @@ def _verb(verdict: str, count: int) -> str:
 
 
 def paper_row(row: Published) -> Document:
-    """One published row: what is printed, the arithmetic of its stated formula, and where it was read."""
+    """Make a document of one published row: printed figures, the arithmetic of the stated formula, the source."""
     alone = Table("printed", "", PUBLISHED_COLUMNS, (Row(published_values(row)),))
     tables = [arithmetic(row) if row.energy_mj is not None else alone]
     if row.layer_table and row.stated and row.stated.reading:
@@ -147,10 +148,7 @@ def _facts(row: Published) -> list[tuple[str, str]]:
 
 
 def verdict_text(row: Published) -> str:
-    """The verdict in a sentence, with the figures that decide it.
-
-    E.g. `does not follow: the formula gives 5.352 mJ (5.328 to 5.377), 4.50 mJ is printed`.
-    """
+    """The verdict in a sentence, with the energies that it compares."""
     check, printed = row.check, row.energy_mj
     if check.energy is None or printed is None:
         return f"{check.verdict}: {check.why}"
@@ -174,7 +172,7 @@ _ARITHMETIC = (
 
 
 def arithmetic(row: Published) -> Table:
-    """The stated formula term by term, its sum, and the printed energy."""
+    """Make a table of the terms of the stated formula, their sum, and the printed energy."""
     check, rows = row.check, []
     if check.reading:
         rows = [
@@ -199,7 +197,13 @@ def _energies(energy: Range) -> dict[str, Value]:
 
 
 def layer_rows(layers: Sequence[Layer], steps: int, keys: Mapping[str, str]) -> Table:
-    """A table of layers and what a reading gives each."""
+    """Make a table of layers with the energy of each by one reading.
+
+    Args:
+        layers: of the printed table.
+        steps: T.
+        keys: the reading's choices, by axis.
+    """
     columns = (
         Column("layer", "Layer"),
         Column("role", "Role", drop=2),

@@ -1,7 +1,7 @@
-"""What every output format renders: a document of tables whose cells are values, and the one way to print a value.
+"""Documents of tables, which every output format renders, and how a value is printed.
 
-The formats for people (terminal, Markdown, LaTeX, HTML) all take their text from `Table.texts`, so a number reads
-the same in each; CSV and JSON take the raw values.
+The formats for people (terminal, Markdown, LaTeX, HTML) take their texts from `Table.texts`, so that all print a number
+alike. CSV and JSON take the raw values.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ _DECIMALS: Mapping[str, int] = {"count": 3, "energy": 3, "rate": 4, "percent": 2
 
 @dataclass(frozen=True)
 class Column:
-    """One column.
+    """One column of a table.
 
     Attributes:
-        key: name in CSV and JSON: ASCII snake_case with the unit, e.g. `energy_pj`.
+        key: name in CSV and JSON: ASCII snake_case with the unit, such as `energy_pj`.
         header: heading for people, without the unit.
-        kind: how a value is printed; numbers stand on the right.
-        drop: the higher, the earlier a narrow terminal leaves the column out; 0 stays.
-        interval: key of the half-width that is printed behind the value as ±.
-        machine_only: in CSV and JSON only.
-        unit: a unit it must have (`G`, `mJ`); empty: the one that fits the values.
-        group: neighbouring columns of one group stand under one heading.
-        apart: where one unit would leave the smaller values unreadable, each is printed in its own.
-        alone: counts of something else than the columns beside it, which share a unit.
+        kind: how a value is printed. Numbers are aligned on the right.
+        drop: a narrow terminal leaves out the columns with the highest number first; those with 0 always stay.
+        interval: key of the half-width that is printed after the value, as ±; empty for none.
+        machine_only: whether only CSV and JSON have the column.
+        unit: the unit to print values in (`G`, `mJ`); empty for the one that suits the values.
+        group: neighbouring columns with the same group share a heading above their own.
+        apart: print each value in its own unit where a common one would make the smallest values unreadable.
+        alone: choose the unit without the other columns of counts, which share one.
     """
 
     key: str
@@ -57,16 +57,18 @@ class Column:
 
     @property
     def numeric(self) -> bool:
+        """Whether it holds numbers."""
         return self.kind != "text"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row: values by column key. A value of None is unknown and prints as –; a key that is missing, as nothing.
+    """One row of a table.
 
     Attributes:
-        section: rows of one section stand together; a rule is drawn where it changes.
-        total: a sum of rows above; set apart in print and left out of CSV.
+        values: by column key. None is unknown and printed as –; a missing key leaves the cell empty.
+        section: a line is drawn between neighbouring rows of different sections.
+        total: whether the row is a sum of rows above. Print sets it apart, and CSV leaves it out.
         best: keys of the cells to mark as best.
     """
 
@@ -81,9 +83,11 @@ class Table:
     """A table of values.
 
     Attributes:
-        name: name in JSON, snake_case.
+        name: name in JSON, in snake_case.
         title: heading for people.
-        notes: sentences that belong under this table.
+        columns: from left to right.
+        rows: from top to bottom.
+        notes: sentences to print below the table.
     """
 
     name: str
@@ -94,44 +98,45 @@ class Table:
 
     @property
     def printed(self) -> tuple[Column, ...]:
-        """The columns people see: those for machines and those without any value are left out."""
+        """The columns for people, without those that `drop` allows to leave out and that have no value."""
         return tuple(c for c in self.columns if not c.machine_only and self._has_values(c))
 
     def headers(self, columns: Sequence[Column] | None = None) -> list[str]:
-        """Headings with the group and the unit chosen for the column, e.g. `SOPs (M)`."""
+        """The headings with group and unit, such as `SOPs (M)`, of these columns or all printed ones."""
         named = ((column.group, self.heading(column)) for column in columns or self.printed)
         return [f"{group} {heading}" if group else heading for group, heading in named]
 
     def heading(self, column: Column) -> str:
-        """A column's heading with its unit, without its group."""
+        """The heading of a column with its unit, without its group."""
         unit = self.unit(column)
         return f"{column.header} ({unit})" if unit else column.header
 
     def unit(self, column: Column) -> str:
-        """The unit in which a column's values are printed; empty where they have none, or each its own."""
+        """The common unit of a column's values; empty where they have none, or where each has its own."""
         return "" if self._apart(column) else self._scale(column)[0]
 
     def groups(self) -> list[tuple[str, int]]:
-        """Headings over the printed columns, and how many columns each spans; empty where there are none."""
+        """The group headings above the printed columns, each with the number of its columns; empty without groups."""
         named = [(name, len(list(each))) for name, each in groupby(self.printed, key=lambda column: column.group)]
         return named if any(name for name, _ in named) else []
 
     def texts(self, columns: Sequence[Column] | None = None) -> list[list[str]]:
-        """The printed cells, row by row."""
+        """The texts of all cells of these columns, or of all printed ones, row by row."""
         columns = columns or self.printed
         scales = [None if self._apart(column) else self._scale(column)[1] for column in columns]
         return [[_cell(row, c, s) for c, s in zip(columns, scales, strict=True)] for row in self.rows]
 
     def records(self) -> list[dict[str, Value]]:
-        """Raw values for machines, without the rows that are sums of others."""
+        """The raw values of each row by key, without totals."""
         keys = self.keys()
         return [{key: row.values.get(key) for key in keys} for row in self.rows if not row.total]
 
     def keys(self) -> list[str]:
+        """The keys of all columns and of their intervals."""
         return [key for c in self.columns for key in (c.key, c.interval) if key]
 
     def _has_values(self, column: Column) -> bool:
-        """Energies were asked for by name: a machine that can price nothing must not vanish."""
+        """Whether to print a column. An energy is printed even without a value: the user named its price list."""
         return (
             column.drop == 0
             or column.kind == "energy"
@@ -139,13 +144,13 @@ class Table:
         )
 
     def _apart(self, column: Column) -> bool:
-        """Whether a value of the column is smaller than a hundredth of the unit that the largest one is printed in."""
+        """Whether each value needs its own unit: one is below a hundredth of the unit that suits the largest."""
         values = [row.values.get(column.key) for row in self.rows]
         sizes = [abs(value) for value in values if isinstance(value, (int, float)) and value]
         return column.apart and bool(sizes) and min(sizes) < self._scale(column)[1] / 100
 
     def _scale(self, column: Column) -> tuple[str, float]:
-        """Counts share a unit, so that neighbours can be compared at a glance; price lists lie too far apart."""
+        """The unit and its size. Columns of counts share a unit, so that readers can compare them; energies do not."""
         alone = column.kind == "energy" or column.alone
         kin = [column] if alone else [other for other in self.columns if not other.alone]
         alike = (other for other in kin if (other.kind, other.unit) == (column.kind, column.unit))
@@ -156,7 +161,12 @@ class Table:
 
 @dataclass(frozen=True)
 class Notes:
-    """Warnings and caveats of one kind, each one or two sentences."""
+    """Warnings and caveats on one topic.
+
+    Attributes:
+        topic: the heading.
+        texts: one or two sentences each.
+    """
 
     topic: str
     texts: tuple[str, ...]
@@ -164,16 +174,18 @@ class Notes:
 
 @dataclass(frozen=True)
 class Document:
-    """What a command prints.
+    """The output of a command, before a format is chosen.
 
     Attributes:
-        facts: (label, text) lines under the tables: what was counted, on what, how it was priced.
-        notes: what a reader must know, the weightiest topic first.
-        data: facts for machines; the top level of the JSON file.
-        command: the command that makes this document again.
+        title: the first line.
+        tables: the first one holds the main result.
+        facts: labels and texts below the tables: what was counted, on which data, how it was priced.
+        notes: what a reader must know, the most important topic first.
+        data: facts for machines, at the top level of the JSON file.
+        command: the command that makes this document again; empty for none.
+        page: what a web page shows in addition to the tables; None for nothing.
+        machine: the rows for CSV and JSON; None for those of the first table.
         schema: name of the JSON file's schema.
-        page: what a web page shows beyond the tables.
-        machine: the rows for CSV and JSON, where they are not those of the first table.
     """
 
     title: str
@@ -188,7 +200,12 @@ class Document:
 
 
 def scale(column: Column, magnitudes: Sequence[float]) -> tuple[str, float]:
-    """Unit and divisor: the largest unit that leaves the largest value at 1 or more."""
+    """Choose the unit that leaves the largest value at 1 or just above, and say what to divide values by.
+
+    Args:
+        column: its kind decides between units of counts and of energies; its own unit is taken first.
+        magnitudes: absolute values, in operations or pJ.
+    """
     if column.kind in _SHARES:
         return "%", 0.01
     units = {"count": _COUNT_PREFIXES, "energy": _ENERGY_UNITS}.get(column.kind)
@@ -203,7 +220,7 @@ def scale(column: Column, magnitudes: Sequence[float]) -> tuple[str, float]:
 
 
 def number_text(value: float, kind: Kind, digits: int = 2) -> str:
-    """A number that is already in its column's unit, with at least `digits` significant digits.
+    """Print a number that is already in its column's unit, with at least `digits` significant digits.
 
     >>> number_text(934.035456, "count"), number_text(0.00002, "count"), number_text(64, "integer")
     ('934.035', '0.000020', '64')
@@ -227,6 +244,7 @@ def _significant_decimals(value: float, digits: int) -> int:
 
 
 def value_text(value: Value, column: Column, divisor: float) -> str:
+    """Print a value of a column; `divisor` is the size of the column's unit."""
     if value is None:
         return UNKNOWN
     if isinstance(value, bool):
@@ -239,7 +257,7 @@ def value_text(value: Value, column: Column, divisor: float) -> str:
 
 
 def _cell(row: Row, column: Column, divisor: float | None) -> str:
-    """The printed value; a divisor of null gives it a unit of its own."""
+    """The text of a cell; without a divisor, in the unit that suits the value."""
     if column.key not in row.values:
         return ""
     value = row.values[column.key]
@@ -255,7 +273,7 @@ def _cell(row: Row, column: Column, divisor: float | None) -> str:
 
 
 def _with_half(text: str, value: float, half: float, kind: Kind) -> str:
-    """A value ± its half-width, with as many decimals as either needs; what rounding leaves of none at all is 0."""
+    """A value ± its half-width, with as many decimals as the longer of both; a half-width of rounding errors is 0."""
     if half < 1e-9 * abs(value):
         return f"{text} ± 0"
     decimals = max(len(each.partition(".")[2]) for each in (text, number_text(half, kind)))
@@ -263,7 +281,7 @@ def _with_half(text: str, value: float, half: float, kind: Kind) -> str:
 
 
 def sections(rows: Iterable[Row]) -> Iterator[tuple[int, bool]]:
-    """(position, whether a rule stands before it) of each row."""
+    """The position of each row, and whether a line is drawn above it."""
     previous: Row | None = None
     for position, row in enumerate(rows):
         changed = previous is not None and (row.section, row.total) != (previous.section, previous.total)

@@ -1,4 +1,4 @@
-"""Energy reports → one document. Built here alone, so that every format shows the same numbers."""
+"""Energy reports as a document of tables. All formats render this document, so that they show the same numbers."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _REST = {"elementwise": "other arithmetic", "neuron": "neurons", "static": "stat
 def report_document(
     reports: Sequence[EnergyReport], by: By = "op", command: str = "", figures: bool = False
 ) -> Document:
-    """One run as a document.
+    """Make a document of one run.
 
     Args:
-        reports: the same run and convention, one report per hardware.
-        by: what one row stands for.
-        command: how to make the document again.
-        figures: with the page that formats with pictures show.
+        reports: one for each price list, all of the same run and convention.
+        by: what one row of the first table stands for.
+        command: the command that makes the document again.
+        figures: add the figures of the web page.
     """
     reports = list(reports)
     activity = reports[0].activity
@@ -55,12 +55,13 @@ def report_document(
 
 
 def per_inference(activity: Activity) -> _Per:
-    """Run totals → figures of one inference; totals as they are where the number of samples is unknown."""
+    """The function that divides a total of the run by its samples; it changes nothing where they are unknown."""
     samples = activity.samples
     return lambda value: value / samples if samples and value is not None else value
 
 
 def energy_columns(reports: Sequence[EnergyReport]) -> list[Column]:
+    """One column of energies for each price list. A narrow terminal may leave out all but the first."""
     keys = report_rows.energy_keys([report.hardware.id for report in reports])
     pairs = enumerate(zip(keys, reports, strict=True))
     return [Column(key, report.hardware.id, "energy", drop=min(position, 1)) for position, (key, report) in pairs]
@@ -74,7 +75,7 @@ def _energies(ids: Iterable[str], energies: Iterable[float | None], per: _Per) -
 
 
 def _operations(reports: list[EnergyReport], by: By) -> Table:
-    """Contractions joined as asked; then one line for each other kind of work, and the total."""
+    """Contractions grouped as `by` says, then one line for each other kind of work, and the total."""
     activity = reports[0].activity
     per = per_inference(activity)
     fine = by in ("op", "layer")
@@ -131,7 +132,7 @@ def _key(by: By) -> str:
 
 
 def _rest(reports: list[EnergyReport], category: str, by: By, per: _Per) -> Row:
-    """All work of another kind as one line; empty where there is none or nothing of it has a price."""
+    """One line for all work of another kind; without values where the run has none, or it has no price."""
     energies = [energy_of(row for row in r.rows if row.category == category) for r in reports]
     if not any(energies):
         return Row({})
@@ -152,7 +153,7 @@ def _total(reports: list[EnergyReport], by: By, per: _Per) -> Row:
 
 
 def _machine(reports: list[EnergyReport], by: By) -> Table:
-    """Every line of the report, of whatever kind, one row each: their energies add up to the total."""
+    """Every line of the report as one row, of whatever kind of work. Their energies add up to the total."""
     lines = report_rows.rows(reports, by)
     return Table("rows", "", tuple(map(Column, report_rows.columns(reports, by))), tuple(map(Row, lines)))
 
@@ -199,7 +200,7 @@ def _attention_rates(activity: Activity, products: list[OpRecord]) -> dict[str, 
 
 
 def _traffic(report: EnergyReport) -> Table:
-    """Words that each level of the memory reads and writes, by layer and tensor."""
+    """The words that each level of the memory reads and writes, by layer and tensor."""
     per = per_inference(report.activity)
     columns = (
         Column("layer", "Layer"), Column("op", "Op"), Column("tensor", "Tensor"), Column("level", "Level"),
@@ -217,7 +218,7 @@ def _traffic(report: EnergyReport) -> Table:
 
 
 def _totals(reports: list[EnergyReport]) -> Table:
-    """This run beside what else the same network could have done."""
+    """The run beside reference points: executed densely, the equivalent ANN, and the bounds of its energy."""
     per = per_inference(reports[0].activity)
     ids = [report.hardware.id for report in reports]
     columns = (Column("run", "Scenario"), Column("operations", "Operations", "count"), *energy_columns(reports))
@@ -236,7 +237,7 @@ def _totals(reports: list[EnergyReport]) -> Table:
 
 
 def _limits(reports: list[EnergyReport]) -> Iterator[tuple[str, list[float | None]]]:
-    """The ANN twin as narrow as the spike trains are, and the ends of what this network could need."""
+    """The ANN twin with activations as narrow as the spike trains, and the bounds of this network's energy."""
     narrow = [report.quantised_twin for report in reports]
     bits = {twin.bits for twin in narrow if twin}
     if bits:
