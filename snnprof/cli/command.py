@@ -74,11 +74,14 @@ def _names_in(value: Any) -> Iterator[str]:
 
 
 def _is_file(name: str, out: Path) -> bool:
-    """Whether a name stands for this file: by its path, as a run in the cache, or as a Python module."""
+    """Whether a name stands for this file: a path, a run in the cache, a Python module or a profile of the user's."""
+    from snnprof.hardware.lookup import users_own
+
     module = name.replace(".", os.sep)
     places = [os.path.expanduser(name), f"{module}.py", os.path.join(module, "__init__.py")]
     if name.endswith(".json"):
         places.append(str(kept.found(Path(name))))
+    places.append(str(users_own().get(name, "")))
     return any(os.path.isfile(place) and os.path.samefile(place, out) for place in places)
 
 

@@ -72,6 +72,14 @@ def test_a_run_in_the_cache_is_kept(folder: Path, activity: Activity, capsys: py
     assert f"cannot write {place}" in capsys.readouterr().err
 
 
+def test_a_profile_of_the_user_is_kept(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SNNPROF_HARDWARE", str(folder))
+    assert main("report run.json --hardware mine --format json -o mine.yaml --force".split()) == 2
+    assert "cannot write mine.yaml: this command reads it" in capsys.readouterr().err
+
+
 def test_other_files_are_written(folder: Path) -> None:
     """A title is no file, and a report may lie in the folder of the data."""
     Path("cifar/old.html").write_text("")
