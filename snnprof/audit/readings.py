@@ -116,6 +116,7 @@ TACIT = {("steps", "once"), ("flops", "one"), ("mlp", "own"), ("attention", "cou
 """Choices that a description of a reading leaves out, since almost everybody makes them."""
 ONCE = {"mac_once": "mac_each_step", "ac_once": "ac_each_step", "product_once": "product_each_step"}
 """Choices that give the same energy where T is 1."""
+_OF_ALL_TERMS = ("ac", "mac", "steps", "flops")
 _OWN_FIRST = ("double_first", "half_first")
 """Choices of FLOPs per MAC that apply to dense terms only."""
 
@@ -180,7 +181,7 @@ class Term:
         name: for tables.
         axis: the decision that it depends on; empty where it depends on none.
         ways: its operations, by the key of the choice on the axis.
-        part: `spikes`, or `dense` for work on real values: the first layer, the head, and printed MACs and FLOPs.
+        part: `spikes` for SOPs; `dense` for the first layer, the head, and printed MACs and FLOPs.
     """
 
     name: str
@@ -255,7 +256,7 @@ class Sheet:
         Yields:
             Every reading once. A reading has no choice on an axis without an effect.
         """
-        own = [axis for axis in self.axes if axis not in ("ac", "mac", "steps", "flops")]
+        own = [axis for axis in self.axes if axis not in _OF_ALL_TERMS]
         for chosen in product(*(self.axes[axis] for axis in own)):
             yield from self._priced(dict(zip(own, chosen, strict=True)))
 
@@ -283,7 +284,7 @@ class Sheet:
             if found is None:
                 return None
             wanted[axis] = found
-        every = self._priced({a: c for a, c in wanted.items() if a not in ("ac", "mac", "steps", "flops")}, wanted)
+        every = self._priced({a: c for a, c in wanted.items() if a not in _OF_ALL_TERMS}, wanted)
         return next(every, None)
 
     def _choice(self, axis: str, key: str) -> Choice | None:

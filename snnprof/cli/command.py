@@ -29,9 +29,9 @@ class Command(TyperCommand):
             SnnprofError: an option is empty, or an output file is an input, too.
         """
         for option in self.params:
-            values = ctx.params.get(option.name)
-            every = values if isinstance(values, list | tuple) else [values]
-            if option.name not in _TEXTS and any(isinstance(each, str) and not each.strip() for each in every):
+            texts = [each for each in _listed(ctx.params.get(option.name)) if isinstance(each, str)]
+            may_be_empty = option.param_type_name == "argument" or option.name in _TEXTS
+            if not may_be_empty and not all(map(str.strip, texts)):
                 raise SnnprofError(f"{option.opts[0]} is empty", hint="give it a value, or leave it out")
         must_keep_inputs(ctx.params)
         return super().invoke(ctx)
@@ -46,27 +46,30 @@ def must_keep_inputs(given: Mapping[str, Any]) -> None:
     Raises:
         SnnprofError: an output file is read too, under whatever name, or it is one of the files of `--data FOLDER`.
     """
+    read = {name: value for name, value in given.items() if name not in {"out", *_TEXTS}}
     for out in filter(os.path.isfile, _written(given)):
-        for parameter, value in given.items():
-            goes_on_in_its_file = parameter == "resume" and out == value
-            if parameter in {"out", *_TEXTS} or goes_on_in_its_file:
-                continue
-            for name in _names_in(value):
-                if _is_file(name, out) or (parameter == "data" and _is_data(name, out)):
-                    raise SnnprofError(
-                        f"cannot write {out}: this command reads it", hint="choose another file with --output"
-                    )
+        if read.get("resume") == out:  # the run goes on in its file
+            continue
+        names = [name for value in read.values() for name in _names_in(value)]
+        if any(_is_file(name, out) for name in names) or any(
+            _is_data(name, out) for name in _names_in(read.get("data"))
+        ):
+            raise SnnprofError(f"cannot write {out}: this command reads it", hint="choose another file with --output")
 
 
 def _written(given: Mapping[str, Any]) -> list[Path]:
-    out = given.get("out") or []
-    files = list(out) if isinstance(out, list | tuple) else [out]
+    files = _listed(given.get("out"))
     return files + [beside(file) for file in files if given.get("maps")]
+
+
+def _listed(value: Any) -> list[Any]:
+    """The values of a parameter that may be given several times."""
+    return [] if value is None else list(value) if isinstance(value, list | tuple) else [value]
 
 
 def _names_in(value: Any) -> Iterator[str]:
     """Every part of `KEY=FILE,FILE`, `KIND:FOLDER` or `FILE:KEY` that can be a name; a name may hold these signs."""
-    for text in value if isinstance(value, list | tuple) else [value]:
+    for text in _listed(value):
         if isinstance(text, str | Path):
             signs = [found.start() for found in re.finditer("[:=,]", str(text))]
             for start in (0, *(sign + 1 for sign in signs)):

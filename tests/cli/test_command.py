@@ -107,5 +107,7 @@ def test_an_empty_option_is_refused(command: str, folder: Path, capsys: pytest.C
         assert heard.err.endswith(said)
 
 
-def test_a_caption_may_be_empty(folder: Path) -> None:
+def test_a_caption_and_the_name_of_the_root_may_be_empty(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["explain", "run.json", ""])
+    assert "is empty" not in capsys.readouterr().err
     assert main(["report", "run.json", "--format", "latex", "--caption", "", "--label", ""]) == 0
