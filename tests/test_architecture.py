@@ -14,6 +14,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "snnprof"
 # Highest first: a module imports only from its own line or from lines below it. A name stands for all below it.
+# A module of a package may be named on a higher line: published rows are above the numbers and readings of the audit,
+# and the tables and runs to audit are above the published rows.
 HOUSE = [
     ["__main__", "pytest_plugin"],
     ["cli"],
