@@ -19,6 +19,7 @@ from snnprof.errors import SnnprofError
 from snnprof.records import (
     KINDS,
     NEURON_COUNTS,
+    OLDER_SCHEMAS,
     PART_COUNTS,
     SCHEMA,
     Accuracy,
@@ -67,12 +68,11 @@ class Activity(ActivityRecord):
     # -- files ---------------------------------------------------------------------------------------------
 
     def to_json(self) -> str:
-        """The content of a run file; where nothing was measured, one that versions before `--measure` read too."""
-        absent = {"measurement"} if self.measurement is None else None
+        """The content of a run file."""
         try:
-            return self.model_dump_json(by_alias=True, indent=None, exclude=absent)
+            return self.model_dump_json(by_alias=True, indent=None)
         except PydanticSerializationError:  # a file name that is not UTF-8, which JSON can hold by escapes alone
-            return json.dumps(self.model_dump(by_alias=True, exclude=absent), separators=(",", ":"))
+            return json.dumps(self.model_dump(by_alias=True), separators=(",", ":"))
 
     def save(self, path: str | Path | Target) -> None:
         """Writes the file in one step, so that a reader never sees half of it, with a checksum of its content.
@@ -115,7 +115,7 @@ class Activity(ActivityRecord):
             ) from error
         _check_schema(raw, name)
         try:
-            activity = cls.model_validate(raw)
+            activity = cls.model_validate({**raw, "schema": SCHEMA})
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(step) for step in first["loc"])
@@ -210,10 +210,13 @@ class Activity(ActivityRecord):
 
 def _check_schema(raw: Any, name: str) -> None:
     schema = raw.get("schema") if isinstance(raw, dict) else None
-    if schema == SCHEMA:
+    if schema in (SCHEMA, *OLDER_SCHEMAS):
         return
     if isinstance(schema, str) and schema.startswith("snnprof.activity/"):
-        raise SnnprofError(f"{name} has schema {schema!r}; this snnprof reads {SCHEMA!r}", hint="profile again")
+        raise SnnprofError(
+            f"{name} has schema {schema!r}; this snnprof reads {SCHEMA!r} and older ones",
+            hint="update snnprof, or profile again",
+        )
     raise SnnprofError(
         f"{name} is not a run file: it has no schema {SCHEMA!r}",
         hint="make one with 'snnprof profile --output RUN.json'",

@@ -9,13 +9,15 @@ from __future__ import annotations
 import base64
 import zlib
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from snnprof.errors import SnnprofError
 
-SCHEMA = "snnprof.activity/0"
+SCHEMA: Final = "snnprof.activity/1"
+OLDER_SCHEMAS = ("snnprof.activity/0",)
+"""Still read: what such a file lacks has the default of its field."""
 
 Kind = Literal["silent", "spikes", "real"]
 KINDS: tuple[Kind, ...] = ("silent", "spikes", "real")
@@ -399,7 +401,7 @@ class Measurement(_Record):
 class ActivityRecord(_Record):
     """The fields of a run file; `Activity` is this with what can be done with it."""
 
-    schema_: str = Field(default=SCHEMA, alias="schema")
+    schema_: Literal["snnprof.activity/1"] = Field(default=SCHEMA, alias="schema")
     run: Run = Field(default_factory=Run)
     samples: int | None = None
     accuracy: Accuracy | None = None
