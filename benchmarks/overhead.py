@@ -296,7 +296,7 @@ def table(results: dict[str, dict[str, list[float]]], device: str, rounds: int) 
     lines = [
         f"torch {torch.__version__}, {name}, {platform.system()} {platform.machine()}; {rounds} rounds",
         "",
-        "| case | tool, ÷ the bare pass where nothing else is said | median | lowest | highest |",
+        "| case | tool (÷ the bare pass) | median | lowest | highest |",
         "|---|---|---:|---:|---:|",
     ]
     for case, ratios in results.items():
