@@ -14,6 +14,7 @@ from snnprof.yaml_file import read_yaml
 TEXTS = Path(__file__).with_suffix(".yaml")
 _CODE = re.compile(r"[CMW]\d\d")
 _SPREAD = "spread"
+_SIGNS = {"≥": "lower_bound", "±": _SPREAD, "–": "unknown"}
 
 
 @dataclass(frozen=True)
@@ -100,21 +101,31 @@ def find(name: str) -> Explanation | Term:
 
 
 def term(name: str) -> Term | None:
-    """The explanation of a column or term, by its name in CSV or its heading.
+    """The explanation of a column or term, by its name in CSV, its heading, or the sign that stands for it.
 
-    >>> term("energy_pj_rolls_77fj").name, term("Dense MACs").name, term("sops_spread").name
-    ('energy_pj', 'dense_macs', 'spread')
+    >>> term("energy_pj_rolls_77fj").name, term("Dense MACs").name, term("sops_spread").name, term("SOPs (M)").name
+    ('energy_pj', 'dense_macs', 'spread', 'sops')
+    >>> term("Energy ×").name, term("≥").name
+    ('energy_ratio', 'lower_bound')
     """
-    wanted = re.sub(r"\W+", "_", name.lower()).strip("_")
+    whole, without_unit = _as_name(name), _as_name(re.sub(r"\([^()]*\)$", "", name.strip()))
+    return _named(whole) or _named(without_unit)
+
+
+def _as_name(text: str) -> str:
+    """What a reader typed, in the form of the names in the file."""
+    text = _SIGNS.get(text.strip(), text)
+    return re.sub(r"\W+", "_", re.sub(r"×\s*$", "ratio", text).lower()).strip("_")
+
+
+def _named(wanted: str) -> Term | None:
     names = {alias: each for each in terms().values() for alias in each.also} | terms()
     if wanted in names:
         return names[wanted]
     if wanted.endswith(f"_{_SPREAD}"):
         return names[_SPREAD]
-    of_one_list = (
-        each for each in names if (each.endswith("_pj") or each == "pareto") and wanted.startswith(f"{each}_")
-    )
-    return names.get(max(of_one_list, key=len, default=""))
+    beginnings = (each for each in names if each.endswith("_pj") or each in ("pareto", "unlike"))
+    return names.get(max((each for each in beginnings if wanted.startswith(f"{each}_")), key=len, default=""))
 
 
 def anchor(code: str) -> str:
