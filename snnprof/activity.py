@@ -214,7 +214,7 @@ class Activity(ActivityRecord):
         return pd.DataFrame(rows)
 
     def _check_operations(self, name: str) -> None:
-        """Checks what the schema leaves open and the arithmetic relies on: shapes are sizes, and each operand has a role."""
+        """Checks what the schema leaves open and the arithmetic relies on: sizes in shapes, operands that are data."""
         for op in self.ops:
             sizes = [size for shape in op.shape.values() for size in (shape if isinstance(shape, list) else [shape])]
             if not all(isinstance(size, int) and size >= 0 for size in sizes):
