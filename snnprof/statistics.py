@@ -85,7 +85,7 @@ def block_figures(activity: Activity, total: Figure) -> tuple[list[float], list[
 def ratio_interval(
     figures: Sequence[float], weights: Sequence[float], population: int | None = None, confidence: float = CONFIDENCE
 ) -> Interval:
-    """Returns Σ figures / Σ weights over blocks: the weights are the samples in each, from a set of `population` samples."""
+    """Returns Σ figures / Σ weights over blocks; the weights are samples, out of a set of `population` samples."""
     value = sum(figures) / sum(weights) if sum(weights) else 0.0
     return _student(value, ratio_error(figures, weights), len(figures), sum(weights), population, confidence)
 
@@ -271,7 +271,7 @@ class Agreement:
 
     @classmethod
     def of(cls, a: Sequence[int], b: Sequence[int], samples: Sequence[int]) -> Agreement:
-        """Bounds and estimates it from the correct predictions of both models in each block, and the samples of each."""
+        """Bounds and estimates the number from each block's samples and the correct predictions of both models."""
         blocks = list(zip(a, b, samples, strict=True))
         least = sum(abs(x - y) for x, y, _ in blocks)
         most = sum(min(x + y, 2 * n - x - y) for x, y, n in blocks)
