@@ -147,7 +147,7 @@ class Shown:
             A data frame with one row for each line.
 
         Raises:
-            SnnprofError: `per` is `inference`, and the number of samples is unknown; or `per` is `run`, and the value is
-                a comparison or a sweep, whose figures are per inference.
+            SnnprofError: `per` is `inference`, and the number of samples is unknown; or `per` is `run`, and the
+                value is a comparison or a sweep, whose figures are per inference.
         """
         return _renderer().dataframe(self, per)
