@@ -1,6 +1,6 @@
 """snnprof: what a spiking neural network costs, in operations and in joules.
 
-Importing the package is cheap; each name below loads what it needs on first use.
+`import snnprof` is cheap: each name below is loaded on first use, with what it needs.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def __dir__() -> list[str]:
     return __all__
 
 
-# This file stands above all modules, so it alone may say who renders what they compute; see snnprof/shown.py.
+# This file stands above all modules, so it alone may say which of them renders values; see snnprof/shown.py.
 shown.render_with(lambda: importlib.import_module("snnprof.render.values"))
 
 

@@ -79,7 +79,7 @@ class Price(_Record):
         value: picojoules.
         low: lower end of the published range, in picojoules; None without one.
         high: upper end of the published range, in picojoules; None without one.
-        source: id of an entry of `sources`; None if the profile does not say which.
+        source: id of an entry of `sources`; None: the first of them.
         evidence: how well this price is known; None: as well as the profile says of all its prices.
         note: what a reader must know about the price.
     """

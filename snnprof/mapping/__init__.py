@@ -1,4 +1,4 @@
-"""Places the layers of a network on the cores of a chip: the cores they need, the ways of spikes, the time of a step."""
+"""Places the layers of a network on the cores of a chip: cores, ways of spikes, and the time of a step."""
 
 from snnprof.mapping.chip import Chip, Cores, Limit, MappingFile
 from snnprof.mapping.library import Target, chips, load_chip, load_target

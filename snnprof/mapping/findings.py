@@ -81,10 +81,7 @@ def _real_input(mapping: Mapping, placement: Placement) -> Iterator[Finding]:
 
 
 def _values(mapping: Mapping, activity: Activity) -> Iterator[Finding]:
-    """Finds neurons whose spikes carry numbers, on a chip with binary spikes.
-
-    Sums of spikes arrive as single spikes.
-    """
+    """Finds neurons whose spikes carry numbers, on a chip with binary spikes. Sums of spikes arrive as single ones."""
     if mapping.chip.spikes == "graded":
         return
     for neuron in filter(_is_graded, activity.neurons):
