@@ -131,7 +131,7 @@ def shape_text(op: OpRecord) -> str:
 
 
 def closed_form(op: OpRecord) -> list[int]:
-    """Returns factors whose product is the dense MACs of one sample and step (of one token or head, if there are several).
+    """Returns factors whose product is the dense MACs of one sample and step (or of one token or head of it).
 
     A convolution: outputs × input channels / groups × kernel; transposed: inputs × output channels / groups × kernel. A
     linear layer: inputs × outputs of one row. A product [M, K] @ [K, N]: M × K × N. Empty if the shape is unknown.

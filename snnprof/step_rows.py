@@ -1,7 +1,7 @@
 """The sheet of a run: each contraction and each neuron layer at each time step, as flat records.
 
-A layer has its operations by step only where they add up to its total under the report's convention; elsewhere they
-are unknown (None), as in run files that do not tell the steps of contractions apart.
+The counts of a contraction are known by step only if the steps add up to its total under the report's convention.
+Otherwise they are unknown (None), as in run files that do not tell the steps of contractions apart.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ class StepSheet:
     """The records, in the network's order.
 
     Attributes:
-        untold: contractions whose operations are not known by step, as `layer` or `layer #index`.
+        rows: one record for each time step of each contraction and neuron layer.
+        untold: contractions whose counts are not known by step, as `layer` or `layer #index`.
     """
 
     rows: tuple[Record, ...]
@@ -39,11 +40,10 @@ class StepSheet:
 
 
 def step_sheet(report: PricedRun, per: Per | None = None) -> StepSheet:
-    """A record for each time step of each contraction, and of each neuron layer.
+    """Returns a record for each time step of each contraction and neuron layer.
 
-    Args:
-        report: its convention counts; its prices do not matter here.
-        per: null for `inference` where the number of samples is known, else `run`.
+    Of the report only the convention counts, not its prices. `per` None stands for `inference` if the number of samples
+    is known, else `run`.
     """
     activity = report.activity
     per = per or default_per(activity)
@@ -57,7 +57,7 @@ def step_sheet(report: PricedRun, per: Per | None = None) -> StepSheet:
 
 
 class _Counted:
-    """A run by its convention: as a whole, and at each of its steps."""
+    """A run counted by its convention: as a whole, and at each of its steps."""
 
     def __init__(self, report: PricedRun) -> None:
         self.activity = report.activity
@@ -70,7 +70,7 @@ class _Counted:
         ]
 
     def at(self, line: Line) -> list[Counts]:
-        """The counts of each step; empty where they are not told apart."""
+        """Returns the counts of each step; empty if the steps are not told apart."""
         key = (line.layer, line.op, line.index)
         steps = len(self.ops[key].parts_by_step)
         return [lines[key] for lines in self._lines[:steps] if key in lines]
@@ -110,7 +110,10 @@ def _counts(part: Activity, key: Key, counts: Counts, samples: int) -> Record:
 
 
 def _feeding_rate(activity: Activity, op: OpRecord, step: int) -> float | None:
-    """Spikes per neuron of the layers that feed an operation, at one step; null where a feeder's are not known."""
+    """Returns the spikes per neuron at one step of the layers that feed an operation.
+
+    None if those of one are unknown.
+    """
     feeding = [neuron for neuron in activity.neurons if neuron.layer in op.fed_by]
     known = [neuron for neuron in feeding if step < len(neuron.spikes_per_step) and neuron.updates]
     if not feeding or len(known) < len(feeding) or len(feeding) < len(op.fed_by):
@@ -136,7 +139,7 @@ def _name(line: Line) -> str:
 
 
 def unstepped(report: PricedRun) -> Sequence[str]:
-    """Contractions and neuron layers that have no number of steps, and so no row."""
+    """Returns the contractions and neuron layers whose number of steps is unknown: they have no rows."""
     ops = [op.layer for op in report.considered.ops if not op.steps]
     neurons = [neuron.layer for neuron in report.considered.neurons if not neuron.steps]
     return list(dict.fromkeys(layer or "(root)" for layer in [*ops, *neurons]))
