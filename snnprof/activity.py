@@ -170,8 +170,9 @@ class Activity(ActivityRecord):
             step: the time step, from 0 on.
 
         Returns:
-            An activity with the contractions' counts of that step, 0 if their steps were not told apart. Neuron layers
-            have their spikes of that step and an even share of their updates. Other arithmetic and blocks are left out.
+            An activity with the contractions' counts of that step, 0 if their steps were not counted separately. Neuron
+            layers have their spikes of that step and an even share of their updates. Other arithmetic and blocks are
+            left out.
         """
         return merging.at_step(self, step)
 

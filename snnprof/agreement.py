@@ -168,7 +168,7 @@ class Pair:
 
     @property
     def accuracy(self) -> str:
-        """The sentence about accuracy that must stand beside `sentence`."""
+        """The sentence about accuracy to print beside `sentence`."""
         return f"{self.beside.sentence(self.saves)}."
 
     @property

@@ -195,7 +195,7 @@ class ModelEntry(_Facts):
         return self._path
 
     def preset_name(self, name: str | None) -> str:
-        """Returns a preset's own name, from its name or an alias; None stands for the default.
+        """Returns a preset's own name, from its name or an alias; None means the default one.
 
         Raises:
             SnnprofError: there is no such preset.
@@ -257,7 +257,7 @@ def architecture(name: str, preset: str | None, changed: Mapping[str, str] = Map
 
 
 def architecture_of(row: Published) -> str | None:
-    """Names the network of a published row; None if no preset stands for it."""
+    """Names the network of a published row; None if no preset represents it."""
     model, _, preset = (row.preset or "").partition(":")
     return architecture(model, preset) if preset else None
 

@@ -18,7 +18,7 @@ _NUMBERED = re.compile(r"(.*?\.)?\d+(?=\.|$)")
 
 @dataclass(frozen=True)
 class Group:
-    """Rows of a report that one row of a table stands for; figures are of the whole run.
+    """Rows of a report that one row of a table represents; figures are of the whole run.
 
     Attributes:
         name: the layer of an operation, a layer, a block or a role.

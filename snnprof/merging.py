@@ -78,10 +78,10 @@ def restrict(activity: AnyActivity, block: Block) -> AnyActivity:
 
 
 def at_step(activity: AnyActivity, step: int) -> AnyActivity:
-    """Returns what operations counted at one step, from 0 on; 0 if their steps are not told apart or do not reach it.
+    """Returns what operations counted at one step, from 0 on.
 
-    Neuron layers have the spikes of that step and an even share of their updates, since each makes as many at each
-    step.
+    Counts are 0 if an operation's steps were not counted separately or do not reach this one. Neuron layers have the
+    spikes of that step and an even share of their updates, since each makes as many at each step.
     """
     ops = [
         op.model_copy(update={"parts": _parts_at(op, step), "parts_by_step": [], "bias_adds": 0}) for op in activity.ops
@@ -327,7 +327,7 @@ def _combined(a: Block, b: Block, sign: int) -> Block:
 
 
 def _op_of_block(op: OpRecord, counts: list[int]) -> OpRecord:
-    """Returns the record with the counts of a block, which does not tell its steps apart."""
+    """Returns the record with the counts of a block, which does not count its steps separately."""
     counted = {"calls": counts[0], "bias_adds": counts[1], "parts": parts_from(counts[2:]), "parts_by_step": []}
     return op.model_copy(update=counted)
 
@@ -335,7 +335,7 @@ def _op_of_block(op: OpRecord, counts: list[int]) -> OpRecord:
 def _add_steps(a: OpRecord, b: OpRecord, sign: int = 1) -> list[list[Part]]:
     """Adds the counts at each step, or subtracts those of b if `sign` is −1.
 
-    Empty if one does not tell its steps apart.
+    Empty if one did not count them separately.
     """
     if len(a.parts_by_step) != len(b.parts_by_step):
         return []
@@ -446,7 +446,7 @@ def _all_ops(parts: Sequence[ActivityRecord]) -> Iterable[OpRecord]:
 
 
 def _all_neurons(parts: Sequence[ActivityRecord]) -> Iterable[NeuronRecord]:
-    """Returns all neuron layers; their steps are told apart only if all parts did so."""
+    """Returns all neuron layers; their steps stay separate only if all parts counted them so."""
     known: dict[Any, NeuronRecord] = {}
     for neuron in (neuron for part in parts for neuron in part.neurons):
         same = known.setdefault(_key(neuron), neuron)

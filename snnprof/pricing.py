@@ -118,8 +118,8 @@ def price(
 
     Raises:
         SnnprofError: there is no such file, profile, convention or layer; the activity lacks what the convention needs;
-            the list of hardware is empty or names a profile twice; `hops` stands beside `traffic` or `mapping`; or the
-            layers cannot be mapped.
+            the list of hardware is empty or names a profile twice; `hops` is given together with `traffic` or
+            `mapping`; or the layers cannot be mapped.
     """
     if hops is not None and (traffic is not None or mapping is not None):
         other = "traffic" if traffic is not None else "mapping"

@@ -106,7 +106,7 @@ class OpRecord(_Record):
         feeds: names of the neuron layers that its result reaches.
         source: for data × data, the line of the user's code that makes the product; else `""`.
         parts: the counts, one entry for each kind of data that occurred.
-        parts_by_step: `parts` of each time step; empty if the steps were not told apart.
+        parts_by_step: `parts` of each time step; empty if the steps were not counted separately.
         operands: the two operands, in the order in which they are multiplied.
     """
 
@@ -191,7 +191,7 @@ class NeuronRecord(_Record):
         steps: time steps per inference; None if unknown.
         spikes: non-zero outputs over the run.
         level_sum: Σ |output| in units of one spike; exceeds `spikes` for multi-level neurons.
-        spikes_per_step: `spikes` of each time step; empty if the steps were not told apart.
+        spikes_per_step: `spikes` of each time step; empty if the steps were not counted separately.
         updates: neuron-steps: neurons × steps × samples.
         driven: neuron-steps whose input was not zero.
         fired_bitmap: one bit per neuron: it fired at least once. Base64 of zlib of big-endian packed bits; None if the
@@ -219,7 +219,7 @@ class NeuronRecord(_Record):
 
     @property
     def rate_by_step(self) -> list[float]:
-        """Firing rate at each time step, a list of T; empty if the steps were not told apart."""
+        """Firing rate at each time step, a list of T; empty if the steps were not counted separately."""
         each = self.updates / max(1, len(self.spikes_per_step))
         return [spikes / each for spikes in self.spikes_per_step] if each else []
 

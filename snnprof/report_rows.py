@@ -39,8 +39,8 @@ def default_per(activity: Activity) -> Per:
 def rows(reports: Sequence[EnergyReport], by: By = "op", per: Per | None = None) -> list[Record]:
     """Returns the lines of one run, priced on each hardware.
 
-    The reports are of the same run and convention. `by` is what one record stands for; only single lines (`op`) have
-    time steps, shapes and neurons. `per` None stands for `default_per`.
+    The reports are of the same run and convention. `by` is what one record represents; only single lines (`op`) have
+    time steps, shapes and neurons. `per` None means `default_per`.
 
     Raises:
         SnnprofError: `per` is `inference`, and the number of samples is unknown.
@@ -121,7 +121,7 @@ def _energies(group: Group, each: _Each, reports: Sequence[EnergyReport]) -> Rec
 
 
 def _uncounted_neurons(activity: Activity, lines: Sequence[Record]) -> list[Record]:
-    """Returns records of the neuron layers for which the convention has no line: their rates are known all the same."""
+    """Returns records of the neuron layers for which the convention has no line: their rates are still known."""
     there = {line["layer"] for line in lines if line["category"] == "neuron"}
     return [
         {"layer": neuron.layer, "op": neuron.type, "category": "neuron", "rate": neuron.rate,

@@ -72,7 +72,7 @@ class Group:
 
     Attributes:
         name: its name in the file: a layer may have any name, a group of SANA-FE may not.
-        title: the layer or input that it stands for.
+        title: the layer or input that it represents.
         spikes: [T, neurons].
         cores: core of each neuron, [neurons].
         synapse: SANA-FE's unit for the synapses that reach it.
@@ -109,7 +109,7 @@ class Replay:
         return {"network.json": facts, "network.npz": self._arrays(), "replay.py": REPLAY}
 
     def facts(self) -> dict[str, Any]:
-        """Returns what each group stands for, and what SANA-FE must count."""
+        """Returns what each group represents, and what SANA-FE must count."""
         return {
             "timesteps": self.steps,
             "synaptic_events": self.events,
@@ -243,7 +243,7 @@ class _Maker:
         return f"its spikes carry numbers above {MOST_LEVELS}" if levels.max(initial=0) > MOST_LEVELS else ""
 
     def _levels(self, op: OpRecord) -> Array | None:
-        """Returns the number of spikes for which each element of its input stands, [T, elements].
+        """Returns the number of spikes that each element of its input represents, [T, elements].
 
         None if it is unknown.
         """

@@ -1,9 +1,9 @@
 """Values that show themselves: printed, in a notebook, as a document, as a figure, as a data frame.
 
-Reports and comparisons are arithmetic: they stand below the code that renders, and must not import it, not even within
-a function. Their users still want `print(report)`. So these values inherit `Shown`, and `Shown` calls a renderer that
-it knows only by its methods. The package itself, which stands above all its modules, supplies the renderer:
-`snnprof/__init__.py` calls `render_with` with a function that loads it on first use.
+Reports and comparisons are arithmetic: in the import order they come below the code that renders, so they must not
+import it, not even within a function. Their users still want `print(report)`. So these values inherit `Shown`, and
+`Shown` calls a renderer that it knows only by its methods. The package itself, which is above all its modules, supplies
+the renderer: `snnprof/__init__.py` calls `render_with` with a function that loads it on first use.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Shown:
         """Makes a page that works offline, as `snnprof report --format html` writes it.
 
         Args:
-            by: what one row of the table stands for: `op`, `layer`, `block` or `role`.
+            by: what one row of the table represents: `op`, `layer`, `block` or `role`.
 
         Returns:
             The page as HTML.
@@ -92,7 +92,7 @@ class Shown:
         """Makes tables and notes for a README or a comment on a pull request.
 
         Args:
-            by: what one row of the table stands for: `op`, `layer`, `block` or `role`.
+            by: what one row of the table represents: `op`, `layer`, `block` or `role`.
 
         Returns:
             The tables as Markdown.
@@ -105,7 +105,7 @@ class Shown:
         """Makes tables for a paper; they need the packages array and booktabs.
 
         Args:
-            by: what one row of the table stands for: `op`, `layer`, `block` or `role`.
+            by: what one row of the table represents: `op`, `layer`, `block` or `role`.
             columns: columns of the first table, in order, by their names in the CSV (`energy` for all price lists);
                 empty: the columns that fit the line.
             caption: prints only the first table, as a float with this caption.
@@ -126,7 +126,7 @@ class Shown:
         Args:
             kind: `energy`; `rates`, `timesteps` or `attention` of one run; `tradeoff`, `sweep` or `conventions` of
                 several; None: the kind that suits the value.
-            by: `energy` and `rates` only: what one bar stands for: `op`, `layer`, `block` or `role`; None: `role`.
+            by: `energy` and `rates` only: what one bar represents: `op`, `layer`, `block` or `role`; None: `role`.
 
         Returns:
             The figure.

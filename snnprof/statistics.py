@@ -130,7 +130,7 @@ def tail(figures: Sequence[float], weights: Sequence[float]) -> float | None:
     return max(each) / middle if middle else math.inf
 
 
-# -- what is not linear -----------------------------------------------------------------------------------------
+# -- figures that are not linear --------------------------------------------------------------------------------
 
 
 def jackknifed(activity: Activity, figure: Figure, confidence: float = CONFIDENCE) -> Interval:

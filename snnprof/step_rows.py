@@ -42,7 +42,7 @@ class StepSheet:
 def step_sheet(report: PricedRun, per: Per | None = None) -> StepSheet:
     """Returns a record for each time step of each contraction and neuron layer.
 
-    Of the report only the convention counts, not its prices. `per` None stands for `inference` if the number of samples
+    Of the report only the convention counts, not its prices. `per` None means `inference` if the number of samples
     is known, else `run`.
     """
     activity = report.activity
@@ -70,13 +70,13 @@ class _Counted:
         ]
 
     def at(self, line: Line) -> list[Counts]:
-        """Returns the counts of each step; empty if the steps are not told apart."""
+        """Returns the counts of each step; empty if they were not counted separately."""
         key = (line.layer, line.op, line.index)
         steps = len(self.ops[key].parts_by_step)
         return [lines[key] for lines in self._lines[:steps] if key in lines]
 
     def tells(self, line: Line) -> bool:
-        """Whether the steps are told apart, and add up to the line's total."""
+        """Whether the steps were counted separately, and add up to the line's total."""
         steps, total = self.at(line), line.counts
         whole = sum(steps, Counts())
         return bool(steps) and all(

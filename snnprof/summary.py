@@ -34,7 +34,7 @@ class Choice:
     """What the table of parts shows.
 
     Attributes:
-        by: what one row stands for; None: roles if the catalogue knows them, else blocks.
+        by: what one row represents; None: roles if the catalogue knows them, else blocks.
         sort: one of `COLUMNS`, largest first; or `name`.
         top: number of rows before the others are joined; None: a few by default, all if `by` is given.
         columns: some of `COLUMNS`.
@@ -102,7 +102,7 @@ class Part:
         rate: non-zero share of what it reads; None if several operations are joined.
         sops: None if no spikes drive it.
         share: share (0 to 1) of the energy, or of the operations if nothing has a price.
-        joined: number of parts for which it stands.
+        joined: number of parts that it represents.
     """
 
     name: str

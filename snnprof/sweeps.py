@@ -323,7 +323,10 @@ def _families(
 
 
 def _all_settings(runs: Sequence[Run]) -> list[dict[str, str]]:
-    """Returns what users chose for each run, by name; checkpoints of one name and different content are told apart."""
+    """Returns what users chose for each run, by name.
+
+    Checkpoints with one name but different contents get two names.
+    """
     named: dict[str | None, set[str | None]] = {}
     for run in runs:
         named.setdefault(run.model.checkpoint, set()).add(run.model.sha256)

@@ -287,7 +287,7 @@ class Source(_Record):
         doi: its DOI.
         url: its address.
         locator: the table, figure or page.
-        sha256: hash of a power log of one's own, in 64 hexadecimal digits.
+        sha256: hash of a user's own power log, in 64 hexadecimal digits.
         access: `read` (we read it), `secondary` (we read another work that quotes it) or `memory` (neither).
         note: what a reader must know about it.
     """

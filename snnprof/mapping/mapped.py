@@ -138,7 +138,7 @@ def map_to_chip(activity: Activity | str | Path, chip: Target | str | Path) -> M
 
     Args:
         activity: what ran, or the path of its run file.
-        chip: id of a bundled chip; or a YAML file with a chip or with a mapping of one's own.
+        chip: id of a bundled chip; or a YAML file with a chip or with a user's own mapping.
 
     Returns:
         The mapping, for `price(mapping=...)`.
