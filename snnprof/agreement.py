@@ -302,6 +302,7 @@ def _distinct(tried: Sequence[Convention], tables: Mapping[str, Sequence[_Table]
 def _cells(
     readings: Sequence[Reading], hardware: Sequence[HardwareProfile], mine: Sequence[_Table], theirs: Sequence[_Table]
 ) -> Iterator[Cell]:
+    """Yields the cells of a matrix row by row, and marks a ratio that an earlier price list of the row gave."""
     for reading in readings:
         known: list[Interval] = []
         for profile in hardware:
@@ -313,6 +314,10 @@ def _cells(
 
 
 def _cell(convention: Convention, profile: HardwareProfile, mine: Sequence[_Table], theirs: Sequence[_Table]) -> Cell:
+    """Returns the ratio under one convention on one price list, or the reason why there is none.
+
+    Both sides need prices for all SOPs and MACs. Other work without a price makes both totals lower bounds.
+    """
     place = Cell(convention.label, profile.id)
     try:
         sums = [table.total(convention, profile) for table in (*mine, *theirs)]

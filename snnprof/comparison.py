@@ -629,6 +629,7 @@ def _bounds(interval: Interval | None, most: bool) -> tuple[float, float]:
 
 
 def _differing(sides: Sequence[Side]) -> Iterable[str]:
+    """Yields a sentence for each fact by which the sides may not compare."""
     facts: dict[str, Callable[[Side], object]] = {
         "time steps T": lambda side: side.timesteps,
         "data": _data,

@@ -159,6 +159,11 @@ def _words(name: str, value: str) -> list[str]:
 
 
 def _with(options: ProfileOptions, name: str, value: str) -> ProfileOptions:
+    """Returns the options with one setting changed.
+
+    Raises:
+        SnnprofError: the setting has no such value, or the options already set it.
+    """  # noqa: DOC501  (`_twice` makes a SnnprofError)
     kind, _, rest = name.partition(".")
     if kind == "threshold":
         number = _number(name, value, 0, float("inf"))

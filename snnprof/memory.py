@@ -173,6 +173,7 @@ def _beyond(memory: Memory, finite: list[Level], size_bytes: float) -> bool:
 
 
 def _interpolated(levels: list[Level], size_bytes: float, kind: Literal["read", "write"]) -> Work:
+    """Returns shares of an access to the two levels between whose capacities the size lies."""
     below = levels[0]
     for above in levels:
         low, high = below.capacity_bytes or 0, above.capacity_bytes or 0

@@ -97,6 +97,7 @@ def _term(energy_key: str, term: str) -> str:
 
 
 def _record(group: Group, by: By, each: _Each, reports: Sequence[EnergyReport]) -> Record:
+    """Returns the record of a group, with counts only if it contains contractions."""
     row = group.rows[0]
     fine = by == "op"
     counts = {name: each(getattr(group, name)) for name in COUNTS} if any(map(is_contraction, group.rows)) else {}

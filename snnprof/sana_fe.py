@@ -255,6 +255,13 @@ class _Maker:
         return np.rint(np.abs(values) / (op.data[0].quantum or 1.0)).astype(np.int64)
 
     def _join(self, connection: Connection, target: Placement) -> None:
+        """Adds the edges of one operation from the groups that it reads to the group of the layer that it reaches.
+
+        If something pools between the operation and the layer, several outputs lead to one neuron.
+
+        Raises:
+            SnnprofError: there are too many synapses.
+        """
         levels = self._levels(connection.op)
         assert levels is not None
         near, far = _edges(connection, levels.shape[1])

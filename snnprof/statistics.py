@@ -365,6 +365,7 @@ def t_quantile(probability: float, freedom: int) -> float:
 def _student(
     value: float, error: float | None, blocks: int, samples: float, population: int | None, confidence: float
 ) -> Interval:
+    """Returns the t interval for new data, and for the whole set, whose interval is narrower by √(1 − n/N)."""
     if error is None:
         return Interval(value, blocks=blocks)
     half = t_quantile((1 + confidence) / 2, blocks - 1) * error

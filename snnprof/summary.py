@@ -315,6 +315,7 @@ def _rates(activity: Activity) -> Rates | None:
 def _by_block(
     activity: Activity, rates: Sequence[tuple[NeuronRecord, float]]
 ) -> tuple[tuple[str, tuple[float, ...]], ...]:
+    """Returns the rates block by block; as one block if there are more than half as many blocks as layers."""
     blocks: dict[str, list[float]] = {}
     for neuron, rate in rates:
         blocks.setdefault(block_of(activity, neuron.layer), []).append(rate)

@@ -152,6 +152,7 @@ class Sweep(Shown):
         return {id: frozenset(stop for data in self.data for stop in self._front(id, data)) for id in self.hardware}
 
     def _front(self, hardware: str, data: str) -> Iterator[tuple[int, str]]:
+        """Yields the stops of one data set that no other stop beats; none if there is a single stop."""
         found = {
             id(point): (number, point)
             for number, curve in enumerate(self.curves)
@@ -334,6 +335,7 @@ def _all_settings(runs: Sequence[Run]) -> list[dict[str, str]]:
 
 
 def _settings(run: Run, tell_apart: bool) -> dict[str, str]:
+    """Returns the settings of a run by name; `tell_apart` adds the beginning of its hash to a checkpoint's name."""
     checkpoint = run.model.checkpoint
     if checkpoint and tell_apart:
         checkpoint = f"{checkpoint} {(run.model.sha256 or '')[:6]}"
@@ -400,6 +402,7 @@ def _data_of(curve: Curve) -> object:
 
 
 def _matches(first: Curve, second: Curve, hardware: str) -> list[Match]:
+    """Returns the energies of two families at each accuracy of either front that both reach."""
     fronts = [unbeaten(curve.points(hardware)) for curve in (first, second)]
     levels = sorted({point.place[1] for front in fronts for point in front})
     found = []

@@ -113,6 +113,7 @@ def _with_spikes(activity: Activity, firing: bool) -> Activity:
 
 
 def _op_with_spikes(op: OpRecord, firing: bool) -> OpRecord:
+    """Returns the operation with spikes everywhere or nowhere; parts that multiply stay."""
     real = [part for part in op.parts if part.kind == "real"]
     spikes = [part for part in op.parts if part.kind == "spikes" or (part.kind == "silent" and not real)]
     kept = [part for part in op.parts if part not in spikes]

@@ -105,6 +105,11 @@ def text_of(path: Path) -> str:
 
 
 def _refuse_traps(text: str, loader: type[yaml.SafeLoader]) -> None:
+    """Checks the events of the parser, before any data is built from them.
+
+    Raises:
+        YamlProblem: there is an anchor, an alias or a tag, or the nesting is too deep.
+    """
     depth = 0
     for event in yaml.parse(text, Loader=loader):
         line = event.start_mark.line + 1 if event.start_mark else None
@@ -118,6 +123,7 @@ def _refuse_traps(text: str, loader: type[yaml.SafeLoader]) -> None:
 
 
 def _plain(loader: yaml.SafeLoader, node: yaml.Node, place: Place, lines: dict[Place, int]) -> Any:
+    """Returns the data of a node, and stores the line of each key and item in `lines`."""
     if isinstance(node, yaml.MappingNode):
         return _mapping(loader, node, place, lines)
     if isinstance(node, yaml.SequenceNode):

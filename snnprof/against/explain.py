@@ -56,6 +56,7 @@ def _paired(activity: Activity, peer: PeerRun) -> Iterator[tuple[Activity, list[
 
 
 def _rows(activity: Activity, batches: Sequence[Batch], tool: Tool) -> Iterator[Row]:
+    """Yields the rows of one block: contractions, other arithmetic, and arithmetic inside neurons."""
     neurons = [neuron.layer for neuron in activity.neurons]
     calls = [call for batch in batches for call in batch.calls]
     contractions = [call for call in calls if call.kind == "contraction"]

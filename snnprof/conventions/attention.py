@@ -63,6 +63,11 @@ def tokens_and_width(attention: Attention) -> tuple[int | None, int | None]:
 
 
 def _pair(first: OpRecord, second: OpRecord) -> Attention | None:
+    """Returns the attention that two successive products make; None if they make none.
+
+    The operand of the second product that carries the first's result is fed by all that fed the first. If both operands
+    are, or neither, the two products are no attention.
+    """
     if first.layer != second.layer:
         return None
     fed = set(first.fed_by)

@@ -101,6 +101,11 @@ def elementwise_counts(entry: ElementwiseRecord, options: Options) -> Counts:
 
 
 def _events(op: OpRecord, part: Part, options: Options) -> float:
+    """Returns the additions of a part that spikes drive.
+
+    Raises:
+        SnnprofError: the run did not record spikes of several levels by non-zero weight.
+    """
     if len(op.data) > 1:
         return _pairs(op, part, options)
     if options.levels == "events" or single_level(op):

@@ -126,6 +126,12 @@ class Packer:
         return {name: (need, limit) for name, (need, limit) in needs.items() if need > limit}
 
     def _smallest(self, limits: Mapping[str, int]) -> tuple[int, int]:
+        """Returns the cut with the fewest cores that keeps the limits.
+
+        Of several, that with the fewest runs of channels.
+
+        It tries rising numbers of runs of channels, and stops when these alone are as many cores as the best cut has.
+        """
         best: tuple[int, int] | None = None
         for channels in _useful_runs(self.layer.channels):
             if best and channels >= best[0] * best[1]:

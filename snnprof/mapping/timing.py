@@ -27,6 +27,7 @@ def step_seconds(
 
 
 def _core_seconds(time: Time, place: Place, ways: Sequence[Way], places: Sequence[Place], samples: int) -> float | None:
+    """Returns the mean seconds that a core of a layer needs for one step; None if the number of steps is unknown."""
     layer = place.layer
     if not layer.steps:
         return None
