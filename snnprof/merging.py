@@ -314,6 +314,7 @@ def subtract(a: Block, b: Block) -> Block:
 
 def _combined(a: Block, b: Block, sign: int) -> Block:
     """Adds two blocks number by number (or subtracts the second, if `sign` is −1); unknown numbers stay unknown."""
+
     def each(x: Sequence[Sequence[int | None]], y: Sequence[Sequence[int | None]]) -> Any:
         return [
             [None if p is None or q is None else p + sign * q for p, q in zip(u, v, strict=True)]
