@@ -24,7 +24,7 @@ class Row:
     """One line of a report. Its figures are of the whole run.
 
     Attributes:
-        layer: path of the module that ran it; `""` for static power.
+        layer: path of the module that ran it; `""` for the root module, and for static power.
         op: `conv`, `linear`, `matmul`; an element-wise operator; the type of a neuron layer; or `static`.
         index: number of the contraction within its layer; None for other lines.
         category: `contraction`, `elementwise`, `neuron`, `static`, or `total`.

@@ -265,7 +265,7 @@ class Uncounted(_Record):
 
     Attributes:
         layer: path of the module that ran it.
-        op: name of the ATen operator.
+        op: name of the operator.
         calls: how often it ran over the run.
     """
 
@@ -345,7 +345,7 @@ class Accuracy(_Record):
 
     Attributes:
         correct: number of samples with a correct prediction.
-        total: number of samples with a label.
+        total: number of samples.
     """
 
     correct: int
@@ -357,7 +357,7 @@ class ModelFacts(_Record):
 
     Attributes:
         source: what names the model: `NAME:PRESET`, `FILE.py:FUNCTION`, `package.module:ATTR`, or the class's name.
-        name: its name in the catalogue, else the name of its class.
+        name: its name in the catalogue, else that of the function, file or class that it comes from.
         title: what tables and figures call it; the title of a reconstruction says so.
         preset: the preset of a model from the catalogue; None for other models.
         parameters: number of parameters.

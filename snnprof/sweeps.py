@@ -121,7 +121,7 @@ class Sweep(Shown):
         hardware: ids of the price lists.
         curves: one for each family; the first is the one that others are compared with.
         data: names of the data sets.
-        lower_bounds: ids of the price lists without a price for some work of a run.
+        lower_bounds: ids of the price lists on which the energy of a run excludes some work.
     """
 
     setting: str

@@ -1,7 +1,7 @@
 """The measured cases as data: which network ran on which chip, what was measured, and who says so.
 
 `cases.yaml` holds them; docs/validation.md shows them. A case may lack its activity, since few papers print it. Then
-the estimate is a range: from no neuron that fires to all neurons firing at each step.
+the estimate is a range: no neuron fires, or every neuron fires at each step.
 """
 
 from __future__ import annotations
