@@ -86,7 +86,7 @@ def terms() -> dict[str, Term]:
 
 
 def find(name: str) -> Explanation | Term:
-    """Finds the explanation of a finding by its code, or of a column or term by its name, in any case.
+    """Finds the explanation of a finding by its code, or of a column or term by its name; letter case does not matter.
 
     Raises:
         SnnprofError: nothing has this name.

@@ -33,21 +33,21 @@ class Renderer(Protocol):
         """Returns one table as HTML, without scripts or styles."""
 
     def page(self, value: Shown, by: By) -> str:
-        """Returns `Shown.to_html`."""
+        """Does the work of `Shown.to_html`."""
 
     def markdown_text(self, value: Shown, by: By) -> str:
-        """Returns `Shown.to_markdown`."""
+        """Does the work of `Shown.to_markdown`."""
 
     def latex_tables(
         self, value: Shown, by: By, columns: Sequence[str], caption: str, label: str, siunitx: bool
     ) -> str:
-        """Returns `Shown.to_latex`."""
+        """Does the work of `Shown.to_latex`."""
 
     def plot(self, value: Shown, kind: Plot | None, by: By | None) -> Figure:
-        """Returns `Shown.plot`."""
+        """Does the work of `Shown.plot`."""
 
     def dataframe(self, value: Shown, per: Per | None) -> pd.DataFrame:
-        """Returns `Shown.to_dataframe`."""
+        """Does the work of `Shown.to_dataframe`."""
 
 
 _load: Callable[[], Renderer] | None = None

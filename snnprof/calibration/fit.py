@@ -90,7 +90,7 @@ class RunResidual:
 
     @property
     def relative(self) -> float | None:
-        """The residual as a share of the fitted power above static; None if that is 0."""
+        """The residual as a share of the fitted power above static; None if that power is not above 0."""
         return self.residual_w / self.dynamic_w if self.dynamic_w > 0 else None
 
 

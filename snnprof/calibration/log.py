@@ -62,7 +62,8 @@ class PowerLog:
         rails: the rails that are added up.
         stretches: the stretches, in the order of the file.
         left_out: number of lines that belong to no stretch.
-        gap: (stretch, ratio): where the longest time between two lines of a rail is largest, compared with the median.
+        gap: (stretch, ratio): the largest ratio of the longest time between two lines of a rail to the median time, and
+            the stretch that has it.
     """
 
     path: Path

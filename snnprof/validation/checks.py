@@ -90,7 +90,7 @@ class Check:
 
     @property
     def holds(self) -> bool | None:
-        """Whether the estimate deviates as it must; None if nothing is known of that."""
+        """Whether the estimate deviates as it must; None if there is no estimate, or nothing to hold it to."""
         if self.ratio is None or self.errs == "either" or self.relation == "derived":
             return None
         if self.errs == "equal":
