@@ -170,8 +170,8 @@ def merge(parts: Sequence[AnyActivity]) -> AnyActivity:
 
 def drop_uneven_steps(activity: AnyActivity, batches: int) -> AnyActivity:
     """Removes the steps per inference of operations that did not run equally often in every batch."""
-    untold: dict[str, Any] = {"steps": None, "parts_by_step": []}
-    ops = [op.model_copy(update=untold) if op.calls % batches else op for op in activity.ops]
+    unknown: dict[str, Any] = {"steps": None, "parts_by_step": []}
+    ops = [op.model_copy(update=unknown) if op.calls % batches else op for op in activity.ops]
     return activity.model_copy(update={"ops": ops})
 
 

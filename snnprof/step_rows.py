@@ -52,7 +52,7 @@ def step_sheet(report: PricedRun, per: Per | None = None) -> StepSheet:
     lines = [line for line in report.convention.lines(activity) if line.category == "contraction"]
     rows = [row for line in lines for row in _of_operation(counted, line, samples)]
     rows += [row for neuron in report.considered.neurons for row in _of_neurons(activity, neuron, samples)]
-    untold = tuple(_name(line) for line in lines if not counted.tells(line))
+    untold = tuple(_name(line) for line in lines if not counted.knows_steps(line))
     return StepSheet(tuple({name: {**row, "per": per}.get(name) for name in COLUMNS} for row in rows), untold)
 
 
@@ -75,7 +75,7 @@ class _Counted:
         steps = len(self.ops[key].parts_by_step)
         return [lines[key] for lines in self._lines[:steps] if key in lines]
 
-    def tells(self, line: Line) -> bool:
+    def knows_steps(self, line: Line) -> bool:
         """Whether the steps were counted separately, and add up to the line's total."""
         steps, total = self.at(line), line.counts
         whole = sum(steps, Counts())
@@ -93,7 +93,7 @@ def _of_operation(counted: _Counted, line: Line, samples: int) -> Iterator[Recor
         "layer": op.layer, "op": op.op, "index": op.index, "category": line.category, "timesteps": op.steps,
         "input": conventions.label(op), "fed_by": ", ".join(op.fed_by) or None, **shapes(op),
     }  # fmt: skip
-    each = counted.at(line) if counted.tells(line) else []
+    each = counted.at(line) if counted.knows_steps(line) else []
     for step in range(op.steps or 0):
         row = {**facts, "step": step + 1, "feeding_rate": _feeding_rate(activity, op, step)}
         yield {**row, **_counts(counted.parts[step], key, each[step], samples)} if each else row
@@ -124,13 +124,13 @@ def _feeding_rate(activity: Activity, op: OpRecord, step: int) -> float | None:
 
 def _of_neurons(activity: Activity, neuron: NeuronRecord, samples: int) -> Iterator[Record]:
     for step in range(neuron.steps or 0):
-        told = step < len(neuron.spikes_per_step)
+        known = step < len(neuron.spikes_per_step)
         yield {
             "block": block_of(activity, neuron.layer) or None, "role": role_of(activity, neuron.layer, None) or None,
             "layer": neuron.layer, "op": neuron.type, "category": "neuron", "step": step + 1,
             "timesteps": neuron.steps, "neurons": neuron.size,
-            "rate": neuron.rate_by_step[step] if told and neuron.updates else None,
-            "spikes": neuron.spikes_per_step[step] / samples if told else None,
+            "rate": neuron.rate_by_step[step] if known and neuron.updates else None,
+            "spikes": neuron.spikes_per_step[step] / samples if known else None,
         }  # fmt: skip
 
 

@@ -143,7 +143,7 @@ def fitted(stretches: Sequence[LoggedStretch], work: Mapping[str, Work], terms: 
     root = np.sqrt(weights)
     a, b = equations * root[:, None], watts * root
     lengths = np.linalg.norm(a, axis=0)
-    condition, near = _told_apart(a, lengths, terms)
+    condition, near = _conditioning(a, lengths, terms)
     a = a / lengths
     free, values = np.linalg.lstsq(a, b, rcond=None)[0], _non_negative(a, b)
     groups = np.array([sorted({s.run for s in stretches}).index(s.run) for s in stretches])
@@ -168,7 +168,7 @@ def _factor(stretch: LoggedStretch, work: Mapping[str, Work], term: str) -> floa
     return stretch.inferences / stretch.seconds * TERMS[term].count(work[stretch.run]) if stretch.run else 0.0
 
 
-def _told_apart(a: Array, lengths: Array, terms: Sequence[str]) -> tuple[float, tuple[str, ...]]:
+def _conditioning(a: Array, lengths: Array, terms: Sequence[str]) -> tuple[float, tuple[str, ...]]:
     """Returns the condition number, and the terms that are nearly proportional.
 
     Raises:

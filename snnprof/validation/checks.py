@@ -14,7 +14,7 @@ from snnprof.validation.activities import activity_of, traffic_of
 from snnprof.validation.cases import Case, Demand, Direction, Relation, cases
 
 _EQUAL = 1e-4
-_UNTOLD = "nothing is known of how these prices lie to this machine's"
+_UNKNOWN_RELATION = "nothing is known of how these prices lie to this machine's"
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def checks(chosen: Iterable[Case] | None = None, hardware: Sequence[HardwareProf
 def _demand(case: Case, id: str) -> Demand:
     """Returns what the case demands of a profile; nothing of a profile that it does not name."""
     named = {demand.profile: demand for demand in case.checks}
-    return named.get(id) or Demand(profile=id, relation="other", errs="either", why=_UNTOLD)
+    return named.get(id) or Demand(profile=id, relation="other", errs="either", why=_UNKNOWN_RELATION)
 
 
 def check(case: Case, demand: Demand, hardware: HardwareProfile) -> Check:
