@@ -85,8 +85,8 @@ def _explained(error: BaseException, debug: bool) -> int:
 def _exited(error: SystemExit) -> int:
     """Returns the exit status of a process that ended itself.
 
-    Processes whose leader prints the error exit, and so does typer when it completes a command line. Any other exit
-    comes from the user's own code.
+    A process whose leader prints the error ends with `Dismissed`, and typer ends the process after it has completed a
+    command line. Any other exit comes from the user's own code.
     """
     if isinstance(error.__context__, BrokenPipeError):  # rich exits this way if a reader of the help closes the pipe
         return OK
