@@ -13,7 +13,7 @@ class Reason:
     text: str
 
     def sentence(self, tool: str) -> str:
-        """What snnprof does, and what a tool of this name does."""
+        """Returns what snnprof does, and what a tool with this name does."""
         return self.text.format(tool=tool)
 
 
