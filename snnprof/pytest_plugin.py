@@ -81,10 +81,10 @@ class Budget:
         Raises:
             SnnprofError: none of the work has a price, or the number of samples is unknown.
         """
-        energy = self.report.per_inference(self.report.energy_pj)
+        energy = self.report.energy_pj
         if energy is None:
             raise _error(f"{self.report.hardware.id} has no price for any operation of this network")
-        return Energy(energy, self.report.lower_bound)
+        return Energy(self._per_inference(energy), self.report.lower_bound)
 
     @property
     def unpriced(self) -> dict[str, float]:
