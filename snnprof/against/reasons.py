@@ -92,7 +92,7 @@ REASONS: dict[str, Reason] = {
         "{tool} has no rule for this operator, so it counts nothing; snnprof counts it.",
     ),
     "not_seen": Reason(
-        "not seen there",
+        "not seen by the other tool",
         "{tool} looks at modules with weights (Linear, Conv1d to Conv3d). It sees no product of data with "
         "data, no functional call, and no arithmetic outside these modules.",
     ),

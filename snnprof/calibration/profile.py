@@ -68,7 +68,7 @@ def _price(price: Fitted) -> dict[str, Any]:
     value, low, high = (_digits(each * PICOJOULES["J"]) for each in (price.value, price.low, price.high))
     found: dict[str, Any] = {"value": value, "low": min(low, value), "high": max(high, value), "source": "log"}
     if price.is_zero:
-        found["note"] = "the fit holds it at 0: it cannot be told from nothing; high is the end of its 95 % interval"
+        found["note"] = "0, since its 95 % interval includes 0; high is the end of that interval"
     return found
 
 

@@ -14,7 +14,7 @@ from snnprof.validation.activities import activity_of, traffic_of
 from snnprof.validation.cases import Case, Demand, Direction, Relation, cases
 
 _EQUAL = 1e-4
-_UNKNOWN_RELATION = "nothing is known of how these prices lie to this machine's"
+_UNKNOWN_RELATION = "it is unknown how these prices compare with those of the measured machine"
 
 
 @dataclass(frozen=True)
