@@ -19,7 +19,7 @@ levels, as the bits of a float64 (which sort like the numbers, so that an atomic
 FIGURES = 6
 """Number of figures."""
 HISTOGRAM_LEVELS = 255
-"""The highest level with a histogram bin of its own."""
+"""The highest level that a histogram has a bin for."""
 LARGEST = 2**31 - 128
 """Larger levels count as this one: the largest int32 that float32 represents exactly."""
 
