@@ -218,9 +218,9 @@ class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         form = reading(name, args, kwargs)
         if form is None and operator(name).rewrite:
             with self:
-                opened = decompose(func, args, kwargs)
-            if opened is not None:
-                return opened
+                decomposed = decompose(func, args, kwargs)
+            if decomposed is not None:
+                return decomposed
         if form is not None:
             self.trace.contraction(form)
         elif overload.writes and not overload.free:

@@ -122,7 +122,7 @@ class SecondCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         name = func.overloadpacket.__name__
         rule = _RULES.get(name.removesuffix("_"))
         if rule is None:
-            return self._opened(func, args, kwargs)
+            return self._decomposed(func, args, kwargs)
         with _unseen():
             before = [_copied(each) for each in args] if torch_private.schema(func).is_mutable else args
         result = func(*args, **kwargs)
@@ -132,7 +132,7 @@ class SecondCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.calls.append(Recount(self._path[-1], name, *counted))
         return result
 
-    def _opened(self, func: Any, args: Any, kwargs: Any) -> Any:
+    def _decomposed(self, func: Any, args: Any, kwargs: Any) -> Any:
         """Runs a composite operator by its parts, which inference mode else leaves whole.
 
         `func.decompose` may know other parts, written in Python, which round otherwise.
