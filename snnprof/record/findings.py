@@ -1,4 +1,4 @@
-"""What a reader of the counts must know, in one sentence each, with the next step."""
+"""Findings: one sentence each that a reader of the counts must know, and what to do next."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ if TYPE_CHECKING:
     from snnprof.record.call_sites import CallSites
 
 NEARLY_SILENT = 1e-3
+"""The largest mean firing rate (spikes per neuron and step) at which neurons hardly fire."""
 ENOUGH_TO_JUDGE = 30
+"""The fewest predictions that are compared with guessing."""
 
 
 def of_sites(sites: CallSites) -> list[Finding]:
-    """Findings from how the recording went."""
+    """Findings about the recording itself: late, disguised, foreign and constant contractions."""
     return [*_late(sites), *_disguised(sites), *_foreign(sites), *_constants(sites)]
 
 
 def of_activity(activity: Activity, idle: list[str]) -> list[Finding]:
-    """Findings from what was counted; `idle` are weighted modules that ran without a contraction."""
+    """Findings about the counts; `idle` names modules with weights that ran without a contraction."""
     return [
         *_flips(activity), *_idle(idle), *_uncounted(activity), *_silence(activity), *_dead(activity),
         *_unbounded(activity),
@@ -30,7 +32,7 @@ def of_activity(activity: Activity, idle: list[str]) -> list[Finding]:
 
 
 def of_accuracy(activity: Activity, classes: int | None) -> list[Finding]:
-    """Whether the network does better than guessing: its correct predictions against those of chance, two sigmas up."""
+    """A finding if the network is no better than guessing: at most two standard deviations above chance."""
     accuracy = activity.accuracy
     if accuracy is None or not classes or classes < 2 or accuracy.total < ENOUGH_TO_JUDGE:
         return []
@@ -49,7 +51,7 @@ def of_accuracy(activity: Activity, classes: int | None) -> list[Finding]:
 
 
 def of_coverage(activity: Activity) -> list[Finding]:
-    """Layers in which fvcore saw more multiply-accumulates than were counted."""
+    """A finding for each layer in which fvcore found more multiply-accumulates than were counted."""
     if activity.coverage is None or activity.coverage >= 1 or not activity.samples:
         return []
     ours: Counter[str] = Counter()
@@ -71,7 +73,7 @@ def of_coverage(activity: Activity) -> list[Finding]:
 
 
 def of_look(sites: CallSites) -> list[Finding]:
-    """Findings from the one sample by which a run checks itself."""
+    """Findings from the sample with which a run checks itself: layers counted as real that look like spikes."""
     return [
         Finding(
             code="C22",
@@ -193,7 +195,7 @@ def _silence(activity: Activity) -> list[Finding]:
 
 
 def _dead(activity: Activity) -> list[Finding]:
-    """Neuron layers that never fired, in a network that does."""
+    """A finding for each neuron layer that never fired, unless the whole network hardly fires."""
     if _silence(activity):
         return []
     return [
@@ -229,5 +231,5 @@ def _name(layer: str) -> str:
 
 
 def _place(layer: str) -> str:
-    """Where a finding is about no layer's code but the model's own; reports name layers themselves."""
+    """The place for a finding's sentence: only if it is the model's own forward, since reports print layer names."""
     return "" if layer else f" in {_name(layer)}"
