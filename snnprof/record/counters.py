@@ -134,7 +134,26 @@ class _StepCounts:
 
 
 class OpCounter:
-    """Counts one contraction: all calls in one layer with the same weight, or at the same place in the code."""
+    """Counts one contraction: all calls in one layer with the same weight, or at the same place in the code.
+
+    Attributes:
+        layer: path of the module that runs it.
+        index: number of the contraction within its layer, in order of first appearance.
+        roles: role of each operand.
+        op: `conv`, `linear` or `matmul`.
+        source: `file:line` of a contraction without parameters; else "".
+        shape: geometry of one call (`shape_of`).
+        weights: number of weights.
+        facts: provenance of each operand, over all call sites.
+        feeds: neuron layers that its result reaches.
+        runs: time steps in which it ran.
+        calls: calls since the last block.
+        all_calls: calls since the beginning.
+        bias_adds: additions of a bias since the last block.
+        blocks: a row for each closed block: calls, bias additions, then `PART_COUNTS` for each kind.
+        compared: whether its operand is an encoder's input that was compared from step to step.
+        shared: whether another operator than a batch norm reads its result.
+    """
 
     def __init__(self, log: CountLog, layer: str, index: int, form: Contraction, roles: tuple[Role, Role]) -> None:
         self.layer, self.index, self.roles = layer, index, roles
@@ -232,6 +251,7 @@ class OpCounter:
 
     @staticmethod
     def _change(shown: _Shown, number: int) -> None:
+        """Notes that some of the comparisons found a change."""
         shown.differs |= number > 0
 
     def end_batch(self) -> None:
@@ -290,6 +310,7 @@ class OpCounter:
         return self._in_units(self.blocks, units)
 
     def _in_units(self, rows: list[list[int]], units: Sequence[int]) -> list[list[int]]:
+        """Rows of blocks, with the sums of levels divided by the units of their sources."""
         ours = self._units(units)
         if ours == [1, 1]:
             return rows
@@ -309,6 +330,7 @@ class OpCounter:
         return found if whole else [1, 1]
 
     def _operand(self, position: int, unit: int) -> Operand:
+        """The record of one operand, with levels of `unit` quanta each."""
         facts, role = self.facts[position], self.roles[position]
         if role == "weight":
             return Operand(role="weight")
@@ -419,13 +441,25 @@ class NeuronCounter:
         kind: class name of the module, or name of the function that fires.
         found_by: `class` (a known class), `named` (by `--neuron`) or `behaviour`.
         timesteps: T; None while it is unknown.
+
+    Attributes:
+        grid: the values that its output is expected to hold.
+        source: set if it emits spikes of several levels.
+        updates: neuron-steps since the last block.
+        driven: those whose input was not zero.
+        runs: time steps in which it ran.
+        all_calls: calls since the beginning.
+        calls_in_batch: calls since the last batch began.
+        blocks: a row for each closed block: spikes, levels, updates, driven updates, then spikes by time step.
+        driving: the series that takes the non-zeros of its inputs.
+        by_neuron: spikes of each neuron over all calls, int32 `[*neurons]`; None before the first call.
     """
 
     def __init__(self, log: CountLog, layer: str, kind: str, found_by: Any, timesteps: int | None) -> None:
         self.layer, self.kind, self.found_by = layer, kind, found_by
         self.timesteps = timesteps
         self.grid = Grid()
-        self.source: Source | None = None  # if it emits spikes of several levels
+        self.source: Source | None = None
         self.updates = self.driven = 0
         self.runs = 0
         self.all_calls = 0
@@ -439,7 +473,7 @@ class NeuronCounter:
         self._calls: set[tuple[int, int]] = set()  # before T is known: first step and number of steps of each call
         self._series: dict[Any, _NeuronSeries] = {}
         self.driving = Total(self.drive_all)
-        self.by_neuron: Tensor | None = None  # spikes of each neuron over all calls, `[*neurons]`
+        self.by_neuron: Tensor | None = None
         self._chances = 0  # neuron-steps of each neuron: how often it could have fired
         self._size, self._alike = 0, True
         log.register(self)
@@ -628,7 +662,12 @@ def neurons_of(spikes: Tensor, steps: Steps | None, batch: int | None) -> tuple[
 
 
 class ConstantCounter:
-    """Counts the products of weights alone at one call site; they do not depend on the data and are only listed."""
+    """Counts the products of weights alone at one call site; they do not depend on the data and are only listed.
+
+    Attributes:
+        dense_macs: dense MACs of all calls.
+        calls: number of calls.
+    """
 
     def __init__(self, layer: str, op: str) -> None:
         self.layer, self.op = layer, op
@@ -642,14 +681,25 @@ class ConstantCounter:
 
 
 class LineCounter:
-    """Counts one line of other arithmetic of a layer, such as its pooling or its residual additions."""
+    """Counts one line of other arithmetic of a layer, such as its pooling or its residual additions.
+
+    Attributes:
+        elements: elements since the last block.
+        nonzero: non-zeros of its spike operands since the last block.
+        feeders: of a batch norm, the contractions whose results it reads; None stands for anything else.
+        biased: of a batch norm, whether one of those contractions has a bias.
+        counted: whether its non-zeros are known: no operand was real so far.
+        forgotten: whether its module turned out to be a neuron, whose arithmetic is part of its updates.
+        blocks: a row for each closed block: elements and non-zeros (None if they are unknown).
+        series: the series that takes the non-zeros of its operands.
+    """
 
     def __init__(self, log: CountLog, layer: str, op: str) -> None:
         self.layer, self.op = layer, op
         self.elements = self.nonzero = 0
-        self.feeders: set[OpCounter | None] = set()  # batch norm only: the contractions whose results it reads
+        self.feeders: set[OpCounter | None] = set()
         self.biased = False
-        self.counted = True  # until an operand turns out real
+        self.counted = True
         self.forgotten = False
         self.blocks: list[list[int | None]] = []
         self.series = Total(self._add)
