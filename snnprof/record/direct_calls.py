@@ -22,7 +22,9 @@ from snnprof.record.overloads import Overload
 from snnprof.record.torch_private import DISPATCH_MODES, FUNCTION_MODES
 
 _AT_MOST_A_CAST = "float to"
+"""Methods that run at most a cast."""
 _ORDINARY = frozenset([*PLAIN, bool, int, float, tuple, list, torch.Size, torch.dtype])
+"""Classes of arguments that run no code of their own."""
 
 
 def _functions() -> dict[Any, Overload]:

@@ -108,7 +108,7 @@ class Store:
         return entry.facts if entry else None
 
     def of(self, tensor: Tensor) -> Facts:
-        """The facts of a tensor; if the pass did not make it, those of a tensor of unknown origin."""
+        """The facts of a tensor; those of an unknown one if the pass did not make it, or other code wrote to it."""
         entry = self._entry(tensor)
         if entry is not None and not (entry.shared is not None and _was_written(tensor, entry)):
             return entry.facts

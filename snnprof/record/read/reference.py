@@ -82,7 +82,7 @@ def read(
 ) -> None:
     """Reads an operand as `snnprof.record.read.read` says.
 
-    If only zeros and ones are expected, a traced read returns whether there is another value, but not how far that is
+    If only zeros and ones are expected, a traced read records whether there is another value, but not how far that is
     from the grid: for the distance the graph would have to read the operand once more.
     """
     values = values.float() if tracing() and values.dtype is torch.bool else values  # as the model's own layers do
