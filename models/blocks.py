@@ -110,6 +110,7 @@ class Stages(nn.Module):
 
 
 def _norm_after(layer: Any) -> nn.Module:
+    """The batch norm that fits a layer's outputs."""
     if isinstance(layer, nn.Conv2d):
         return nn.BatchNorm2d(layer.out_channels)
     return nn.BatchNorm1d(layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels)

@@ -94,6 +94,7 @@ class IF(nn.Module):
         return self._differentiable(x) if learns else self._in_place(x)
 
     def _differentiable(self, x: Tensor) -> Tensor:
+        """The form for training: every step makes new tensors, which autograd keeps."""
         v = torch.zeros_like(x[0])
         spikes = []
         for current in x:
@@ -103,6 +104,7 @@ class IF(nn.Module):
         return torch.stack(spikes)
 
     def _in_place(self, x: Tensor) -> Tensor:
+        """The form for evaluation: one potential, overwritten at each step."""
         v = torch.zeros_like(x[0])
         spikes = torch.empty_like(x)
         for current, spike in zip(x, spikes, strict=True):

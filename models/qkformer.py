@@ -238,6 +238,7 @@ def _embedding(variant: Variant, width: int, in_channels: int | None) -> Embeddi
 
 
 def _block(variant: Variant, width: int, heads: int, mlp_ratio: int, last: bool) -> Block:
+    """A block of token QK attention, or of the last stage with Spikformer's attention."""
     attention = SSA(width, heads, SPIKFORMER["imagenet"]) if last else TokenQK(width, heads)
     mlp = MLP(width, grid_layer, variant.mlp, mlp_ratio)
     return Block(attention, mlp, name=variant.attention if last else "tssa")

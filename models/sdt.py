@@ -138,6 +138,7 @@ class EventSDSA(SDSA):
 
 
 def _widened(x: Tensor) -> Tensor:
+    """A 3×3 max-pool with stride 1 over the last two axes of [T, B, C, ·, ·], which keeps the shape."""
     pooled = functional.max_pool2d(x.flatten(0, 1), 3, stride=1, padding=1)
     return torch.unflatten(pooled, 0, x.shape[:2])
 

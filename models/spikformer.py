@@ -261,6 +261,7 @@ class Spikformer(nn.Module):
 
 
 def _mlp_layer(variant: Variant) -> Layer:
+    """Builds the token layers of a variant's MLP."""
     if variant.layer == "linear":
         return nn.Linear
     if variant.grid:

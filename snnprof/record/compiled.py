@@ -357,6 +357,7 @@ class Trace:
             self._fire_line(line, result)
 
     def _fire_line(self, line: FiringLine, spikes: Tensor) -> None:
+        """Counts the spikes of a firing line, and their levels if there are several."""
         if line.counter is not None:
             self._count_spikes(line.counter, spikes, line.steps, line.grid, driven=True)
         if line.source is not None:

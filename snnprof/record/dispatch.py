@@ -186,6 +186,7 @@ def _describe(types: Iterable[type]) -> bool:
 
 @contextmanager
 def _plain_kernels() -> Iterator[None]:
+    """Switches fused kernels and compilation off for the whole process."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
     fast = torch.backends.mha.get_fastpath_enabled()

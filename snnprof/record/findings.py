@@ -86,6 +86,7 @@ def of_look(sites: CallSites) -> list[Finding]:
 
 
 def _late(sites: CallSites) -> list[Finding]:
+    """A finding for each layer with an operation that first ran after the first batch."""
     return [
         Finding(
             code="C01",
@@ -99,6 +100,7 @@ def _late(sites: CallSites) -> list[Finding]:
 
 
 def _disguised(sites: CallSites) -> list[Finding]:
+    """A finding for each layer that sums element-wise products, which is a contraction in other words."""
     return [
         Finding(
             code="C02",
@@ -112,6 +114,7 @@ def _disguised(sites: CallSites) -> list[Finding]:
 
 
 def _foreign(sites: CallSites) -> list[Finding]:
+    """A finding for each layer whose contraction reads a tensor of unknown origin."""
     return [
         Finding(
             code="C12",
@@ -125,6 +128,7 @@ def _foreign(sites: CallSites) -> list[Finding]:
 
 
 def _constants(sites: CallSites) -> list[Finding]:
+    """A finding about all products of weights alone."""
     listed = sites.constant_macs()
     if not listed:
         return []
@@ -141,6 +145,7 @@ def _constants(sites: CallSites) -> list[Finding]:
 
 
 def _flips(activity: Activity) -> list[Finding]:
+    """A finding for each contraction that read spikes in some time steps and real values in others."""
     return [
         Finding(
             code="C03",
@@ -166,6 +171,7 @@ def _idle(idle: list[str]) -> list[Finding]:
 
 
 def _uncounted(activity: Activity) -> list[Finding]:
+    """A finding about all operators that no rule counts."""
     if not activity.uncounted:
         return []
     names = sorted({entry.op for entry in activity.uncounted})
@@ -180,6 +186,7 @@ def _uncounted(activity: Activity) -> list[Finding]:
 
 
 def _silence(activity: Activity) -> list[Finding]:
+    """A finding if the network hardly fires."""
     updates = sum(neuron.updates for neuron in activity.neurons)
     spikes = sum(neuron.spikes for neuron in activity.neurons)
     if not updates or spikes / updates > NEARLY_SILENT:
@@ -212,6 +219,7 @@ def _dead(activity: Activity) -> list[Finding]:
 
 
 def _unbounded(activity: Activity) -> list[Finding]:
+    """A finding for each contraction that reads multi-level spikes without a known bound."""
     return [
         Finding(
             code="C15",

@@ -240,6 +240,7 @@ class Calls:
             self._weighted(form, row, self._data[0])
 
     def _convolution(self, form: Convolution, row: Tensor) -> None:
+        """A convolution with weights: Σ of the fan-out over the positions of non-zeros."""
         counts, figures = self._first, row[: self._first.size]
         counts.read(form.x, contractions.fanout(form), figures)
         if self.plan.sparse_weights:
@@ -383,5 +384,6 @@ def differs_over_time(values: Tensor, steps: Steps) -> Tensor:
 
 
 def _all_but(operand: Tensor, dim: int) -> tuple[int, ...]:
+    """All dimensions of an operand but one."""
     dropped = dim % operand.dim()
     return tuple(d for d in range(operand.dim()) if d != dropped)

@@ -93,6 +93,7 @@ def constant_number(value: Any) -> Facts:
 
 
 def _number(value: Any) -> Fraction | None:
+    """The value of a finite plain number; None for anything else."""
     return rational(float(value)) if isinstance(value, bool | int | float) and math.isfinite(value) else None
 
 
@@ -519,11 +520,13 @@ def _between(call: Call, low: Facts | None, high: Facts | None) -> Facts:
 
 
 def _largest(a: Bound, b: Bound) -> Bound:
+    """The larger of two bounds, or the known one."""
     known = [bound for bound in (a, b) if bound is not None]
     return max(known) if known else None
 
 
 def _smallest(a: Bound, b: Bound) -> Bound:
+    """The smaller of two bounds, or the known one."""
     known = [bound for bound in (a, b) if bound is not None]
     return min(known) if known else None
 

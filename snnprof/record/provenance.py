@@ -266,6 +266,7 @@ def unit(a: Facts, units: Sequence[int]) -> int:
 
 
 def _gcd(steps: Iterable[Fraction]) -> Fraction:
+    """The greatest common divisor of fractions; 0 if there are none but zeros."""
     total = ZERO
     for step in steps:
         if total and step:
@@ -312,6 +313,7 @@ def _highest(parts: Sequence[Facts]) -> Bound:
 
 
 def _product_bounds(a: Facts, b: Facts) -> tuple[Bound, Bound]:
+    """Bounds of a · b; if some are unknown, 0 as the lower one if neither can be negative."""
     known = [bound for bound in (a.low, a.high, b.low, b.high) if bound is not None]
     if len(known) == 4:
         corners = [x * y for x in (known[0], known[1]) for y in (known[2], known[3])]
