@@ -87,7 +87,7 @@ def check_settings(depth: int, stem: str, **sizes: int) -> None:
 
     Raises:
         SnnprofError: an unknown depth or stem, or a size that is not a positive whole number.
-    """  # noqa: DOC501  (`unknown` makes a SnnprofError)
+    """
     if depth not in BLOCKS:
         raise SnnprofError(f"depth must be {' or '.join(map(str, BLOCKS))}, not {depth!r}")
     if stem not in STEMS:

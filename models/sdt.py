@@ -216,7 +216,7 @@ def build(
 
     Raises:
         SnnprofError: an unknown variant, or sizes that do not fit together.
-    """  # noqa: DOC501  (`unknown` makes a SnnprofError)
+    """
     if variant not in POOLS:
         raise unknown("variant", variant, POOLS)
     events = variant == "dvs"

@@ -281,7 +281,7 @@ def variant_of(name: str, pools: Sequence[int] | None = None) -> Variant:
 
     Raises:
         SnnprofError: an unknown name, or stages that do not exist.
-    """  # noqa: DOC501  (`unknown` makes a SnnprofError)
+    """
     if name not in VARIANTS:
         raise unknown("variant", name, VARIANTS)
     variant = VARIANTS[name]

@@ -165,7 +165,7 @@ def build(
 
     Raises:
         SnnprofError: an unknown variant, or sizes that do not fit together.
-    """  # noqa: DOC501  (`unknown` makes a SnnprofError)
+    """
     if variant not in VARIANTS:
         raise unknown("variant", variant, VARIANTS)
     form = VARIANTS[variant]

@@ -224,7 +224,7 @@ def _functions_named(model: nn.Module, name: str) -> dict[int, str]:
 
     Raises:
         SnnprofError: it knows none of that name.
-    """  # noqa: DOC501  (`unknown` makes a SnnprofError)
+    """
     found = {id(code): name for known, value in _known_to(model) if known == name for code in _code_of(value)}
     if not found:
         choices = {type(module).__name__ for _, module in named_modules(model)}
