@@ -173,14 +173,27 @@ def of_masked_fill(call: Call) -> Facts:
 
 
 def of_scatter(call: Call) -> Facts:
-    """The tensor's values and those written side by side, data if the index is; accumulated with a `reduce` argument.
+    """The tensor's values and those written side by side, or reduced at each place, data if the index is.
 
-    Covers the operators with the arguments (self, dim, index, values): scatter, scatter_reduce, index_copy, index_fill.
+    Covers the operators with the arguments (self, dim, index, values): scatter, scatter_reduce, index_reduce,
+    index_copy, index_fill. A reduction is the only argument that is a text; some overloads take it by position.
     """
     written = call.operand(3, "value" if "value" in call.kwargs else "src")
-    if call.kwargs.get("reduce") in ("add", "sum", "mean", "prod", "amax", "amin"):
-        return _decided(_accumulated(call.first, written), call.facts)
-    return _decided(side_by_side([call.first, written]), call.facts)
+    together = side_by_side([call.first, written])
+    named = [argument for argument in (*call.args, call.kwargs.get("reduce")) if isinstance(argument, str)]
+    match named:
+        case ["add" | "sum"]:
+            together = _accumulated(call.first, written)
+        case ["mean"]:  # of a number of values that only the index knows
+            together = merged([together])
+        case ["prod" | "multiply"]:
+            together = together if _is_closed_under_products(together) else merged([together])
+    return _decided(together, call.facts)
+
+
+def _is_closed_under_products(values: Facts) -> bool:
+    """Whether products of any number of the values are again such values: those of −1, 0 and 1 are."""
+    return values.quantum in (0, 1) and values.bound is not None and values.bound <= 1
 
 
 def of_masked_scatter(call: Call) -> Facts:
@@ -197,8 +210,9 @@ def of_index_put(call: Call) -> Facts:
 
 
 def of_scatter_add(call: Call) -> Facts:
-    """Sums of the tensor's value and any number of those added (`_accumulated`), data if the index is."""
-    return _decided(_accumulated(call.first, call.operand(3, "src")), call.facts)
+    """Sums of the tensor's value and any number of those added, times `alpha`; data if the index is."""
+    added_up = scaled(call.operand(3, "src"), _factor(call.kwargs.get("alpha", 1)))
+    return _decided(_accumulated(call.first, added_up), call.facts)
 
 
 def _accumulated(target: Facts, written: Facts) -> Facts:
@@ -231,7 +245,13 @@ def fill_value(args: tuple[Any, ...], kwargs: dict[str, Any]) -> float:
 
 
 def _alpha(call: Call) -> Fraction:
-    return _number(call.argument(2, "alpha", 1)) or ONE
+    return _factor(call.argument(2, "alpha", 1))
+
+
+def _factor(value: Any) -> Fraction:
+    """A number among the arguments that multiplies; 1 if it is no finite number."""
+    factor = _number(value)
+    return ONE if factor is None else factor
 
 
 def of_add(call: Call) -> Facts:
@@ -245,8 +265,8 @@ def of_sub(call: Call) -> Facts:
 
 
 def of_rsub(call: Call) -> Facts:
-    """b − a: the steps of both grids together, and the difference of the bounds."""
-    return added(call.operand(1, "other"), call.first, -ONE)
+    """b − alpha · a: the steps of both grids together, and the difference of the bounds."""
+    return added(call.operand(1, "other"), call.first, -_alpha(call))
 
 
 def _sum_of(call: Call, a: Facts, b: Facts, factor: Fraction) -> Facts:
@@ -363,7 +383,7 @@ def of_lerp(call: Call) -> Facts:
 def of_addcmul(call: Call) -> Facts:
     """a + value · b · c: the facts of that sum and product."""
     product = multiplied(call.operand(1), call.operand(2))
-    return added(call.first, product, _number(call.kwargs.get("value", 1)) or ONE)
+    return added(call.first, product, _factor(call.kwargs.get("value", 1)))
 
 
 # -- quantisers: operators that put real values on a grid -----------------------------------------------------------
@@ -380,6 +400,11 @@ def of_bitwise(call: Call) -> Facts:
         return of_compare(call)
     signed = any(f.signed for f in call.facts)
     return derived(merged(call.facts), ONE, None if signed else ZERO, None)
+
+
+def of_bitwise_not(call: Call) -> Facts:
+    """0 and 1 for a bool result; else −1 − x."""
+    return of_compare(call) if call.result.dtype is torch.bool else added(number(-1.0), call.first, -ONE)
 
 
 def of_sign(call: Call) -> Facts:
@@ -654,6 +679,11 @@ def of_ones(call: Call) -> Facts:
 def of_unit_constant(call: Call) -> Facts:
     """Constants that are 0 or 1."""
     return on_unit()
+
+
+def of_constant_places(call: Call) -> Facts:
+    """Constant indices: whole numbers from 0 on."""
+    return provenance.on_grid(ONE, ZERO, None, Origin.WEIGHT)
 
 
 def of_filled(position: int, name: str) -> Transfer:
