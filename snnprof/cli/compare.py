@@ -1,4 +1,4 @@
-"""`snnprof compare`: runs, published rows and models side by side."""
+"""`snnprof compare`: compares runs, published rows and models."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def compare(
 
 
 def _percent(text: str | None) -> float | None:
-    """`5` or `5%`."""
+    """Parses `5` or `5%` to a percentage from 0 on."""
     if text is None:
         return None
     value = options.percentage(text)
