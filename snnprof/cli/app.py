@@ -69,7 +69,7 @@ def root(
         ),
     ] = False,
 ) -> None:
-    """Declares the options before the command; `--debug` only for the help, since `main` reads it before any parsing."""
+    """Declares the options before the command; `--debug` for the help only, since `main` reads it before parsing."""
 
 
 app.command("profile", epilog=profile.EXAMPLES)(profile.profile)
