@@ -152,7 +152,7 @@ def _facts(compared: Sequence[tuple[str, Explained]]) -> list[tuple[str, str]]:
 
 
 def _own_figures(explained: Explained) -> list[tuple[str, str]]:
-    """What the other tool says beyond operations, each under its own name for it."""
+    """The other tool's figures besides operations, under the tool's own names."""
     peer, title = explained.peer, TITLES[explained.peer.tool]
     facts = []
     if peer.energy_pj is not None:
