@@ -32,8 +32,8 @@ WORK = {
 }  # fmt: skip
 """The kinds of work, priced or not, in words."""
 FEW = 3
-"""With fewer right or wrong predictions, Wilson's 95 % interval covers the accuracy in 85 to 100 % of samples
-(docs/statistics.md)."""
+"""With fewer right or wrong predictions, Wilson's 95 % interval covers the true accuracy with a probability between 85
+and 100 % (docs/statistics.md)."""
 
 
 def title(activity: Activity) -> str:

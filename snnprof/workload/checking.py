@@ -54,6 +54,7 @@ def _runs(run: Callable[[Input], Any], batch: Input, must: bool) -> bool:
 
 
 def _compared(trace: Sequence[tuple[str, Counter, int]], calls: Sequence[Recount], samples: int) -> SelfCheck:
+    """Compares the calls that both counters saw, layer by layer."""
     layers = dict.fromkeys([*(layer for layer, _, _ in trace), *(call.layer for call in calls)])
     rows, differences = 0, []
     for layer in layers:

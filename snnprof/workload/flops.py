@@ -160,6 +160,7 @@ def _hooks_kept(model: nn.Module) -> Iterator[None]:
 
 
 def _by_module(model: nn.Module, inputs: Any) -> Counter[str]:
+    """fvcore's FLOPs of each module together with its children; operators other than contractions count 0."""
     logging.getLogger("fvcore").setLevel(logging.ERROR)
     with _quiet(), torch.no_grad():
         from fvcore.nn import FlopCountAnalysis  # imported here, since the import warns too

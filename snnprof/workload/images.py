@@ -112,6 +112,17 @@ def labelled(folder: Path, suffixes: Sequence[str]) -> Labelled:
 
 @dataclass(frozen=True)
 class _Preparation:
+    """How an image becomes a model's input.
+
+    Attributes:
+        mode: Pillow's mode, `L` (grey) or `RGB`.
+        height: height of the centre crop in pixels.
+        width: width of the centre crop in pixels.
+        side: shortest side before the crop in pixels.
+        mean: mean to subtract from values in [0, 1], per channel [C, 1, 1].
+        std: standard deviation to divide by, as `mean`.
+    """
+
     mode: str
     height: int
     width: int

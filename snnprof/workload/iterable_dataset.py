@@ -113,6 +113,7 @@ class IterableDataset:
             self.facts = self.facts.model_copy(update={"total": None, "note": notes})
 
     def _drawn(self) -> Iterator[Any]:
+        """Iterates over the user's iterable, and turns the errors of its code into a SnnprofError."""
         items: Iterator[Any] | None = None
         while True:
             try:

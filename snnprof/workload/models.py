@@ -176,6 +176,7 @@ def yaml_value(value: Any) -> Any:
 def _known(
     spec: str, name: str, wanted: str | None, given: dict[str, Any], file: WeightsFile | None, seed: int
 ) -> LoadedModel:
+    """A bundled model with the weights of the user's file, else with shipped ones if they fit, else random ones."""
     entry = catalogue.entry(name)
     weights = None if file is None else recognition.of_entry(file, entry, wanted)
     preset_name, read_off = _chosen_preset(entry, wanted, weights)
@@ -221,6 +222,7 @@ def _preset_hint(entry: ModelEntry, weights: Checkpoint) -> str:
 
 
 def _foreign(spec: str, given: dict[str, Any], file: WeightsFile | None, seed: int) -> LoadedModel:
+    """A model from the user's code: a module, or what a function returns."""
     found = find(spec)
     if isinstance(found, nn.Module):
         if given:
@@ -234,6 +236,7 @@ def _foreign(spec: str, given: dict[str, Any], file: WeightsFile | None, seed: i
 
 
 def _graph(spec: str, given: dict[str, Any], checkpoint: str | Path | None) -> LoadedModel:
+    """A NIR graph, which holds its own weights."""
     if checkpoint is not None:
         raise SnnprofError(f"{spec} holds its own weights; --checkpoint is for models in code", hint="leave it out")
     path = Path(spec).expanduser()
@@ -326,6 +329,7 @@ def _builder(entry: ModelEntry) -> Callable[..., Any]:
 
 
 def _built(builder: Any, settings: Mapping[str, Any], spec: str, seed: int) -> nn.Module:
+    """Calls the function that builds a model; random weights are drawn with the seed."""
     if not callable(builder):
         raise SnnprofError(f"{spec} is a {type(builder).__name__}, neither a module nor a function that returns one")
     _check_settings(builder, settings, spec)
@@ -346,6 +350,7 @@ def _built(builder: Any, settings: Mapping[str, Any], spec: str, seed: int) -> n
 
 
 def _check_settings(builder: Callable[..., Any], settings: Mapping[str, Any], spec: str) -> None:
+    """Raises SnnprofError for a setting that the builder does not take, or one that it needs and does not get."""
     parameters = inspect.signature(builder).parameters
     if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
         return

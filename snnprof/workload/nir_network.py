@@ -114,6 +114,7 @@ class NirNetwork(NirState):
         return torch.stack([self._step(frame) for frame in x.unbind(axis)], axis)
 
     def _step(self, x: Tensor) -> Tensor:
+        """Runs all nodes for one time step, and keeps the outputs that recurrent edges carry to the next."""
         if x[0].numel() != math.prod(self.sample_shape):
             raise ValueError(f"a sample has the shape {list(x.shape[1:])}, and the Input {list(self.sample_shape)}")
         x = x if x.is_floating_point() else x.float()
@@ -160,6 +161,7 @@ class NirNetwork(NirState):
         return {name: tuple(result.shape[1:]) for name, result in known.items()}
 
     def _result(self, graph: Graph, name: str, x: Tensor) -> Tensor:
+        """The output of a node for one sample, on the meta device."""
         module, kind = self._modules_of.get(name), graph.nodes[name].kind
         if module is None:
             return x

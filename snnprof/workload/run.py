@@ -173,6 +173,7 @@ def _counted(
     warn: Callable[[str], None],
     afterwards: Afterwards | None,
 ) -> Activity:
+    """Counts this process's batches and merges the counts of all processes; rank 0 also makes the checks."""
     if plan.options.workers and plan.source.no_workers and group.leads:
         warn(f"warning: --workers has no effect: {plan.source.no_workers}")
     session = plan.session(group, progress if group.leads else ignore_progress)

@@ -158,6 +158,7 @@ class Session:
             raise SnnprofError("the data source gave no batch", hint="check --data and --samples")
 
     def _run(self, batches: Batches, should_stop: Callable[[int], bool]) -> None:
+        """Draws and runs one batch after the other; each is drawn with its own seed."""
         while not should_stop(self.batches):
             torch.manual_seed(seeds.of_data(self.seed, self.batches))
             batch = next(batches, None)
@@ -204,6 +205,10 @@ class Session:
             self.batches, self._open = self._open.first, None
 
     def _take(self, batch: Batch) -> None:
+        """Runs and counts a batch, if this process needs it, and adds its digest to the sums.
+
+        If another process counts the first batch, the model still runs on it here, so that the recorder learns.
+        """
         number = self.batches
         self._place(number, batch)
         if batch.x is None:
@@ -420,6 +425,11 @@ class Session:
             self._fresh.restore(self.recorder.is_state)
 
     def _forward(self, x: Input) -> Tensor | None:
+        """Runs the model on a batch; its outputs averaged over T.
+
+        Raises:
+            SnnprofError: the model does not run on the batch, with or without the recorder.
+        """
         try:
             with machine.autocast(self.amp, inputs.first(x).device):
                 return self._steps(x) if self.recorder.layout == "step" else self._logits(self._called(x))

@@ -326,6 +326,7 @@ class _Tensor(_Kept):
         return ()
 
     def now(self) -> tuple[Any, ...]:
+        """`requires_grad`, the version, and then what `resize_`, `set_` and `.data = …` change."""
         held = self.held
         written = None if held.is_inference() else version(held)
         return held.requires_grad, written, held.data_ptr(), held.shape, held.stride(), held.dtype
@@ -334,6 +335,7 @@ class _Tensor(_Kept):
         facts = self.now()
         if facts == self.facts and self.same(False):
             return
+        # a write through `.data` or NumPy changes no fact, so on the CPU the values are compared too
         self.changed = self.changed or facts[1:] != self.facts[1:] or (self.bits.is_cpu and not self.same(False))
         written = facts[1] != self.facts[1]
         if facts[2:] != self.facts[2:]:
@@ -469,6 +471,7 @@ def _slots(held: Any, place: _Place) -> Iterator[_Kept]:
 
 
 def _module(module: nn.Module, place: _Place) -> Iterator[_Kept]:
+    """Yields what to save of a module itself: its parameters, buffers, memories (of SpikingJelly) and attributes."""
     own = module.__dict__
     for name, kept in (("_parameters", _Parameters), ("_buffers", _Dict), ("_memories", _Dict)):
         if isinstance(own.get(name), dict):
@@ -559,6 +562,7 @@ class ModelState:
     # -- the walk ------------------------------------------------------------------------------------------
 
     def _meet_modules(self, module: nn.Module, path: str) -> None:
+        """Saves a module and all modules inside it, in the order of `named_modules()`."""
         waiting = [(path, module)]
         while waiting:
             path, module = waiting.pop()
@@ -569,6 +573,7 @@ class ModelState:
                 waiting += reversed(_children(module, path))
 
     def _meet(self, holder: _Kept, key: Any, value: Any) -> None:
+        """Saves an object if the walk meets it for the first time; notes every reference to an iterator."""
         if _iterates(value):
             if id(value) not in self._iterators:
                 self._iterators[id(value)] = _Iterator(holder.within(key), value)
@@ -582,6 +587,7 @@ class ModelState:
                 self._keep(_object(value, place), place)
 
     def _keep(self, found: Iterator[_Kept], place: _Place) -> None:
+        """Adds what is to be saved of an object; if reading it fails, notes that it cannot be restored."""
         try:
             for kept in found:
                 self._kept.append(kept)

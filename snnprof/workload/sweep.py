@@ -149,6 +149,7 @@ def sweep(
 def _by_name(
     model: str, batches: object, points: Sequence[GridPoint], folder: str | Path | None, options: Mapping[str, Any]
 ) -> Iterator[Activity]:
+    """Makes the runs of a model by name, as `snnprof sweep` does; they are kept if there is a folder."""
     if batches is not None and not isinstance(batches, str):
         raise SnnprofError(
             "a model by name takes its data by name, such as 'digits' or 'test.npz'",
@@ -178,6 +179,7 @@ def _kept_in(options: ProfileOptions, path: Path) -> ProfileOptions:
 def _of_module(
     model: nn.Module | Callable[..., nn.Module], batches: Any, points: Sequence[GridPoint], options: Mapping[str, Any]
 ) -> Iterator[Activity]:
+    """Makes the runs of a module, or of the modules that a function builds."""
     if batches is None or isinstance(batches, str):
         raise SnnprofError("a sweep of a module needs batches: a tensor, or an iterable of x or (x, label)")
     again = list(batches) if isinstance(batches, Iterator) else batches  # an iterator can be read once only

@@ -1,4 +1,4 @@
-"""Draws the energy ratios under all conventions and price lists as heat maps; purple cells need less energy."""
+"""Draws the energy ratios under all conventions and price lists as heat maps; purple means less energy."""
 
 from __future__ import annotations
 

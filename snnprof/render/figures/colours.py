@@ -93,7 +93,7 @@ def paints(roles: Sequence[str]) -> dict[str, Paint]:
 
 
 def bar(paint: Paint, work: str | None = None) -> dict[str, Any]:
-    """Keywords of a bar; of the part of it that one kind of work makes."""
+    """Keyword arguments of matplotlib for a role's bar, or for the part of it that is one kind of work."""
     if work is None:
         return {"facecolor": paint.colour, "hatch": paint.hatch}
     _, strength, hatch = WORK[work]
@@ -101,7 +101,7 @@ def bar(paint: Paint, work: str | None = None) -> dict[str, Any]:
 
 
 def tint(colour: str, strength: float) -> str:
-    """The colour on white paper, with so much of it left.
+    """The colour mixed with white: strength 1 is the colour itself, 0 is white.
 
     >>> tint("#000000", 0.5)
     '#808080'
