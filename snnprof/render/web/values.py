@@ -49,7 +49,7 @@ class Prices:
     Attributes:
         id: id of the price list.
         title: title of the price list.
-        total: energy of the whole run in pJ.
+        total: the total energy in pJ.
         interval: half the 95 % interval of the total, as text.
         against: comparison with the ANN twin, as text.
         evidence: kind of evidence for the prices.
@@ -78,7 +78,7 @@ class Priced:
     Attributes:
         number: its index in `Prices.pj`.
         energy: energy on the first price list in pJ.
-        share: fraction of the run's energy; None if unknown.
+        share: fraction of the total energy; None if unknown.
         missing: the work in it that has no price, as text.
     """
 
