@@ -31,10 +31,10 @@ def document(context: typer.Context, names: Sequence[str], tool: str) -> Documen
     chosen = cast(Tool, output.chosen("tool", tool, get_args(Tool)))
     tools.must_be_installed(chosen)
     _must_stand_alone(context)
-    asked = [(name, _asked(name)) for name in names]
+    models = [(name, _run_options(name)) for name in names]
     from snnprof.render.against import against_document
 
-    return against_document(list(_explained(asked, chosen)), output.command_line(context))
+    return against_document(list(_explained(models, chosen)), output.command_line(context))
 
 
 def _must_stand_alone(context: typer.Context) -> None:
@@ -51,12 +51,12 @@ def _must_stand_alone(context: typer.Context) -> None:
 def _of_run(path: Path) -> ProfileOptions:
     """The options that run the recorded batches again; a run that --until-ci ended gets its number of samples."""
     activity = Activity.load(path)
-    asked = rerun.options_of(path, activity)
-    samples = asked.samples if asked.until_ci is None else activity.samples
-    return replace(asked, samples=samples, until_ci=None, batch_size=activity.run.batch_size)
+    run_options = rerun.options_of(path, activity)
+    samples = run_options.samples if run_options.until_ci is None else activity.samples
+    return replace(run_options, samples=samples, until_ci=None, batch_size=activity.run.batch_size)
 
 
-def _asked(name: str) -> ProfileOptions:
+def _run_options(name: str) -> ProfileOptions:
     """The options for a name: those recorded in a run file, or a bundled model on its own data.
 
     Raises:
@@ -86,10 +86,10 @@ def _has_data(name: str) -> bool:
     return catalogue.preset(name).data == "digits"
 
 
-def _explained(asked: Sequence[tuple[str, ProfileOptions]], tool: Tool) -> Iterator[tuple[str, Explained]]:
+def _explained(models: Sequence[tuple[str, ProfileOptions]], tool: Tool) -> Iterator[tuple[str, Explained]]:
     from snnprof.against import explained
 
-    for name, each in asked:
+    for name, each in models:
         with progress(each.model) as tell:  # shows a message before the import loads torch
             from snnprof.workload.peers.run import both
 

@@ -118,8 +118,8 @@ def compare(
     from snnprof.render.comparison import PaperLayout, comparison_document, paper_document
     from snnprof.render.selection import with_columns
 
-    asked = output.Destination.checked(form, out, force, siunitx, raw_csv=raw_csv)
-    (destination,) = output.as_floats([asked], caption, label, bool(columns))
+    checked = output.Destination.checked(form, out, force, siunitx, raw_csv=raw_csv)
+    (destination,) = output.as_floats([checked], caption, label, bool(columns))
     if against:
         from snnprof.cli import against as other_tools
 

@@ -57,12 +57,12 @@ def export(
     must_be_known(target.chip)
     path = runs.path_of(run)
     recorded = Activity.load(path)
-    asked = replace(rerun.options_of(path, recorded, model), samples=1, until_ci=None, batch_size=1)
-    announce(asked.model)
-    with progress(asked.model) as tell:
+    run_options = replace(rerun.options_of(path, recorded, model), samples=1, until_ci=None, batch_size=1)
+    announce(run_options.model)
+    with progress(run_options.model) as tell:
         from snnprof.workload.run import trace_run
 
-        activity, trace = trace_run(asked, tell)
+        activity, trace = trace_run(run_options, tell)
     _say_what_changed(recorded, activity, path)
     made = replay(activity, trace, map_to_chip(activity, target))
     out.mkdir(exist_ok=True)

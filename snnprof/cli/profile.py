@@ -241,15 +241,15 @@ def profile(
     showing = Showing.checked(destinations, by, sort, top, columns, quiet)
     pricing = Pricing(hardware, convention, latency, prices, exclude, mapping)
     check_model_name(model)
-    asked = replace(  # `what_runs` reads the other parameters by name, for this command and for `sweep`
+    run_options = replace(  # `what_runs` reads the other parameters by name, for this command and for `sweep`
         what_runs(context.params, model), resume=resume, maps=maps, measure=measure, output=run_path,
         argv=tuple(context.obj),
     )  # fmt: skip
     may_replace = force or _goes_on_in_its_file(run_path, resume)
     if measure:
         _must_have_sensors()
-    maps_file = _maps(asked, may_replace)
-    activity = _run(asked, target, quiet)
+    maps_file = _maps(run_options, may_replace)
+    activity = _run(run_options, target, quiet)
     lost = _saved(activity, target, quiet)
     reports = pricing.reports(activity)
     file = _named(target.path) if target and target.is_there else ""
@@ -384,12 +384,12 @@ def _by_the_command_in(path: Path | None, context: typer.Context) -> None:
     _existing(path, "--resume")
     argv = Activity.load(path).run.argv
     now = {name: value for name, value in context.params.items() if is_given(name, context)}
-    asked = {**recorded_flags(path, argv, context.command, now.get("model")), "out": None, "force": False, **now}
+    flags = {**recorded_flags(path, argv, context.command, now.get("model")), "out": None, "force": False, **now}
     if os.environ.get("RANK", "0") == "0":  # of several processes, only one prints
         output.say(f"continuing with: {shlex.join(['snnprof', *argv])}")
     assert context.command.callback is not None
-    context.params |= asked
-    context.command.callback(**asked)
+    context.params |= flags
+    context.command.callback(**flags)
 
 
 def recorded_flags(path: Path, argv: Sequence[str], command: Any, model: str | None) -> dict[str, Any]:
@@ -448,14 +448,14 @@ def _say_how_to_go_on(model: str, target: Target | None) -> None:
         output.say(f"continue with: {shlex.join(['snnprof', 'profile', *named, '--resume', str(target.path)])}")
 
 
-def _run(asked: ProfileOptions, target: Target | None, quiet: bool) -> Activity:
-    with progress(asked.model, quiet) as tell:  # shows a message before the import loads torch
+def _run(run_options: ProfileOptions, target: Target | None, quiet: bool) -> Activity:
+    with progress(run_options.model, quiet) as tell:  # shows a message before the import loads torch
         from snnprof.workload.run import profile_run
 
         try:
-            return profile_run(asked, tell, target, output.say)
+            return profile_run(run_options, tell, target, output.say)
         except KeyboardInterrupt:
-            _say_how_to_go_on(asked.model, target)
+            _say_how_to_go_on(run_options.model, target)
             raise
 
 
@@ -485,7 +485,7 @@ def _rescued(activity: Activity, target: Target, error: SnnprofError) -> Snnprof
     return SnnprofError(str(error), hint=f"the complete run was saved as {copy}: move it to where you want it")
 
 
-def _maps(asked: ProfileOptions, force: bool) -> tuple[Path, bytes] | None:
+def _maps(run_options: ProfileOptions, force: bool) -> tuple[Path, bytes] | None:
     """The file of the attention maps and its content; None without --maps.
 
     The maps are made before the run, so that a model without `AttentionMap` modules fails at once.
@@ -493,9 +493,9 @@ def _maps(asked: ProfileOptions, force: bool) -> tuple[Path, bytes] | None:
     Raises:
         SnnprofError: there is no run file to put it beside, it cannot be written, or the model has no such module.
     """
-    if not asked.maps:
+    if not run_options.maps:
         return None
-    run_file = asked.output or asked.resume
+    run_file = run_options.output or run_options.resume
     if run_file is None:
         raise SnnprofError("--maps writes its file beside the run file", hint="name that with --output RUN.json")
     from snnprof.maps import beside
@@ -504,7 +504,7 @@ def _maps(asked: ProfileOptions, force: bool) -> tuple[Path, bytes] | None:
     output.checked_output(target, force)
     from snnprof.workload.maps import attention_maps
 
-    return target, attention_maps(asked).encoded()
+    return target, attention_maps(run_options).encoded()
 
 
 def _target(out: Path | None, resume: Path | None, force: bool) -> Target | None:

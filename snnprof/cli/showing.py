@@ -56,7 +56,7 @@ class Showing:
         columns: str | None = None,
         quiet: bool = False,
     ) -> Showing:
-        """Checks the options against the formats that are asked for."""
+        """Checks the options against the formats of the destinations."""
         from snnprof.render.selection import Selection
         from snnprof.render.summary import View
         from snnprof.summary import SHOWN, Choice

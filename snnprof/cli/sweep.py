@@ -147,8 +147,8 @@ def _in(folder: Path, planned: Sequence[tuple[GridPoint, ProfileOptions]]) -> li
     """Adds to each run its file in the folder, and to its command the option that names the file."""
     paths = [folder / name for name in grid.file_names([point for point, _ in planned])]
     return [
-        PlannedRun(point, replace(asked, output=path, argv=(*asked.argv, "--output", str(path))))
-        for (point, asked), path in zip(planned, paths, strict=True)
+        PlannedRun(point, replace(run_options, output=path, argv=(*run_options.argv, "--output", str(path))))
+        for (point, run_options), path in zip(planned, paths, strict=True)
     ]
 
 

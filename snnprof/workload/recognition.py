@@ -60,8 +60,8 @@ def contradiction(entry: ModelEntry, settings: Mapping[str, Any], checkpoint: Ch
     wrong = [key for key, value in shown.items() if settings.get(key, value) != value]
     if not wrong or not _fits(entry, {**settings, **shown}, checkpoint.shapes):
         return ""
-    has, asked = (", ".join(f"{key} = {values[key]}" for key in wrong) for values in (shown, settings))
-    return f"checkpoint {checkpoint.path} has {has}, not {asked}"
+    has, wanted = (", ".join(f"{key} = {values[key]}" for key in wrong) for values in (shown, settings))
+    return f"checkpoint {checkpoint.path} has {has}, not {wanted}"
 
 
 def sizes(entry: ModelEntry, checkpoint: Checkpoint) -> tuple[str, dict[str, Any]] | None:

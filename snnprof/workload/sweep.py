@@ -185,20 +185,20 @@ def _of_module(
     again = list(batches) if isinstance(batches, Iterator) else batches  # an iterator can be read once only
     known = ProfileOptions(model="", timesteps=options.get("timesteps"), seed=options.get("seed", 0))
     for point in points:
-        asked = point.options(known)
-        settings = {key: models.yaml_value(value) for key, value in asked.settings}
-        with _module(model, settings, asked, options.get("neuron", ())) as module:
-            given = {**options, "seed": asked.seed, "timesteps": asked.timesteps}
-            coded = again if asked.input_rate is None else _coded(again, asked, given)
+        run_options = point.options(known)
+        settings = {key: models.yaml_value(value) for key, value in run_options.settings}
+        with _module(model, settings, run_options, options.get("neuron", ())) as module:
+            given = {**options, "seed": run_options.seed, "timesteps": run_options.timesteps}
+            coded = again if run_options.input_rate is None else _coded(again, run_options, given)
             activity = profile(module, coded, **given)
-        yield _with_conditions(activity, asked)
+        yield _with_conditions(activity, run_options)
 
 
 @contextmanager
 def _module(
     model: nn.Module | Callable[..., nn.Module],
     settings: Mapping[str, Any],
-    asked: ProfileOptions,
+    run_options: ProfileOptions,
     named: Sequence[str],
 ) -> Iterator[nn.Module]:
     """The model with the settings of one run; a module of the caller gets its weights and settings back afterwards."""
@@ -209,13 +209,13 @@ def _module(
         )
     module = model if isinstance(model, nn.Module) else model(**settings)
     with ExitStack() as undo:
-        if asked.checkpoint is not None:
+        if run_options.checkpoint is not None:
             before = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
             undo.callback(module.load_state_dict, before)
-            checkpoints.load_into(module, checkpoints.read(asked.checkpoint), type(module).__name__)
-        undo.callback(set_thresholds(module, asked.thresholds, named))
-        if asked.timesteps is not None:
-            undo.callback(_set_steps(module, asked.timesteps))
+            checkpoints.load_into(module, checkpoints.read(run_options.checkpoint), type(module).__name__)
+        undo.callback(set_thresholds(module, run_options.thresholds, named))
+        if run_options.timesteps is not None:
+            undo.callback(_set_steps(module, run_options.timesteps))
         yield module
 
 
@@ -232,26 +232,28 @@ def _set_steps(module: nn.Module, timesteps: int) -> Callable[[], None]:
     return lambda: setattr(module, name, before)
 
 
-def _coded(batches: Any, asked: ProfileOptions, given: Mapping[str, Any]) -> Iterator[Any]:
-    """The batches, with each input element coded as spikes of the rate that `asked` names."""
+def _coded(batches: Any, run_options: ProfileOptions, given: Mapping[str, Any]) -> Iterator[Any]:
+    """The batches, with each input element coded as spikes of the rate that `run_options` names."""
     items = [batches] if isinstance(batches, Tensor) else batches
     source = IterableDataset(items, "user data", given.get("layout", "batch"), given.get("timesteps"))
-    assert asked.input_rate is not None
-    for batch in RateCoded(source, asked.input_rate, given["seed"]).batches(Sampler(1), lambda number, start: True):
+    assert run_options.input_rate is not None
+    for batch in RateCoded(source, run_options.input_rate, given["seed"]).batches(
+        Sampler(1), lambda number, start: True
+    ):
         yield batch.x if batch.y is None else (batch.x, batch.y)
 
 
-def _with_conditions(activity: Activity, asked: ProfileOptions) -> Activity:
+def _with_conditions(activity: Activity, run_options: ProfileOptions) -> Activity:
     """Adds the settings of the run to its facts, as `snnprof profile` writes them."""
     flags = {
-        "--set": " ".join(f"{key}={value}" for key, value in asked.settings),
-        "--threshold": " ".join(threshold_text(*each) for each in asked.thresholds),
-        "--input-rate": "" if asked.input_rate is None else str(asked.input_rate),
+        "--set": " ".join(f"{key}={value}" for key, value in run_options.settings),
+        "--threshold": " ".join(threshold_text(*each) for each in run_options.thresholds),
+        "--input-rate": "" if run_options.input_rate is None else str(run_options.input_rate),
     }
     run = activity.run
     conditions = {**run.conditions, **{flag: text for flag, text in flags.items() if text}}
     model = run.model
-    if asked.checkpoint is not None:
-        weights = checkpoints.read(asked.checkpoint)
+    if run_options.checkpoint is not None:
+        weights = checkpoints.read(run_options.checkpoint)
         model = model.model_copy(update={"checkpoint": weights.path.name, "sha256": weights.sha256})
     return activity.model_copy(update={"run": run.model_copy(update={"conditions": conditions, "model": model})})
