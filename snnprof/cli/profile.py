@@ -370,7 +370,7 @@ def _is_cached(path: Path) -> bool:
 
 
 def _by_the_command_in(path: Path | None, context: typer.Context) -> None:
-    """`--resume RUN.json` without a model: repeats the command in the run file, with the options given now in addition.
+    """`--resume RUN.json` without a model: repeats the command in the run file; options given now take precedence.
 
     Raises:
         SnnprofError: no file is given, it holds no command, or the command names code that a file may not choose.
@@ -427,7 +427,7 @@ def is_given(name: str, context: typer.Context) -> bool:
 
 
 def is_own_code(model: str) -> bool:
-    """Whether a model is bundled, is in a file or module of this folder, or holds no code."""
+    """Whether a model is bundled, is in a .py file or in a module of this folder, or holds no code."""
     from snnprof import catalogue
 
     place, _, _ = model.rpartition(":")

@@ -28,7 +28,7 @@ def self_check(recorder: Recorder, run: Callable[[Input], Any], batches: Sequenc
         The number of operations that were compared, how many were equal, and the others.
 
     Raises:
-        SnnprofError: there is no batch.
+        SnnprofError: the model does not run on the last batch, or there is none.
     """
     for number, batch in enumerate(batches, 1):
         last = number == len(batches)
@@ -43,7 +43,7 @@ def self_check(recorder: Recorder, run: Callable[[Input], Any], batches: Sequenc
 
 
 def _runs(run: Callable[[Input], Any], batch: Input, must: bool) -> bool:
-    """Runs the model on a batch; False if it fails, or its error if it `must` run."""
+    """Runs the model on a batch; if it fails, returns False, or raises the error if it `must` run."""
     try:
         run(batch)
     except SnnprofError:

@@ -34,7 +34,7 @@ class Interrupt:
     """While it is entered, the first interrupt only sets `requested`; the next one raises KeyboardInterrupt."""
 
     def __init__(self, listens: bool = True) -> None:
-        """Prepares; outside the main thread, where no signal arrives, or without `listens`, nothing changes."""
+        """Outside the main thread, which alone receives signals, or without `listens`, Ctrl-C works as usual."""
         self.requested = False
         self._listens = listens and threading.current_thread() is threading.main_thread()
         self._before: Any = None

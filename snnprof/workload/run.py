@@ -61,8 +61,8 @@ def profile(
         neuron: names of further classes and functions to treat as spiking neurons.
         seed: before each batch, torch is seeded with a number made of this seed and the number of the batch.
         self_check: after the run, count one sample with a second, independent counter and report where both disagree.
-        progress: True shows a bar on stderr. A function is called with the name of the phase, the samples done and the
-            samples to do (None if unknown).
+        progress: True shows a bar on stderr, False shows nothing. A function is called with the name of the phase, the
+            samples done and the samples to do (None if unknown).
 
     Returns:
         The counts, exact integers over all samples, with the facts of the run. After Ctrl-C it holds the batches that

@@ -1,4 +1,4 @@
-"""The seeds of a run: all random generators are seeded again for each batch, so that no batch depends on others."""
+"""The seeds of a run: each batch is drawn and run with its own seed, so that it does not depend on other batches."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ class Session:
             model: the model that runs.
             recorder: counts its operations.
             seed: the run's seed; each batch is seeded from it and the batch's number.
-            amp: number format of autocast; None for none.
+            amp: number format of autocast; None runs without autocast.
             compile: run the model by `torch.compile`.
             shard: which batches this process counts.
             span: number of batches in a block, a power of two; it grows where the run has many batches.
@@ -558,7 +558,7 @@ class Session:
     def changed_spikes(self) -> Finding | None:
         """A finding on the share of spikes that the number format or the device changed, on one sample.
 
-        None for a run on the CPU without autocast. Called after the run.
+        None if no spike changed, or for a run on the CPU without autocast. Called after the run.
         """
         if (self.amp is None and self._device.type == "cpu") or self._sample is None:
             return None
