@@ -5,8 +5,9 @@ The modules of a model refer to a graph of objects: attributes, buffers, contain
 attributes of an object, the values of a tensor. Since no object is replaced, each can be restored alone and in any
 order, and aliases and cycles come out right.
 
-Not saved: hooks, training modes and sub-modules of modules; random generators; functions and their closures; classes
-and globals; objects of the standard library, PyTorch and NumPy other than containers, tensors and arrays.
+Not saved: hooks, training modes and sub-modules of modules; random generators, which generators.py restores; functions
+and their closures; classes and globals; objects of the standard library, PyTorch and NumPy other than containers,
+tensors and arrays.
 """
 
 from __future__ import annotations
@@ -446,7 +447,7 @@ def _object(held: Any, place: _Place) -> Iterator[_Kept]:
 
 
 def _wraps(tensor: Tensor) -> bool:
-    """Whether a tensor only wraps others, held in its attributes: PyTorch crashes on reading its own memory."""
+    """Whether a tensor only wraps others, which are among its attributes; reading its own memory would crash."""
     plain = type(tensor).__torch_dispatch__ is Tensor.__torch_dispatch__
     return not plain and (hasattr(tensor, "__tensor_flatten__") or not tensor.data_ptr())
 
