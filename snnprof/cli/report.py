@@ -1,4 +1,4 @@
-"""`snnprof report`: print a run again, on any hardware, in any format, without running the model."""
+"""`snnprof report`: prints a run again, priced on any hardware, in any format, without running the model."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def report(
     """Print a run again: priced on other hardware, counted otherwise, or in another format.
 
     The model does not run, and PyTorch is not loaded.
-    """
+    """  # noqa: DOC501 (the text is the command's help)
     from snnprof.activity import Activity
 
     if quiet and form not in (None, "summary"):
