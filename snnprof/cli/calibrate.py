@@ -54,7 +54,7 @@ def calibrate(
     """Fit static power and prices per operation to a power log of your own.
 
     LOG.csv has the columns time, rail, watts, stretch, run and inferences; --template prints an example.
-    """  # noqa: DOC501 (the text is the command's help)
+    """
     from snnprof import calibration
     from snnprof.render import calibration as shown
 

@@ -47,7 +47,7 @@ def explain(
     """Explain a finding, a column or a term; or where the figures of a layer come from, step by step.
 
     Without a name, lists all of them; with a run file alone, its layers.
-    """  # noqa: DOC501 (the text is the command's help)
+    """
     first, *rest = names or [""]
     if first.endswith(".json"):
         _explain_layers(Path(first), rest, hardware, convention, form, output.command_line(context))

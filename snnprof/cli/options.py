@@ -226,7 +226,7 @@ def grouping(name: str) -> Grouping:
 
     Raises:
         SnnprofError: there is no such grouping.
-    """  # noqa: DOC501 (`unknown` makes a SnnprofError)
+    """
     if name not in GROUPINGS:
         raise unknown("grouping", name, GROUPINGS)
     return cast("Grouping", name)

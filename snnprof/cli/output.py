@@ -61,7 +61,7 @@ def chosen_format(name: str | None, output: Path | None, allowed: tuple[str, ...
 
     Raises:
         SnnprofError: the format is unknown or contradicts the suffix.
-    """  # noqa: DOC501 (`unknown` makes a SnnprofError)
+    """
     if name is not None and name not in allowed:
         raise unknown("format", name, allowed)
     suffix = output.suffix.lower() if output else ""
@@ -82,7 +82,7 @@ def chosen(what: str, name: str, allowed: tuple[str, ...]) -> str:
 
     Raises:
         SnnprofError: it is not.
-    """  # noqa: DOC501 (`unknown` makes a SnnprofError)
+    """
     if name not in allowed:
         raise unknown(what, name, allowed)
     return name
@@ -131,7 +131,7 @@ class Destination:
 
         Raises:
             SnnprofError: the file cannot be written, or the options contradict each other.
-        """  # noqa: DOC501 (`only_for` makes a SnnprofError)
+        """
         target = checked_output(path, force)
         form = chosen_format(form, target, allowed)
         if siunitx and form != "latex":
@@ -156,7 +156,7 @@ class Destination:
 
         Raises:
             SnnprofError: as in `checked`; or a file is named twice.
-        """  # noqa: DOC501 (`only_for` makes a SnnprofError)
+        """
         for path in paths:
             if paths.count(path) > 1:
                 raise SnnprofError(f"--output {path} is there twice")
@@ -201,7 +201,7 @@ def as_floats(
 
     Raises:
         SnnprofError: none of the destinations is LaTeX.
-    """  # noqa: DOC501 (`only_for` makes a SnnprofError)
+    """
     forms = [each.form for each in destinations]
     if (caption or label) and "latex" not in forms:
         raise only_for("--caption" if caption else "--label", "latex", ", ".join(sorted(set(forms))))

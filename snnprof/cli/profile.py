@@ -228,7 +228,7 @@ def profile(
     [cyan]snnprof models list[/cyan]), or your own: [cyan]FILE.py:FUNCTION[/cyan] or [cyan]package.module:ATTR[/cyan],
     a function that returns an nn.Module; or [cyan]FILE.nir[/cyan], a graph in the Neuromorphic Intermediate
     Representation.
-    """  # noqa: DOC501 (the text is the command's help)
+    """
     started = time.monotonic()
     model = one_model(name, model)
     if model is None:

@@ -58,7 +58,7 @@ def report(
     """Print a run again: priced on other hardware, counted otherwise, or in another format.
 
     The model does not run, and PyTorch is not loaded.
-    """  # noqa: DOC501 (the text is the command's help)
+    """
     from snnprof.activity import Activity
 
     if quiet and form not in (None, "summary"):

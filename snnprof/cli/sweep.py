@@ -70,7 +70,7 @@ def sweep(
 
     Takes what [cyan]snnprof profile[/cyan] takes. Each run is kept in a file of its own. The same command continues a
     sweep that was stopped: it keeps finished runs, continues an interrupted one, and refuses runs of other settings.
-    """  # noqa: DOC501 (the text is the command's help)
+    """
     model, quiet = profile.one_model(name, shared["model"]), shared["quiet"]
     if model is None:
         raise SnnprofError("no model is named", hint="for example 'snnprof sweep saformer --over timesteps=1,2,4'")

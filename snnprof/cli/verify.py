@@ -56,7 +56,7 @@ def verify(
     """Run recorded blocks of samples again and compare every integer with the run file.
 
     The model, the weights, the data and all settings must be those of the run: their digests are compared first.
-    """  # noqa: DOC501 (the text is the command's help)
+    """
     from snnprof.activity import Activity
 
     path = runs.path_of(run)

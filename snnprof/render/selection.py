@@ -84,7 +84,7 @@ def with_columns(document: Document, names: Sequence[str]) -> Document:
 
     Raises:
         SnnprofError: there is no such column.
-    """  # noqa: DOC501 (`unknown` makes a SnnprofError)
+    """
     if not names:
         return document
     first, *others = document.tables

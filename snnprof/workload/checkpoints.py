@@ -32,7 +32,7 @@ def load_into(model: nn.Module, weights: WeightsFile | Checkpoint, name: str, hi
     Raises:
         SnnprofError: names or shapes differ; the message counts them, shows the first of each kind, and names the model
             whose weights they are. Or a weight is not finite, so that the network's activity would mean nothing.
-    """  # noqa: DOC501 (`misfit` makes a SnnprofError)
+    """
     shapes = shapes_of(model)
     if isinstance(weights, Checkpoint):
         found = weights

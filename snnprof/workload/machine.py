@@ -29,7 +29,7 @@ def on_device(model: nn.Module, device: str | None) -> Iterator[None]:
 
     Raises:
         SnnprofError: there is no such device, or the model cannot be moved to it.
-    """  # noqa: DOC501 (the RuntimeError is caught)
+    """
     if device is None:
         yield
         return

@@ -260,7 +260,7 @@ def find(spec: str) -> Any:
 
     Raises:
         SnnprofError: there is no such file, module or attribute, or its own code failed on import.
-    """  # noqa: DOC501 (`_no_model` makes a SnnprofError)
+    """
     place, colon, attribute = spec.rpartition(":")
     if place.endswith(".py") or spec.endswith(".py"):
         if not colon:

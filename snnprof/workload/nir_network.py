@@ -190,7 +190,7 @@ def load(path: Path, dt: float | None = None, reset: Reset = "file", layout: str
 
     Raises:
         SnnprofError: the file holds no graph that can run, or a setting is wrong.
-    """  # noqa: DOC501 (`unknown` makes a SnnprofError)
+    """
     for name, value, known in (("layout", layout, LAYOUTS), ("reset", reset, get_args(Reset))):
         if value not in known:
             raise unknown(name, str(value), known, owner=f"a NIR graph ({path})")

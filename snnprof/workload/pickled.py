@@ -167,7 +167,7 @@ def load(path: Path) -> Any:
 
     Raises:
         SnnprofError: the file is of another kind, damaged, or calls functions.
-    """  # noqa: DOC501 (`_damaged` and `whole_module` make a SnnprofError)
+    """
     _must_be_weights(path)
     try:
         return _loaded(path, {})

@@ -37,7 +37,7 @@ def recognised(entry: ModelEntry, checkpoint: Checkpoint) -> tuple[str, dict[str
 
     Raises:
         SnnprofError: several presets fit, or none in any depth, width or number of classes.
-    """  # noqa: DOC501 (`misfit` makes a SnnprofError)
+    """
     shapes = checkpoint.shapes
     exact = fitting_presets(entry, shapes)
     said = str(checkpoint.facts.get("preset", "")).removeprefix(f"{entry.name}:")

@@ -55,7 +55,7 @@ def must_be_same(earlier: Run, now: Run) -> None:
 
     Raises:
         SnnprofError: a fact that decides the integers differs.
-    """  # noqa: DOC501 (`_another` makes a SnnprofError)
+    """
     for what, before, after in differing(earlier, now):
         raise _another(what, before, after)
 
@@ -77,7 +77,7 @@ def must_have_read(earlier: Run, now: str) -> None:
 
     Raises:
         SnnprofError: an input or a label differs.
-    """  # noqa: DOC501 (`_another` makes a SnnprofError)
+    """
     read = earlier.data.read
     if read is not None and read != now:
         raise _another("the data that it counted (an input, a label or their order)", read[:8], now[:8])

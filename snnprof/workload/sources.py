@@ -39,7 +39,7 @@ def open_source(spec: str, wanted: InputSpec, samples: int | None = None) -> Sou
 
     Raises:
         SnnprofError: there is no such source, its files are missing or damaged, or it does not suit the model.
-    """  # noqa: DOC501 (`unknown` makes a SnnprofError)
+    """
     name, _, folder = spec.partition(":")
     if spec == "digits":
         return _digits(wanted)

@@ -69,7 +69,7 @@ def set_thresholds(model: nn.Module, wanted: Thresholds, named: Sequence[str] = 
 
     Raises:
         SnnprofError: no neuron layer of the model has a threshold that can be set, or a pattern matches none.
-    """  # noqa: DOC501 (`unknown` makes a SnnprofError)
+    """
     known = list(places(model, named)) if wanted else []
     if wanted and not known:
         raise SnnprofError(

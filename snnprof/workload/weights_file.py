@@ -51,7 +51,7 @@ class WeightsFile:
 
         Raises:
             SnnprofError: there is none.
-        """  # noqa: DOC501 (`unknown` makes a SnnprofError)
+        """
         below = {own: state for own, state in self.states.items() if own == key or own.startswith(f"{key}.")}
         if not below:
             named = (_beginning(own, state, key) for own, state in self.states.items())
@@ -76,7 +76,7 @@ def read(place: str | Path) -> WeightsFile:
     Raises:
         SnnprofError: the file is missing, cut short, would not fit in memory, calls code, or holds no state dict; or
             there is none at KEY.
-    """  # noqa: DOC501 (`_no_state_dict` makes a SnnprofError)
+    """
     path, key = file_and_key(str(place))
     digest = _sha256(path)
     capacity.must_unpack(path)
