@@ -1,4 +1,7 @@
-"""Builds the compiled reader of operands. Without a C compiler snnprof is installed without it, and PyTorch reads."""
+"""Builds the compiled reader of operands (`_reader.c`).
+
+Without a C compiler the installation goes on, and snnprof reads operands with PyTorch instead.
+"""
 
 import os
 
@@ -11,13 +14,14 @@ THREADS = ["-fopenmp"]
 SANITIZED = [
     "-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=all",
 ]  # fmt: skip
-"""What `make sanitize` builds with: a wrong access ends the program."""
+"""Flags of `make sanitize` (it sets SNNPROF_SANITIZE): the first wrong memory access ends the program."""
 
 
 class Build(build_ext):
-    """Builds with threads where the compiler knows OpenMP."""
+    """Builds the reader with threads if the compiler supports OpenMP."""
 
     def build_extension(self, extension: Extension) -> None:
+        """Compiles with OpenMP, or again without it if the compiler or the linker refuses it."""
         if os.environ.get("SNNPROF_SANITIZE"):
             extension.extra_compile_args = FAST + THREADS + SANITIZED
             extension.extra_link_args, extension.optional = THREADS + SANITIZED, False

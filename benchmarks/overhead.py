@@ -1,7 +1,7 @@
 """How much slower a profiled forward pass is: profiled ÷ bare, in interleaved pairs of one run.
 
-    python benchmarks/overhead.py                               # CPU, table on stdout
-    python benchmarks/overhead.py --compile --markdown docs/overhead.md
+    python benchmarks/overhead.py              # on the CPU; the table on stdout is for docs/overhead.md
+    python benchmarks/overhead.py --compile
     python benchmarks/overhead.py --device cuda --case spikformer-imagenet
 
 Each round runs the same batch bare and then under one tool, for every tool in turn; what is printed are medians and
@@ -22,7 +22,6 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -297,7 +296,7 @@ def table(results: dict[str, dict[str, list[float]]], device: str, rounds: int) 
     lines = [
         f"torch {torch.__version__}, {name}, {platform.system()} {platform.machine()}; {rounds} rounds",
         "",
-        "| case | tool, ÷ the bare pass where nothing else is said | median | lowest | highest |",
+        "| case | tool (÷ the bare pass) | median | lowest | highest |",
         "|---|---|---:|---:|---:|",
     ]
     for case, ratios in results.items():
@@ -307,35 +306,17 @@ def table(results: dict[str, dict[str, list[float]]], device: str, rounds: int) 
     return "\n".join(lines)
 
 
-PAGE = """# Overhead
-
-How much slower a forward pass is while it is counted: profiled ÷ bare, in interleaved pairs of one run. Made by
-
-    python benchmarks/overhead.py{arguments}
-
-It is timed after its first batch (which also learns where tensors come from), attached, with one block a batch.
-fvcore and FlopCounterMode count dense operations only. Times on a shared machine vary; read the medians.
-
-{table}
-"""
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--case", action="append", choices=CASES, help="default: spikformer and plain-loop")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--compile", action="store_true", help="also inside torch.compile; takes minutes to compile")
-    parser.add_argument("--markdown", type=Path, help="write the page here as well")
     arguments = parser.parse_args()
     cases = arguments.case or ["spikformer", "plain-loop"]
     tools = {**TOOLS, **COMPILED} if arguments.compile else TOOLS
     results = {case: measure(case, arguments.device, arguments.rounds, tools) for case in cases}
-    text = table(results, arguments.device, arguments.rounds)
-    print(text)
-    if arguments.markdown:
-        flags = " --compile" if arguments.compile else ""
-        arguments.markdown.write_text(PAGE.format(arguments=flags, table=text), encoding="utf-8")
+    print(table(results, arguments.device, arguments.rounds))
 
 
 if __name__ == "__main__":

@@ -37,6 +37,8 @@ import numpy as np
 import torch
 import yaml
 
+from snnprof.records import SCHEMA
+
 ROOT = Path(__file__).parent.parent
 SECONDS = 20  # of processor time: a busy machine is no hang
 WAITING = 90  # in all
@@ -470,8 +472,8 @@ def _asked_for(words: list[str]) -> frozenset[str]:
 def special(good: Good) -> Iterator[Case]:
     """Traps that chance does not find: bombs, wrong versions, other encodings, code in pickles."""
     text = good.run.decode()
-    schema = '"schema":"snnprof.activity/0"'
-    others = ('"snnprof.activity/1"', '"snnprof.activity/-1"', '"snnprof.activity/"', "0", "null", "[]", "{}",
+    schema = f'"schema":"{SCHEMA}"'
+    others = ('"snnprof.activity/2"', '"snnprof.activity/-1"', '"snnprof.activity/"', "0", "null", "[]", "{}",
               '"' + "x" * 99_999 + '"')  # fmt: skip
     runs = [
         b"", b"null", b"[]", b"0", b'"x"', b"{" * 100_000, b"[" * 100_000, b'{"a":' * 100_000, b"9" * 100_000,

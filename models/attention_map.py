@@ -1,4 +1,4 @@
-"""The place in a network where its attention can be looked at."""
+"""The module that marks where a network's attention can be recorded."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from torch import Tensor, nn
 
 
 class AttentionMap(nn.Identity):
-    """Passes on what it gets; `snnprof profile --maps` reads what passes any module of a class of this name.
+    """Returns its input unchanged, so that `snnprof profile --maps` can record the attention that passes through it.
+
+    `--maps` finds the module by the name of its class: a class `AttentionMap` of your own works as well.
 
     Args:
-        kind: `matrix`: attention weights [T, B, heads, N, N], a row per query, a column per key; `activity`: the spikes
-            that an attention without such a matrix lets through, [T, B, D, N] or [T, B, D, H, W].
+        kind: what passes: `matrix` for attention weights [T, B, heads, N, N], one row per query and one column per
+            key; `activity` for the spikes that an attention without such a matrix lets through, [T, B, D, N] or
+            [T, B, D, H, W].
     """
 
     def __init__(self, kind: Literal["matrix", "activity"]) -> None:
@@ -21,4 +24,5 @@ class AttentionMap(nn.Identity):
 
     if TYPE_CHECKING:  # PyTorch's modules do not say what calling them returns
 
-        def __call__(self, input: Tensor) -> Tensor: ...
+        def __call__(self, input: Tensor) -> Tensor:
+            """Returns `input`."""

@@ -1,4 +1,4 @@
-"""The bundled test digits: 360 of the 1797 UCI 8×8 digits, none of which the shipped checkpoints were trained on.
+"""The bundled test digits: 360 of the 1797 UCI 8×8 digits; the shipped checkpoints were trained on the others.
 
 See DIGITS.md for their source and licence.
 """
@@ -13,29 +13,42 @@ from numpy.typing import NDArray
 
 FILE = "digits_test.npz"
 LEVELS = 16
+"""The largest grey level of the UCI digits."""
 
 
 def load(size: int = 16) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """The test digits as a network sees them.
+    """Loads the test digits as network input.
 
     Args:
-        size: height and width of the images, made from 8×8 by bilinear interpolation.
+        size: height and width of the images in pixels; they are interpolated bilinearly from 8×8.
 
     Returns:
-        Images [360, 1, size, size] in [0, 1], and labels [360].
+        Images [360, 1, size, size] with values from 0 to 1, and labels [360] from 0 to 9.
     """
     stored = _stored()
     return images(stored["x"], size), stored["y"].astype(np.int64)
 
 
 def test_positions() -> NDArray[np.int64]:
-    """Where the test digits stand among scikit-learn's `load_digits`; all others are for training."""
+    """The positions of the test digits in scikit-learn's `load_digits`; all other positions are training data.
+
+    Returns:
+        Indices [360] from 0 to 1796.
+    """
     positions: NDArray[np.int64] = _stored()["position"].astype(np.int64)
     return positions
 
 
 def images(levels: NDArray[Any], size: int) -> NDArray[np.float32]:
-    """Stored grey levels 0…16, [N, 8, 8], as images [N, 1, size, size] in [0, 1]."""
+    """Scales grey levels to images.
+
+    Args:
+        levels: grey levels from 0 to 16, [N, 8, 8].
+        size: height and width of the images in pixels; they are interpolated bilinearly.
+
+    Returns:
+        Images [N, 1, size, size] with values from 0 to 1.
+    """
     across = _interpolation(levels.shape[-1], size)
     resized = across @ (levels.astype(np.float64) / LEVELS) @ across.T
     return resized[:, None].astype(np.float32)

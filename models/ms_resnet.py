@@ -1,6 +1,7 @@
-"""MS-ResNet-18 and -34 (Hu et al.): pre-activation blocks whose shortcuts carry membrane potentials, not spikes.
+"""MS-ResNet-18 and -34 (Hu et al., arXiv 2112.08954; TNNLS 2024): shortcuts carry membrane potentials, not spikes.
 
-The state dict has the names, shapes and order of SpikingJelly's `ms_resnet`.
+Neurons come before each convolution (pre-activation). The state dict has the names, shapes and order of SpikingJelly's
+`ms_resnet`.
 """
 
 from __future__ import annotations
@@ -23,18 +24,28 @@ from .residual import (
 )
 
 NORM_SCALE = 0.5
-"""Batch norms begin at the neurons' threshold; the last of a block begins at 0, so that a block passes its input on."""
+"""Initial weight of the batch norms: the neurons' threshold. The last norm of a block starts at 0, so that an untrained
+block adds nothing to its shortcut."""
 
 
 def neuron() -> LIF:
-    """h[t] = v[t-1] / 4 + x[t], threshold 0.5."""
+    """MS-ResNet's neurons: h[t] = v[t-1] / 4 + x[t], threshold 0.5.
+
+    Returns:
+        A new layer of LIF neurons with hard reset.
+    """
     return LIF(tau=4 / 3, v_threshold=0.5, decay_input=False)
 
 
 class Block(nn.Module):
-    """Neurons before each of two convolutions, whose output is added to the real-valued shortcut.
+    """Two times neurons, 3×3 convolution and batch norm, added to a real-valued shortcut.
 
-    Input and output [T, B, C, H, W] are real; every 3×3 convolution reads spikes, a downsampling shortcut real values.
+    Both 3×3 convolutions read spikes; the 1×1 convolution of a downsampling shortcut reads real values.
+
+    Args:
+        inputs: channels that come in.
+        outputs: channels that go out.
+        stride: stride of the first convolution and of the shortcut.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
@@ -48,6 +59,14 @@ class Block(nn.Module):
         self.downsample = downsampling(inputs, outputs, stride)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Runs the block.
+
+        Args:
+            x: membrane potentials [T, B, inputs, H, W], real-valued.
+
+        Returns:
+            Membrane potentials [T, B, outputs, H / stride, W / stride] (rounded up), real-valued.
+        """
         shortcut = x if self.downsample is None else at_each_step(x, self.downsample)
         current = at_each_step(self.spike1(x), self.conv1, self.bn1)
         return at_each_step(self.spike2(current), self.conv2, self.bn2) + shortcut
@@ -56,7 +75,13 @@ class Block(nn.Module):
 class MSResNet(nn.Module):
     """Stem, four stages of blocks, neurons, mean over positions, a linear layer at each step, mean over time.
 
-    Input: images [B, C, H, W], shown at each of the T steps. Output: logits [B, classes].
+    Args:
+        depth: 18 or 34.
+        width: channels of the first stage; each later stage has twice as many as the one before.
+        classes: number of outputs.
+        timesteps: T, how often an image is repeated.
+        in_channels: channels of an image.
+        stem: `imagenet` or `small`, as in `build`.
     """
 
     def __init__(self, depth: int, width: int, classes: int, timesteps: int, in_channels: int, stem: str) -> None:
@@ -79,6 +104,14 @@ class MSResNet(nn.Module):
                 nn.init.constant_(module.weight, 0.0 if name.endswith("bn2") else NORM_SCALE)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Classifies images.
+
+        Args:
+            x: images [B, in_channels, H, W]; the network reads each one at all T steps.
+
+        Returns:
+            Logits [B, classes].
+        """
         x = at_each_step(time_first(x, self.timesteps, events=False), self.stem)
         for stage in range(1, 5):
             x = self.get_submodule(f"layer{stage}")(x)
@@ -94,15 +127,18 @@ def build(
     in_channels: int = 3,
     stem: str = "imagenet",
 ) -> MSResNet:
-    """An MS-ResNet with random weights.
+    """Builds an MS-ResNet with random weights.
 
     Args:
         depth: 18 or 34.
-        width: channels of the first stage; each stage doubles them.
-        classes: outputs.
-        timesteps: T, how often an image is shown.
+        width: channels of the first stage; each later stage has twice as many as the one before.
+        classes: number of outputs.
+        timesteps: T, how often an image is repeated.
         in_channels: channels of an image.
         stem: `imagenet`, a 7×7 convolution with stride 2, or `small`, a 3×3 convolution.
+
+    Returns:
+        The network, in training mode.
 
     Raises:
         SnnprofError: an unknown depth or stem, or a size that is not a positive whole number.
@@ -112,5 +148,12 @@ def build(
 
 
 def settings_from(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
-    """The settings that a state dict's names and shapes give away; T leaves no trace in it."""
+    """Reads the settings of `build` off a state dict; the state dict does not show T.
+
+    Args:
+        shapes: shape of each tensor by its name in the state dict.
+
+    Returns:
+        `depth`, `stem`, `width`, `classes` and `in_channels`.
+    """
     return settings_of(shapes, "stem.0.weight", "head.weight")

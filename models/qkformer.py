@@ -1,11 +1,11 @@
-"""QKFormer (Zhou et al., NeurIPS 2024), the official files as one parametrised network.
+"""QKFormer (Zhou et al., NeurIPS 2024, arXiv 2403.16552): the official files as one parametrised network.
 
-Stages of doubling width on ever coarser grids: D/4, D/2 and D channels, on event data D/2 and D. In all but the last,
-attention is a mask of tokens:
+Each stage has twice the width of the one before, on a coarser grid: D/4, D/2 and D channels, or D/2 and D on event
+data. In all stages but the last, the attention is a mask of tokens without a matrix product:
 
-    a = SN(Σ over a head's channels of Q);  SN(BN(W_p (a ∘ K)))             one spike per token and head; no product
+    a = SN(Σ over a head's channels of Q);  SN(BN(W_p (a ∘ K)))             a: one spike per token and head
 
-and in the last Spikformer's, in the order Q (KᵀV). State dicts have the official names, shapes and order.
+The last stage has Spikformer's attention, in the order Q (KᵀV). State dicts have the official names, shapes and order.
 """
 
 from __future__ import annotations
@@ -28,17 +28,19 @@ from .spikformer import VARIANTS as SPIKFORMER
 
 @dataclass(frozen=True)
 class Variant:
-    """What differs between the official files.
+    """The differences between the official files.
 
     Attributes:
-        encoder: stages of the first embedding that its shortcut starts after.
-        first, later: the stages beside the shortcut, of the first embedding and of the others.
-        divisors: the width of the first embedding / the channels of each of its stages.
-        stride: of its shortcut; the others' is 2.
+        encoder: stages of the first embedding before its shortcut starts.
+        first: stages of the first embedding that its shortcut bypasses.
+        divisors: width of the first embedding / channels of each of its stages.
+        stride: stride of the first embedding's shortcut; the others have stride 2.
+        later: stages of every other embedding that its shortcut bypasses.
         pools: stages with a max-pool before their neurons.
-        blocks: blocks of all stages but the last, which has the rest of the depth.
-        attention, mlp: names in the state dict.
-        events: the input is [B, T, 2, H, W] event frames instead of an image shown T times.
+        blocks: number of blocks of each stage but the last, which has the rest of the depth.
+        attention: name of the last stage's attention in the state dict.
+        mlp: names of the two MLP layers in the state dict.
+        events: whether the input is event frames [B, T, 2, H, W] instead of an image that is repeated T times.
     """
 
     encoder: tuple[str, ...]
@@ -69,16 +71,14 @@ VARIANTS = {
 
 
 class Embedding(Stages):
-    """3×3 convolution stages with a strided 1×1 stage beside them; the spikes of both are added: values 0, 1 and 2.
-
-    Input [T, B, C, H, W], output [T, B, D, H', W'].
+    """A patch embedding: 3×3 convolution stages, and a strided 1×1 stage as their shortcut, whose spikes are added.
 
     Args:
-        channels: of the input and after each stage.
-        encoder: stages before both.
-        beside: stages beside the 1×1 one.
+        channels: channels of the input and of each 3×3 stage's output.
+        encoder: stages before the shortcut starts.
+        beside: stages that the shortcut bypasses.
         pools: stages with a max-pool before their neurons.
-        stride: of the 1×1 stage.
+        stride: stride of the 1×1 stage.
     """
 
     def __init__(
@@ -94,18 +94,39 @@ class Embedding(Stages):
         self.add_stage("proj_res", shortcut)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Embeds patches.
+
+        Args:
+            x: [T, B, C, H, W].
+
+        Returns:
+            Sums of two spikes (0, 1 and 2), [T, B, D, H', W'].
+        """
         x = self.through(self.encoder, x)
         return self.through(self.beside, x) + self.fire("proj_res", x)
 
     def through(self, stages: Iterable[str], x: Tensor) -> Tensor:
-        """The spikes after some stages, each pooled before its neurons."""
+        """Runs stages one after another, each with its pool (if it has one) before its neurons.
+
+        Args:
+            stages: names of the stages.
+            x: [T, B, C, H, W].
+
+        Returns:
+            Spikes (0 and 1) of the last stage, [T, B, C', H', W'].
+        """
         for stage in stages:
             x = self.neuron(stage, self.pooled(stage, self.current(stage, x)))
         return x
 
 
 class TokenQK(Stages):
-    """Token QK attention: K of the tokens in which a head's queries fire enough. Input and output [T, B, D, H, W]."""
+    """Token QK attention: each head lets the keys of those tokens pass in which enough of its queries fire.
+
+    Args:
+        width: embedding width D.
+        heads: attention heads, each of width d = D / heads.
+    """
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -117,21 +138,44 @@ class TokenQK(Stages):
         self.add_stage("proj", nn.Conv1d(width, width, 1))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Runs the attention and its projection.
+
+        Args:
+            x: [T, B, D, H, W].
+
+        Returns:
+            Spikes (0 and 1) in the shape of `x`.
+        """
         tokens = x.flatten(3)
         q, k = (torch.unflatten(self.fire(stage, tokens), 2, (self.heads, -1)) for stage in "qk")
         return self.fire("proj", self.attention_map(self.masked(q, k).flatten(2, 3))).reshape(x.shape)
 
     def masked(self, q: Tensor, k: Tensor) -> Tensor:
-        """[T, B, heads, d, N] keys where the queries of their token and head fired often enough."""
+        """Masks the keys: a token passes where its queries, summed over the head's channels, make a neuron fire.
+
+        Args:
+            q: queries, spikes [T, B, heads, d, N].
+            k: keys, likewise.
+
+        Returns:
+            The keys that pass, 0 elsewhere, [T, B, heads, d, N].
+        """
         gate: Tensor = self.attn_lif(q.sum(3, keepdim=True))
         return gate * k
 
 
 class QKFormer(nn.Module):
-    """Embeddings, each with its blocks, then mean over tokens and over time, linear head.
+    """Stages of a patch embedding and blocks, then mean over tokens and over time, linear head.
 
-    Input: images [B, C, H, W], shown at each of the T steps; for the `dvs` variant event frames [B, T, 2, H, W].
-    Output: logits [B, classes].
+    Args:
+        variant: the official file to follow.
+        depth: number of blocks of all stages together.
+        width: embedding width D of the last stage.
+        heads: attention heads of every stage.
+        classes: number of outputs.
+        timesteps: T, how often an image is repeated; event frames bring their own T.
+        in_channels: channels of the input.
+        mlp_ratio: hidden width of the MLPs / their width.
     """
 
     def __init__(
@@ -166,6 +210,15 @@ class QKFormer(nn.Module):
         self.head = nn.Linear(width, classes)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Classifies images or event recordings.
+
+        Args:
+            x: images [B, in_channels, H, W], which the network reads at all T steps; for the `dvs` variant event frames
+                [B, T, in_channels, H, W].
+
+        Returns:
+            Logits [B, classes].
+        """
         x = time_first(x, self.timesteps, self.events)
         for i in self.stages:
             x = getattr(self, f"patch_embed{i + 1}")(x)
@@ -176,7 +229,7 @@ class QKFormer(nn.Module):
 
 
 def _embedding(variant: Variant, width: int, in_channels: int | None) -> Embedding:
-    """The first embedding, where it reads the input, or a later one, which doubles the width."""
+    """The first embedding, if `in_channels` is given, or a later one, which doubles the width."""
     if in_channels is None:
         channels = (width // 2, *[width] * len(variant.later))
         return Embedding(channels, (), variant.later, variant.pools, 2)
@@ -185,6 +238,7 @@ def _embedding(variant: Variant, width: int, in_channels: int | None) -> Embeddi
 
 
 def _block(variant: Variant, width: int, heads: int, mlp_ratio: int, last: bool) -> Block:
+    """A block of token QK attention, or of the last stage with Spikformer's attention."""
     attention = SSA(width, heads, SPIKFORMER["imagenet"]) if last else TokenQK(width, heads)
     mlp = MLP(width, grid_layer, variant.mlp, mlp_ratio)
     return Block(attention, mlp, name=variant.attention if last else "tssa")
@@ -200,19 +254,24 @@ def build(
     in_channels: int | None = None,
     mlp_ratio: int = 4,
 ) -> QKFormer:
-    """A QKFormer with random weights.
+    """Builds a QKFormer with random weights.
 
     Args:
-        variant: which official file: `cifar`, `dvs` or `imagenet`.
-        depth: blocks of all stages together; those before the last have 1 and 1 (`cifar`), 1 and 2 (`imagenet`), or
-            there is one, with 1 (`dvs`).
-        width: D, of the last stage; each stage before has half of the next.
-        heads: attention heads of every stage; the width of the first must divide by them.
-        classes, timesteps, in_channels: as `spikformer.build`.
+        variant: the official file to follow: `cifar`, `dvs` or `imagenet`.
+        depth: number of blocks of all stages together. The stages before the last have 1 and 1 of them (`cifar`), 1 and
+            2 (`imagenet`), or 1 (`dvs`, which has one such stage).
+        width: embedding width D of the last stage, a multiple of 8; each earlier stage has half the width of the next.
+        heads: attention heads of every stage; the width of the first stage must be a multiple of them.
+        classes: number of outputs.
+        timesteps: T, how often an image is repeated; event frames bring their own T.
+        in_channels: channels of the input; None is 3, or 2 for the `dvs` variant.
         mlp_ratio: hidden width of the MLPs / their width.
 
+    Returns:
+        The network, in training mode.
+
     Raises:
-        SnnprofError: unknown variant, or sizes that do not fit together.
+        SnnprofError: an unknown variant, or sizes that do not fit together.
     """
     if variant not in VARIANTS:
         raise unknown("variant", variant, VARIANTS)
@@ -235,7 +294,17 @@ def build(
 
 
 def settings_from(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
-    """The settings that a state dict's names and shapes give away; heads and T leave no trace in it."""
+    """Reads the settings of `build` off a state dict; the state dict does not show heads and T.
+
+    Args:
+        shapes: shape of each tensor by its name in the state dict.
+
+    Returns:
+        `variant`, `mlp_ratio`, `depth`, `width`, `classes` and `in_channels`.
+
+    Raises:
+        KeyError: the state dict belongs to another network.
+    """
     convolutions = {name.split(".")[1] for name in shapes if name.startswith("patch_embed1.")}
     variant = "dvs" if "proj3_conv" in convolutions else "imagenet" if "proj2_conv" in convolutions else "cifar"
     outputs, inputs = shapes[f"stage1.0.mlp.{VARIANTS[variant].mlp[0]}_conv.weight"][:2]

@@ -1,6 +1,6 @@
 """SAFormer (Zhang et al., arXiv 2412.13553): a reconstruction from the abstract and the figure captions.
 
-Neither the paper's equations nor any code could be read. `saformer.yaml` lists what is known and what is assumed.
+Neither the paper's equations nor any code were available. `saformer.yaml` lists what is known and what is assumed.
 
     S = SN(U);  Q = SN(BN(W_q S));  K = SN(BN(W_k S))           no V; only binary maps reach weights
     a = SN(Σ over tokens of AG(K))                              AG: 2×2 max-pool on the token grid
@@ -30,16 +30,26 @@ AGGREGATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "mean": lambda k: functional.avg_pool2d(k, 2, ceil_mode=True),
     "sum": lambda k: k,
 }
+"""AG by name: what happens to the keys [T·B, D, H, W] before they are summed over tokens."""
 POOLS = {"cifar": (3, 4), "dvs": (1, 2, 3, 4)}
+"""By variant: numbers of the stem's stages with a max-pool."""
 
 
 class MembraneSPS(SPS):
-    """Spikformer's stem with the pool before the neuron and the shortcut on the membrane: only spikes are convolved.
+    """Spikformer's stem with each pool before the neurons and with a membrane shortcut.
 
-    Input [T, B, C, H, W]; output the membrane stream [T, B, D, H', W'], real-valued.
+    Every convolution but the first reads spikes.
     """
 
     def forward(self, x: Tensor) -> Tensor:
+        """Splits the input into tokens.
+
+        Args:
+            x: [T, B, in_channels, H, W].
+
+        Returns:
+            Membrane potentials [T, B, D, H', W'], real-valued; each pool halves height and width.
+        """
         for number in STEM_STAGES:
             potential = self.pooled("proj" + number, self.current("proj" + number, x))
             x = self.neuron("proj" + number, potential)
@@ -47,7 +57,15 @@ class MembraneSPS(SPS):
 
 
 class SASA(Stages):
-    """Spike aggregated self-attention on a membrane stream [T, B, D, H, W]; see the module docstring."""
+    """Spike aggregated self-attention on a membrane stream; the module docstring has the equations.
+
+    Args:
+        width: embedding width D.
+        aggregate: AG: `max`, `mean` or `sum`, as in `build`.
+        mask: `channel` or `token`, as in `build`.
+        detail: input of the depth-wise convolution: `q`, `k` or `s`.
+        kernel: size of the depth-wise convolution, odd.
+    """
 
     def __init__(self, width: int, aggregate: str, mask: str, detail: str, kernel: int) -> None:
         super().__init__()
@@ -62,13 +80,32 @@ class SASA(Stages):
         self.add_stage("proj", nn.Conv2d(width, width, 1, bias=False))
 
     def forward(self, stream: Tensor) -> Tensor:
+        """Runs the attention and its projection.
+
+        Args:
+            stream: membrane potentials [T, B, D, H, W].
+
+        Returns:
+            Real values [T, B, D, H, W], which the block adds to the stream.
+        """
         s = self.shortcut_lif(stream)
         q, k = self.fire("q", s), self.fire("k", s)
         detail = self.current("dw", {"q": q, "k": k, "s": s}[self.detail])
         return self.current("proj", self.neuron("proj", self.attention_map(self.masked(q, k)) + detail))
 
     def masked(self, q: Tensor, k: Tensor) -> Tensor:
-        """Q where a channel's keys fired often enough, or (token mask) K where a token's queries did."""
+        """Masks the queries by channel or, with the token mask, the keys by token.
+
+        A channel's queries pass where its aggregated keys make a neuron fire. With the token mask, a token's keys pass
+        where its queries, summed over all channels, make a neuron fire.
+
+        Args:
+            q: queries, spikes [T, B, D, H, W].
+            k: keys, likewise.
+
+        Returns:
+            The spikes that pass, 0 elsewhere, [T, B, D, H, W].
+        """
         if self.mask == "token":
             gate: Tensor = self.attn_lif(q.sum(2, keepdim=True))
             return gate * k
@@ -78,7 +115,7 @@ class SASA(Stages):
 
 
 class SAFormer(SpikeDrivenTransformer):
-    """The frame of Spike-driven Transformer around SASA; with `events` it takes frames [B, T, 2, H, W]."""
+    """The network of Spike-driven Transformer with SASA as its attention."""
 
 
 def build(
@@ -94,15 +131,24 @@ def build(
     detail: str = "q",
     kernel: int = 3,
 ) -> SAFormer:
-    """A reconstructed SAFormer with random weights.
+    """Builds a reconstructed SAFormer with random weights.
 
     Args:
-        variant: `cifar` (images, stages 3 and 4 pooled) or `dvs` (event frames, all stages pooled).
-        depth, width, classes, timesteps, in_channels, pools: as `spikformer.build`.
-        aggregate: AG: `max` (binary, n = N/4), `mean` (not binary) or `sum` (no down-sampling).
-        mask: `channel` (Q ⊙ a, a from K) or `token` (a ⊙ K, a from Q, as in QKFormer; `aggregate` is not used).
-        detail: what the depth-wise convolution reads: `q`, `k` or `s`.
-        kernel: its size, odd.
+        variant: `cifar` (images; max-pools in stages 3 and 4 of the stem) or `dvs` (event frames; in all stages).
+        depth: number of blocks.
+        width: embedding width D, a multiple of 8.
+        classes: number of outputs.
+        timesteps: T, how often an image is repeated; event frames bring their own T.
+        in_channels: channels of the input; None is 3, or 2 for the `dvs` variant.
+        pools: numbers (1 to 4) of the stem's stages with a max-pool; None is the variant's own choice.
+        aggregate: AG: `max` (2×2 max-pool: stays binary, leaves n = N/4 tokens), `mean` (2×2 average pool: not binary)
+            or `sum` (no down-sampling).
+        mask: `channel` (Q ⊙ a, a from K) or `token` (a ⊙ K, a from Q as in QKFormer; `aggregate` is not used).
+        detail: input of the depth-wise convolution: `q` (queries), `k` (keys) or `s` (the spikes that both come from).
+        kernel: size of the depth-wise convolution, odd.
+
+    Returns:
+        The network, in training mode.
 
     Raises:
         SnnprofError: an unknown choice, or sizes that do not fit together.
@@ -133,7 +179,17 @@ def _unbiased(inputs: int, outputs: int) -> nn.Module:
 
 
 def settings_from(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
-    """The settings that a state dict's names and shapes give away."""
+    """Reads the settings of `build` off a state dict; the state dict does not show the other settings.
+
+    Args:
+        shapes: shape of each tensor by its name in the state dict.
+
+    Returns:
+        `variant` (two input channels are taken for events), `depth`, `width`, `classes`, `in_channels` and `kernel`.
+
+    Raises:
+        KeyError: the state dict belongs to another network.
+    """
     channels = shapes["patch_embed.proj_conv.weight"][1]
     return {
         "variant": "dvs" if channels == 2 else "cifar",

@@ -1,4 +1,4 @@
-"""Spike-driven Transformer, version 1 (Yao et al., NeurIPS 2023), with the official state dict.
+"""Spike-driven Transformer, version 1 (Yao et al., NeurIPS 2023, arXiv 2307.01694), with the official state dict.
 
 S = SN(U);  Q, K, V = SN(BN(W S))                            U: membrane stream; only spikes reach weights
 g = SN(Σ over tokens of K ∘ V)                               one spike per channel and step; no matrix product
@@ -23,15 +23,21 @@ from .neuron import LIF
 from .spikformer import SPS, STEM_STAGES
 
 POOLS = {"cifar": (3, 4), "dvs": (2, 3, 4), "imagenet": (1, 2, 3, 4)}
+"""By variant: numbers of the stem's stages with a max-pool."""
 
 
 class SpikeStem(SPS):
-    """Spikformer's stem up to its last convolution, whose membranes the position stage is added to.
-
-    Input [T, B, C, H, W]; output the membrane stream [T, B, D, H', W'], real-valued.
-    """
+    """Spikformer's stem with a membrane shortcut: the position stage is added to the membranes of the fourth stage."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """Splits the input into tokens.
+
+        Args:
+            x: [T, B, in_channels, H, W].
+
+        Returns:
+            Membrane potentials [T, B, D, H', W'], real-valued; each pool halves height and width.
+        """
         *first, last = ("proj" + number for number in STEM_STAGES)
         for stage in first:
             x = self.pooled(stage, self.fire(stage, x))
@@ -40,10 +46,14 @@ class SpikeStem(SPS):
 
 
 class SDSA(Stages):
-    """Spike-driven self-attention on a membrane stream [T, B, D, H, W]; see the module docstring.
+    """Spike-driven self-attention on a membrane stream; the module docstring has the equations.
 
-    `talking_heads` is never applied: the official state dict has it. Heads have no other effect, because sums over
-    tokens keep channels apart.
+    `talking_heads` is never applied, but the official state dict has it. The number of heads has no other effect,
+    because the sums over tokens do not mix channels.
+
+    Args:
+        width: embedding width D.
+        heads: size of the unused `talking_heads`.
     """
 
     def __init__(self, width: int, heads: int) -> None:
@@ -57,20 +67,42 @@ class SDSA(Stages):
         self.add_stage("proj", grid_layer(width, width), v_threshold=None)
 
     def forward(self, stream: Tensor) -> Tensor:
+        """Runs the attention and its projection.
+
+        Args:
+            stream: membrane potentials [T, B, D, H, W].
+
+        Returns:
+            Real values [T, B, D, H, W], which the block adds to the stream.
+        """
         spikes = self.shortcut_lif(stream)
         q, k, v = (self.fire(stage, spikes) for stage in "qkv")
         return self.current("proj", self.attention_map(self.masked(q, k, v)))
 
     def masked(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Q in the channels where K and V fired together in enough tokens."""
+        """Masks the queries: a channel passes where the tokens in which K and V both fire make a neuron fire.
+
+        Args:
+            q: queries, spikes [T, B, D, H, W].
+            k: keys, likewise.
+            v: values, likewise.
+
+        Returns:
+            The queries of the channels that pass, 0 elsewhere, [T, B, D, H, W].
+        """
         gate: Tensor = self.talking_heads_lif((k * v).sum((3, 4), keepdim=True))
         return q * gate
 
 
 class EventSDSA(SDSA):
-    """The form for event data: 3×3 max-pools widen K, V, K ∘ V and what passes.
+    """The attention for event data: 3×3 max-pools with stride 1 widen K, V, K ∘ V and the queries that pass.
 
-    The last two pool over the tokens and the channels of a head, [T, B, heads, N, d], so heads matter here.
+    The last two pools run over the tokens and channels of a head, [T, B, heads, N, d], so the number of heads matters
+    here.
+
+    Args:
+        width: embedding width D.
+        heads: attention heads, each of width d = D / heads.
     """
 
     def __init__(self, width: int, heads: int) -> None:
@@ -78,26 +110,49 @@ class EventSDSA(SDSA):
         self.heads = heads
 
     def masked(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Masks the queries as `SDSA.masked` does, with the pools in between.
+
+        Args:
+            q: queries, spikes [T, B, D, H, W].
+            k: keys, likewise.
+            v: values, likewise.
+
+        Returns:
+            Spikes (0 and 1), [T, B, D, H, W].
+        """
         both = _widened(self.split(_widened(k)) * self.split(_widened(v)))
         gate = self.talking_heads_lif(both.sum(3, keepdim=True))
         passed = _widened(self.split(q) * gate)
         return passed.transpose(3, 4).reshape(q.shape)
 
     def split(self, x: Tensor) -> Tensor:
-        """[T, B, D, H, W] as tokens of every head, [T, B, heads, N, d]."""
+        """Splits the channels of each token into heads.
+
+        Args:
+            x: [T, B, D, H, W].
+
+        Returns:
+            [T, B, heads, N, d] with N = H · W.
+        """
         return torch.unflatten(x.flatten(3), 2, (self.heads, -1)).transpose(3, 4)
 
 
 def _widened(x: Tensor) -> Tensor:
+    """A 3×3 max-pool with stride 1 over the last two axes of [T, B, C, ·, ·], which keeps the shape."""
     pooled = functional.max_pool2d(x.flatten(0, 1), 3, stride=1, padding=1)
     return torch.unflatten(pooled, 0, x.shape[:2])
 
 
 class SpikeDrivenTransformer(nn.Module):
-    """Stem, blocks on a membrane stream, mean over tokens, neuron, linear head at each step, mean over time.
+    """Stem, blocks on a membrane stream, mean over tokens, neurons, linear head at each step, mean over time.
 
-    Input: images [B, C, H, W], shown at each of the T steps; with `events` frames [B, T, 2, H, W].
-    Output: logits [B, classes].
+    Args:
+        stem: turns [T, B, C, H, W] into membrane potentials [T, B, D, H', W'].
+        blocks: residual blocks on those potentials.
+        width: embedding width D.
+        classes: number of outputs.
+        timesteps: T, how often an image is repeated; event frames bring their own T.
+        events: whether the input is event frames [B, T, C, H, W].
     """
 
     def __init__(
@@ -117,6 +172,15 @@ class SpikeDrivenTransformer(nn.Module):
         self.head = nn.Linear(width, classes)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Classifies images or event recordings.
+
+        Args:
+            x: images [B, C, H, W], which the network reads at all T steps; with `events` frames
+                [B, T, C, H, W].
+
+        Returns:
+            Logits [B, classes].
+        """
         stream = self.patch_embed(time_first(x, self.timesteps, self.events))
         for block in self.block:
             stream = block(stream)
@@ -134,16 +198,24 @@ def build(
     in_channels: int | None = None,
     pools: Sequence[int] | None = None,
 ) -> SpikeDrivenTransformer:
-    """A Spike-driven Transformer with random weights.
+    """Builds a Spike-driven Transformer with random weights.
 
     Args:
-        variant: `imagenet` (all four stages of the stem pooled), `cifar` (the last two), or `dvs` for event frames
-            (the last three; pools in the attention).
-        heads: of the attention; without events only the unused `talking_heads` depends on them.
-        depth, width, classes, timesteps, in_channels, pools: as `spikformer.build`.
+        variant: `imagenet` (max-pools in all four stages of the stem), `cifar` (in the last two), or `dvs` for event
+            frames (in the last three, and in the attention).
+        depth: number of blocks.
+        width: embedding width D, a multiple of 8 and of `heads`.
+        heads: attention heads; except for `dvs`, only the unused `talking_heads` depends on them.
+        classes: number of outputs.
+        timesteps: T, how often an image is repeated; event frames bring their own T.
+        in_channels: channels of the input; None is 3, or 2 for the `dvs` variant.
+        pools: numbers (1 to 4) of the stem's stages with a max-pool; None is the variant's own choice.
+
+    Returns:
+        The network, in training mode.
 
     Raises:
-        SnnprofError: unknown variant, or sizes that do not fit together.
+        SnnprofError: an unknown variant, or sizes that do not fit together.
     """
     if variant not in POOLS:
         raise unknown("variant", variant, POOLS)
@@ -158,7 +230,17 @@ def build(
 
 
 def settings_from(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
-    """The settings that a state dict's names and shapes give away; which stages are pooled leaves no trace in it."""
+    """Reads the settings of `build` off a state dict; the state dict does not show variant, pools and T.
+
+    Args:
+        shapes: shape of each tensor by its name in the state dict.
+
+    Returns:
+        `depth`, `width`, `heads`, `classes` and `in_channels`.
+
+    Raises:
+        KeyError: the state dict belongs to another network.
+    """
     return {
         "depth": len({name.split(".")[1] for name in shapes if name.startswith("block.")}),
         "width": shapes["head.weight"][1],

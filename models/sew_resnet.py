@@ -1,4 +1,4 @@
-"""SEW-ResNet-18 and -34 (Fang et al., NeurIPS 2021): residual blocks that add spikes to spikes.
+"""SEW-ResNet-18 and -34 (Fang et al., NeurIPS 2021, arXiv 2102.04159): residual blocks that add spikes to spikes.
 
 The state dict has the names, shapes and order of SpikingJelly's `sew_resnet`.
 """
@@ -24,10 +24,14 @@ from .residual import (
 
 
 class Block(nn.Module):
-    """Two convolutions with neurons, whose spikes are added to those of the shortcut (the connection ADD).
+    """Two convolutions with neurons, whose spikes are added to those of the shortcut (the paper's connection ADD).
 
-    Input and output [T, B, C, H, W] hold whole numbers: after n blocks of a stage, sums of up to n + 1 spikes (one
-    more in the first stage, whose shortcut is not downsampled).
+    Input and output hold whole numbers: after n blocks of a stage, sums of up to n + 1 spikes.
+
+    Args:
+        inputs: channels that come in.
+        outputs: channels that go out.
+        stride: stride of the first convolution and of the shortcut.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
@@ -43,13 +47,28 @@ class Block(nn.Module):
             self.downsample_sn = IF()
 
     def forward(self, x: Tensor) -> Tensor:
+        """Runs the block.
+
+        Args:
+            x: sums of spikes [T, B, inputs, H, W].
+
+        Returns:
+            Sums of spikes [T, B, outputs, H / stride, W / stride] (rounded up).
+        """
         spikes = self.sn1(at_each_step(x, self.conv1, self.bn1))
         spikes = self.sn2(at_each_step(spikes, self.conv2, self.bn2))
         total: Tensor = self.shortcut(x) + spikes
         return total
 
     def shortcut(self, x: Tensor) -> Tensor:
-        """The input, or the spikes of its downsampled form."""
+        """Runs the shortcut.
+
+        Args:
+            x: sums of spikes [T, B, inputs, H, W].
+
+        Returns:
+            `x`, or if the block changes the shape, the spikes [T, B, outputs, H', W'] of the downsampling convolution.
+        """
         if self.downsample is None:
             return x
         spikes: Tensor = self.downsample_sn(at_each_step(x, self.downsample))
@@ -59,7 +78,13 @@ class Block(nn.Module):
 class SEWResNet(nn.Module):
     """Stem, four stages of blocks, mean over positions, a linear layer at each step, mean over time.
 
-    Input: images [B, C, H, W], shown at each of the T steps. Output: logits [B, classes].
+    Args:
+        depth: 18 or 34.
+        width: channels of the first stage; each later stage has twice as many as the one before.
+        classes: number of outputs.
+        timesteps: T, how often an image is repeated.
+        in_channels: channels of an image.
+        stem: `imagenet` or `small`, as in `build`.
     """
 
     def __init__(self, depth: int, width: int, classes: int, timesteps: int, in_channels: int, stem: str) -> None:
@@ -85,6 +110,14 @@ class SEWResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
+        """Classifies images.
+
+        Args:
+            x: images [B, in_channels, H, W]; the network reads each one at all T steps.
+
+        Returns:
+            Logits [B, classes].
+        """
         x = time_first(x, self.timesteps, events=False)
         x = at_each_step(self.sn1(at_each_step(x, self.conv1, self.bn1)), self.maxpool)
         for stage in range(1, 5):
@@ -101,15 +134,18 @@ def build(
     in_channels: int = 3,
     stem: str = "imagenet",
 ) -> SEWResNet:
-    """A SEW-ResNet with random weights.
+    """Builds a SEW-ResNet with random weights.
 
     Args:
         depth: 18 or 34.
-        width: channels of the first stage; each stage doubles them.
-        classes: outputs.
-        timesteps: T, how often an image is shown.
+        width: channels of the first stage; each later stage has twice as many as the one before.
+        classes: number of outputs.
+        timesteps: T, how often an image is repeated.
         in_channels: channels of an image.
         stem: `imagenet`, a 7×7 convolution with stride 2 and a max-pool, or `small`, a 3×3 convolution.
+
+    Returns:
+        The network, in training mode.
 
     Raises:
         SnnprofError: an unknown depth or stem, or a size that is not a positive whole number.
@@ -119,5 +155,12 @@ def build(
 
 
 def settings_from(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
-    """The settings that a state dict's names and shapes give away; T leaves no trace in it."""
+    """Reads the settings of `build` off a state dict; the state dict does not show T.
+
+    Args:
+        shapes: shape of each tensor by its name in the state dict.
+
+    Returns:
+        `depth`, `stem`, `width`, `classes` and `in_channels`.
+    """
     return settings_of(shapes, "conv1.weight", "fc.weight")

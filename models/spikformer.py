@@ -1,6 +1,6 @@
-"""Spikformer (Zhou et al., ICLR 2023), the three official files as one parametrised network.
+"""Spikformer (Zhou et al., ICLR 2023, arXiv 2209.15425): the three official files as one parametrised network.
 
-The state dict has the official names, shapes and order, parameters that no forward pass uses included, and each
+The state dict has the official names, shapes and order, and includes the parameters that no forward pass uses. Each
 variant multiplies its matrices in the official order.
 """
 
@@ -22,18 +22,20 @@ from .neuron import LIF
 
 @dataclass(frozen=True)
 class Variant:
-    """What differs between the official files.
+    """The differences between the official files.
 
     Attributes:
-        layer: token layers are `nn.Linear` on [.., N, D] or 1×1 convolutions on [.., D, N].
-        qkv_bias: whether the query, key and value layers have a bias (projection and MLP always have).
-        grid: tokens stay on their grid [.., D, H, W], and the MLP is made of 2-d convolutions.
-        scale: factor of the attention product, whatever the head width.
-        scale_first: the factor is applied to QKᵀ rather than to the product with V.
-        linear_order: Q (Kᵀ V) instead of (Q Kᵀ) V.
-        pools: stages (1 to 4) of the stem followed by a max-pool.
-        events: the input is [B, T, 2, H, W] event frames instead of an image shown T times.
-        unused: pos_embed and norm exist, which no forward pass reaches (nor the blocks' LayerNorms, in any variant).
+        layer: type of the token layers: `linear` for `nn.Linear` on [..., N, D], `conv` for 1×1 convolutions on
+            [..., D, N].
+        qkv_bias: whether the query, key and value layers have a bias; projection and MLP always have one.
+        grid: whether tokens stay on their grid [..., D, H, W], where the MLP consists of 2-d convolutions.
+        scale: factor of the attention product; it does not depend on the head width.
+        scale_first: whether the factor multiplies QKᵀ instead of the product with V.
+        linear_order: whether the product runs as Q (Kᵀ V) instead of (Q Kᵀ) V.
+        pools: stages (1 to 4) of the stem that a max-pool follows.
+        events: whether the input is event frames [B, T, 2, H, W] instead of an image that is repeated T times.
+        unused: whether the state dict has pos_embed and norm, which no forward pass uses. (The blocks' LayerNorms are
+            unused in every variant.)
     """
 
     layer: str
@@ -53,13 +55,18 @@ VARIANTS = {
     "imagenet": Variant("conv", False, True, 0.125, False, True, (1, 2, 3, 4), False, False),
 }
 DVS_TOKENS = 64
-STEM_STAGES = ("", "1", "2", "3")  # as the official names number them
+"""Tokens of the unused position embedding of the `dvs` variant."""
+STEM_STAGES = ("", "1", "2", "3")
+"""The stem's stages, by the number at the end of their official names."""
 
 
 class SPS(Stages):
-    """Spiking patch splitting: four 3×3 convolution stages, then a position stage added to its own input.
+    """Spiking patch splitting: four 3×3 convolution stages, then a position stage whose spikes are added to its input.
 
-    Input [T, B, C, H, W], output [T, B, D, H', W'] with values 0, 1 and 2.
+    Args:
+        in_channels: channels of the input.
+        width: channels D of the output; the first three stages have D/8, D/4 and D/2.
+        pools: numbers (1 to 4) of the stages that a max-pool with stride 2 follows.
     """
 
     def __init__(self, in_channels: int, width: int, pools: Sequence[int]) -> None:
@@ -73,15 +80,27 @@ class SPS(Stages):
         self.add_stage("rpe", nn.Conv2d(width, width, 3, padding=1, bias=False))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Splits the input into tokens.
+
+        Args:
+            x: [T, B, in_channels, H, W].
+
+        Returns:
+            Sums of two spikes (0, 1 and 2), [T, B, D, H', W']; each pool halves height and width.
+        """
         for number in STEM_STAGES:
             x = self.pooled("proj" + number, self.fire("proj" + number, x))
         return x + self.fire("rpe", x)
 
 
 class SSA(Stages):
-    """Spiking self-attention: scale · (Q Kᵀ) V on spikes, without softmax.
+    """Spiking self-attention: scale · (Q Kᵀ) V of spikes, without softmax.
 
-    Input and output [T, B, N, D] (linear layers), [T, B, D, N] or [T, B, D, H, W] (convolutions).
+    Args:
+        width: embedding width D.
+        heads: attention heads, each of width d = D / heads.
+        variant: type of the token layers, factor and order of the product.
+        v_threshold: threshold of the neurons that read the product.
     """
 
     def __init__(self, width: int, heads: int, variant: Variant, v_threshold: float = 0.5) -> None:
@@ -100,18 +119,42 @@ class SSA(Stages):
         return nn.Conv1d(width, width, 1, bias=bias)
 
     def split_heads(self, x: Tensor) -> Tensor:
-        """Tokens of every head: [T, B, heads, N, D / heads]."""
+        """Splits the features of each token into heads.
+
+        Args:
+            x: [T, B, N, D] for linear layers, [T, B, D, N] for convolutions.
+
+        Returns:
+            [T, B, heads, N, d].
+        """
         if self.variant.layer == "linear":
             return torch.unflatten(x, -1, (self.heads, -1)).transpose(2, 3)
         return torch.unflatten(x, 2, (self.heads, -1)).transpose(-1, -2)
 
     def join_heads(self, x: Tensor) -> Tensor:
+        """Joins the heads again, as the inverse of `split_heads`.
+
+        Args:
+            x: [T, B, heads, N, d].
+
+        Returns:
+            [T, B, N, D] for linear layers, [T, B, D, N] for convolutions.
+        """
         if self.variant.layer == "linear":
             return x.transpose(2, 3).flatten(3)
         return x.transpose(-1, -2).flatten(2, 3)
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """The attention product of [T, B, heads, N, d] spikes, in the variant's order."""
+        """Multiplies queries, keys and values in the variant's order.
+
+        Args:
+            q: queries, spikes [T, B, heads, N, d].
+            k: keys, likewise.
+            v: values, likewise.
+
+        Returns:
+            scale · Q Kᵀ V, [T, B, heads, N, d]: whole multiples of the scale.
+        """
         variant = self.variant
         if variant.linear_order:
             return (q @ (k.transpose(-2, -1) @ v)) * variant.scale
@@ -120,23 +163,46 @@ class SSA(Stages):
         return (self.attention_map(q @ k.transpose(-2, -1)) @ v) * variant.scale
 
     def gated(self, tokens: Tensor) -> Tensor:
-        """The spikes that the attention lets through, [T, B, N, D] or [T, B, D, N]."""
+        """Runs the attention without its projection.
+
+        Args:
+            tokens: [T, B, N, D] for linear layers, [T, B, D, N] for convolutions.
+
+        Returns:
+            Spikes (0 and 1) of the neurons that read the product, in the shape of `tokens`.
+        """
         q, k, v = (self.split_heads(self.fire(stage, tokens)) for stage in "qkv")
         spikes: Tensor = self.attn_lif(self.join_heads(self.attend(q, k, v)))
         return self.attention_map(spikes) if self.variant.linear_order else spikes
 
     def forward(self, x: Tensor) -> Tensor:
+        """Runs the attention and its projection.
+
+        Args:
+            x: [T, B, N, D] for linear layers, [T, B, D, N] or [T, B, D, H, W] for convolutions.
+
+        Returns:
+            Spikes (0 and 1) in the shape of `x`.
+        """
         return self.fire("proj", self.gated(x.flatten(3))).reshape(x.shape)
 
 
 Attention = Callable[[int, int, Variant], nn.Module]
+"""Builds a block's attention from embedding width, number of heads and variant."""
 
 
 class Spikformer(nn.Module):
-    """Stem, blocks, mean over tokens and over time, linear head.
+    """Stem, blocks of attention and MLP, mean over tokens and over time, linear head.
 
-    Input: images [B, C, H, W], shown at each of the T steps; for the `dvs` variant event frames [B, T, 2, H, W].
-    Output: logits [B, classes].
+    Args:
+        variant: the official file to follow.
+        depth: number of blocks.
+        width: embedding width D.
+        heads: attention heads.
+        classes: number of outputs.
+        timesteps: T, how often an image is repeated; event frames bring their own T.
+        in_channels: channels of the input.
+        attention: builds a block's attention module.
     """
 
     def __init__(
@@ -163,6 +229,15 @@ class Spikformer(nn.Module):
         self.head = nn.Linear(width, classes)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Classifies images or event recordings.
+
+        Args:
+            x: images [B, in_channels, H, W], which the network reads at all T steps; for the `dvs` variant event frames
+                [B, T, in_channels, H, W].
+
+        Returns:
+            Logits [B, classes].
+        """
         x = self.tokens(self.patch_embed(time_first(x, self.timesteps, self.variant.events)))
         for block in self.block:
             x = block(x)
@@ -171,7 +246,14 @@ class Spikformer(nn.Module):
         return logits
 
     def tokens(self, x: Tensor) -> Tensor:
-        """The stem's [T, B, D, H, W] in the arrangement of the variant's token layers."""
+        """Arranges the stem's output as the variant's token layers take it.
+
+        Args:
+            x: [T, B, D, H, W].
+
+        Returns:
+            [T, B, N, D] for linear layers, [T, B, D, N] for convolutions, or `x` if tokens stay on their grid.
+        """
         if self.variant.grid:
             return x
         tokens = x.flatten(3)
@@ -179,6 +261,7 @@ class Spikformer(nn.Module):
 
 
 def _mlp_layer(variant: Variant) -> Layer:
+    """Builds the token layers of a variant's MLP."""
     if variant.layer == "linear":
         return nn.Linear
     if variant.grid:
@@ -187,10 +270,17 @@ def _mlp_layer(variant: Variant) -> Layer:
 
 
 def variant_of(name: str, pools: Sequence[int] | None = None) -> Variant:
-    """A variant by name, with other stages pooled where `pools` says so.
+    """Looks up a variant.
+
+    Args:
+        name: `cifar`, `dvs` or `imagenet`.
+        pools: numbers (1 to 4) of the stem's stages that a max-pool follows; None keeps the variant's own.
+
+    Returns:
+        The variant, with these stages pooled.
 
     Raises:
-        SnnprofError: unknown name, or stages that do not exist.
+        SnnprofError: an unknown name, or stages that do not exist.
     """
     if name not in VARIANTS:
         raise unknown("variant", name, VARIANTS)
@@ -211,21 +301,24 @@ def build(
     pools: Sequence[int] | None = None,
     attention: Attention = SSA,
 ) -> Spikformer:
-    """A Spikformer with random weights.
+    """Builds a Spikformer with random weights.
 
     Args:
-        variant: which official file: `cifar`, `dvs` or `imagenet`.
+        variant: the official file to follow: `cifar`, `dvs` or `imagenet`.
         depth: number of blocks.
-        width: embedding width D.
-        heads: attention heads; D must divide by them.
-        classes: outputs.
-        timesteps: T, how often an image is shown (event frames bring their own).
-        in_channels: 3, or 2 for events, where not given.
-        pools: stages of the stem followed by a max-pool, where not the variant's own.
-        attention: builds a block's attention module.
+        width: embedding width D, a multiple of 8 and of `heads`.
+        heads: attention heads.
+        classes: number of outputs.
+        timesteps: T, how often an image is repeated; event frames bring their own T.
+        in_channels: channels of the input; None is 3, or 2 for the `dvs` variant.
+        pools: numbers (1 to 4) of the stem's stages that a max-pool follows; None is the variant's own choice.
+        attention: builds a block's attention module from width, heads and variant.
+
+    Returns:
+        The network, in training mode.
 
     Raises:
-        SnnprofError: unknown variant, or sizes that do not fit together.
+        SnnprofError: an unknown variant, or sizes that do not fit together.
     """
     form = variant_of(variant, pools)
     if in_channels is None:
@@ -235,7 +328,17 @@ def build(
 
 
 def settings_from(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
-    """The settings that a state dict's names and shapes give away; heads and T leave no trace in it."""
+    """Reads the settings of `build` off a state dict; the state dict does not show heads, pools and T.
+
+    Args:
+        shapes: shape of each tensor by its name in the state dict.
+
+    Returns:
+        `variant`, `depth`, `width`, `classes` and `in_channels`.
+
+    Raises:
+        KeyError: the state dict belongs to another network.
+    """
     width = shapes["head.weight"][1]
     first = shapes.get("block.0.mlp.fc1_conv.weight")
     variant = "cifar" if first is None else "imagenet" if len(first) == 4 else "dvs"

@@ -1,7 +1,7 @@
-"""Spikingformer (Zhou et al., arXiv 2304.11954; AAAI 2026), the official files as one parametrised network.
+"""Spikingformer (Zhou et al., arXiv 2304.11954; AAAI 2026): the official files as one parametrised network.
 
-Spikformer with a neuron before each layer instead of after it: shortcuts add membranes, and only spikes reach weights,
-those of the first convolution and of the head excepted. State dicts have the official names, shapes and order.
+Spikformer with the neurons before each layer instead of after it: shortcuts add membrane potentials, and every layer
+but the first convolution and the head reads spikes. State dicts have the official names, shapes and order.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from .spikformer import VARIANTS as SPIKFORMER
 
 @dataclass(frozen=True)
 class Variant:
-    """What differs between the official files.
+    """The differences between the official files.
 
     Attributes:
-        stages: the names of the stem's five convolutions.
-        pools: those of the last four, by number, that a max-pool precedes.
-        linear_order: Q (Kᵀ V) instead of (Q Kᵀ) V.
-        tau: time constant of all neurons.
-        events: the input is [B, T, 2, H, W] event frames instead of an image shown T times.
+        stages: names of the stem's five convolutions in the state dict.
+        pools: numbers (1 to 4) of those after the first convolution that a max-pool precedes.
+        linear_order: whether the attention runs as Q (Kᵀ V) instead of (Q Kᵀ) V.
+        tau: membrane time constant of all neurons, in time steps.
+        events: whether the input is event frames [B, T, 2, H, W] instead of an image that is repeated T times.
     """
 
     stages: tuple[str, ...]
@@ -48,9 +48,13 @@ VARIANTS = {
 
 
 class MembraneStem(Stages):
-    """A convolution, then four times neurons, pool, convolution.
+    """A 3×3 convolution, then four times neurons, max-pool (if the stage has one) and 3×3 convolution.
 
-    Input [T, B, C, H, W]; output the membrane stream [T, B, D, H', W'], real-valued.
+    Args:
+        in_channels: channels of the input.
+        width: channels D of the output; the five convolutions have D/8, D/4, D/2, D and D.
+        stages: names of the five convolutions in the state dict.
+        pools: numbers (1 to 4) of the convolutions after the first that a max-pool with stride 2 precedes.
     """
 
     def __init__(self, in_channels: int, width: int, stages: Sequence[str], pools: Sequence[int]) -> None:
@@ -64,6 +68,14 @@ class MembraneStem(Stages):
                 self.add_pool(stage, f"{stage}_mp")
 
     def forward(self, x: Tensor) -> Tensor:
+        """Splits the input into tokens.
+
+        Args:
+            x: [T, B, in_channels, H, W].
+
+        Returns:
+            Membrane potentials [T, B, D, H', W'], real-valued; each pool halves height and width.
+        """
         first, *others = self.stages
         stream = self.current(first, x)
         for stage in others:
@@ -72,9 +84,17 @@ class MembraneStem(Stages):
 
 
 class MembraneSSA(SSA):
-    """Spikformer's attention with its last neurons moved before q, k and v, on a membrane stream [T, B, D, H, W]."""
+    """Spikformer's attention on a membrane stream: its last neurons come first, before q, k and v."""
 
     def forward(self, stream: Tensor) -> Tensor:
+        """Runs the attention and its projection.
+
+        Args:
+            stream: membrane potentials [T, B, D, H, W].
+
+        Returns:
+            Real values [T, B, D, H, W], which the block adds to the stream.
+        """
         spikes = self.neuron("proj", stream.flatten(3))
         return self.current("proj", self.gated(spikes)).reshape(stream.shape)
 
@@ -82,8 +102,13 @@ class MembraneSSA(SSA):
 class Spikingformer(nn.Module):
     """Stem, blocks on a membrane stream, mean over tokens and over time, linear head.
 
-    Input: images [B, C, H, W], shown at each of the T steps; with `events` frames [B, T, 2, H, W].
-    Output: logits [B, classes].
+    Args:
+        stem: turns [T, B, C, H, W] into membrane potentials [T, B, D, H', W'].
+        blocks: residual blocks on those potentials.
+        width: embedding width D.
+        classes: number of outputs.
+        timesteps: T, how often an image is repeated; event frames bring their own T.
+        events: whether the input is event frames [B, T, C, H, W].
     """
 
     def __init__(
@@ -96,6 +121,15 @@ class Spikingformer(nn.Module):
         self.head = nn.Linear(width, classes)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Classifies images or event recordings.
+
+        Args:
+            x: images [B, C, H, W], which the network reads at all T steps; with `events` frames
+                [B, T, C, H, W].
+
+        Returns:
+            Logits [B, classes].
+        """
         stream = self.patch_embed(time_first(x, self.timesteps, self.events))
         for block in self.block:
             stream = block(stream)
@@ -113,14 +147,24 @@ def build(
     in_channels: int | None = None,
     pools: Sequence[int] | None = None,
 ) -> Spikingformer:
-    """A Spikingformer with random weights.
+    """Builds a Spikingformer with random weights.
 
     Args:
-        variant: which official file: `cifar`, `dvs` or `imagenet`.
-        depth, width, heads, classes, timesteps, in_channels, pools: as `spikformer.build`.
+        variant: the official file to follow: `cifar`, `dvs` or `imagenet`.
+        depth: number of blocks.
+        width: embedding width D, a multiple of 8 and of `heads`.
+        heads: attention heads.
+        classes: number of outputs.
+        timesteps: T, how often an image is repeated; event frames bring their own T.
+        in_channels: channels of the input; None is 3, or 2 for the `dvs` variant.
+        pools: numbers (1 to 4) of the stem's convolutions after the first that a max-pool precedes; None is the
+            variant's own choice.
+
+    Returns:
+        The network, in training mode.
 
     Raises:
-        SnnprofError: unknown variant, or sizes that do not fit together.
+        SnnprofError: an unknown variant, or sizes that do not fit together.
     """
     if variant not in VARIANTS:
         raise unknown("variant", variant, VARIANTS)
@@ -142,7 +186,17 @@ def build(
 
 
 def settings_from(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
-    """The settings that a state dict's names and shapes give away; heads and T leave no trace in it."""
+    """Reads the settings of `build` off a state dict; the state dict does not show heads, pools and T.
+
+    Args:
+        shapes: shape of each tensor by its name in the state dict.
+
+    Returns:
+        `variant`, `depth`, `width`, `classes` and `in_channels`.
+
+    Raises:
+        KeyError: the state dict belongs to another network.
+    """
     stem = shapes.get("patch_embed.proj_conv.weight")
     variant = "cifar" if stem is None else "dvs" if stem[1] == 2 else "imagenet"
     return {

@@ -2,8 +2,8 @@
 
     SSA_Bin(Q, K, V) = SN(B(Q Kᵀ, Δ) V − V̄),   B(x, Δ) = κ where x > Δ, else 0
 
-The paper published no code; what it leaves open is an option here, see `ssa_bin.yaml`. B stands between the two
-products, so they run as (Q Kᵀ) V in every variant: Q (Kᵀ V) would be another function.
+The authors published no code; whatever the paper leaves open is an option here, see `ssa_bin.yaml`. B is applied
+between the two products, so they run as (Q Kᵀ) V in every variant: Q (Kᵀ V) would be another function.
 """
 
 from __future__ import annotations
@@ -26,31 +26,54 @@ ROWS = {
     "threshold": {"binarise": True, "adaptive": True, "centred": False},
     "bin": {"binarise": True, "adaptive": True, "centred": True},
 }
+"""The paper's rows: how the attention of each differs from Spikformer's."""
 THRESHOLD_AXES = {"block": (), "head": (2,)}
+"""By `threshold_shape`: the axes of [T, B, heads, N, N] along which Δ differs."""
 SHIFT_AXES = {"scalar": (), "channel": (2, 4), "token-channel": (2, 3, 4)}
+"""By `shift_shape`: the axes of [T, B, heads, N, d] along which V̄ differs."""
 
 
 class Above(torch.autograd.Function):
-    """1 where x > Δ, else 0; backward softmax(x)·(1 − softmax(x)) along the keys."""
+    """B with κ = 1: 1 where x > Δ; its surrogate gradient is softmax(x) · (1 − softmax(x)) along the keys."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, delta: Tensor) -> Tensor:
+        """Compares the attention weights with the threshold.
+
+        Args:
+            ctx: keeps `x` for the backward pass.
+            x: Q Kᵀ, [T, B, heads, N, N].
+            delta: Δ, of a shape that broadcasts to that of `x`.
+
+        Returns:
+            1 where x > Δ, else 0, in the shape and dtype of `x`.
+        """
         ctx.save_for_backward(x)
         return (x > delta).to(x.dtype)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """Multiplies by the surrogate derivative.
+
+        Args:
+            ctx: holds `x` of the forward pass.
+            gradient: gradient of the loss with respect to the binary weights.
+
+        Returns:
+            The gradient with respect to `x`; None for Δ, which is not learned.
+        """
         (x,) = ctx.saved_tensors
         share = x.softmax(-1)
         return gradient * share * (1.0 - share), None
 
 
 class RunningMean(nn.Module):
-    """A mean kept over training batches and frozen in evaluation.
+    """A running mean that training batches update and evaluation leaves as it is.
 
     Args:
-        axes: those of [T, B, heads, N, ·] that it keeps apart, with their lengths; it averages over the others.
-        momentum: weight of the old value in each update.
+        axes: axes of [T, B, heads, N, ...] along which the mean differs, with their lengths; it averages over the
+            others.
+        momentum: weight of the old mean in each update.
     """
 
     def __init__(self, axes: Mapping[int, int], momentum: float) -> None:
@@ -60,6 +83,14 @@ class RunningMean(nn.Module):
         self.register_buffer("value", torch.zeros([axes.get(axis, 1) for axis in range(5)]))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Updates the mean in training mode.
+
+        Args:
+            x: five axes, [T, B, heads, N, ...].
+
+        Returns:
+            The running mean, of a shape that broadcasts to that of `x`.
+        """
         value: Tensor = self.value  # type: ignore[assignment]
         if self.training:
             batch = x.detach().float().mean(self.averaged, keepdim=True)
@@ -69,7 +100,24 @@ class RunningMean(nn.Module):
 
 
 class SSABin(SSA):
-    """Attention of one of the paper's rows; see `build` for the options."""
+    """The attention of one row of the paper's table.
+
+    Args:
+        width: embedding width D.
+        heads: attention heads, each of width d = D / heads.
+        variant: Spikformer's variant: type of the token layers.
+        timesteps: T, if Δ and V̄ are kept per time step.
+        tokens: N, if V̄ is kept per token; else None.
+        adaptive: whether Δ is the running mean of Q Kᵀ instead of 0.
+        centred: whether the running mean V̄ is subtracted from the product.
+        kappa: κ, the value of an attention weight above Δ.
+        momentum: weight of the old value in the running means.
+        threshold_shape: `block` or `head`, as in `build`.
+        shift_shape: `scalar`, `channel` or `token-channel`, as in `build`.
+        per_step: whether Δ and V̄ are kept per time step instead of averaged over T.
+        scale: factor of B V before V̄ is subtracted.
+        v_threshold: threshold of the neurons after the attention.
+    """
 
     def __init__(
         self,
@@ -102,7 +150,16 @@ class SSABin(SSA):
             self.shift = RunningMean({axis: lengths[axis] for axis in kept}, momentum)
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """B(Q Kᵀ, Δ) V − V̄ of [T, B, heads, N, d] spikes."""
+        """Multiplies queries, keys and values with binary attention weights in between.
+
+        Args:
+            q: queries, spikes [T, B, heads, N, d].
+            k: keys, likewise.
+            v: values, likewise.
+
+        Returns:
+            scale · B(Q Kᵀ, Δ) V − V̄, [T, B, heads, N, d].
+        """
         coincidences = q @ k.transpose(-2, -1)
         delta = coincidences.new_zeros(()) if self.threshold is None else self.threshold(coincidences)
         gated = self.attention_map(self._binary(coincidences, delta)) @ v
@@ -137,20 +194,30 @@ def build(
     scale: float = 1.0,
     v_threshold: float = 0.5,
 ) -> Spikformer:
-    """A Spikformer with one of the paper's attention rows and random weights.
+    """Builds a Spikformer with the attention of one row of the paper's table and random weights.
 
     Args:
         row: `ssa` (Spikformer's own attention), `baseline` (binary, Δ = 0), `centred` (binary, Δ = 0, V̄ subtracted),
-            `threshold` (binary, Δ = running mean of QKᵀ), `bin` (both).
-        variant, depth, width, heads, classes, timesteps, in_channels, pools: as `spikformer.build`.
-        kappa: the value of a set attention weight.
-        momentum: weight of the old value in the running means.
+            `threshold` (binary, Δ = running mean of QKᵀ), `bin` (both: the paper's SSA_Bin).
+        variant: the official Spikformer file to follow: `cifar`, `dvs` or `imagenet`.
+        depth: number of blocks.
+        width: embedding width D, a multiple of 8 and of `heads`.
+        heads: attention heads.
+        classes: number of outputs.
+        timesteps: T, how often an image is repeated; event frames bring their own T.
+        in_channels: channels of the input; None is 3, or 2 for the `dvs` variant.
+        pools: numbers (1 to 4) of the stem's stages that a max-pool follows; None is the variant's own choice.
+        kappa: κ, the value of an attention weight above Δ.
+        momentum: weight of the old value in the running means (the paper: 0.99).
         threshold_shape: Δ is one number per `block` or per `head`.
-        shift_shape: V̄ is a `scalar`, per `channel`, or per `token-channel` (needs `tokens`).
-        per_step: Δ and V̄ are kept per time step instead of averaged over T.
+        shift_shape: V̄ is a `scalar`, or differs per `channel` or per `token-channel` (which needs `tokens`).
+        per_step: whether Δ and V̄ are kept per time step instead of averaged over T.
         tokens: N, for `token-channel`.
         scale: factor of B V before V̄ is subtracted.
-        v_threshold: threshold of the neuron after the attention.
+        v_threshold: threshold of the neurons after the attention.
+
+    Returns:
+        The network, in training mode.
 
     Raises:
         SnnprofError: an unknown row or shape, or sizes that do not fit together.
@@ -179,7 +246,18 @@ def build(
 
 
 def settings_from(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
-    """As `spikformer.settings_from`, and the row as far as its buffers show it (`ssa` and `baseline` have none)."""
+    """Reads the settings of `build` off a state dict; the state dict does not show heads, pools and T.
+
+    Args:
+        shapes: shape of each tensor by its name in the state dict.
+
+    Returns:
+        The settings that `spikformer.settings_from` returns, and `row` if the running means show it. `ssa` and
+        `baseline` have none: their state dicts are alike.
+
+    Raises:
+        KeyError: the state dict belongs to another network.
+    """
     settings = spikformer.settings_from(shapes)
     adaptive = "block.0.attn.threshold.value" in shapes
     centred = "block.0.attn.shift.value" in shapes

@@ -1,6 +1,6 @@
 """snnprof: what a spiking neural network costs, in operations and in joules.
 
-Importing the package is cheap; each name below loads what it needs on first use.
+`import snnprof` is cheap: each name below is loaded on first use, with what it needs.
 """
 
 from __future__ import annotations
@@ -81,11 +81,11 @@ def __dir__() -> list[str]:
     return __all__
 
 
-# This file stands above all modules, so it alone may say who renders what they compute; see snnprof/shown.py.
+# This file is above all modules in the import order, so only it may name the renderer; see snnprof/shown.py.
 shown.render_with(lambda: importlib.import_module("snnprof.render.values"))
 
 
-# In a checkout, `models/` and `hardware_profiles/` stand beside this folder; installed, inside it.
+# In a checkout, `models/` and `hardware_profiles/` are beside this folder; in an installed package, inside it.
 _checkout = Path(__file__).resolve().parent.parent
 if (_checkout / "pyproject.toml").is_file() and (_checkout / "hardware_profiles" / "__init__.py").is_file():
     __path__.append(str(_checkout))

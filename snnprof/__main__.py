@@ -1,4 +1,4 @@
-"""The one error boundary: whatever goes wrong below ends here, as a sentence on stderr and an exit status."""
+"""The one error boundary: every error becomes a sentence on stderr and an exit status."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ MACHINES_OWN = {
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ESTALE,
     errno.ENAMETOOLONG, errno.ELOOP, errno.EMFILE, errno.ENFILE,
 }  # fmt: skip
-"""What a file or disk may refuse at any moment. That a file is missing is looked at where the user names it, and said
-there; anywhere else it is a bug."""
+"""Errors that a file or a disk can cause at any moment, so they are no bugs. A missing file is not among them: the code
+that reads a file which the user named reports it, and anywhere else it is a bug."""
 COMPLETION = "_SNNPROF_COMPLETE"
 OK, USAGE, INTERNAL, INTERRUPTED = 0, 2, 70, 130
 
@@ -25,11 +25,14 @@ OK, USAGE, INTERNAL, INTERRUPTED = 0, 2, 70, 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit status.
 
+    Args:
+        argv: the command line without the program's name; None: that of this process.
+
     Returns:
-        0 done; 1 a check that was asked for failed; 2 bad usage or input; 70 a bug; 130 interrupted.
+        0 done; 1 a check that the user asked for failed; 2 bad usage or input; 70 a bug; 130 interrupted.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if sys.stderr is None:  # closed by the caller; print would take stdout in its place
+    if sys.stderr is None:  # closed by the caller; print would write to stdout instead
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     debug = "--debug" in arguments or os.environ.get("SNNPROF_DEBUG", "0") not in ("", "0")
     try:
@@ -38,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug and not isinstance(error, SystemExit):
             traceback.print_exc()
         return _explained(error, debug)
-    if status == INTERRUPTED:  # typer has taken the KeyboardInterrupt
+    if status == INTERRUPTED:  # typer has caught the KeyboardInterrupt
         _say("interrupted")
     return status
 
@@ -51,7 +54,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _explained(error: BaseException, debug: bool) -> int:
-    """Says what went wrong; the exit status that goes with it."""
+    """Prints what went wrong, and returns the exit status."""
     if isinstance(error, SystemExit):
         return _exited(error)
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
@@ -80,8 +83,12 @@ def _explained(error: BaseException, debug: bool) -> int:
 
 
 def _exited(error: SystemExit) -> int:
-    """Dismissed processes exit, and typer where a shell asks how a word may go on; all else is the user's own code."""
-    if isinstance(error.__context__, BrokenPipeError):  # rich ends so where the reader of a help text has seen enough
+    """Returns the exit status of a process that ended itself.
+
+    A process whose leader prints the error ends with `Dismissed`, and typer ends the process after it has completed a
+    command line. Any other exit comes from the user's own code.
+    """
+    if isinstance(error.__context__, BrokenPipeError):  # rich exits this way if a reader of the help closes the pipe
         return OK
     if isinstance(error, Dismissed) or COMPLETION in os.environ:
         return error.code if isinstance(error.code, int) else OK
@@ -93,9 +100,9 @@ def _exited(error: SystemExit) -> int:
 
 
 def _in_users_file(error: BaseException) -> str:
-    """The file and line that raised it, where that lies in a folder that is searched first: the model's, or this one.
+    """Returns the file and line that raised an error, if it lies in a folder that Python searches first; else "".
 
-    A `random.py` there is found in place of Python's own.
+    These are the model's folder and the current one. A `random.py` there hides Python's own.
     """
     frames = traceback.extract_tb(error.__traceback__)
     if not frames or not os.path.isfile(frames[-1].filename):
@@ -121,7 +128,7 @@ def _say(*lines: str) -> None:
             sys.stderr.write(ERASE)
         for line in filter(None, lines):
             print(printable(line), file=sys.stderr)
-    except OSError:  # nobody is listening: the exit status must do
+    except OSError:  # stderr is closed: only the exit status can tell
         pass
 
 

@@ -1,6 +1,6 @@
-"""Activity: what happened when a network ran, as a plain value that can be saved, merged and shown. No energy.
+"""`Activity`: what happened when a network ran, as a plain value that can be saved, merged and shown. No energy.
 
-The schema (records.py, whose names are importable from here too) is the file format: `Activity.save` writes it as
+The schema (records.py, whose names can be imported from here too) is the file format: `Activity.save` writes it as
 JSON.
 """
 
@@ -19,6 +19,7 @@ from snnprof.errors import SnnprofError
 from snnprof.records import (
     KINDS,
     NEURON_COUNTS,
+    OLDER_SCHEMAS,
     PART_COUNTS,
     SCHEMA,
     Accuracy,
@@ -62,20 +63,26 @@ __all__ = [
 
 
 class Activity(ActivityRecord):
-    """Everything counted in one run. See the module docstring and docs/counting.md."""
+    """Everything that was counted in one run, and the facts of the run. docs/counting.md defines every number."""
 
     # -- files ---------------------------------------------------------------------------------------------
 
     def to_json(self) -> str:
-        """The content of a run file; where nothing was measured, one that versions before `--measure` read too."""
-        absent = {"measurement"} if self.measurement is None else None
+        """Writes the activity as JSON, without a checksum.
+
+        Returns:
+            A JSON object by the schema of a run file, on one line.
+        """
         try:
-            return self.model_dump_json(by_alias=True, indent=None, exclude=absent)
+            return self.model_dump_json(by_alias=True, indent=None)
         except PydanticSerializationError:  # a file name that is not UTF-8, which JSON can hold by escapes alone
-            return json.dumps(self.model_dump(by_alias=True, exclude=absent), separators=(",", ":"))
+            return json.dumps(self.model_dump(by_alias=True), separators=(",", ":"))
 
     def save(self, path: str | Path | Target) -> None:
-        """Writes the file in one step, so that a reader never sees half of it, with a checksum of its content.
+        """Writes a run file with a checksum of its content, in one step, so that a reader never sees half of it.
+
+        Args:
+            path: where to write it; a file that is there is replaced. A `Target` decides itself what it may replace.
 
         Raises:
             SnnprofError: the file cannot be written.
@@ -84,15 +91,26 @@ class Activity(ActivityRecord):
         target.write(self.sealed())
 
     def sealed(self) -> str:
-        """What a run file holds."""
+        """Writes the activity as the content of a run file: JSON with a checksum.
+
+        Returns:
+            The text of the file.
+        """
         return run_file.sealed(self.to_json())
 
     @classmethod
     def load(cls, path: str | Path) -> Activity:
         """Reads a run file.
 
+        Args:
+            path: the file.
+
+        Returns:
+            The activity that the file holds.
+
         Raises:
-            SnnprofError: it is missing, is not JSON, or does not follow the schema.
+            SnnprofError: the file is missing, is not JSON, does not follow the schema, or its counts contradict each
+                other.
         """
         return cls.from_json(run_file.read(Path(path)), str(path))
 
@@ -101,11 +119,14 @@ class Activity(ActivityRecord):
         """Reads the content of a run file.
 
         Args:
-            text: what the file holds.
-            name: what errors call it.
+            text: the content.
+            name: what error messages call the file.
+
+        Returns:
+            The activity that the text holds.
 
         Raises:
-            SnnprofError: it is not JSON, or does not follow the schema.
+            SnnprofError: the text is not JSON, does not follow the schema, or its counts contradict each other.
         """
         try:
             raw = json.loads(text)
@@ -115,7 +136,7 @@ class Activity(ActivityRecord):
             ) from error
         _check_schema(raw, name)
         try:
-            activity = cls.model_validate(raw)
+            activity = cls.model_validate({**raw, "schema": SCHEMA})
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(step) for step in first["loc"])
@@ -129,28 +150,54 @@ class Activity(ActivityRecord):
     # -- parts and unions ----------------------------------------------------------------------------------
 
     def restricted(self, block: Block) -> Activity:
-        """The same activity as if only the batches of `block` had run; operands keep the whole run's evidence."""
+        """Returns the activity as if only the batches of one block had run.
+
+        Args:
+            block: one of `blocks`, or a sum of some.
+
+        Returns:
+            An activity with the counts of that block; operands keep the values that the whole run showed.
+        """
         return merging.restrict(self, block)
 
     def at_step(self, step: int) -> Activity:
-        """The contractions at one time step, from 0 on; nothing was counted where steps are not told apart.
+        """Returns what the contractions and neuron layers counted at one time step.
 
-        Neuron layers have their spikes at that step, and an even share of their updates.
+        Args:
+            step: the time step, from 0 on.
+
+        Returns:
+            An activity with the contractions' counts of that step, 0 if their steps were not counted separately. Neuron
+            layers have their spikes of that step and an even share of their updates. Other arithmetic and blocks are
+            left out.
         """
         return merging.at_step(self, step)
 
     def merge(self, other: Activity) -> Activity:
-        """Both runs as one. Counts add; blocks stand side by side.
+        """Adds another run of the same network: counts add, and the blocks of the other run follow those of this one.
+
+        Neighbouring blocks are joined if there are more than 64.
+
+        Args:
+            other: the other run.
+
+        Returns:
+            An activity of both runs, with the facts of this one.
 
         Raises:
-            SnnprofError: the two did not run the same operations.
+            SnnprofError: the two runs have different operations.
         """
         return merging.concatenate(self, other)
 
     # -- views ---------------------------------------------------------------------------------------------
 
     def to_dataframe(self) -> pd.DataFrame:
-        """One row per operation: its identity and its raw counts over the whole run."""
+        """Lists the operations with their raw counts over the whole run.
+
+        Returns:
+            A data frame with one row for each operation. Its columns are layer, op, index, calls, steps, fed_by,
+            weights, bias_adds and the counts of `Part`.
+        """
         import pandas as pd
 
         names = (*PART_COUNTS,)
@@ -165,7 +212,7 @@ class Activity(ActivityRecord):
         return pd.DataFrame(rows)
 
     def _check_operations(self, name: str) -> None:
-        """What the schema leaves open and the arithmetic relies on."""
+        """Checks what the schema leaves open and the arithmetic relies on: sizes in shapes, operands that are data."""
         for op in self.ops:
             sizes = [size for shape in op.shape.values() for size in (shape if isinstance(shape, list) else [shape])]
             if not all(isinstance(size, int) and size >= 0 for size in sizes):
@@ -176,7 +223,7 @@ class Activity(ActivityRecord):
                 raise SnnprofError(f"{name}: the operation in {op.layer!r} has no data operand")
 
     def _check_sums(self, name: str) -> None:
-        """A run file whose blocks do not add up to its totals was edited or damaged."""
+        """Refuses a run file whose blocks do not add up to its totals: somebody edited or damaged it."""
         if not self.blocks:
             return
         for part in ("ops", "neurons", "elementwise"):
@@ -200,7 +247,7 @@ class Activity(ActivityRecord):
                 )
 
     def _totals(self) -> dict[str, list[tuple[str, list[int | None]]]]:
-        """What the blocks add up to: for each of their parts, names and integers in the order of a block."""
+        """Returns the totals that the blocks must add up to: names and integers, in the order of a block's lists."""
         return {
             "ops": [(op.layer, [*op_counts(op)]) for op in self.ops],
             "neurons": [(n.layer, [*(getattr(n, c) for c in NEURON_COUNTS), *n.spikes_per_step]) for n in self.neurons],
@@ -210,10 +257,13 @@ class Activity(ActivityRecord):
 
 def _check_schema(raw: Any, name: str) -> None:
     schema = raw.get("schema") if isinstance(raw, dict) else None
-    if schema == SCHEMA:
+    if schema in (SCHEMA, *OLDER_SCHEMAS):
         return
     if isinstance(schema, str) and schema.startswith("snnprof.activity/"):
-        raise SnnprofError(f"{name} has schema {schema!r}; this snnprof reads {SCHEMA!r}", hint="profile again")
+        raise SnnprofError(
+            f"{name} has schema {schema!r}; this snnprof reads {SCHEMA!r} and older ones",
+            hint="update snnprof, or profile again",
+        )
     raise SnnprofError(
         f"{name} is not a run file: it has no schema {SCHEMA!r}",
         hint="make one with 'snnprof profile --output RUN.json'",

@@ -1,7 +1,8 @@
 """Does a model need less energy than another under every convention and price list that can be defended?
 
-One convention and one price list are a choice among many, and a claim may hang on it. So the ratio of two energies is
-taken under all of them: a matrix, in which the claim holds, fails or stays undecided cell by cell.
+One convention and one price list are a choice among many, and a claim may depend on it. So the ratio of two energies is
+computed under all of them: a matrix, and in each of its cells the claim holds, fails or stays undecided. See
+docs/conventions.md#a-claim-under-all-conventions.
 """
 
 from __future__ import annotations
@@ -22,19 +23,20 @@ from snnprof.statistics import Interval
 
 Verdict = Literal["less", "more", "undecided", "not priced"]
 COUNTS = {"sop": "SOPs", "mac": "MACs"}
-"""Work that a list must have prices for; what else it lacks makes a total a lower bound."""
+"""Work for which a price list must have prices; without prices for other work, a total is a lower bound."""
 UNCOUNTED = "operators that were not counted"
 REPEATS = "the same ratios as on a list before it"
 SAME = 1e-9
 MOST_NAMED = 4
-"""Exceptions that a sentence names; of more it says how many."""
+"""How many exceptions a sentence names; it only counts further ones."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """A convention with its options.
+    """One way to count: a convention with its options.
 
     Attributes:
+        convention: the convention, options included.
         others: labels of further readings that count all of these runs alike.
     """
 
@@ -43,18 +45,21 @@ class Reading:
 
     @property
     def label(self) -> str:
+        """The convention's id with the options that differ from its defaults."""
         return self.convention.label
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One side's energy over the baseline's under one reading on one price list.
+    """The energy of one side over the baseline's under one reading on one price list.
 
     Attributes:
-        ratio: with its 95 % interval; null where either has no price.
-        missing: why there is no ratio.
-        unpriced: kinds of work that are in neither total: both are lower bounds.
-        repeats: another list gives the same ratio under this reading, so the cell is no evidence of its own.
+        reading: label of the reading.
+        hardware: id of the price list.
+        ratio: the ratio of energies per inference, with its 95 % interval; None if either has no price.
+        missing: why there is no ratio; `""` if there is one.
+        unpriced: kinds of work without a price, which neither total contains: both are lower bounds.
+        repeats: an earlier list gives the same ratio under this reading, so the cell is no further evidence.
     """
 
     reading: str
@@ -66,7 +71,7 @@ class Cell:
 
     @property
     def verdict(self) -> Verdict:
-        """`less`, `more` where the whole interval is on that side of 1."""
+        """`less` or `more` if the whole interval lies below or above 1; else `undecided`, or `not priced`."""
         if self.ratio is None:
             return "not priced"
         low, high = self.ratio.low, self.ratio.high
@@ -77,12 +82,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Versus:
-    """What stands beside two energies, whatever the convention.
+    """What the accuracies of two sides allow to say about their energies, under any convention.
 
     Attributes:
-        accuracy: accuracy minus the baseline's; null where either is unknown.
-        same_data, same_predictions: whether both are known to have the same.
-        margin: points of accuracy that a saving may cost.
+        accuracy: accuracy minus the baseline's, as a share (−1 to 1); None if either is unknown.
+        same_data: both ran on the same data.
+        same_predictions: both are known to predict the same samples correctly.
+        margin: percentage points of accuracy that a side may lose and still be said to save energy.
     """
 
     accuracy: Interval | None = None
@@ -91,7 +97,14 @@ class Versus:
     margin: float = 0.0
 
     def sentence(self, saves: bool) -> str:
-        """Whether the accuracies allow to compare the energies, if the side saves energy or else costs more."""
+        """Says whether the accuracies allow to compare the energies.
+
+        Args:
+            saves: the side needs less energy than the baseline; False: it needs more.
+
+        Returns:
+            A sentence without its full stop.
+        """
         if not self.same_data:
             return "They were measured on different data, so their energies are not directly comparable"
         if self.same_predictions:
@@ -112,7 +125,10 @@ class Pair:
     """One side against the baseline.
 
     Attributes:
-        cells: row by row, a row for each reading.
+        name: the side.
+        baseline: the name of the baseline.
+        cells: the matrix row by row: a row for each reading, a column for each price list.
+        beside: what the accuracies allow to say.
     """
 
     name: str
@@ -122,34 +138,43 @@ class Pair:
 
     @property
     def evidence(self) -> list[Cell]:
-        """The cells that count: those with a ratio that no other list has given already."""
+        """The cells that count: those whose ratio no earlier list has given under the same reading."""
         return [cell for cell in self.cells if cell.ratio and not cell.repeats]
 
     def with_verdict(self, *verdicts: Verdict) -> list[Cell]:
+        """Selects the cells that count and have one of some verdicts.
+
+        Args:
+            verdicts: `less`, `more` or `undecided`.
+
+        Returns:
+            The cells, in the order of the matrix.
+        """
         return [cell for cell in self.evidence if cell.verdict in verdicts]
 
     @property
     def not_priced(self) -> list[Cell]:
+        """The cells without a ratio."""
         return [cell for cell in self.cells if cell.verdict == "not priced"]
 
     @property
     def range(self) -> tuple[float, float] | None:
-        """The smallest and the largest ratio; null where there is none."""
+        """The smallest and the largest ratio among the cells that count; None if there are none."""
         return _range(self.evidence)
 
     @property
     def saves(self) -> bool:
-        """Whether the claim that most cells hold is that the side needs less."""
+        """Whether at least as many cells say `less` as say `more`, so that the claim is a saving."""
         return len(self.with_verdict("less")) >= len(self.with_verdict("more"))
 
     @property
     def accuracy(self) -> str:
-        """What must be said beside the sentence."""
+        """The sentence about accuracy to print beside `sentence`."""
         return f"{self.beside.sentence(self.saves)}."
 
     @property
     def sentence(self) -> str:
-        """What a paper may print: how often the claim of most cells holds, how large it is, and where it does not."""
+        """The sentence for a paper: in how many cells the claim holds, how large it is, and where it does not hold."""
         every, less, more = self.evidence, self.with_verdict("less"), self.with_verdict("more")
         if not every:
             return f"No combination of convention and price list prices both {self.name} and {self.baseline}."
@@ -173,10 +198,12 @@ class Agreement(Shown):
     """The claims of a comparison under all conventions and price lists.
 
     Attributes:
+        pairs: each side other than the baseline against it.
+        baseline: the name of the baseline.
         readings: the rows of each pair's matrix.
-        hardware: ids of the price lists, its columns.
-        excluded: what the user left out of all counts: the side, the layers' name, and dense MACs per inference.
-        uncounted: what a reading has no count of: its label, and by side the dense MACs per inference.
+        hardware: ids of the price lists: the columns of each pair's matrix.
+        excluded: what the user left out of all counts: name of the side, name of the layers, dense MACs per inference.
+        uncounted: what a reading has no count of: its label, and side → dense MACs per inference.
     """
 
     pairs: tuple[Pair, ...]
@@ -188,7 +215,7 @@ class Agreement(Shown):
 
     @property
     def telling(self) -> tuple[str, ...]:
-        """The price lists that add a ratio which no list before them gave."""
+        """Ids of the price lists that add a ratio which no earlier list gave."""
         found = {cell.hardware for pair in self.pairs for cell in pair.evidence}
         return tuple(id for id in self.hardware if id in found)
 
@@ -211,15 +238,18 @@ def agreement_of(
     first: Convention | None = None,
     beside: Mapping[str, Versus] | None = None,
 ) -> Agreement:
-    """Compares each of several sides with the baseline under every reading of every convention on every price list.
+    """Compares each side with the baseline under every reading, on every price list.
 
     Args:
-        runs: for each side its runs: one, or several of one network.
-        first: a convention of the user's own choice, tried before all others; what it leaves out, all leave out.
-        beside: what else distinguishes a side from the baseline.
+        runs: side → its runs: one, or several of one network.
+        baseline: name of the side that the others are compared with.
+        hardware: the price lists.
+        first: a convention of the user's own choice, tried before all others; the layers that it excludes are excluded
+            under all others too.
+        beside: side → what its accuracy allows to say; a side that is missing has no such facts.
 
     Raises:
-        SnnprofError: there are not two sides, or no price list.
+        SnnprofError: there are fewer than two sides, or no price list.
     """
     if len(runs) < 2 or not hardware:
         raise SnnprofError(
@@ -269,7 +299,7 @@ def _tried(first: Convention | None) -> list[Convention]:
 
 
 def _distinct(tried: Sequence[Convention], tables: Mapping[str, Sequence[_Table]]) -> list[Reading]:
-    """The readings that count something differently; each names those that count all runs as it does."""
+    """Keeps the readings that count something differently; each names those that count all runs as it does."""
     found: dict[object, Reading] = {}
     for convention in tried:
         key = tuple(table.counted(convention) for each in tables.values() for table in each)
@@ -284,6 +314,7 @@ def _distinct(tried: Sequence[Convention], tables: Mapping[str, Sequence[_Table]
 def _cells(
     readings: Sequence[Reading], hardware: Sequence[HardwareProfile], mine: Sequence[_Table], theirs: Sequence[_Table]
 ) -> Iterator[Cell]:
+    """Yields the cells of a matrix row by row, and marks a ratio that an earlier price list of the row gave."""
     for reading in readings:
         known: list[Interval] = []
         for profile in hardware:
@@ -295,6 +326,10 @@ def _cells(
 
 
 def _cell(convention: Convention, profile: HardwareProfile, mine: Sequence[_Table], theirs: Sequence[_Table]) -> Cell:
+    """Returns the ratio under one convention on one price list, or the reason why there is none.
+
+    Both sides need prices for all SOPs and MACs. Other work without a price makes both totals lower bounds.
+    """
     place = Cell(convention.label, profile.id)
     try:
         sums = [table.total(convention, profile) for table in (*mine, *theirs)]
@@ -314,7 +349,7 @@ def _cell(convention: Convention, profile: HardwareProfile, mine: Sequence[_Tabl
 def _ratio(
     convention: Convention, profile: HardwareProfile, mine: Sequence[_Table], theirs: Sequence[_Table]
 ) -> Interval:
-    """Energy per inference over the baseline's, as `estimates.energy_ratio` has it; of several runs their means'."""
+    """Returns energy per inference over the baseline's; of several runs, the ratio of their means."""
     if len(mine) == len(theirs) == 1:
         (a,), (b,) = mine, theirs
         if estimates.same_blocks(a.activity, b.activity):
@@ -327,7 +362,7 @@ def _ratio(
 
 
 class _Table:
-    """One run counted by every reading and priced on every list, each once."""
+    """One run, counted once under each reading and priced once on each list."""
 
     def __init__(self, activity: Activity) -> None:
         self.activity = activity
@@ -338,14 +373,14 @@ class _Table:
         self._sums: dict[tuple[int, str, str], Sum] = {}
 
     def counted(self, convention: Convention) -> object:
-        """The lines of the run, to tell readings apart; the reason why there are none."""
+        """Returns the lines of the run, or the reason why there are none, as a key that tells readings apart."""
         try:
             return tuple(self._counted(convention)[0])
         except SnnprofError as error:
             return str(error)
 
     def uncounted_macs(self, convention: Convention) -> float:
-        """Dense MACs per inference of the operations that a convention has no line for."""
+        """Returns the dense MACs per inference of the operations for which a convention has no line."""
         try:
             counted = {(line.layer, line.op, line.index) for line in self._counted(convention)[0]}
         except SnnprofError:
@@ -361,7 +396,7 @@ class _Table:
         return [self._sum(part, convention, profile).pj or 0.0 for part in range(1, len(self._parts))]
 
     def mean(self, convention: Convention, profile: HardwareProfile) -> Interval:
-        """Picojoules per inference; over the run where its samples are not known."""
+        """Returns picojoules per inference; over the whole run if the number of its samples is unknown."""
         total = self.total(convention, profile).pj or 0.0
         if not self.activity.samples:
             return Interval(total)
@@ -377,7 +412,10 @@ class _Table:
         return self._sums[key]
 
     def _counted(self, convention: Convention) -> list[list[Line]]:
-        """The lines of the run and of each block. Readings have most of their lines in common: those are one object."""
+        """Returns the lines of the run and of each block.
+
+        Readings have most of their lines in common: equal lines are one object, so that `summed` prices each only once.
+        """
         if convention.label not in self._lines:
             try:
                 counted = [convention.lines(part) for part in self._parts]
@@ -411,7 +449,7 @@ def _between(bounds: tuple[float, float]) -> str:
 
 
 def times_text(ratio: float) -> str:
-    """A ratio in two decimals, in more where they would hide that it is not 1.
+    """Writes a ratio with two decimals, or with more if two would hide that it is not 1.
 
     >>> times_text(0.873), times_text(0.9964), times_text(12.34)
     ('0.87', '0.996', '12.3')
@@ -421,7 +459,7 @@ def times_text(ratio: float) -> str:
 
 
 def short_times(ratio: float) -> str:
-    """A ratio in three digits.
+    """Writes a ratio with three digits.
 
     >>> short_times(0.9996), short_times(0.0004), short_times(12345.6)
     ('1.00', '0.0004', '12,346')
@@ -432,7 +470,7 @@ def short_times(ratio: float) -> str:
 
 
 def points_text(accuracy: Interval) -> str:
-    """A difference of accuracies with its interval."""
+    """Writes a difference of accuracies in percentage points, with its interval."""
     value = f"{100 * accuracy.value:+.2f} points"
     if accuracy.low is None or accuracy.high is None:
         return typeset(f"{value} (no interval)")
@@ -440,12 +478,12 @@ def points_text(accuracy: Interval) -> str:
 
 
 def typeset(text: str) -> str:
-    """Text with minus signs."""
+    """Replaces hyphens by minus signs."""
     return text.replace("-", "−")
 
 
 def _exceptions(cells: Sequence[Cell]) -> str:
-    """`; it needs more in 2 (…), and is undecided in 3 (…)`; "" where there are none."""
+    """Writes `; it needs more in 2 (…), and is undecided in 3 (…)`; "" without exceptions."""
     parts = []
     for verdict, words in (("less", "needs less in"), ("more", "needs more in"), ("undecided", "is undecided in")):
         found = [cell for cell in cells if cell.verdict == verdict]
@@ -455,7 +493,7 @@ def _exceptions(cells: Sequence[Cell]) -> str:
 
 
 def _named(cells: Sequence[Cell]) -> list[str]:
-    """The cells by their readings, those with most first."""
+    """Names the cells by their readings, those with most cells first."""
     rows: dict[str, list[Cell]] = {}
     for cell in cells:
         rows.setdefault(cell.reading, []).append(cell)

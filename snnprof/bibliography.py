@@ -14,19 +14,22 @@ _ENOUGH = 12  # letters and digits of a title that tell it from others
 
 @cache
 def entries() -> dict[str, str]:
-    """BibTeX entries by key, which is a source's id."""
+    """Returns the BibTeX entries by key, which is the id of a source."""
     text = resources.files("snnprof.hardware_profiles").joinpath("sources.bib").read_text(encoding="utf-8")
     return {match.group(1): match.group() for match in _ENTRY.finditer(text)}
 
 
 def field(entry: str, name: str) -> str | None:
-    """The text of a field, without the braces around it; null where the entry has none."""
+    """Returns the text of a field without the braces around it; None if the entry has no such field."""
     match = re.search(rf"^\s*{name}\s*=\s*\{{(.*)\}},?$", entry, re.M)
     return match.group(1) if match else None
 
 
 def entry_of(source: Source) -> str | None:
-    """The entry of a source; null where it has none, or another profile's source has the id and means another paper."""
+    """Returns the entry of a source; None if it has none.
+
+    A source of another profile may have the same id and mean another paper, so DOI and title must agree too.
+    """
     entry = entries().get(source.id)
     if entry is None or field(entry, "doi") != source.doi:
         return None

@@ -1,4 +1,4 @@
-"""What memory can hold, and archives that would unpack to more: seen in their tables of contents, before reading."""
+"""How much fits into memory, and archives that would unpack to more, as their tables of contents say."""
 
 from __future__ import annotations
 
@@ -9,18 +9,22 @@ from pathlib import Path
 
 from snnprof.errors import SnnprofError
 
-SHARE = 0.5  # of the memory: samples are copied once while they are looked through
-BOUNDED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what numpy and torch write; of others Python unpacks at will
+SHARE = 0.5  # of the memory: checking samples copies them once
+BOUNDED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # NumPy and PyTorch write these; others unpack to any size
 _CONTAINERS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 def memory_bytes() -> float:
-    """The memory of this machine, or of this container where that is less; infinite where neither is known."""
+    """Returns the memory of this machine, or of this container if that is less; infinite if both are unknown."""
     return min([_physical(), *map(_limit, _CONTAINERS)])
 
 
 def must_fit(what: str, size: int, hint: str = "") -> None:
-    """Raises SnnprofError where so many bytes are more than this machine can work on."""
+    """Checks that data fits into memory with room to work on it.
+
+    Raises:
+        SnnprofError: its size is more than half of the memory.
+    """
     memory = memory_bytes()
     if size > SHARE * memory:
         raise SnnprofError(
@@ -30,13 +34,12 @@ def must_fit(what: str, size: int, hint: str = "") -> None:
 
 
 def must_unpack(path: Path, members: Collection[str] = (), hint: str = "") -> None:
-    """Looks at a zip archive before anything is read from it; what is no archive is left to its reader.
+    """Checks a zip archive before anything reads it. `members` are the names to be read; empty: all.
 
-    Args:
-        members: names that will be read; none stands for all.
+    A file that is no archive passes: its reader reports it.
 
     Raises:
-        SnnprofError: they unpack to more than fits, or in a way whose end is not known before.
+        SnnprofError: the members unpack to more than fits, or are packed by a method that does not bound their size.
     """
     try:
         with zipfile.ZipFile(path) as archive:

@@ -1,4 +1,4 @@
-"""The catalogue: which models are known by name, and what is known about them. No torch, no numpy.
+"""The catalogue: the models that are known by name, and what is known about them. It needs no torch and no NumPy.
 
 One YAML file per paper, beside the model's `.py`:
 
@@ -7,10 +7,10 @@ One YAML file per paper, beside the model's `.py`:
     builder: package.module:function  # function(**settings) -> nn.Module
     layout: batch                     # axes of the input: batch | time-batch | batch-time | step
     paper: {title, authors, year, venue, doi, url, bibtex}
-    note: what was assumed            # `reconstruction: true` where the paper's own definition could not be read
+    note: what was assumed            # `reconstruction: true` if the paper's own definition could not be read
     known, assumed: [sentence, …]
     default: digits                   # the preset of a bare name
-    usual_width: 64                   # that of ResNets: papers name a width only where it is another
+    usual_width: 64                   # that of ResNets: papers name a width only if it is another one
     roles:                            # first match wins; a pattern is a regular expression for the whole of
       - {pattern: …, role: QKV}       # a module path, or of `path#index` for a layer's index-th contraction;
       - {pattern: …, role: …, presets: …}                                  # optionally only for some presets
@@ -20,20 +20,20 @@ One YAML file per paper, beside the model's `.py`:
       4-384-cifar10:
         settings: {…, classes: 10, timesteps: 4}      # the builder's keyword arguments
         input_shape: [3, 32, 32]                      # one frame; an event model sees T of them
-        parameters: 9330874                           # all, those that reach the output, and MACs of one inference;
-        parameters_used: 9324730                      # shown by `models list`, which builds no network
+        parameters: 9330874                           # all; then those that reach the output; MACs of one inference.
+        parameters_used: 9324730                      # `models list` shows these without building the network
         dense_macs: 3736145664
         events: false
         data: cifar10                                 # a `--data` source
         normalise: {mean: […], std: […]}              # of images in [0, 1], as in training
         aliases: […]
-        checkpoint: file                              # beside the YAML, with the seed and test accuracy of its training
+        checkpoint: file                              # beside the YAML; seed and test accuracy of its training
         seed: 0
         accuracy: 0.99
         note: …
-    published:                        # rows for `paper:ROW`, in files of other packages; those of the bundled models
-      - {id, title, preset, dataset, timesteps, scope, parameters_m, accuracy, sops_g, energy_mj,     # stand in
-         attention_rate, output_rate, arithmetic: {sop_pj, mac_pj, macs_g}, note, source, status}     # literature.yaml
+    published:                        # rows for `paper:ROW`; those of the bundled models are in literature.yaml
+      - {id, title, preset, dataset, timesteps, scope, parameters_m, accuracy, sops_g, energy_mj,
+         attention_rate, output_rate, arithmetic: {sop_pj, mac_pj, macs_g}, note, source, status}
 
 Third parties add models by an entry point in the group `snnprof.models`, named after the model: a module with a YAML
 of its name beside it, a package that holds NAME.yaml, or an attribute with the path of a YAML file.
@@ -41,7 +41,6 @@ of its name beside it, a package that holds NAME.yaml, or an attribute with the 
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import re
 from collections.abc import Iterable, Mapping
@@ -68,6 +67,8 @@ class _Facts(BaseModel):
 
 
 class Paper(_Facts):
+    """The paper that describes a model."""
+
     title: str
     authors: str
     year: int
@@ -86,14 +87,14 @@ class Role(_Facts):
 
 
 class BlockPattern(_Facts):
-    """Where the layers that match a pattern stand; `block` may use the pattern's groups."""
+    """The block of the layers that match a pattern; `block` may use the pattern's groups."""
 
     pattern: str
     block: str
 
 
 class Normalise(_Facts):
-    """Per-channel mean and standard deviation that images in [0, 1] were normalised with in training."""
+    """Mean and standard deviation of each channel by which training normalised images in [0, 1]."""
 
     mean: list[float]
     std: list[float]
@@ -104,13 +105,16 @@ class Preset(_Facts):
 
     Attributes:
         settings: keyword arguments of the builder.
-        input_shape: one frame [C, H, W]; `sample_shape` is what the model takes.
-        parameters, parameters_used: all, and those that reach the output.
-        dense_macs: of one inference, all time steps.
+        input_shape: one frame [C, H, W]; `sample_shape` returns what the model takes.
+        parameters, parameters_used: number of all parameters, and of those that reach the output.
+        dense_macs: MACs of one inference over all time steps.
         events: a sample is T frames instead of one.
         data: a `--data` source.
-        checkpoint: file beside the YAML; null where no weights are shipped.
-        seed, accuracy: of the shipped checkpoint's training; accuracy is a share of the test samples.
+        normalise: how training normalised images; None: not at all.
+        aliases: further names of the preset.
+        checkpoint: file beside the YAML; None if snnprof has no weights for it.
+        seed, accuracy: of the checkpoint's training; accuracy is a share (0 to 1) of the test samples.
+        note: what a reader must know about the preset.
     """
 
     settings: dict[str, Any] = Field(default_factory=dict)
@@ -129,24 +133,25 @@ class Preset(_Facts):
 
     @property
     def timesteps(self) -> int | None:
+        """T; None if the settings do not contain it."""
         return self.settings.get("timesteps")
 
     @property
     def classes(self) -> int | None:
+        """Number of classes; None if the settings do not contain it."""
         return self.settings.get("classes")
 
     def sample_shape(self, timesteps: int | None = None) -> list[int]:
-        """The shape of one sample; `timesteps` replaces the preset's own T."""
+        """Returns the shape of one sample: [T, C, H, W] of an event model, else [C, H, W].
+
+        `timesteps` replaces the preset's T.
+        """
         steps = timesteps or self.timesteps
         return [steps, *self.input_shape] if self.events and steps else list(self.input_shape)
 
 
 class ModelEntry(_Facts):
-    """Everything the catalogue knows about one model; see the module docstring.
-
-    Attributes:
-        usual_width: the width that papers leave out of the network's name, such as 64 of ResNets.
-    """
+    """Everything that the catalogue knows about one model; the module docstring explains the fields."""
 
     name: str
     title: str
@@ -190,7 +195,7 @@ class ModelEntry(_Facts):
         return self._path
 
     def preset_name(self, name: str | None) -> str:
-        """A preset's own name, from its name, an alias, or null for the default.
+        """Returns a preset's own name, from its name or an alias; None means the default one.
 
         Raises:
             SnnprofError: there is no such preset.
@@ -205,23 +210,23 @@ class ModelEntry(_Facts):
         raise unknown("preset", name, names, f"snnprof models show {self.name}", owner=self.name)
 
     def preset(self, name: str | None = None) -> Preset:
-        """A preset by name or alias, or the default one."""
+        """Returns a preset by name or alias, or the default one."""
         return self.presets[self.preset_name(name)]
 
     def checkpoint_path(self, name: str | None = None) -> Path | None:
-        """The checkpoint shipped for a preset."""
+        """Returns the file of the checkpoint that comes with a preset; None if there is none."""
         file = self.preset(name).checkpoint
         return None if file is None else self.path.parent / file
 
     def role(self, layer: str, index: int | None = None, preset: str | None = None) -> str | None:
-        """What a layer does, or its `index`-th contraction; null where no pattern matches."""
+        """Returns the role of a layer, or of its `index`-th contraction; None if no pattern matches."""
         for entry in self.roles:
             if _matches(entry.pattern, layer, index) and re.fullmatch(entry.presets, preset or self.default):
                 return entry.role
         return None
 
     def block(self, layer: str) -> str | None:
-        """Which block of the network a layer stands in; null where no pattern matches."""
+        """Returns the block of the network to which a layer belongs; None if no pattern matches."""
         for entry in self.blocks:
             match = re.fullmatch(entry.pattern, layer)
             if match:
@@ -230,13 +235,12 @@ class ModelEntry(_Facts):
 
 
 def architecture(name: str, preset: str | None, changed: Mapping[str, str] = MappingProxyType({})) -> str | None:
-    """A network as papers name it, by blocks and width; null where either is not known.
+    """Names a network as papers do, by blocks and width; None if either is unknown.
+
+    `changed` holds settings that replace the preset's, as texts.
 
     >>> architecture("spikformer", "4-384-cifar10"), architecture("sew_resnet", "34-imagenet")
     ('Spikformer-4-384', 'SEW-ResNet-34')
-
-    Args:
-        changed: settings that replace the preset's, as texts.
     """
     if not is_known(name):
         return None
@@ -253,28 +257,28 @@ def architecture(name: str, preset: str | None, changed: Mapping[str, str] = Map
 
 
 def architecture_of(row: Published) -> str | None:
-    """The network behind a published row; null where no preset stands for it."""
+    """Names the network of a published row; None if no preset represents it."""
     model, _, preset = (row.preset or "").partition(":")
     return architecture(model, preset) if preset else None
 
 
 def names() -> list[str]:
-    """Every model known by name: the bundled ones, then those of other packages."""
+    """Returns the names of all models: the bundled ones, then those of other packages."""
     bundled = sorted(_bundled())
     return bundled + sorted(set(_plugins()) - set(bundled))
 
 
 def is_known(name: str) -> bool:
-    """Whether a name is in the catalogue; other packages are only looked at where it is not bundled."""
+    """Whether a model is in the catalogue. Other packages are searched only for names that are not bundled."""
     return name in _bundled() or name in _plugins()
 
 
 @cache
 def entry(name: str) -> ModelEntry:
-    """What is known about a model.
+    """Returns what is known about a model.
 
     Raises:
-        SnnprofError: there is no such model, or its file is not in order.
+        SnnprofError: there is no such model, or its file is invalid.
     """
     if name in _bundled():
         return load(_bundled()[name])
@@ -284,12 +288,12 @@ def entry(name: str) -> ModelEntry:
 
 
 def entries() -> tuple[list[ModelEntry], list[SnnprofError]]:
-    """Every model known by name, and what is wrong with the others: a broken package hides no other model."""
+    """Returns every valid model, and what is wrong with the others: a broken package hides no other model."""
     return plugins.in_order(names(), entry)
 
 
 def split(spec: str) -> tuple[str, str]:
-    """NAME[:PRESET] as a model's name and a preset's own name.
+    """Splits NAME[:PRESET] into the model's name and the preset's own name.
 
     Raises:
         SnnprofError: there is no such model or preset.
@@ -299,7 +303,7 @@ def split(spec: str) -> tuple[str, str]:
 
 
 def preset(name: str, preset: str | None = None) -> Preset:
-    """A preset by `NAME:PRESET`, or by name and preset.
+    """Returns a preset by `NAME:PRESET`, or by name and preset.
 
     Raises:
         SnnprofError: there is no such model or preset.
@@ -309,31 +313,31 @@ def preset(name: str, preset: str | None = None) -> Preset:
 
 
 def role(name: str, layer: str, index: int | None = None, preset: str | None = None) -> str | None:
-    """A layer's role in a model known by name; null for other models."""
+    """Returns a layer's role in a model known by name; None for other models."""
     known = _in_order(name)
     return known.role(layer, index, preset) if known else None
 
 
 def block(name: str, layer: str) -> str | None:
-    """A layer's block in a model known by name; null for other models."""
+    """Returns a layer's block in a model known by name; None for other models."""
     known = _in_order(name)
     return known.block(layer) if known else None
 
 
 def published() -> dict[str, Published]:
-    """Every published row by its id: the bundled ones, then those that other packages bring with their models."""
+    """Returns all published rows by id: those of other packages' models, and the bundled ones, which win."""
     others = plugins.in_order([name for name in _plugins() if name not in _bundled()], entry)[0]
     return {row.id: row for row in (*(row for model in others for row in published_of(model)), *_bundled_rows())}
 
 
 def published_of(model: ModelEntry) -> list[Published]:
-    """The published rows about one model, and those that its own file brings."""
+    """Returns the published rows about one model: those in its own file, then the bundled ones."""
     own = [row.model_copy(update={"preset": row.preset and f"{model.name}:{row.preset}"}) for row in model.published]
     return own + [row for row in _bundled_rows() if (row.preset or "").partition(":")[0] == model.name]
 
 
 def published_row(row: str) -> Published:
-    """The published row of an id, an alias or an unambiguous beginning of one, as in `paper:ROW`.
+    """Finds a published row by its id, an alias, or an unambiguous beginning of one, as in `paper:ROW`.
 
     Raises:
         SnnprofError: there is no such row, or there are several.
@@ -349,7 +353,7 @@ def load(path: Path) -> ModelEntry:
     """Reads a model's YAML file.
 
     Raises:
-        SnnprofError: it is missing or does not follow the schema.
+        SnnprofError: the file is missing or does not follow the schema.
     """
     try:
         document = read_yaml(path)
@@ -387,7 +391,7 @@ def _plugins() -> dict[str, EntryPoint]:
 
 
 def _in_order(name: str | None) -> ModelEntry | None:
-    """A model's entry; null where its package is not installed or broken. The run file tells the rest without it."""
+    """Returns a model's entry; None if its package is missing or broken, since a run file can be shown without it."""
     try:
         return entry(name) if name and is_known(name) else None
     except SnnprofError:
@@ -402,7 +406,7 @@ def _third_party(point: EntryPoint) -> ModelEntry:
 
 
 def _plugin_file(point: EntryPoint) -> Path:
-    """The YAML behind an entry point; a module is located without importing it, so that torch stays out."""
+    """Returns the YAML file of an entry point. It locates a module without importing it, so torch is not loaded."""
     if point.attr:
         return Path(point.load())
     spec = importlib.util.find_spec(point.module)

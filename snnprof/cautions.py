@@ -1,4 +1,4 @@
-"""Cautions about an energy figure: what the prices leave out, what makes it fragile, which comparisons are unfair.
+"""Cautions about an energy: what the prices leave out, what makes it fragile, which comparisons are unfair.
 
 Each caution is one entry of the table at the end; snnprof/explanations.yaml explains the codes.
 """
@@ -33,17 +33,17 @@ Findings = Iterator[Finding]
 
 
 def evidence_text(hardware: HardwareProfile, evidence: Evidence) -> str:
-    """How well a price is known, as the beginning of a sentence."""
+    """Says how well a price is known, as the beginning of a sentence."""
     return EVIDENCE[evidence] if hardware.sources else "The prices are your own, without a source"
 
 
 def cautions(report: PricedRun) -> list[Finding]:
-    """All cautions that apply to a report, by code."""
+    """Returns all cautions that apply to a report, in the order of the table below."""
     return [finding for caution in _CAUTIONS for finding in caution(report)]
 
 
 def mismatches(a: HardwareProfile, b: HardwareProfile) -> list[Finding]:
-    """Why a ratio of energies across two profiles says little about the networks."""
+    """Returns the reasons why a ratio of energies across two profiles says little about the networks."""
     found = []
     if a.precision != b.precision:
         widths = f"{a.precision.weight} ({a.id}) and {b.precision.weight} ({b.id})"
@@ -64,7 +64,7 @@ def _node(hardware: HardwareProfile) -> str:
 
 
 def spread(reports: Sequence[PricedRun]) -> list[Finding]:
-    """How much the choice of price lists decides: between the cheapest and the dearest of one run's reports."""
+    """Says how much the choice of a price list matters, by the cheapest and the dearest report of one run."""
     if len({report.hardware.id for report in reports}) == 1:
         alone = f"Priced on {reports[0].hardware.id} alone"
         text = f"{alone}; the price of one SOP differs up to 1.9 million-fold between the bundled price lists"
@@ -97,7 +97,7 @@ def _no_neuron_updates(report: PricedRun) -> Findings:
 
 
 def _no_price_anywhere(report: PricedRun) -> Findings:
-    """Work that a user's own profile cannot price either, since profiles have no field for it."""
+    """Finds work that no profile can price, since profiles have no field for it."""
     words = {"pool": "pooling inputs", "mask": "mask operations"}
     unpriced = report.totals.unpriced
     missing = [f"{_count(report, unpriced[what])} {name}" for what, name in words.items() if unpriced.get(what)]
@@ -190,14 +190,14 @@ def _operating_point(report: PricedRun) -> Findings:
 
 
 def _spikes_per_second(report: PricedRun) -> float | None:
-    """Firing rate per neuron in hertz; null where the latency or the samples are not known."""
+    """Returns the firing rate per neuron in hertz; None if the latency or the number of samples is unknown."""
     neurons = sum(neuron.size for neuron in report.activity.neurons)
     spikes = report.per_inference(sum(neuron.spikes for neuron in report.activity.neurons))
     return spikes / neurons / report.latency_s if spikes is not None and neurons and report.latency_s else None
 
 
 def _messages(report: PricedRun) -> Findings:
-    """How many cores a spike is sent to is the mapping's affair: unknown, or the profile's guess."""
+    """Says if the number of messages per spike is unknown, or assumed by the profile: it depends on the mapping."""
     hardware, unknown = report.hardware, report.totals.unpriced.get("spike without known messages")
     hint = "Lay the layers onto a chip with --mapping, or take the messages from the chip or a simulator"
     if report.mapping:
@@ -211,7 +211,7 @@ def _messages(report: PricedRun) -> Findings:
 
 
 def _mapping(report: PricedRun) -> Findings:
-    """What the chip cannot do, and what of its mapping the prices used."""
+    """Finds what the chip cannot do, and what the prices took from its mapping."""
     mapping, hardware = report.mapping, report.hardware
     if mapping is None:
         return
@@ -228,7 +228,7 @@ def _mapping(report: PricedRun) -> Findings:
 
 
 def _default_route(report: PricedRun) -> bool:
-    """Whether spikes of some layer take the profile's messages, not those of a mapping."""
+    """Whether spikes of some layer use the profile's number of messages instead of a mapping's."""
     return any(n.spikes and report.traffic.of(n.layer).messages is None for n in report.activity.neurons)
 
 
@@ -270,7 +270,7 @@ def _too_many_spikes(report: PricedRun) -> Findings:
 
 
 def _input_rate(report: PricedRun) -> float:
-    """Non-zeros / elements of what spike-driven operations read, each weighed by its dense MACs."""
+    """Returns non-zeros / elements of what spike-driven operations read, weighted by their dense MACs."""
     driven = [row for row in report.rows if row.category == "contraction" and row.formula_sops is not None]
     dense = sum(row.dense_macs for row in driven)
     return sum(row.formula_sops or 0.0 for row in driven) / dense if dense else 0.0
@@ -329,13 +329,13 @@ def _skips_zeros(report: PricedRun) -> Findings:
 
 
 def _count(report: PricedRun, value: float) -> str:
-    """A count per inference; of the whole run where the samples are not known."""
+    """Writes a count per inference; of the whole run if the number of samples is unknown."""
     each = report.per_inference(value)
     return count_text(value if each is None else each)
 
 
 def _weighted(report: PricedRun) -> Iterator[OpRecord]:
-    """Operations that spikes drive over weights, as far as the convention counts them."""
+    """Yields the data × weight operations with spiking input that the convention counts."""
     counted = {(row.layer, row.op, row.index) for row in report.rows}
     ops = (op for op in report.activity.ops if op.key in counted)
     return (op for op in ops if len(op.data) == 1 and not op.part("real").elements)

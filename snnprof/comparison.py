@@ -1,4 +1,4 @@
-"""Several runs → one comparison: the figures side by side, why they differ, and when they cannot be compared."""
+"""Compares several runs: their figures side by side, why they differ, and when they cannot be compared."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ class Entry:
     """One thing to compare: a run priced on each hardware, several runs of one network, or a published row.
 
     Attributes:
+        name: what tables call it.
         runs: for each run, its reports in the order of the hardware; empty for a published row.
+        published: the row of a paper; None for runs.
     """
 
     name: str
@@ -35,11 +37,12 @@ class Entry:
 
     @property
     def reports(self) -> tuple[EnergyReport, ...]:
-        """The first run's reports."""
+        """The reports of the first run, one for each hardware; empty for a published row."""
         return self.runs[0] if self.runs else ()
 
     @property
     def activity(self) -> Activity | None:
+        """The first run; None for a published row."""
         return self.reports[0].activity if self.reports else None
 
 
@@ -51,8 +54,9 @@ class Estimate:
     """A figure per inference.
 
     Attributes:
-        half: what is printed after ±: half the interval; the standard deviation where runs were grouped.
-        interval: the 95 % confidence interval; about other training seeds where runs were grouped.
+        value: the figure; None if unknown.
+        half: what is printed after ±: half the interval, or the standard deviation over grouped runs; None if unknown.
+        interval: the 95 % confidence interval; of grouped runs, the interval of the mean over further training seeds.
     """
 
     value: float | None = None
@@ -62,11 +66,19 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Side:
-    """The figures of one entry.
+    """The figures of one entry, per inference.
 
     Attributes:
-        energies: picojoules by hardware id; under `published` where it was printed in a paper.
-        spread: what the half-widths are.
+        entry: the runs or the published row.
+        accuracy: share (0 to 1) of correct predictions.
+        parameters: number of parameters that counted operations use; of all parameters if that is unknown.
+        timesteps: T; None if unknown.
+        dense_macs: MACs of a dense machine for all T steps; None if unknown.
+        sops: synaptic operations by the convention.
+        macs: multiply-accumulates by the convention; None if unknown.
+        energies: hardware id → picojoules; key `published` for an energy that a paper prints.
+        samples: number of samples that ran; None for a published row.
+        spread: what `Estimate.half` is: `95 % interval`, or `standard deviation over N runs`.
     """
 
     entry: Entry
@@ -82,26 +94,31 @@ class Side:
 
     @property
     def name(self) -> str:
+        """What tables call the side."""
         return self.entry.name
 
 
 PAPER = "paper:"
-"""What a published row's name begins with, among runs."""
+"""Marks the name of a published row among paths of run files."""
 PRINTED = "published"
 MARGIN = 1.0
-"""Points of accuracy."""
+"""Percentage points of accuracy."""
 MANYFOLD = 10.0
-"""From this ratio on, energies are given as times and not as percent more."""
+"""From this ratio on, a claim says "N times as much" instead of "N % more"."""
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """One side's energy over the baseline's on one hardware: operations × price per operation.
+    """The energy of one side over the baseline's on one hardware: ratio of operations × ratio of prices per operation.
 
     Attributes:
-        energy: the ratio of energies per inference.
-        accuracy: accuracy minus the baseline's; null where either is unknown.
-        claim: what may be said of both.
+        name: the side.
+        hardware: id of the price list.
+        energy: ratio of energies per inference.
+        accuracy: accuracy minus the baseline's, as a share (−1 to 1); None if either is unknown.
+        operations: ratio of operations (SOPs and MACs) per inference; None if either is unknown.
+        price: ratio of energies per operation; None if `operations` is, or if a paper printed one of the energies.
+        claim: the sentence that energy and accuracy allow.
     """
 
     name: str
@@ -115,12 +132,17 @@ class Ratio:
 
 @dataclass(frozen=True, repr=False)
 class Comparison(Shown):
-    """Everything `snnprof compare` says.
+    """Everything that `snnprof compare` prints.
 
     Attributes:
-        differing: facts that differ between the sides, a sentence each.
-        best: for each figure (`accuracy`, `sops`, hardware ids) the names of the sides that are best on their data.
-        margin: how many points of accuracy a saving may cost and still be called one.
+        sides: the figures of each entry, in the order given.
+        baseline: the side that the others are compared with.
+        hardware: ids of all price lists, and `published` for energies that papers print.
+        ratios: one for each side other than the baseline and each hardware on which both have an energy.
+        differing: one sentence for each fact that differs between the sides (T, data, number format, …).
+        best: figure (`accuracy`, `sops` or a hardware id) → names of the sides that are best on their data beyond
+            doubt: their interval lies apart from all others'.
+        margin: percentage points of accuracy that a side may lose and still be said to save energy.
     """
 
     sides: tuple[Side, ...]
@@ -133,7 +155,7 @@ class Comparison(Shown):
 
     @property
     def unlike(self) -> dict[str, str]:
-        """Where published rows are among the sides: in what each side's setting differs from the baseline's."""
+        """In what each side's setting differs from the baseline's, by the side's name; empty without published rows."""
         if not any(side.entry.published for side in self.sides):
             return {}
         base = setting_of(self.baseline.entry.published or self.baseline.entry.activity)
@@ -143,11 +165,17 @@ class Comparison(Shown):
     def under_all_conventions(
         self, hardware: Sequence[Hardware] = (), first: str | Convention | None = None
     ) -> Agreement:
-        """Each side against the baseline under every convention that can be defended, on every price list.
+        """Compares each side with the baseline under every convention that can be defended, on every price list.
+
+        Published rows are left out: each has one convention, its paper's. See
+        docs/conventions.md#a-claim-under-all-conventions.
 
         Args:
-            hardware: profiles, their ids or YAML files; all bundled ones where none is named.
+            hardware: profiles, their ids or YAML files; empty: all bundled ones.
             first: a convention of the user's own choice, tried before all others.
+
+        Returns:
+            For each side a matrix of energy ratios, conventions × price lists, and a sentence for a paper.
 
         Raises:
             SnnprofError: fewer than two runs; the baseline is a published row; there is no such profile or convention.
@@ -178,14 +206,18 @@ def compare(
     """Compares runs, and published rows, with a baseline.
 
     Args:
-        runs: activities, paths of run files, and `paper:ROW` for published rows; in a mapping, by the names to show.
+        runs: activities, paths of run files, and `paper:ROW` for published rows; or a mapping from the names to show to
+            these.
         hardware: a profile, its id or its YAML file; or a list of them.
-        baseline: the name of one of them; the first, unless named.
-        convention: a convention or its id.
-        margin: points of accuracy that a saving may cost and still be called one.
+        baseline: name of one of the runs; None: the first.
+        convention: a convention, or its id with options.
+        margin: percentage points of accuracy that a run may lose and still be said to save energy.
+
+    Returns:
+        The figures of all runs and their ratios to the baseline.
 
     Raises:
-        SnnprofError: nothing to compare, or there is no such file, row, profile, convention or baseline.
+        SnnprofError: there is nothing to compare, or no such file, row, profile, convention or baseline.
     """
     if isinstance(runs, Activity | str | Path):
         raise SnnprofError("compare takes a list of runs", hint="snnprof.compare([first, second])")
@@ -197,7 +229,7 @@ def compare(
 
 
 def labels(places: Sequence[str], things: Sequence[Activity | Published]) -> list[str]:
-    """What to call each run: its model's name where that tells the runs apart, else also the file it comes from."""
+    """Names the runs: by their model where that tells them apart, else also by the file, else by a number."""
     short = [
         (thing.run.model.label or Path(place).stem or "run") if isinstance(thing, Activity)
         else f"{thing.title} (published)"
@@ -231,11 +263,10 @@ def _entry(
 def compared(entries: Sequence[Entry], baseline: str | None = None, margin: float = MARGIN) -> Comparison:
     """Compares entries with a baseline (the first, unless named).
 
-    Args:
-        margin: a saving is claimed if the 95 % interval of the accuracies' difference lies above −margin points.
+    A saving is claimed if the 95 % interval of the accuracies' difference lies above −`margin` percentage points.
 
     Raises:
-        SnnprofError: nothing to compare, or there is no such baseline.
+        SnnprofError: there is nothing to compare, or no such baseline.
     """
     if not entries:
         raise SnnprofError("there is nothing to compare")
@@ -247,7 +278,7 @@ def compared(entries: Sequence[Entry], baseline: str | None = None, margin: floa
 
 
 def side_of(entry: Entry) -> Side:
-    """The figures of an entry."""
+    """Returns the figures of an entry."""
     if entry.published:
         return _published_side(entry, entry.published)
     each = [_run_side(entry, reports) for reports in entry.runs]
@@ -255,7 +286,7 @@ def side_of(entry: Entry) -> Side:
 
 
 def grouped_by_network(entries: Sequence[Entry]) -> list[Entry]:
-    """Runs of the same network on the same data, with different weights, as one entry each."""
+    """Joins runs of the same network on the same data, with different weights, to one entry each."""
     groups: dict[object, list[Entry]] = {}
     for entry in entries:
         groups.setdefault(_network(entry), []).append(entry)
@@ -263,10 +294,10 @@ def grouped_by_network(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def check_regression(comparison: Comparison, percent: float) -> None:
-    """The regression gate: no side may need more operations or energy than the baseline, by more than `percent`.
+    """Fails if a side needs over `percent` % more operations or energy than the baseline.
 
     Raises:
-        CheckFailed: some do; the message names each figure. Or a side has no figure in common with the baseline.
+        CheckFailed: some side does (the message names each figure), or has no figure in common with the baseline.
     """
     base, over = comparison.baseline, list[str]()
     for side in comparison.sides:
@@ -332,7 +363,7 @@ def _published_side(entry: Entry, row: Published) -> Side:
 
 
 def _mean_side(entry: Entry, sides: Sequence[Side]) -> Side:
-    """Mean and standard deviation over runs."""
+    """The mean and the standard deviation of several runs' figures."""
     first = sides[0]
     return Side(
         entry=entry,
@@ -398,7 +429,7 @@ def _baseline(sides: Sequence[Side], name: str | None) -> Side:
 
 
 def _names(side: Side) -> set[str]:
-    """What a user may call a side: its label, its model, its published row."""
+    """Returns the names by which a user may call a side: its label, its model, its published row."""
     entry = side.entry
     names = {side.name}
     if entry.published:
@@ -421,7 +452,7 @@ def _ratio(side: Side, base: Side, id: str, margin: float) -> list[Ratio]:
 
 
 def _energy_ratio(side: Side, base: Side, id: str) -> Interval | None:
-    """Energy per inference over the baseline's; null where either is unknown or 0."""
+    """Returns energy per inference over the baseline's; None if either is unknown or 0."""
     mine, theirs = side.energies.get(id, Estimate()), base.energies.get(id, Estimate())
     if not mine.value or not theirs.value:
         return None
@@ -434,7 +465,7 @@ def _energy_ratio(side: Side, base: Side, id: str) -> Interval | None:
 
 
 def _accuracy_difference(side: Side, base: Side) -> Interval | None:
-    """Accuracy minus the baseline's, as a share; null where either is unknown."""
+    """Returns accuracy minus the baseline's, as a share; None if either is unknown."""
     mine, theirs = side.accuracy, base.accuracy
     if mine.value is None or theirs.value is None:
         return None
@@ -451,12 +482,12 @@ def _single(*sides: Side) -> bool:
 
 
 def _grouped(*sides: Side) -> bool:
-    """Several training runs each: only then is there a spread over seeds on both sides."""
+    """Whether each side is several training runs: only then is there a spread over seeds on both sides."""
     return all(len(side.entry.runs) > 1 for side in sides)
 
 
 def _split(side: Side, base: Side, id: str, ratio: float) -> tuple[float | None, float | None]:
-    """The ratio of energies per inference as operations × price; no price where a paper printed the energy."""
+    """Factors an energy ratio into operations × price per operation; no price if a paper printed the energy."""
     report, other = _report(side, id), _report(base, id)
     gain = split_gain(report, other) if report and other and _single(side, base) else None
     if gain:
@@ -482,7 +513,7 @@ def _quotient(a: float | None, b: float | None) -> float | None:
 
 
 def _claim(side: Side, base: Side, energy: Interval, accuracy: Interval | None, margin: float) -> str:
-    """`saves x %` if there is evidence for it; otherwise both differences, and why they show no saving."""
+    """Writes `saves x %` if there is evidence for it; otherwise both differences, and why they show no saving."""
     same = _same_predictions(side, base)
     objection = _objection(energy, accuracy, same, margin) if _same_data(side, base) else "measured on different data"
     if not objection:
@@ -493,7 +524,7 @@ def _claim(side: Side, base: Side, energy: Interval, accuracy: Interval | None, 
 
 
 def _objection(energy: Interval, accuracy: Interval | None, same: bool, margin: float) -> str:
-    """Why one does not evidently save energy; "" if it does and is at most `margin` points less accurate."""
+    """Says why there is no evidence of different energies at nearly equal accuracy; "" if there is."""
     if energy.low is None or energy.high is None:
         return "no conclusion without an interval"
     if energy.low <= 1 <= energy.high:
@@ -542,7 +573,7 @@ def _change(energy: Interval) -> str:
     return typeset(f"{value} (95 % CI {100 * (energy.low - 1):+.1f} to {100 * (energy.high - 1):+.1f})")
 
 
-# -- what is best ----------------------------------------------------------------------------------------------
+# -- best figures ----------------------------------------------------------------------------------------------
 
 
 def _same_data(a: Side, b: Side) -> bool:
@@ -550,7 +581,7 @@ def _same_data(a: Side, b: Side) -> bool:
 
 
 def _data_key(side: Side) -> object:
-    """What two sides must share to be ranked; a published row shares it with rows on the same data set alone."""
+    """Returns what two sides must share to be ranked; published rows share it with rows on the same data set alone."""
     if side.entry.published:
         return ("published", side.entry.published.dataset, side.entry.published.resolution)
     activity = side.entry.activity
@@ -558,7 +589,7 @@ def _data_key(side: Side) -> object:
 
 
 def _best(sides: Sequence[Side], hardware: Sequence[str]) -> dict[str, frozenset[str]]:
-    """Among the runs on each data set, those with the best figure beyond doubt. Published rows are not ranked."""
+    """Finds for each figure the runs that are best on their data beyond doubt. Published rows are not ranked."""
     figures: dict[str, Callable[[Side], Estimate]] = {
         "accuracy": lambda side: side.accuracy,
         "sops": lambda side: side.sops,
@@ -579,7 +610,7 @@ def _energy_on(id: str) -> Callable[[Side], Estimate]:
 
 
 def _ranked_first(sides: Sequence[Side], figure: Callable[[Side], Estimate], most: bool) -> list[str]:
-    """The side whose whole interval lies on the better side of all others'; nobody is best alone."""
+    """Returns the side whose whole interval lies on the better side of all others'; none if there is only one."""
     known = [(side.name, figure(side).interval) for side in sides if figure(side).value is not None]
     bounds = [(name, _bounds(interval, most)) for name, interval in known]
     if len(bounds) < 2:
@@ -589,7 +620,7 @@ def _ranked_first(sides: Sequence[Side], figure: Callable[[Side], Estimate], mos
 
 
 def _bounds(interval: Interval | None, most: bool) -> tuple[float, float]:
-    """Low and high, the less the better; without an interval anything is possible."""
+    """Returns low and high, lower being better; without an interval anything is possible."""
     if interval is None or interval.low is None or interval.high is None:
         return -math.inf, math.inf
     return (-interval.high, -interval.low) if most else (interval.low, interval.high)
@@ -599,6 +630,7 @@ def _bounds(interval: Interval | None, most: bool) -> tuple[float, float]:
 
 
 def _differing(sides: Sequence[Side]) -> Iterable[str]:
+    """Yields a sentence for each fact by which the sides may not compare."""
     facts: dict[str, Callable[[Side], object]] = {
         "time steps T": lambda side: side.timesteps,
         "data": _data,

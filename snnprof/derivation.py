@@ -1,4 +1,4 @@
-"""Where a layer's figure comes from: each step from the shape to picojoules, with the run's own numbers."""
+"""Explains a layer's figures: each step from its shape to picojoules, with the numbers of the run."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from snnprof.units import percent_text
 
 @dataclass(frozen=True)
 class Step:
-    """One figure and how it comes from those before it.
+    """One figure, and how it follows from the figures before it.
 
     Attributes:
-        what: the figure's name.
-        value: over the whole run; null where it is no number, or not known.
-        unit: `pJ`; empty for counts.
+        what: name of the figure.
+        value: the figure over the whole run; None if it is no number, or unknown.
         how: a formula with its numbers, or a sentence.
+        unit: `pJ`; `""` for counts.
     """
 
     what: str
@@ -40,7 +40,9 @@ class Derivation:
     """One line of a report, step by step.
 
     Attributes:
-        op: `conv`, `linear`, `matmul 1`, an element-wise operation, or a neuron's type.
+        layer: path of the module; `(root)` for the model itself.
+        op: `conv`, `linear`, `matmul 1`, an element-wise operation, or the type of a neuron layer.
+        steps: from the shape, or the number of neurons, to the energy per inference.
     """
 
     layer: str
@@ -49,13 +51,10 @@ class Derivation:
 
 
 def derivations(report: EnergyReport, layer: str) -> list[Derivation]:
-    """Every line of a layer, in the order of the report.
-
-    Args:
-        layer: its module path; `(root)` for the model itself.
+    """Returns every line of a layer in the order of the report; layer `(root)` is the model itself.
 
     Raises:
-        SnnprofError: the run has no such layer, or nothing ran in it itself.
+        SnnprofError: the run has no such layer, or the layer computes nothing itself.
     """
     path = "" if layer == ROOT else layer
     rows = [row for row in report.rows if row.layer == path and row.category != "static"]
@@ -67,7 +66,7 @@ def derivations(report: EnergyReport, layer: str) -> list[Derivation]:
 
 
 def layers(report: EnergyReport) -> list[str]:
-    """The layers that have a line, in the order of the report."""
+    """Returns the layers that have a line, in the order of the report."""
     named = [row.layer for row in report.rows if row.category != "static"] + [op.layer for op in report.activity.ops]
     return [layer or ROOT for layer in dict.fromkeys(named)]
 
@@ -97,7 +96,7 @@ def _of_row(report: EnergyReport, row: Row) -> Derivation:
 
 
 def _of_left_out(report: EnergyReport, op: OpRecord) -> Derivation:
-    """An operation that the convention does not count."""
+    """Derives an operation that the convention does not count."""
     nothing = Step("SOPs", None, f"convention {report.convention.id} does not count this operation")
     return Derivation(op.layer or ROOT, op.op, (*_counted(op, report.activity), nothing))
 
@@ -118,7 +117,7 @@ def _counted(op: OpRecord, activity: Activity) -> Iterator[Step]:
 
 
 def shape_text(op: OpRecord) -> str:
-    """`8×16×16 → 16×16×16, weight 16×8×3×3, stride 1×1, padding 1×1`; batch and time left out."""
+    """Writes shapes such as `8×16×16 → 16×16×16, weight 16×8×3×3, stride 1×1, padding 1×1`, without batch and time."""
     sides = [_sizes(op.shape.get(name)) for name in ("left", "right")]
     read = " @ ".join(filter(None, sides)) or _sizes(op.shape.get("input")) or "not recorded"
     written = _sizes(op.shape.get("output"))
@@ -132,10 +131,10 @@ def shape_text(op: OpRecord) -> str:
 
 
 def closed_form(op: OpRecord) -> list[int]:
-    """The factors whose product is the dense MACs of one sample and step, of one token or head where there are several.
+    """Returns factors whose product is the dense MACs of one sample and step (or of one token or head of it).
 
-    A convolution: outputs × input channels / groups × kernel; transposed: inputs × output channels / groups × kernel.
-    A linear layer: inputs × outputs of one row. A product [M, K] @ [K, N]: M × K × N. Empty where the shape is unknown.
+    A convolution: outputs × input channels / groups × kernel; transposed: inputs × output channels / groups × kernel. A
+    linear layer: inputs × outputs of one row. A product [M, K] @ [K, N]: M × K × N. Empty if the shape is unknown.
     """
     shape = op.shape
     if op.op == "conv" and shape.get("weight"):
@@ -149,7 +148,7 @@ def closed_form(op: OpRecord) -> list[int]:
 
 
 def _dense_text(op: OpRecord, activity: Activity) -> str:
-    """The closed form with its numbers; how often it ran in the end is what the run recorded."""
+    """Writes the closed form with its numbers; the run recorded how often it was computed."""
     factors = closed_form(op)
     once = math.prod(factors)
     if not factors or not once:
@@ -278,7 +277,7 @@ def _energy(report: EnergyReport, row: Row, op: OpRecord | None = None) -> Itera
 
 
 def _work(report: EnergyReport, row: Row, term: Term) -> Iterator[tuple[float, str, Price | None]]:
-    """What a kind of work consists of: how often, its name, its price."""
+    """Yields what a kind of work consists of: how often, its name, its price."""
     hardware, energy = report.hardware, report.hardware.energy
     if term == "sop":
         yield row.sops, "SOPs", hardware.sop
@@ -304,12 +303,12 @@ def _work(report: EnergyReport, row: Row, term: Term) -> Iterator[tuple[float, s
 
 
 def line_key(line: Line) -> tuple[str, str, int | None]:
-    """What a convention's line and a report's row have in common."""
+    """Returns the key by which a convention's line and a report's row belong together."""
     return line.layer, line.op, line.index
 
 
 def _memory_text(report: EnergyReport, op: OpRecord, row: Row) -> str:
-    """What is read and written how often; the price of each access depends on the size of the memory behind it."""
+    """Writes how often what is read and written; the price of each access depends on the size of the memory."""
     counts = Counts(sops=row.sops, acs=row.acs, macs=row.macs)
     accesses = memory.accesses_of(op, counts, report.activity, report.hardware)
     if accesses is None:
@@ -323,14 +322,14 @@ def _memory_text(report: EnergyReport, op: OpRecord, row: Row) -> str:
 
 
 def _source(hardware: HardwareProfile, price: Price | None) -> str:
-    """Where a price is from: the list, the paper, and where in it."""
+    """Writes where a price is from: the price list, the paper, and the place in the paper."""
     wanted = price.source if price else None
     source = next((each for each in hardware.sources if each.id == wanted), hardware.sources[0])
     return ", ".join(filter(None, [hardware.id, source.citation or source.id, source.locator]))
 
 
 def _per_inference(report: EnergyReport, row: Row) -> Iterable[Step]:
-    """The figures of the tables, which are per inference."""
+    """Yields the figures per inference, as tables print them."""
     samples = report.samples
     if not samples:
         return
@@ -343,7 +342,7 @@ def _per_inference(report: EnergyReport, row: Row) -> Iterable[Step]:
 
 
 def _several(count: int, what: str) -> str:
-    """`1 sample`, `2 samples`."""
+    """Writes `1 sample`, `2 samples`."""
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 

@@ -1,4 +1,4 @@
-"""The headline figures of a run with their intervals: operations, energy, accuracy, per inference."""
+"""The headline figures of a run with their intervals: operations, energy and accuracy, per inference."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from snnprof.statistics import HEAVY, Interval, mean_per_sample
 
 
 def sops(report: EnergyReport) -> Interval | None:
-    """Synaptic operations per inference, by the report's convention; null where the samples are not known."""
+    """Synaptic operations per inference, by the report's convention; None if the number of samples is unknown."""
     return mean_per_sample(report.activity, lambda part: _again(report, part).totals.sops)
 
 
 def energy(report: EnergyReport) -> Interval | None:
-    """Picojoules per inference; null where nothing has a price or the samples are not known."""
+    """Picojoules per inference; None if nothing has a price or the number of samples is unknown."""
     if energy_of([report.totals]) is None:
         return None
     return mean_per_sample(report.activity, lambda part: _again(report, part).energy_pj or 0.0)
 
 
 def heavy_tail(report: EnergyReport) -> float | None:
-    """SOPs per sample of the largest block over the median one; None unless it is a heavy tail."""
+    """SOPs per sample of the largest block over those of the median block; None unless it is a heavy tail."""
     figures = [block.totals.sops for block in report.by_block]
     tail = statistics.tail(figures, [block.samples for block in report.activity.blocks])
     return tail if tail is not None and tail > HEAVY else None
 
 
 def accuracy(activity: Activity) -> Interval | None:
-    """Share of correct predictions; null where there are no labels."""
+    """Share (0 to 1) of correct predictions; None without labels."""
     counted = activity.accuracy
     if counted is None or not counted.total:
         return None
@@ -42,10 +42,10 @@ def accuracy(activity: Activity) -> Interval | None:
 
 
 def accuracy_difference(a: Activity, b: Activity) -> Interval | None:
-    """Difference a − b of two accuracies; null where either is unknown.
+    """Difference a − b of two accuracies, as a share; None if either is unknown.
 
-    Paired by blocks if both ran on the same samples in the same blocks; from the two totals alone, and so as wide as
-    they allow, if only the blocks differ; for independent samples otherwise.
+    It is paired by blocks if both ran on the same samples in the same blocks. If only the blocks differ, it follows
+    from the two totals alone, and is as wide as they allow. Otherwise the samples count as independent.
     """
     x, y = a.accuracy, b.accuracy
     if x is None or y is None or not x.total or not y.total:
@@ -59,10 +59,10 @@ def accuracy_difference(a: Activity, b: Activity) -> Interval | None:
 
 
 def same_predictions(a: Activity, b: Activity) -> bool:
-    """Whether two runs are known to be right on the same samples.
+    """Whether two runs are known to predict the same samples correctly.
 
-    They are if in each block both are right on all samples, or both on none; or if every neuron layer fires equally
-    often in each block, as it does where only the arithmetic between the neurons differs.
+    They do if in each block both are right on all samples, or both on none; or if every neuron layer fires equally
+    often in each block, as it does if only the arithmetic between the neurons differs.
     """
     mine, theirs, samples = _correct_by_block(a), _correct_by_block(b), [block.samples for block in a.blocks]
     if not mine or mine != theirs or not same_blocks(a, b):
@@ -73,7 +73,7 @@ def same_predictions(a: Activity, b: Activity) -> bool:
 
 
 def energy_ratio(a: EnergyReport, b: EnergyReport) -> Interval | None:
-    """Energy per inference of a over that of b; null where either is unknown or 0. Paired if both ran in one order."""
+    """Energy per inference of a over that of b; None if either is unknown or 0. Paired on the same blocks."""
     mine, theirs = energy(a), energy(b)
     if mine is None or theirs is None or not mine.value or not theirs.value:
         return None
@@ -88,7 +88,7 @@ def _energies(report: EnergyReport) -> list[float]:
 
 
 def same_blocks(a: Activity, b: Activity) -> bool:
-    """Whether two runs can be compared sample by sample, in blocks."""
+    """Whether two runs ran on the same samples in the same blocks, so that they can be compared block by block."""
     try:
         statistics.must_match(a, b)
     except SnnprofError:
@@ -97,14 +97,14 @@ def same_blocks(a: Activity, b: Activity) -> bool:
 
 
 def _same_set(a: Activity, b: Activity) -> bool:
-    """Whether two runs are on the same samples, in whatever order: on all of one set."""
+    """Whether both runs are on all samples of the same set, in whatever order."""
     x, y = a.run.data, b.run.data
     whole = a.samples == x.total == b.samples == y.total
     return whole and x.fingerprint is not None and (x.source, x.fingerprint) == (y.source, y.fingerprint)
 
 
 def _correct_by_block(activity: Activity) -> list[int]:
-    """Correct predictions in each block; empty unless they add up to the run's."""
+    """Returns the correct predictions of each block; empty unless they add up to the run's."""
     each = [block.correct for block in activity.blocks]
     known = [correct for correct in each if correct is not None]
     whole = activity.accuracy is not None and sum(known) == activity.accuracy.correct
@@ -112,7 +112,10 @@ def _correct_by_block(activity: Activity) -> list[int]:
 
 
 def attention_products(activity: Activity) -> list[OpRecord]:
-    """The products of an attention matrix with V; none where the layer multiplies Q (Kᵀ V) or has no such matrix."""
+    """Returns the products of an attention matrix with V.
+
+    A layer that computes Q (Kᵀ V), or has no attention matrix, has none.
+    """
     before: dict[str, OpRecord] = {}
     found = []
     for op in activity.ops:
@@ -123,7 +126,11 @@ def attention_products(activity: Activity) -> list[OpRecord]:
 
 
 def _weighs_values(activity: Activity, op: OpRecord, before: OpRecord | None) -> bool:
-    """As the catalogue says; else whether its left operand carries all that the product before it read."""
+    """Whether a product multiplies an attention matrix with V.
+
+    The catalogue knows it of its models. In other models the left operand must come from all the neurons whose spikes
+    the product before it read.
+    """
     role = role_of(activity, op.layer, op.index)
     if role is not None:
         return role == "AV"
@@ -132,14 +139,14 @@ def _weighs_values(activity: Activity, op: OpRecord, before: OpRecord | None) ->
 
 
 def attention_rate(products: Iterable[OpRecord]) -> float | None:
-    """fr_attn of SSA_Bin's table 1: the non-zero share of the attention matrices."""
+    """Non-zero share of the attention matrices: fr_attn of table 1 in the paper of SSA_Bin; None without elements."""
     counted = [(op.nonzero, op.elements) for op in products]
     elements = sum(each for _, each in counted)
     return sum(nonzero for nonzero, _ in counted) / elements if elements else None
 
 
 def output_rate(activity: Activity, products: Iterable[OpRecord]) -> float | None:
-    """fr_out of SSA_Bin's table 1: the firing rate of the neurons that the attention products feed."""
+    """Firing rate of the neurons that the attention products feed: fr_out of table 1 in the paper of SSA_Bin."""
     fed = {name for op in products for name in op.feeds}
     neurons = [neuron for neuron in activity.neurons if neuron.layer in fed]
     updates = sum(neuron.updates for neuron in neurons)
@@ -147,11 +154,12 @@ def output_rate(activity: Activity, products: Iterable[OpRecord]) -> float | Non
 
 
 def dense_macs(report: EnergyReport) -> float | None:
+    """MACs of a dense machine per inference; None if the number of samples is unknown."""
     return report.per_inference(sum(row.dense_macs for row in report.rows if is_contraction(row)))
 
 
 def _again(report: EnergyReport, part: Activity) -> EnergyReport:
-    """The same pricing of a block of the run, or of the run itself."""
+    """Returns the report of a block of the run, or of the run itself."""
     if part is report.activity:
         return report
     blocks = report.activity.blocks
@@ -165,7 +173,10 @@ def moves_between_levels(report: EnergyReport) -> bool:
 
 
 def memory_traffic(report: EnergyReport) -> list[tuple[Row, Traffic, str]]:
-    """What each contraction moves over the run, with the name of the level; nothing where it cannot be told."""
+    """Returns what each contraction moves between memory levels over the run: row, traffic and name of the level.
+
+    Contractions whose traffic is unknown are missing.
+    """
     memory, ops = report.hardware.memory, {op.key: op for op in report.activity.ops}
     found = []
     for row in report.rows:

@@ -1,4 +1,4 @@
-"""What each finding, column and term means: the texts behind `snnprof explain` and docs/findings.md."""
+"""The meaning of each finding, column and term: the texts behind `snnprof explain` and docs/findings.md."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from snnprof.yaml_file import read_yaml
 TEXTS = Path(__file__).with_suffix(".yaml")
 _CODE = re.compile(r"[CMW]\d\d")
 _SPREAD = "spread"
+_SIGNS = {"≥": "lower_bound", "±": _SPREAD, "–": "unknown"}
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """One finding explained.
+    """The explanation of one finding.
 
     Attributes:
-        code: the finding's, such as `C01`.
+        code: the code of the finding, such as `C01`.
         title: the finding in a few words.
-        means, matters, do: what was seen, why it matters for the figures, and what to do about it.
+        means, matters, do: what happened, why it matters for the figures, and what to do about it.
     """
 
     code: str
@@ -34,7 +35,7 @@ class Explanation:
 
     @property
     def name(self) -> str:
-        """What a reader types for it."""
+        """The name by which a reader asks for it."""
         return self.code
 
     @property
@@ -45,13 +46,13 @@ class Explanation:
 
 @dataclass(frozen=True)
 class Term:
-    """One column of the tables, or one term of the reports, explained.
+    """The explanation of one column of the tables, or of one term in the reports.
 
     Attributes:
-        name: the column's, such as `dense_macs`.
-        title: what it is in a few words.
-        means, computed, read: what it is, where it comes from, and how to read it; the last two may be empty.
-        also: what else a reader may call it.
+        name: name of the column, such as `dense_macs`.
+        title: what it is, in a few words.
+        means, computed, read: what it is, how it is computed, and how to read it; the last two may be empty.
+        also: further names for it.
     """
 
     name: str
@@ -63,21 +64,21 @@ class Term:
 
     @property
     def parts(self) -> tuple[tuple[str, str], ...]:
-        """The texts that there are, with their headings."""
+        """The texts that are not empty, with their headings."""
         every = ("What it is", self.means), ("How it is computed", self.computed), ("How to read it", self.read)
         return tuple((heading, text) for heading, text in every if text)
 
 
 @functools.cache
 def every() -> dict[str, Explanation]:
-    """The explanations of all findings by code, in the order of the codes."""
+    """Returns the explanations of all findings by code, in the order of the codes."""
     texts = _texts()
     return {code: Explanation(code, **texts[code]) for code in sorted(texts) if _CODE.fullmatch(code)}
 
 
 @functools.cache
 def terms() -> dict[str, Term]:
-    """The explanations of columns and terms by name, in the order of the file."""
+    """Returns the explanations of columns and terms by name, in the order of the file."""
     return {
         name: Term(name, **{**texts, "also": tuple(texts.get("also", ()))})
         for name, texts in _texts().items()
@@ -86,7 +87,7 @@ def terms() -> dict[str, Term]:
 
 
 def find(name: str) -> Explanation | Term:
-    """The explanation of a finding by its code, or of a column or term by its name; capitals do not matter.
+    """Finds the explanation of a finding by its code, or of a column or term by its name; letter case does not matter.
 
     Raises:
         SnnprofError: nothing has this name.
@@ -100,25 +101,35 @@ def find(name: str) -> Explanation | Term:
 
 
 def term(name: str) -> Term | None:
-    """The explanation of a column or term, by its name in CSV or its heading.
+    """Finds the explanation of a column or term by its name in CSV, its heading, or the sign that stands for it.
 
-    >>> term("energy_pj_rolls_77fj").name, term("Dense MACs").name, term("sops_spread").name
-    ('energy_pj', 'dense_macs', 'spread')
+    >>> term("energy_pj_rolls_77fj").name, term("Dense MACs").name, term("sops_spread").name, term("SOPs (M)").name
+    ('energy_pj', 'dense_macs', 'spread', 'sops')
+    >>> term("Energy ×").name, term("≥").name
+    ('energy_ratio', 'lower_bound')
     """
-    wanted = re.sub(r"\W+", "_", name.lower()).strip("_")
+    whole, without_unit = _as_name(name), _as_name(re.sub(r"\([^()]*\)$", "", name.strip()))
+    return _named(whole) or _named(without_unit)
+
+
+def _as_name(text: str) -> str:
+    """What a reader typed, in the form of the names in the file."""
+    text = _SIGNS.get(text.strip(), text)
+    return re.sub(r"\W+", "_", re.sub(r"×\s*$", "ratio", text).lower()).strip("_")
+
+
+def _named(wanted: str) -> Term | None:
     names = {alias: each for each in terms().values() for alias in each.also} | terms()
     if wanted in names:
         return names[wanted]
     if wanted.endswith(f"_{_SPREAD}"):
         return names[_SPREAD]
-    of_one_list = (
-        each for each in names if (each.endswith("_pj") or each == "pareto") and wanted.startswith(f"{each}_")
-    )
-    return names.get(max(of_one_list, key=len, default=""))
+    beginnings = (each for each in names if each.endswith("_pj") or each in ("pareto", "unlike"))
+    return names.get(max((each for each in beginnings if wanted.startswith(f"{each}_")), key=len, default=""))
 
 
 def anchor(code: str) -> str:
-    """The fragment that leads to a code's section: of docs/findings.md, and of a page that repeats it.
+    """Returns the fragment of a link to a code's section, in docs/findings.md and in pages that repeat it.
 
     >>> anchor("C01")
     'c01'
@@ -128,7 +139,7 @@ def anchor(code: str) -> str:
 
 @functools.cache
 def _texts() -> dict[str, dict[str, Any]]:
-    """What the file holds, texts without the ends of lines around them."""
+    """Returns the content of the file, without the line breaks around its texts."""
     entries = read_yaml(TEXTS).data
     return {
         name: {key: text.strip() if isinstance(text, str) else text for key, text in entry.items()}

@@ -1,4 +1,4 @@
-"""What a sweep varies: settings with several values, the grid of all their combinations, and what each one runs."""
+"""What a sweep varies: settings with several values, the grid of their combinations, and the run of each."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ NAMES = ("timesteps", "threshold", "threshold.LAYERS", "input_rate", "checkpoint
 _FLAGS = {"timesteps": "--timesteps", "threshold": "--threshold", "input_rate": "--input-rate",
           "checkpoint": "--checkpoint", "seed": "--seed", "set": "--set"}  # fmt: skip
 _COMMAS = re.compile(r",(?![^\[({]*[\])}])")
-"""Commas between values; not those within the brackets of one value, as in `[1, 2]`."""
+"""Matches commas between values, but not those within the brackets of one value, as in `[1, 2]`."""
 _LONGEST_NAME = 150
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One setting and the values it takes.
+    """One setting and the values that it takes.
 
     Attributes:
-        name: one of `NAMES`, where LAYERS is a pattern of layers and KEY an argument of the model.
-        values: as texts.
+        name: one of `NAMES`, in which LAYERS is a pattern of layers and KEY an argument of the model.
+        values: the values, as texts.
     """
 
     name: str
@@ -34,25 +34,25 @@ class Axis:
 
 @dataclass(frozen=True)
 class GridPoint:
-    """One combination of values, in the order of the axes."""
+    """One combination of values, as pairs (setting, value) in the order of the axes."""
 
     values: tuple[tuple[str, str], ...]
 
     @property
     def name(self) -> str:
-        """For messages: `timesteps=4, threshold=0.5`."""
+        """The combination in messages: `timesteps=4, threshold=0.5`."""
         return ", ".join(f"{name}={value}" for name, value in self.values)
 
     @property
     def words(self) -> list[str]:
-        """What `snnprof profile` takes for it: `--timesteps 4 --threshold block.0=0.5`."""
+        """The arguments of `snnprof profile` for it: `--timesteps 4 --threshold block.0=0.5`."""
         return [word for name, value in self.values for word in _words(name, value)]
 
     def options(self, given: ProfileOptions) -> ProfileOptions:
-        """The options of this run.
+        """Returns the options of this run.
 
         Raises:
-            SnnprofError: a value cannot be one of its setting, or the setting has one value for all runs already.
+            SnnprofError: the setting has no such value, or the given options already set it for all runs.
         """
         for name, value in self.values:
             given = _with(given, name, value)
@@ -64,6 +64,7 @@ class PlannedRun:
     """One run of a sweep.
 
     Attributes:
+        point: its combination of values.
         options: what runs; `output` is its file.
     """
 
@@ -72,18 +73,19 @@ class PlannedRun:
 
     @property
     def path(self) -> Path:
+        """The run file."""
         assert self.options.output is not None
         return self.options.output
 
 
 def axes(given: Sequence[str] | Mapping[str, Sequence[object]]) -> list[Axis]:
-    """The axes of a sweep, from `NAME=V1,V2` each, or from a mapping of names to values.
+    """Returns the axes of a sweep, from texts `NAME=V1,V2`, or from a mapping of names to values.
 
     >>> axes(["timesteps=1,2"])
     [Axis(name='timesteps', values=('1', '2'))]
 
     Raises:
-        SnnprofError: there is none, one has no value or twice the same, or there is no such setting.
+        SnnprofError: there is no axis, one has no value or the same value twice, or there is no such setting.
     """
     pairs = given.items() if isinstance(given, Mapping) else map(_parsed, given)
     found = [Axis(name, tuple(_text(value) for value in values)) for name, values in pairs]
@@ -97,7 +99,7 @@ def axes(given: Sequence[str] | Mapping[str, Sequence[object]]) -> list[Axis]:
 
 
 def grid(found: Sequence[Axis]) -> list[GridPoint]:
-    """All combinations; the last axis changes fastest."""
+    """Returns all combinations; the last axis changes fastest."""
     return [
         GridPoint(tuple(zip([axis.name for axis in found], values, strict=True)))
         for values in product(*(axis.values for axis in found))
@@ -105,7 +107,7 @@ def grid(found: Sequence[Axis]) -> list[GridPoint]:
 
 
 def file_names(points: Sequence[GridPoint]) -> list[str]:
-    """A name for the run file of each point, readable and different from all others.
+    """Returns a readable name for the run file of each point, different from all others.
 
     >>> file_names([GridPoint((("timesteps", "4"), ("checkpoint", "nets/a.pt")))])
     ['timesteps-4_checkpoint-a.json']
@@ -125,7 +127,7 @@ def _stem(point: GridPoint) -> str:
 
 
 def _plain(text: str) -> str:
-    """Letters, digits, points and dashes alone."""
+    """Keeps only letters, digits, points, underscores and dashes."""
     return re.sub(r"[^\w.-]+", "-", text).strip("-.")
 
 
@@ -137,7 +139,7 @@ def _parsed(text: str) -> tuple[str, list[str]]:
 
 
 def _text(value: object) -> str:
-    """A value from Python as its option takes it: `0.5`, `[1, 2]`."""
+    """Writes a value from Python as its option takes it: `0.5`, `[1, 2]`."""
     return str(value)
 
 
@@ -157,6 +159,11 @@ def _words(name: str, value: str) -> list[str]:
 
 
 def _with(options: ProfileOptions, name: str, value: str) -> ProfileOptions:
+    """Returns the options with one setting changed.
+
+    Raises:
+        SnnprofError: the setting has no such value, or the options already set it.
+    """
     kind, _, rest = name.partition(".")
     if kind == "threshold":
         number = _number(name, value, 0, float("inf"))
@@ -196,7 +203,7 @@ def _whole(name: str, text: str, low: int, high: int) -> int:
 
 
 def _number(name: str, text: str, above: float, most: float) -> float:
-    """A finite number above a bound and up to another one."""
+    """Reads a finite number above one bound and up to another."""
     try:
         value = float(text)
     except ValueError:

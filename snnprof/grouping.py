@@ -1,4 +1,4 @@
-"""Rows of a report, joined: by operation, layer, block or role in the network."""
+"""Rows of a report, joined by operation, layer, block or role in the network."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _NUMBERED = re.compile(r"(.*?\.)?\d+(?=\.|$)")
 
 @dataclass(frozen=True)
 class Group:
-    """Rows that stand for one thing, over the whole run.
+    """Rows of a report that one row of a table represents; figures are of the whole run.
 
     Attributes:
-        name: operation's layer, layer, block or role.
-        block: the block it stands in; empty where the rows stand in several.
-        role: what it does, where the catalogue knows.
-        exact_sops: events by value, whatever convention the report counts by; null where nothing is spike-driven.
+        name: the layer of an operation, a layer, a block or a role.
+        block: the block of the rows; `""` if they belong to several.
+        role: the role of the rows; `""` if they have several, or if the catalogue knows none.
+        rows: the rows, priced on the first hardware that has them.
+        exact_sops: SOPs by `exact`, whatever convention the report uses; None if no spikes drive any row.
         events: the same with each spike counted once, whatever its value.
-        deviation: formula_sops / exact_sops − 1; null where either is missing.
-        energies: picojoules by hardware id; null where nothing could be priced.
-        terms: picojoules by hardware id and kind of work.
-        unpriced: by hardware id: work without a price, and how often.
+        energies: hardware id → picojoules; None if none of the work has a price.
+        terms: hardware id → kind of work → picojoules.
+        unpriced: hardware id → work without a price → how often it was done.
     """
 
     name: str
@@ -44,59 +44,65 @@ class Group:
 
     @property
     def formula_sops(self) -> float | None:
+        """Input rate × dense MACs, as papers print it; None if no spikes drive any row."""
         return added(row.formula_sops for row in self.rows)
 
     @property
     def deviation(self) -> float | None:
+        """formula_sops / exact_sops − 1; None if either is unknown or exact_sops is 0."""
         formula = self.formula_sops
         return None if formula is None or not self.exact_sops else formula / self.exact_sops - 1
 
     @property
     def dense_macs(self) -> float:
+        """MACs of a dense machine."""
         return sum(row.dense_macs for row in self.rows)
 
     @property
     def sops(self) -> float:
+        """SOPs by the report's convention."""
         return sum(row.sops for row in self.rows)
 
     @property
     def acs(self) -> float:
+        """ACs by the report's convention."""
         return sum(row.acs for row in self.rows)
 
     @property
     def macs(self) -> float:
+        """MACs by the report's convention."""
         return sum(row.macs for row in self.rows)
 
     @property
     def op(self) -> str:
-        """The operations it holds, e.g. `linear` or `matmul 0, matmul 1`."""
+        """The operations of the rows, such as `linear` or `matmul 0, matmul 1`."""
         repeated = {row.op for row in self.rows if row.op == "matmul" or row.index}
         names = (f"{row.op} {row.index}" if row.op in repeated else row.op for row in self.rows)
         return ", ".join(dict.fromkeys(names))
 
     @property
     def label(self) -> str:
+        """The kinds of data that the rows read, such as `binary, real`."""
         return ", ".join(dict.fromkeys(row.label for row in self.rows if row.label))
 
     @property
     def rate(self) -> float | None:
-        """The input rate, where one operation stands alone."""
+        """The input rate of a single row; None for several."""
         return self.rows[0].rate if len(self.rows) == 1 else None
 
     @property
     def fed_by(self) -> tuple[str, ...]:
+        """The neuron layers (or `input`) that feed the rows."""
         return tuple(dict.fromkeys(name for row in self.rows for name in row.fed_by))
 
 
 def grouped(reports: list[EnergyReport], by: By, wanted: Callable[[Row], bool] = lambda row: True) -> list[Group]:
-    """The wanted rows of reports of one activity on several machines, joined; in order of first appearance.
+    """Joins the wanted rows of reports, in order of first appearance.
 
-    Args:
-        reports: the same activity and convention, one report per hardware.
-        wanted: which rows to take.
+    The reports are of the same activity and convention, one for each hardware.
     """
     activity = reports[0].activity
-    key_of = functools.cache(functools.partial(_key, activity, by))  # the same rows stand in every report
+    key_of = functools.cache(functools.partial(_key, activity, by))  # every report has the same rows
     keys = [_keys(report, key_of, wanted) for report in reports]
     order = dict.fromkeys(key for table in keys for key in table)
     ops = {op.key: op for op in activity.ops}
@@ -104,7 +110,10 @@ def grouped(reports: list[EnergyReport], by: By, wanted: Callable[[Row], bool] =
 
 
 def block_of(activity: Activity, layer: str) -> str:
-    """The block a layer stands in: as the catalogue says, else its path up to the first number, else its first name."""
+    """Returns the block of a layer.
+
+    It is what the catalogue says, else the layer's path up to the first number, else its first name.
+    """
     known = catalogue.block(activity.run.model.name, layer)
     if known is not None:
         return known
@@ -113,24 +122,25 @@ def block_of(activity: Activity, layer: str) -> str:
 
 
 def role_of(activity: Activity, layer: str, index: int | None) -> str | None:
-    """What a layer does, where the catalogue knows the model."""
+    """Returns the role of a layer or contraction; None if the catalogue knows none."""
     model = activity.run.model
     return catalogue.role(model.name, layer, index, model.preset)
 
 
 def is_contraction(row: Row) -> bool:
+    """Whether a row is a contraction."""
     return row.category == "contraction"
 
 
 def energy_of(rows: Iterable[Row]) -> float | None:
-    """Picojoules of some rows; null, not 0, where there is work and none of it has a price."""
+    """Adds the picojoules of some rows; None, not 0, if there is work and none of it has a price."""
     every = list(rows)
     energy = added(row.energy_pj for row in every)
     return None if energy == 0 and any(row.unpriced for row in every) else energy
 
 
 def unpriced_of(rows: Iterable[Row]) -> dict[str, float]:
-    """Work of some rows that has no price: what, and how often."""
+    """Adds up the work of some rows that has no price, by name."""
     counts: dict[str, float] = {}
     for row in rows:
         for what, count in row.unpriced.items():
@@ -139,7 +149,7 @@ def unpriced_of(rows: Iterable[Row]) -> dict[str, float]:
 
 
 def added(values: Iterable[float | None]) -> float | None:
-    """The sum of what is known; null where nothing is."""
+    """Adds the known values; None if there are none."""
     known = [value for value in values if value is not None]
     return sum(known) if known else None
 
@@ -194,6 +204,6 @@ def _terms(rows: list[Row]) -> dict[Term, float | None]:
 
 
 def _exact(ops: Mapping[OpKey, OpRecord], rows: list[Row], count: Callable[[OpRecord], float]) -> float | None:
-    """Null where no row has a formula either: its data are real numbers."""
+    """Adds up a count over the rows that spikes drive; None if there are none, since real data has no SOPs."""
     driven = (ops.get((row.layer, row.op, row.index or 0)) for row in rows if row.formula_sops is not None)
     return added(count(op) for op in driven if op)

@@ -1,4 +1,4 @@
-"""Runs that were made without --output: in a cache folder, under a short name that other commands look up."""
+"""Runs that were made without `--output`: in a cache folder, under a short name that other commands find."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from snnprof.errors import SnnprofError
 
 
 def folder() -> Path:
-    """Where such runs are kept: `$XDG_CACHE_HOME/snnprof/runs`, by default `~/.cache/snnprof/runs`.
+    """Returns the folder of these runs: `$XDG_CACHE_HOME/snnprof/runs`, by default `~/.cache/snnprof/runs`.
 
     Raises:
         SnnprofError: this user has no home folder.
@@ -24,10 +24,10 @@ def folder() -> Path:
 
 
 def place(model: str) -> Path:
-    """The file for a run of a model; its folder exists. The next run of the same model takes its place.
+    """Returns the file for a run of a model, and creates its folder. The next run of the same model replaces it.
 
     Raises:
-        SnnprofError: the folder cannot be made or written to.
+        SnnprofError: the folder cannot be created or written to.
     """
     where = folder()
     try:
@@ -40,7 +40,7 @@ def place(model: str) -> Path:
 
 
 def file_name(model: str) -> str:
-    """A short file name for a run of a model.
+    """Returns a short file name for a run of a model.
 
     >>> file_name("saformer"), file_name("spikformer:4-384-cifar10"), file_name("nets/my net.py:build")
     ('saformer.json', 'spikformer-4-384-cifar10.json', 'my-net-build.json')
@@ -52,7 +52,7 @@ def file_name(model: str) -> str:
 
 
 def found(path: Path) -> Path:
-    """The file that a name stands for: a bare NAME.json that is not in this folder may be in the cache."""
+    """Returns the file for a name: a bare NAME.json that is not in the current folder may be in the cache."""
     if path.exists() or path.name != str(path) or path.suffix != ".json":
         return path
     try:
@@ -63,5 +63,5 @@ def found(path: Path) -> Path:
 
 
 def shown(path: Path) -> str:
-    """What a command calls a kept run: its bare name, unless a file of this folder goes by it."""
+    """Returns what a command calls a kept run: its bare name, unless a file in the current folder has that name."""
     return str(path) if Path(path.name).exists() else path.name

@@ -1,4 +1,4 @@
-"""Sizes of an operation that a memory model needs, from its record."""
+"""Sizes of an operation that memory models need, from its record."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _WORD_BITS = {"binary": 1, "ternary": 2}
 
 
 def word_bits(precision: str) -> int | None:
-    """Bits of a number format: `fp32` 32, `int8` 8, `binary` 1; None for `analog`.
+    """Returns the bits of a number format: `fp32` 32, `int8` 8, `binary` 1; None for `analog`.
 
     >>> word_bits("bf16")
     16
@@ -21,7 +21,7 @@ def word_bits(precision: str) -> int | None:
 
 
 def outputs(op: OpRecord) -> float | None:
-    """Results a weighted operation computed over the run; None where its shape is not known."""
+    """Returns the number of results that a weighted operation computed over the run; None if its shape is unknown."""
     shapes = [op.shape.get(name) for name in ("input", "output", "weight")]
     if not all(shapes):
         return None
@@ -35,12 +35,15 @@ def outputs(op: OpRecord) -> float | None:
 
 
 def spikes_out(op: OpRecord, activity: Activity) -> float:
-    """Spikes of the neuron layers that an operation's results reach."""
+    """Returns the spikes of the neuron layers that an operation's results reach."""
     return sum(neuron.spikes for neuron in activity.neurons if neuron.layer in op.feeds)
 
 
 def kernel(op: OpRecord) -> tuple[list[int], list[int]]:
-    """Kernel and stride along each axis; a linear layer is a kernel of one tap, and a transposed one has no stride."""
+    """Returns kernel and stride along each axis.
+
+    A linear layer is a kernel of one tap; a transposed convolution has stride 1.
+    """
     if op.op != "conv":
         return [1], [1]
     taps = list(op.shape["weight"][2:]) or [1]
@@ -49,6 +52,6 @@ def kernel(op: OpRecord) -> tuple[list[int], list[int]]:
 
 
 def channels(op: OpRecord) -> float:
-    """Output channels that one input element reaches."""
+    """Returns the number of output channels that one input element reaches."""
     written: float = op.shape["output"][0]
     return written / (op.shape.get("groups") or 1)

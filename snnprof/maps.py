@@ -1,4 +1,4 @@
-"""Attention maps of a few samples: the side-car file `RUN.maps.npz` beside a run file."""
+"""Attention maps of a few samples, in the side-car file `RUN.maps.npz` beside a run file."""
 
 from __future__ import annotations
 
@@ -23,12 +23,14 @@ KINDS = ("matrix", "activity")
 
 @dataclass(frozen=True)
 class LayerMaps:
-    """The attention of one layer, a map for each of K samples.
+    """The attention of one layer: a map for each of K samples.
 
     Attributes:
-        kind: `matrix`: attention weights, mean over time steps and heads, a row per query, a column per key
-            [K, N, N]; `activity`: spikes that the attention let through, mean over time steps and channels, per token
-            [K, N] or [K, H, W].
+        layer: path of the module.
+        kind: `matrix`: attention weights, averaged over time steps and heads, a row for each query and a column for
+            each key, [K, N, N]. `activity`: spikes that the attention passes on, averaged over time steps and channels,
+            for each token, [K, N] or [K, H, W].
+        values: the maps.
     """
 
     layer: str
@@ -36,9 +38,9 @@ class LayerMaps:
     values: Array
 
     def per_token(self, shape: tuple[int, int]) -> Array:
-        """What each token gets [K, H, W], on a grid shaped like an image of this height and width.
+        """Returns the attention that each token gets, [K, H, W], on a grid in the shape of an image (height, width).
 
-        Of a matrix: the attention that all queries pay to the token, their mean.
+        For a matrix this is the mean of the weights that all queries give to the token.
         """
         weights = self.values.mean(1) if self.kind == "matrix" else self.values
         return weights if weights.ndim == 3 else weights.reshape(len(weights), *_grid(weights.shape[1], shape))
@@ -49,8 +51,11 @@ class AttentionMaps:
     """Attention maps of the first K samples of a run.
 
     Attributes:
-        images: the samples as the model read them, [K, C, H, W] or event frames [K, T, C, H, W].
-        labels: their classes; null where they have none.
+        model: what tables call the model.
+        data: the data source.
+        images: the samples as the model read them, [K, C, H, W], or event frames [K, T, C, H, W].
+        labels: their classes; None if they have none.
+        layers: the maps of each layer.
     """
 
     model: str
@@ -60,7 +65,7 @@ class AttentionMaps:
     layers: tuple[LayerMaps, ...] = field(default=())
 
     def encoded(self) -> bytes:
-        """The bytes of a `.npz` file."""
+        """Returns the content of a `.npz` file."""
         import numpy as np
 
         facts = {"schema": SCHEMA, "model": self.model, "data": self.data}
@@ -76,7 +81,7 @@ class AttentionMaps:
         """Reads a side-car file.
 
         Raises:
-            SnnprofError: it is missing, damaged, or something else, or would not fit in memory.
+            SnnprofError: the file is missing, damaged or of another kind, or does not fit into memory.
         """
         import numpy as np
 
@@ -91,7 +96,7 @@ class AttentionMaps:
 
 
 def beside(run_file: Path) -> Path:
-    """The side-car of a run file: RUN.json → RUN.maps.npz."""
+    """Returns the side-car of a run file: RUN.json → RUN.maps.npz."""
     return run_file.with_name(f"{run_file.name.removesuffix('.json')}.maps.npz")
 
 
@@ -112,12 +117,16 @@ def _decoded(arrays: dict[str, Any]) -> AttentionMaps:
 
 
 def _must_be(array: Array, dimensions: tuple[int, ...], count: int) -> None:
-    """Raises ValueError for what is no map or picture of each of `count` samples."""
+    """Checks that an array holds maps or pictures, one for each of `count` samples.
+
+    Raises:
+        ValueError: it does not.
+    """
     if array.dtype.kind != "f" or array.ndim not in dimensions or len(array) != count or not array.size:
         raise ValueError(f"it holds {array.dtype} {list(array.shape)} among maps of {count} images")
 
 
 def _grid(tokens: int, shape: tuple[int, int]) -> tuple[int, int]:
-    """Rows and columns of the tokens: those of the image, evenly divided; one row where that leaves a remainder."""
+    """Returns rows and columns of the tokens, in the proportions of the image; one row if that leaves a remainder."""
     rows = round(math.sqrt(tokens * shape[0] / shape[1]))
     return (rows, tokens // rows) if rows and tokens % rows == 0 else (1, tokens)

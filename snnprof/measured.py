@@ -1,6 +1,6 @@
-"""What a machine used to simulate a network: figures from the raw readings of `--measure`.
+"""The energy that a machine used to simulate a network: figures from the raw readings of `--measure`.
 
-This is the energy of the simulation on this machine, above what it draws idle. It says nothing about a chip that would
+It is the energy of the simulation on this machine, above what it draws at rest. It says nothing about a chip that would
 run the network's events.
 """
 
@@ -14,19 +14,20 @@ from snnprof.statistics import CONFIDENCE, Interval, ratio_interval, t_quantile,
 from snnprof.units import PICOJOULES
 
 MEANS = "what this machine used to simulate the network, not what a chip would need"
-"""Stands wherever such a figure does."""
+"""Every output prints this beside such a figure."""
 
 
 @dataclass(frozen=True)
 class HostEnergy:
-    """One sensor's figures.
+    """The figures of one sensor.
 
     Attributes:
-        joules: per inference above idle, with its interval.
-        idle_w: power at rest, with its interval.
-        busy_w: power at work, idle included.
+        joules: joules per inference above rest, with its interval.
+        idle_w: watts at rest, with its interval.
+        busy_w: watts at work, rest included, with its interval.
         pass_s, inference_s: seconds of one pass over the batches, and per inference.
-        spread: of single stretches' joules per inference: the lowest and the highest.
+        spread: the lowest and the highest joules per inference of a single period.
+        repeats: number of periods at work.
     """
 
     sensor: str
@@ -42,19 +43,19 @@ class HostEnergy:
 
     @property
     def energy_pj(self) -> float | None:
-        """Per inference above idle; null where work did not draw more than rest beyond the interval."""
+        """Picojoules per inference above rest; None if work did not draw more than rest, beyond the interval."""
         above = self.joules.value > 0 and (self.joules.low is None or self.joules.low > 0)
         return self.joules.value * PICOJOULES["J"] if above else None
 
     @property
     def at_most_pj(self) -> float:
-        """The upper end of the interval."""
+        """The upper end of the interval, in picojoules per inference."""
         high = self.joules.value if self.joules.high is None else self.joules.high
         return max(0.0, high) * PICOJOULES["J"]
 
 
 def host_energies(measurement: Measurement | None) -> tuple[HostEnergy, ...]:
-    """The figures of each sensor; none where nothing was measured."""
+    """Returns the figures of each sensor; empty if nothing was measured."""
     return tuple(_figures(sensor) for sensor in measurement.sensors if sensor.busy) if measurement else ()
 
 
@@ -75,10 +76,10 @@ def _watts(stretches: Sequence[Stretch]) -> Interval:
 
 
 def _above_idle(busy: Sequence[Stretch], idle: Interval, confidence: float = CONFIDENCE) -> Interval:
-    """Σ (E − P·t) / Σ n over stretches of E joules, t seconds and n samples, P watts at rest.
+    """Returns Σ (E − P·t) / Σ n over periods of E joules, t seconds and n samples, with P watts at rest.
 
-    Two errors in quadrature, their degrees of freedom by Welch: that of the stretches at work around their mean, and
-    that of P, which is in all of them alike: times Σ t / Σ n.
+    Two errors add in quadrature, with degrees of freedom by Welch: the error of the periods at work around their mean,
+    and that of P, which is the same in all of them: times Σ t / Σ n.
     """
     samples, seconds = [s.samples for s in busy], sum(s.seconds for s in busy)
     work = ratio_interval([s.joules - idle.value * s.seconds for s in busy], samples)

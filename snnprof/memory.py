@@ -1,8 +1,8 @@
-"""How often an operation touches memory, and what each access costs.
+"""How often an operation accesses memory, and what each access costs.
 
 Counts of accesses follow E. Lemaire et al., "An Analytical Estimation of Spiking Neural Networks Energy Efficiency"
-(ICONIP 2022, arXiv 2210.13107), as the authors' own code has them: where spikes drive an operation, each event reads a
-weight and reads and writes a membrane potential; every output is updated once per step.
+(ICONIP 2022, arXiv 2210.13107), as the authors' own code computes them: each event of spikes reads a weight, and reads
+and writes a membrane potential; every output is updated once per step.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from snnprof.hardware import HardwareProfile, Level, Memory, Price
 from snnprof.layer_shape import outputs, spikes_out, word_bits
 
 Work = list[tuple[float, Price]]
-"""How often, at what price."""
+"""Pairs: how often, and the price of one."""
 _INTEGRATE_AND_FIRE = re.compile(r"(multistep)?if(node|cell|neuron)?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Accesses:
-    """Accesses of one operation over the run, and the sizes of the memories behind them, in bits."""
+    """Accesses of one operation over the run, and the sizes in bits of the memories that they access."""
 
     weights: float
     biases: float
@@ -44,7 +44,10 @@ class Accesses:
 def access_work(
     memory: Memory, size_bits: float, word: int, kind: Literal["read", "write"], bit: Price | None = None
 ) -> Work:
-    """One word of `word` bits read from or written to a memory that holds `size_bits`; `bit`: the price of each."""
+    """Returns the work of reading or writing one word of `word` bits in a memory that holds `size_bits`.
+
+    `bit` is a price of each bit, which replaces the profile's prices of accesses.
+    """
     if bit:
         return [(word, bit)]
     if memory.per_byte:
@@ -57,7 +60,7 @@ def access_work(
 
 
 def memory_work(op: OpRecord, counts: Counts, activity: Activity, hardware: HardwareProfile) -> Work | None:
-    """What an operation spends on memory and addressing; None where its accesses cannot be told."""
+    """Returns the memory accesses and the address arithmetic of an operation; None if they are unknown."""
     if hardware.memory and hardware.memory.accesses == "reuse":
         moved = reuse.traffic(op, counts, activity, hardware)
         return None if moved is None else reuse.work(moved, hardware)
@@ -82,12 +85,15 @@ def memory_work(op: OpRecord, counts: Counts, activity: Activity, hardware: Hard
 
 
 def cost(work: Work) -> float:
-    """Picojoules."""
+    """Returns the picojoules of some work."""
     return sum((count * price.value for count, price in work), 0.0)
 
 
 def accesses_of(op: OpRecord, counts: Counts, activity: Activity, hardware: HardwareProfile) -> Accesses | None:
-    """Accesses of a weighted operation; None for data × data, and where its shape, samples or steps are not known."""
+    """Returns the accesses of a weighted operation.
+
+    None for data × data, and if the operation's shape, samples or steps are unknown.
+    """
     updates = outputs(op)
     if not op.weights or not updates or not activity.samples or not op.steps:
         return None
@@ -118,13 +124,16 @@ def accesses_of(op: OpRecord, counts: Counts, activity: Activity, hardware: Hard
 
 
 def neuron_counts(neuron: NeuronRecord) -> Counts:
-    """Arithmetic of a neuron layer after Lemaire et al.: one add per step, one per reset, a MAC per leak."""
+    """Returns the arithmetic of a neuron layer: an addition per step and per reset, a MAC per leak (Lemaire et al.)."""
     leaks = 0 if _INTEGRATE_AND_FIRE.match(neuron.type) else neuron.updates
     return Counts(adds=neuron.updates + neuron.spikes, macs=leaks)
 
 
 def _event_reads(op: OpRecord, counts: Counts, hardware: HardwareProfile) -> float:
-    """Weight reads of spikes. The paper's count of a convolution ignores padding and stride: θ · Cout · kernel."""
+    """Returns the weight reads of spikes.
+
+    The paper's count for a convolution ignores padding and stride: θ · Cout · kernel.
+    """
     if op.op != "conv" or not hardware.memory or hardware.memory.accesses == "events":
         return counts.sops
     return op.nonzero * _kernel_fanout(op)
@@ -139,7 +148,7 @@ def _dense_addressing(op: OpRecord, counts: Counts, updates: float) -> float:
 
 
 def _kernel_fanout(op: OpRecord) -> float:
-    """Weights that one input element meets, away from the edges: Cout/groups · kernel."""
+    """Returns the weights that one input element meets away from the edges: Cout/groups · kernel."""
     kernel: float = math.prod(op.shape["weight"][2:])
     channels: float = op.shape["output"][0] / op.shape.get("groups", 1)
     return kernel * channels
@@ -151,7 +160,7 @@ def _addressing(accesses: Accesses, hardware: HardwareProfile) -> Work:
 
 
 def _level_work(memory: Memory, size_bytes: float, kind: Literal["read", "write"]) -> Work:
-    """One access, shared between two levels where the size lies between theirs."""
+    """Returns one access; between the capacities of two levels, shares of an access to both."""
     finite = [level for level in memory.levels if level.capacity_bytes is not None]
     if memory.interpolate == "clamp-linear" and finite and not _beyond(memory, finite, size_bytes):
         return _interpolated(finite, size_bytes, kind)
@@ -164,6 +173,7 @@ def _beyond(memory: Memory, finite: list[Level], size_bytes: float) -> bool:
 
 
 def _interpolated(levels: list[Level], size_bytes: float, kind: Literal["read", "write"]) -> Work:
+    """Returns shares of an access to the two levels between whose capacities the size lies."""
     below = levels[0]
     for above in levels:
         low, high = below.capacity_bytes or 0, above.capacity_bytes or 0

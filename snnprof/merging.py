@@ -1,8 +1,8 @@
-"""Adding records up: one algebra for the blocks of a run, for what each process of it counted, and for an earlier run.
+"""Adds records up: the blocks of a run, what each process of it counted, and an earlier run, all by the same rules.
 
-Every part starts by learning from the run's first batch, whoever counts it; so all count by the same plans, and their
-integers add up to those of one process. What does not add is a maximum or a union, which the first batch, seen by
-all, cannot change.
+Every part learns from the run's first batch before it counts, whichever process counts that batch. So all parts count
+by the same plans, and their integers add up to those of a single process. Maxima and unions do not add, but the first
+batch, which every part sees, does not change them.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ MEASUREMENT_DROPPED = Finding(
     code="C34", layer="", text="The energy measured on the host is not in this merged run: it was of one part alone",
     hint="Measure again: profile --resume RUN.json --measure",
 )  # fmt: skip
-FROM_COUNTS = ("C03", "C05", "C06")  # findings that the recorder makes anew from the sum
+FROM_COUNTS = ("C03", "C05", "C06")  # findings that follow from counts: the recorder derives them from the sum
 
 
 def span(batches: int, at_least: int = 1) -> int:
-    """How many batches make a block, so that so many batches make no more than `MAX_BLOCKS`: a power of two.
+    """Returns the number of batches in a block, a power of two: the smallest with at most `MAX_BLOCKS` blocks.
 
     >>> span(64), span(65), span(1000)
     (1, 2, 16)
@@ -61,7 +61,7 @@ def span(batches: int, at_least: int = 1) -> int:
 
 
 def restrict(activity: AnyActivity, block: Block) -> AnyActivity:
-    """The same activity as if only the batches of `block` had run; operands keep the whole run's evidence."""
+    """Returns the activity as if only the batches of `block` had run; operands keep the whole run's evidence."""
     ops = [_op_of_block(op, counts) for op, counts in zip(activity.ops, block.ops, strict=True)]
     neurons = [_neuron_of_block(n, counts) for n, counts in zip(activity.neurons, block.neurons, strict=True)]
     lines = [
@@ -78,9 +78,10 @@ def restrict(activity: AnyActivity, block: Block) -> AnyActivity:
 
 
 def at_step(activity: AnyActivity, step: int) -> AnyActivity:
-    """What operations counted at one step, from 0 on; nothing where their steps are not told apart or do not reach it.
+    """Returns what operations counted at one step, from 0 on.
 
-    Neuron layers have the spikes of that step and an even share of their updates, since each ran alike at each step.
+    Counts are 0 if an operation's steps were not counted separately or do not reach this one. Neuron layers have the
+    spikes of that step and an even share of their updates, since each makes as many at each step.
     """
     ops = [
         op.model_copy(update={"parts": _parts_at(op, step), "parts_by_step": [], "bias_adds": 0}) for op in activity.ops
@@ -100,7 +101,10 @@ def at_step(activity: AnyActivity, step: int) -> AnyActivity:
 
 
 def _parts_at(op: OpRecord, step: int) -> list[Part]:
-    """A silent step is no evidence of its own: it is of the kind that the operation has at its other steps."""
+    """Returns the parts of one step.
+
+    A silent step is no evidence, so it gets the kind of the operation's other steps.
+    """
     kinds = {part.kind for part in op.parts}
     kind = "spikes" if "spikes" in kinds else "real" if "real" in kinds else "silent"
     parts = op.parts_by_step[step] if step < len(op.parts_by_step) else []
@@ -110,10 +114,10 @@ def _parts_at(op: OpRecord, step: int) -> list[Part]:
 
 
 def concatenate(a: AnyActivity, b: AnyActivity) -> AnyActivity:
-    """Two runs of one network as one. Counts add; blocks stand side by side.
+    """Joins two runs of one network: counts add, and the blocks of the second run follow those of the first.
 
     Raises:
-        SnnprofError: the two did not run the same operations.
+        SnnprofError: the two ran different operations.
     """
     named = {"ops": "operations", "neurons": "operations", "elementwise": "element-wise lines"}
     for name, what in named.items():
@@ -124,7 +128,7 @@ def concatenate(a: AnyActivity, b: AnyActivity) -> AnyActivity:
 
 
 def rebin(activity: AnyActivity, positions: Sequence[int]) -> AnyActivity:
-    """The same activity with its blocks joined: `positions` says for each which block of the run it belongs to."""
+    """Returns the activity with its blocks joined: `positions` gives for each block its block in the run."""
     empty = _nothing(activity)
     blocks = [empty] * (max(positions, default=-1) + 1)
     for position, block in zip(positions, activity.blocks, strict=True):
@@ -133,7 +137,7 @@ def rebin(activity: AnyActivity, positions: Sequence[int]) -> AnyActivity:
 
 
 def without_first(activity: AnyActivity, first: AnyActivity) -> AnyActivity:
-    """What was counted after the first block; `first` is the activity as it was when that block ended."""
+    """Returns what was counted after the first block; `first` is the activity as it was when that block ended."""
     rest = reduce(join, activity.blocks[1:], _nothing(activity))
     known = {op.key: op for op in first.ops}
     after = restrict(activity, rest)
@@ -150,7 +154,7 @@ def without_first(activity: AnyActivity, first: AnyActivity) -> AnyActivity:
 
 
 def merge(parts: Sequence[AnyActivity]) -> AnyActivity:
-    """The sum of all parts, block by block.
+    """Adds up all parts, block by block.
 
     Raises:
         SnnprofError: the parts ran different operations.
@@ -165,14 +169,17 @@ def merge(parts: Sequence[AnyActivity]) -> AnyActivity:
 
 
 def drop_uneven_steps(activity: AnyActivity, batches: int) -> AnyActivity:
-    """The same activity, where an operation that did not run alike in every batch has no steps per inference."""
-    untold: dict[str, Any] = {"steps": None, "parts_by_step": []}
-    ops = [op.model_copy(update=untold) if op.calls % batches else op for op in activity.ops]
+    """Removes the steps per inference of operations that did not run equally often in every batch."""
+    unknown: dict[str, Any] = {"steps": None, "parts_by_step": []}
+    ops = [op.model_copy(update=unknown) if op.calls % batches else op for op in activity.ops]
     return activity.model_copy(update={"ops": ops})
 
 
 def kept_findings(parts: Iterable[AnyActivity], made: Sequence[Finding]) -> list[Finding]:
-    """The findings made from the sum, and those that only a part could make; by code and layer."""
+    """Returns the findings that were derived from the sum, and those that only a part could derive.
+
+    By code and layer.
+    """
     parts, found = list(parts), list(made)
     if any(part.measurement for part in parts):
         found.append(MEASUREMENT_DROPPED)
@@ -185,13 +192,13 @@ def kept_findings(parts: Iterable[AnyActivity], made: Sequence[Finding]) -> list
 
 
 def _add_by_position(a: AnyActivity, b: AnyActivity) -> AnyActivity:
-    """Two aligned parts; blocks of the same position are joined."""
+    """Adds two aligned parts; blocks at the same position are joined."""
     short, long = sorted((a.blocks, b.blocks), key=len)
     return _added(a, b, [join(x, y) for x, y in zip(short, long, strict=False)] + long[len(short) :])
 
 
 def _added(a: AnyActivity, b: AnyActivity, blocks: list[Block]) -> AnyActivity:
-    """Two activities with the same records, in one order and on shared grids; `blocks` are those of the sum."""
+    """Adds two activities with the same records, in one order and on shared grids; `blocks` are those of the sum."""
     accuracy = None
     if a.accuracy and b.accuracy:
         correct, total = a.accuracy.correct + b.accuracy.correct, a.accuracy.total + b.accuracy.total
@@ -214,13 +221,16 @@ def _added(a: AnyActivity, b: AnyActivity, blocks: list[Block]) -> AnyActivity:
 
 
 def _add_findings(a: ActivityRecord, b: ActivityRecord) -> list[Finding]:
-    """Those of both; and that the sum has no measurement, where one of them had one: it was of some batches alone."""
+    """Joins the findings of both.
+
+    If one had a measurement, a finding says that the sum has none: it covered only a part.
+    """
     measured = [MEASUREMENT_DROPPED] if a.measurement or b.measurement else []
     return a.findings + [f for f in [*b.findings, *measured] if f not in a.findings]
 
 
 def add(a: int | None, b: int | None) -> int | None:
-    """Null where either is unknown."""
+    """Adds two numbers; None if either is unknown."""
     return None if a is None or b is None else a + b
 
 
@@ -285,7 +295,7 @@ def _add_constants(a: list[ConstantOp], b: list[ConstantOp]) -> list[ConstantOp]
 
 
 def thinned(blocks: list[Block], at_most: int = MAX_BLOCKS) -> list[Block]:
-    """Neighbouring blocks joined in pairs until there are few enough."""
+    """Joins neighbouring blocks in pairs until there are at most `at_most`."""
     while len(blocks) > at_most:
         pairs = [blocks[i : i + 2] for i in range(0, len(blocks), 2)]
         blocks = [pair[0] if len(pair) == 1 else join(*pair) for pair in pairs]
@@ -293,16 +303,18 @@ def thinned(blocks: list[Block], at_most: int = MAX_BLOCKS) -> list[Block]:
 
 
 def join(a: Block, b: Block) -> Block:
-    """The block of the batches of both."""
+    """Returns the block of the batches of both."""
     return _combined(a, b, 1)
 
 
 def subtract(a: Block, b: Block) -> Block:
-    """The block of the batches of `a` that are not among those of `b`."""
+    """Returns the block of the batches of `a` that are not among those of `b`."""
     return _combined(a, b, -1)
 
 
 def _combined(a: Block, b: Block, sign: int) -> Block:
+    """Adds two blocks number by number (or subtracts the second, if `sign` is −1); unknown numbers stay unknown."""
+
     def each(x: Sequence[Sequence[int | None]], y: Sequence[Sequence[int | None]]) -> Any:
         return [
             [None if p is None or q is None else p + sign * q for p, q in zip(u, v, strict=True)]
@@ -317,13 +329,16 @@ def _combined(a: Block, b: Block, sign: int) -> Block:
 
 
 def _op_of_block(op: OpRecord, counts: list[int]) -> OpRecord:
-    """The record with other counts; blocks do not tell its steps apart."""
+    """Returns the record with the counts of a block, which does not count its steps separately."""
     counted = {"calls": counts[0], "bias_adds": counts[1], "parts": parts_from(counts[2:]), "parts_by_step": []}
     return op.model_copy(update=counted)
 
 
 def _add_steps(a: OpRecord, b: OpRecord, sign: int = 1) -> list[list[Part]]:
-    """The counts of both at each step; of a less those of b where `sign` is −1; empty where one does not tell."""
+    """Adds the counts at each step, or subtracts those of b if `sign` is −1.
+
+    Empty if one did not count them separately.
+    """
     if len(a.parts_by_step) != len(b.parts_by_step):
         return []
     return [add_parts(x, y, sign) for x, y in zip(a.parts_by_step, b.parts_by_step, strict=True)]
@@ -336,7 +351,7 @@ def _neuron_of_block(neuron: NeuronRecord, counts: list[int]) -> NeuronRecord:
 
 
 def _nothing(activity: ActivityRecord) -> Block:
-    """The block in which nothing ran."""
+    """Returns the block in which nothing ran."""
     return Block(
         correct=0,
         ops=[[0] * OP_WIDTH for _ in activity.ops],
@@ -346,7 +361,7 @@ def _nothing(activity: ActivityRecord) -> Block:
 
 
 def _less_first(op: OpRecord, whole: OpRecord, first: OpRecord | None) -> OpRecord:
-    """What a block does not hold, of the operation after the first block: its histograms, and its steps."""
+    """Subtracts the first block's histograms and steps from an operation; a block does not hold these."""
     op = op.model_copy(update={"parts_by_step": whole.parts_by_step})
     if first is None:
         return op
@@ -375,7 +390,7 @@ def _less_calls(now: list[Uncounted], before: list[Uncounted]) -> list[Uncounted
 
 
 def on_shared_grids(parts: Sequence[AnyActivity]) -> list[AnyActivity]:
-    """The parts with the levels of each operation in quanta that all of them share."""
+    """Returns the parts with the levels of each operation in quanta that all parts share."""
     records: dict[Any, list[tuple[int, OpRecord]]] = {}
     for number, part in enumerate(parts):
         for op in part.ops:
@@ -389,7 +404,7 @@ def on_shared_grids(parts: Sequence[AnyActivity]) -> list[AnyActivity]:
 
 
 def _with_ops(activity: AnyActivity, ops: Sequence[OpRecord]) -> AnyActivity:
-    """The activity with records of the same operations on finer grids; its blocks follow."""
+    """Returns the activity with records of the same operations on finer grids, and its blocks converted alike."""
     blocks = []
     for block in activity.blocks:
         rows = []
@@ -408,7 +423,7 @@ def _divided(before: Operand, after: Operand) -> int:
 
 
 def _common(parts: Sequence[ActivityRecord]) -> ActivityRecord:
-    """Every operation, neuron layer and line that any part saw, with nothing counted.
+    """Returns every operation, neuron layer and line that any part saw, with all counts 0.
 
     Raises:
         SnnprofError: two parts saw different operations at the same place.
@@ -433,7 +448,7 @@ def _all_ops(parts: Sequence[ActivityRecord]) -> Iterable[OpRecord]:
 
 
 def _all_neurons(parts: Sequence[ActivityRecord]) -> Iterable[NeuronRecord]:
-    """Steps are told apart only where all parts did so."""
+    """Returns all neuron layers; their steps stay separate only if all parts counted them so."""
     known: dict[Any, NeuronRecord] = {}
     for neuron in (neuron for part in parts for neuron in part.neurons):
         same = known.setdefault(_key(neuron), neuron)
@@ -443,7 +458,7 @@ def _all_neurons(parts: Sequence[ActivityRecord]) -> Iterable[NeuronRecord]:
 
 
 def _all_lines(parts: Sequence[ActivityRecord]) -> Iterable[ElementwiseRecord]:
-    """Non-zeros are known only where all parts counted them."""
+    """Returns all lines; their non-zeros are known only if all parts counted them."""
     known: dict[Any, ElementwiseRecord] = {}
     for line in (line for part in parts for line in part.elementwise):
         same = known.setdefault(_key(line), line)
@@ -459,7 +474,7 @@ def _silent_op(op: OpRecord) -> OpRecord:
 
 
 def _silent_neuron(neuron: NeuronRecord) -> NeuronRecord:
-    """Bitmaps stay: joined with themselves they do not change."""
+    """Sets all counts to 0. Bitmaps stay: joining a bitmap with itself does not change it."""
     nothing = dict.fromkeys(NEURON_COUNTS, 0)
     return neuron.model_copy(update={**nothing, "spikes_per_step": [0] * len(neuron.spikes_per_step)})
 
@@ -469,7 +484,7 @@ def _silent_line(line: ElementwiseRecord) -> ElementwiseRecord:
 
 
 def _aligned(part: AnyActivity, common: ActivityRecord) -> AnyActivity:
-    """A part with the operations, neuron layers and lines of all, in one order."""
+    """Returns a part with the operations, neuron layers and lines of all parts, in one order."""
     empty = _nothing(common)
     blocks = [
         block.model_copy(
@@ -495,7 +510,7 @@ def _records(own: Sequence[Any], common: Sequence[Any]) -> list[Any]:
 
 
 def _rows(rows: Sequence[Any], own: Sequence[Any], common: Sequence[Any], empty: Sequence[Any]) -> list[Any]:
-    """A block's rows in the common order, each as far as all parts know it."""
+    """Returns a block's rows in the common order, with the figures that all parts know."""
     known = {_key(record): row for record, row in zip(own, rows, strict=True)}
     found = [known.get(_key(record), blank) for record, blank in zip(common, empty, strict=True)]
     return [

@@ -1,4 +1,4 @@
-"""What a profiling run was asked to do. Plain values, no torch: the command line fills them in before loading it."""
+"""The options of a profiling run as plain values: the command line fills them in before it loads torch."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ Layout = Literal["batch", "time-batch", "batch-time", "step"]
 InputKind = Literal["auto", "spikes", "real"]
 Amp = Literal["float16", "bfloat16", "fp16", "bf16"]
 MAX_TIMESTEPS = 1_000_000
-"""No network is run for longer; a larger number is a slip of the hand."""
+"""No network runs for more steps; a larger number is a typing error."""
 MAX_SEED = 2**63 - 1
 MAX_WORKERS = 1024
 MEASURING = "measuring energy"
-"""The one phase that counts stretches of time and not samples."""
+"""Name of the only phase that counts stretches of time instead of samples."""
 Progress = Callable[[str, int, "int | None"], None]
-"""Called with the phase's name, the samples done and the samples to do (null where unknown)."""
+"""A function of the phase's name, the samples done and the samples to do (None if unknown)."""
 
 
 @dataclass(frozen=True)
 class ProfileOptions:
-    """The flags of `snnprof profile` that decide what runs and how; null means the model's own default.
+    """The options of `snnprof profile` that decide what runs and how; None means the model's own default.
 
     Attributes:
         model: `NAME[:PRESET]`, `FILE.py:FUNCTION`, `package.module:ATTR` or `FILE.nir`.
@@ -31,17 +31,17 @@ class ProfileOptions:
         data: `digits`, `cifar10:DIR`, …, `FILE.npz`, `FILE.py:FUNCTION` or `random`.
         samples: stop after this many samples.
         until_ci: stop when the 95 % interval of the SOPs is within ± this many percent.
-        device: a torch device; null picks an accelerator if there is one.
+        device: a torch device; None: an accelerator if there is one.
         amp: number format of autocast.
         neurons: classes and functions to treat as spiking neurons.
-        thresholds: firing thresholds by pattern of layers, "" for all neurons.
-        input_rate: an input element of value x (0 to 1) fires with this probability times x; null leaves it as it is.
+        thresholds: firing thresholds by pattern of layers; pattern "" means all neurons.
+        input_rate: an input element x (0 to 1) fires with this probability × x; None: the input stays as it is.
         self_check: count one sample twice after the run.
         resume: a run file to continue.
-        workers: processes that load data ahead of the one that counts; null leaves it to the data source.
+        workers: processes that load data ahead; None: the data source decides.
         measure: measure the energy of this machine after the run.
         maps: write attention maps of this many samples beside the run file.
-        output: the run file, so that a long run can save what it has.
+        output: the run file, in which a long run also saves what it has so far.
         argv: the command line, for the record.
     """
 
@@ -72,7 +72,7 @@ class ProfileOptions:
 
 
 def is_graph(model: str) -> bool:
-    """Whether a model is named by its file in the Neuromorphic Intermediate Representation; such a file holds no code.
+    """Whether a model is a file in the Neuromorphic Intermediate Representation; such a file holds no code.
 
     >>> is_graph("net.nir"), is_graph("net.py:nir")
     (True, False)
@@ -81,16 +81,16 @@ def is_graph(model: str) -> bool:
 
 
 def unit_of(phase: str) -> str:
-    """What a phase counts."""
+    """Returns the unit in which a phase counts its progress."""
     return "stretches" if phase == MEASURING else "samples"
 
 
 def ignore_progress(phase: str, done: int, total: int | None) -> None:
-    """The progress nobody watches."""
+    """Shows no progress."""
 
 
 def threshold_text(layers: str, value: float) -> str:
-    """A threshold as `--threshold` takes it and as a run file holds it.
+    """Writes a threshold as `--threshold` takes it and a run file holds it.
 
     >>> threshold_text("", 0.5), threshold_text("block.*", 1.0)
     ('0.5', 'block.*=1')
@@ -99,10 +99,10 @@ def threshold_text(layers: str, value: float) -> str:
 
 
 def threshold_of(text: str) -> tuple[str, float]:
-    """`VALUE`, or `LAYERS=VALUE`, as a pattern ("" for all neurons) and a positive number.
+    """Reads `VALUE` or `LAYERS=VALUE`: a pattern ("" for all neurons) and a positive number.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the value is not a positive, finite number.
     """
     layers, _, number = text.rpartition("=")
     value = float(number)
@@ -112,7 +112,7 @@ def threshold_of(text: str) -> tuple[str, float]:
 
 
 def file_and_key(place: str) -> tuple[Path, str]:
-    """`FILE:KEY` taken apart; the longest beginning that is a file decides, since a file's name may hold a colon.
+    """Splits `FILE:KEY`; the longest beginning that is a file is FILE, since a file's name may contain a colon.
 
     >>> file_and_key("missing.pt:ema"), file_and_key("C:\\\\missing.pt")[1]
     ((PosixPath('missing.pt'), 'ema'), '')

@@ -1,4 +1,4 @@
-"""What other packages add by entry points, and how to say that one of them is broken."""
+"""What other packages add by entry points, and the error for one that is broken."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from snnprof.errors import SnnprofError
 
 T = TypeVar("T")
 
-BROKEN = (Exception, SystemExit)  # whatever somebody else's code raises as it is imported
+BROKEN = (Exception, SystemExit)  # all that another package's code may raise when it is imported
 
 
 def in_order(names: Iterable[str], load: Callable[[str], T]) -> tuple[list[T], list[SnnprofError]]:
-    """What loads of so many names, and what is wrong with the others: a broken one hides no good one."""
+    """Loads each name; returns what loads, and the errors of the others: a broken one hides no good one."""
     good: list[T] = []
     broken: list[SnnprofError] = []
     for name in names:
@@ -26,7 +26,7 @@ def in_order(names: Iterable[str], load: Callable[[str], T]) -> tuple[list[T], l
 
 
 def failed(what: str, entry: EntryPoint, error: BaseException) -> SnnprofError:
-    """The error for an entry point that does not load, or names something that is not in order."""
+    """Makes the error for an entry point that does not load, or that names something invalid."""
     package = _package(entry)
     reason = str(error) if isinstance(error, SnnprofError) else f"{type(error).__name__}: {error}"
     return SnnprofError(
@@ -36,5 +36,5 @@ def failed(what: str, entry: EntryPoint, error: BaseException) -> SnnprofError:
 
 
 def _package(entry: EntryPoint) -> str:
-    """The name to uninstall; of an entry point that belongs to no installed package, what it would import."""
+    """Returns the name to uninstall; for an entry point of no installed package, the package that it would import."""
     return entry.dist.name if entry.dist else entry.value.partition(":")[0].partition(".")[0]

@@ -1,4 +1,4 @@
-"""An activity with prices on its rows, and the sums of them: what cautions are about, and a report starts from."""
+"""An activity with a price on each of its rows, and the sums of the rows. Cautions and reports start from it."""
 
 from __future__ import annotations
 
@@ -21,18 +21,27 @@ TERMS: tuple[Term, ...] = ("sop", "mac", "elementwise", "neuron", "spike", "memo
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a report, over the whole run.
+    """One line of a report. Its figures are of the whole run.
 
     Attributes:
+        layer: path of the module that ran it; `""` for the root module, and for static power.
+        op: `conv`, `linear`, `matmul`; an element-wise operator; the type of a neuron layer; or `static`.
+        index: number of the contraction within its layer; None for other lines.
         category: `contraction`, `elementwise`, `neuron`, `static`, or `total`.
-        label: what its data was: `binary`, `real`, `integer n<=3`, `binary x binary` …; empty where it has none.
-        rate: non-zeros / elements of what it reads (a neuron's: spikes per neuron-step).
-        formula_sops: what input rate × FLOPs says; null where no spike drives it.
-        deviation: formula_sops / exact SOPs − 1.
-        terms: picojoules by kind of work; null where there is no price for it, or another figure covers it.
-        parts: the same picojoules by what was done, finer: a spike's way is `spike out`, `message` and `hop`.
-        unpriced: work without a price: what, and how often.
-        evidence: how well the prices in the terms are known.
+        label: kind of data that it read: `binary`, `real`, `integer n<=3`, `binary x binary` …; `""` for other lines.
+        rate: non-zeros / elements of what a contraction reads; of a neuron layer, spikes per neuron-step; None if
+            unknown.
+        fed_by: neuron layers (or `input`) that feed it.
+        dense_macs: MACs of a dense machine, padding included.
+        sops: synaptic operations by the convention.
+        acs: accumulates by the convention: the same count as `sops`, priced where a profile has no price for a SOP.
+        macs: multiply-accumulates by the convention.
+        formula_sops: input rate × dense MACs, as papers print it; None if no spikes drive it.
+        deviation: formula_sops / exact SOPs − 1; None if no spikes drive it or the exact count is 0.
+        terms: kind of work → picojoules; None if it has no price, or if another price covers it.
+        parts: finer kind of work → picojoules: term `spike` has `spike out`, `message` and `hop`.
+        unpriced: work without a price → how often it was done.
+        evidence: how well the prices in `terms` are known.
     """
 
     layer: str
@@ -55,7 +64,7 @@ class Row:
 
     @property
     def energy_pj(self) -> float | None:
-        """The sum of the known terms; null where nothing that was done could be priced."""
+        """Picojoules: the sum of the known terms; None if none of the work has a price."""
         known = [value for value in self.terms.values() if value is not None]
         if self.unpriced and not any(known):
             return None
@@ -64,7 +73,17 @@ class Row:
 
 @dataclass(frozen=True)
 class PricedRun:
-    """Rows of one activity under a convention on a machine, and what they add up to. Figures are of the whole run."""
+    """The rows of one activity under a convention on a machine, and their sums. Figures are of the whole run.
+
+    Attributes:
+        activity: what ran.
+        hardware: the price list.
+        convention: how it was counted.
+        rows: one for each line of the convention, then static power.
+        latency_s: seconds per inference as the caller gave them; None if they did not.
+        traffic: messages and hops of spikes.
+        mapping: the layers on the cores of a chip; None without a mapping.
+    """
 
     activity: Activity
     hardware: HardwareProfile
@@ -75,7 +94,14 @@ class PricedRun:
     mapping: ChipMapping | None = None
 
     def per_inference(self, value: float | None) -> float | None:
-        """A figure of the run per sample; null where either is unknown."""
+        """Divides a figure of the run by the number of samples.
+
+        Args:
+            value: the figure, over the whole run.
+
+        Returns:
+            The figure per sample; None if it or the number of samples is unknown.
+        """
         samples = self.activity.samples
         return value / samples if value is not None and samples else None
 
@@ -102,48 +128,48 @@ class PricedRun:
 
     @property
     def energy_pj(self) -> float | None:
-        """Picojoules of the whole run; null where nothing that was done could be priced."""
+        """Picojoules of the whole run; None if none of the work has a price."""
         return self.totals.energy_pj
 
     @property
     def samples(self) -> int | None:
-        """How many samples ran; null where the caller did not say."""
+        """Number of samples that ran; None if unknown."""
         return self.activity.samples
 
     @property
     def operations(self) -> float:
-        """SOPs and MACs."""
+        """SOPs and MACs together."""
         return self.totals.sops + self.totals.macs
 
     @property
     def unpriced(self) -> list[tuple[str, float]]:
-        """Work that is not in the total: what, and how often; most frequent first."""
+        """Work that the total excludes for want of a price: (what, how often), most frequent first."""
         return sorted(self.totals.unpriced.items(), key=lambda item: -item[1])
 
     @property
     def left_out(self) -> list[tuple[str, float]]:
-        """Work that the convention does not count at all: what, and how many elements or dense MACs."""
+        """Work that the convention does not count: (what, dense MACs of contractions or elements of other work)."""
         counted = {(row.layer, row.op, row.index) for row in self.rows}
         return conventions.left_out(self.considered, counted)
 
     @property
     def excluded(self) -> list[tuple[str, int]]:
-        """What the user left out of the counts, as it was named, and its dense MACs over the run."""
+        """Layers that the user excluded from the counts: (name as given, dense MACs over the run)."""
         return self.convention.without.work(self.activity)
 
     @cached_property
     def considered(self) -> Activity:
-        """The activity without those layers."""
+        """The activity without the excluded layers."""
         return self.convention.without.rest(self.activity)
 
     @property
     def lower_bound(self) -> bool:
-        """Whether something is missing from the total."""
+        """Whether the total excludes any work."""
         return bool(self.totals.unpriced or self.left_out or self.excluded or self.activity.uncounted)
 
     @property
     def grade(self) -> Evidence | None:
-        """The weakest evidence among the prices that were used; null where none was."""
+        """The weakest evidence among the prices in use; None if no price was used."""
         return max(self.totals.evidence, key=EVIDENCE.index, default=None)
 
     @property
@@ -153,7 +179,10 @@ class PricedRun:
 
     @property
     def spikes_per_synapse(self) -> float | None:
-        """Spikes per synapse and inference: Σ events / Σ (dense MACs / steps) of what spikes drive."""
+        """Spikes per synapse and inference: Σ events / Σ (dense MACs / steps) over the operations that spikes drive.
+
+        None if there are no such operations, or if the number of steps of one is unknown.
+        """
         driven = [op for op in self.considered.ops if conventions.formula_sops(op, self.activity) is not None]
         if not driven or not all(op.steps for op in driven):
             return None
@@ -167,6 +196,7 @@ class PricedRun:
 
 
 def sum_by_name(parts: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Adds up mappings from names to numbers, name by name."""
     total: dict[str, float] = {}
     for part in parts:
         for what, count in part.items():
@@ -175,7 +205,7 @@ def sum_by_name(parts: Iterable[Mapping[str, float]]) -> dict[str, float]:
 
 
 def _sum_of_term(rows: Iterable[Row], term: Term) -> float | None:
-    """Null, not 0, where the only rows that have such work have no price for it."""
+    """Adds up one term; None, not 0, if all rows with such work lack a price for it."""
     values = [row.terms[term] for row in rows if term in row.terms]
     total = _sum_known(values)
     return None if total == 0 and None in values else total

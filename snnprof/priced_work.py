@@ -1,4 +1,4 @@
-"""What one piece of work costs on a machine: a synaptic operation, a neuron's update, a spike on its way."""
+"""What a piece of work costs on a machine: a synaptic operation, a neuron update, a spike on its way."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from snnprof.traffic import Route
 
 @dataclass(frozen=True)
 class Priced:
-    """Some work on a machine.
+    """What some work costs on a machine.
 
     Attributes:
-        pj: picojoules; None where there is work and no price for any of it, or another figure covers it.
-        parts: the picojoules by what was done.
-        unpriced: work without a price: what, and how often.
-        prices: those that were used.
+        pj: picojoules; None if none of the work has a price, or if another price of the profile covers it.
+        parts: what was done → picojoules.
+        unpriced: work without a price → how often it was done.
+        prices: the prices that were used.
     """
 
     pj: float | None = 0.0
@@ -30,10 +30,11 @@ class Priced:
 
 
 COVERED = Priced(None)
+"""Work without an energy of its own that is not unpriced either: another price covers it, or there is no memory."""
 
 
 def priced(work: Mapping[str, tuple[float, Price | None]]) -> Priced:
-    """Prices each kind of work: what was done, how often, and what one costs."""
+    """Prices each kind of work: its name → (how often it was done, the price of one)."""
     asked = {what: (count, price) for what, (count, price) in work.items() if count}
     known = {what: (count, price) for what, (count, price) in asked.items() if price}
     return Priced(
@@ -45,10 +46,10 @@ def priced(work: Mapping[str, tuple[float, Price | None]]) -> Priced:
 
 
 def synapse_kind(op: OpRecord, hardware: HardwareProfile) -> Synapse:
-    """Which of a chip's kinds of synapses an operation has.
+    """Returns which of a chip's kinds of synapses an operation has.
 
-    A linear layer is sparse where the share of non-zero weights among those that spikes met is below the profile's
-    `sparse_below`; a profile that does not say where it draws the line has no sparse layers.
+    A linear layer is sparse if fewer of the weights that spikes meet are non-zero than the profile's `sparse_below`. A
+    profile without this share has no sparse layers.
     """
     if op.op == "conv":
         return "conv"
@@ -60,7 +61,10 @@ def synapse_kind(op: OpRecord, hardware: HardwareProfile) -> Synapse:
 
 
 def synapses(op: OpRecord, counts: Counts, hardware: HardwareProfile) -> Priced:
-    """SOPs of an operation; covered where they have no price because that of a neuron's update contains them."""
+    """Prices the SOPs of an operation.
+
+    If they have no price because the price of a neuron update contains them, they are covered.
+    """
     each = hardware.synapse(synapse_kind(op, hardware))
     if each is None and "sop" in hardware.supersedes:
         return COVERED
@@ -68,6 +72,7 @@ def synapses(op: OpRecord, counts: Counts, hardware: HardwareProfile) -> Priced:
 
 
 def memory_accesses(op: OpRecord, counts: Counts, activity: Activity, hardware: HardwareProfile) -> Priced:
+    """Prices the memory accesses of an operation."""
     if not hardware.memory:
         return COVERED
     work = memory.memory_work(op, counts, activity, hardware)
@@ -78,7 +83,11 @@ def memory_accesses(op: OpRecord, counts: Counts, activity: Activity, hardware: 
 
 
 def neuron_updates(neuron: NeuronRecord, hardware: HardwareProfile) -> Priced:
-    """By one price, by two where idle neurons cost less, or by their arithmetic where the profile has only that."""
+    """Prices the updates of a neuron layer.
+
+    They have one price, or two if idle neurons cost less. If the profile has only prices of arithmetic, their additions
+    and multiplications count (Lemaire et al. 2022, see snnprof/memory.py).
+    """
     energy = hardware.energy
     if hardware.covers("neuron_update"):
         return COVERED
@@ -97,7 +106,10 @@ def neuron_updates(neuron: NeuronRecord, hardware: HardwareProfile) -> Priced:
 
 
 def spikes(neuron: NeuronRecord, hardware: HardwareProfile, route: Route) -> Priced:
-    """Leaving the neuron, as messages to other cores, over routers; what the route does not tell is unpriced."""
+    """Prices the spikes of a neuron layer: leaving the neuron, messages to other cores, hops over routers.
+
+    Messages and hops whose number the route does not tell are unpriced.
+    """
     work = dict[str, tuple[float, Price | None]]()
     if not hardware.covers("spike_out"):
         work["spike out"] = (neuron.spikes, hardware.energy.spike_out)
@@ -111,7 +123,7 @@ def spikes(neuron: NeuronRecord, hardware: HardwareProfile, route: Route) -> Pri
 
 
 def _hops(neuron: NeuronRecord, hardware: HardwareProfile, route: Route) -> dict[str, tuple[float, Price | None]]:
-    """By direction where both the route and the profile know them, else all alike."""
+    """Returns the hops by direction if both the route and the profile know directions, else all together."""
     energy, spikes = hardware.energy, neuron.spikes
     if energy.hop_east_west and route.east_west is not None and route.north_south is not None:
         return {

@@ -1,4 +1,4 @@
-"""Counts × prices. What a profile has no price for is listed as unpriced and the total becomes a lower bound."""
+"""Counts × prices. Work for which a profile has no price is listed, and the total is then a lower bound."""
 
 from __future__ import annotations
 
@@ -27,32 +27,39 @@ __all__ = ["TERMS", "EnergyReport", "Gain", "Row", "Term", "price", "split_gain"
 
 @dataclass(frozen=True, repr=False)
 class EnergyReport(Shown, PricedRun):
-    """Activity × convention × hardware: derived, never stored as truth. All figures are of the whole run."""
+    """Activity × convention × hardware. All figures are of the whole run; `per_inference` divides them by the samples.
+
+    A report is derived from the activity each time; nothing stores it.
+    """
 
     @cached_property
     def findings(self) -> list[Finding]:
-        """What a reader of this report's energies must know. The activity has findings of its own."""
+        """What a reader of these energies must know (codes with W and M). The activity has findings of its own."""
         return cautions.cautions(self)
 
     @property
     def ann_twin(self) -> Twin:
-        """The same network with a single forward pass of real values, all of its MACs dense."""
+        """The same network with a single forward pass of real values: Σ dense MACs / steps."""
         return twins.ann_twin(self.considered, self.hardware)
 
     @property
     def quantised_twin(self) -> Twin | None:
-        """The ANN twin with ⌈log2(T + 1)⌉-bit activations at INT8 prices; null where T or such prices are unknown."""
+        """The ANN twin with ⌈log2(T + 1)⌉-bit activations at INT8 prices (Yan et al., arXiv 2409.08290).
+
+        None if T is unknown, if these are more than 8 bits, or if no INT8 prices of the same technology node are
+        bundled.
+        """
         return twins.quantised_twin(self.considered, self.hardware)
 
     @property
     def energy_range_pj(self) -> tuple[float, float]:
-        """What could be priced if no neuron ever fired, and if all fired at each step: where the figure can lie."""
+        """The priced energy in picojoules if no neuron fired, and if all neurons fired at each step."""
         silent, firing = (self._again(make(self.activity)) for make in (twins.all_silent, twins.all_firing))
         return silent.energy_pj or 0.0, firing.energy_pj or 0.0
 
     @cached_property
     def by_block(self) -> list[EnergyReport]:
-        """The same pricing of each block of the run: what intervals rest on."""
+        """A report of each block of the run, from which intervals follow."""
         return [self._again(self.activity.restricted(block)) for block in self.activity.blocks]
 
     def _again(self, activity: Activity) -> EnergyReport:
@@ -60,7 +67,7 @@ class EnergyReport(Shown, PricedRun):
 
 
 class Reports(Shown, tuple[EnergyReport, ...]):
-    """One run and one convention on several hardware: a tuple of reports, in the order that was asked for.
+    """One run and one convention on several hardware: a tuple of reports, in the order of the hardware.
 
     It prints, and exports, as one table with a column of energies for each hardware.
     """
@@ -99,20 +106,20 @@ def price(
         activity: what ran, or the path of its run file.
         hardware: a profile, its id or its YAML file; or a list of them.
         convention: a convention or its id, with options as in `exact:levels=events,attention=left`.
-        latency_s: seconds per inference; needed to turn static power into energy.
-        hops: routers a spike crosses on average; where it is not given, hops are unpriced.
-        traffic: instead of `hops`: messages and hops of each layer's spikes, as a mapping of layers to cores has them.
-        exclude: layers that are left out of the counts and listed: names, sub-trees such as `block.0`, or patterns.
-        mapping: the layers on a chip's cores, or what to lay them onto (see `map_to_chip`): gives the traffic, the
-            latency and the number of chips that are not given otherwise.
+        latency_s: seconds per inference; turns static power into energy.
+        hops: routers that a spike crosses on average; None: hops have no price.
+        traffic: messages and hops of each layer's spikes, instead of `hops`.
+        exclude: layers to leave out of the counts and to list: names, sub-trees such as `block.0`, or patterns.
+        mapping: the layers on the cores of a chip, or the chip to map them to (see `map_to_chip`). It gives the
+            traffic, the latency and the number of chips, as far as other arguments do not.
 
     Returns:
-        A report; for a list of hardware, whatever its length, `Reports`: a tuple of one report for each.
+        A report; for a list of hardware of any length, `Reports`: a tuple of one report for each.
 
     Raises:
-        SnnprofError: there is no such file, profile or convention, the activity lacks what the convention needs, or
-            the list of hardware is empty or names a profile twice, `hops` are given and `traffic` or `mapping` too, an
-            excluded name is no layer's, or the layers cannot be mapped.
+        SnnprofError: there is no such file, profile, convention or layer; the activity lacks what the convention needs;
+            the list of hardware is empty or names a profile twice; `hops` is given together with `traffic` or
+            `mapping`; or the layers cannot be mapped.
     """
     if hops is not None and (traffic is not None or mapping is not None):
         other = "traffic" if traffic is not None else "mapping"
@@ -151,7 +158,7 @@ class Sum:
     """What a run, or a block of it, costs under one convention on one price list, without its rows.
 
     Attributes:
-        pj: picojoules; null where nothing that was done has a price.
+        pj: picojoules; None if no work has a price.
         unpriced: kinds of work without a price.
     """
 
@@ -160,11 +167,10 @@ class Sum:
 
 
 def summed(activity: Activity, lines: Sequence[Line], profile: HardwareProfile, costs: dict[int, Sum]) -> Sum:
-    """The total of `price`, for those who ask for thousands of them.
+    """Returns the total of `price` without its rows: many conventions × price lists take thousands of totals.
 
-    Args:
-        costs: what lines of this activity cost on this list, by their `id`: filled here, and looked up where
-            conventions have lines in common. The lines must live as long as it does.
+    `costs` maps the `id` of each line of this activity to its cost on this list. The function fills it and reuses its
+    entries, since conventions have most lines in common; so the lines must live as long as `costs`.
     """
     pricer = _Pricer(activity, profile, Traffic(), None)
     for line in lines:
@@ -182,12 +188,13 @@ def _sum(parts: Sequence[Sum]) -> Sum:
 
 @dataclass(frozen=True)
 class Gain:
-    """Why one total is smaller than another: gain = operations ratio × price ratio.
+    """Why one energy is smaller than another: gain = ratio of operations × ratio of prices.
 
     Attributes:
         total: energy of a / energy of b.
-        operations: operations of a / operations of b: what the network did.
-        price: mean picojoules per operation of a / of b: what the choice of constants did.
+        operations: operations of a / operations of b: what the network changes.
+        price: mean picojoules per operation of a / of b: what the choice of price lists changes.
+        findings: why the prices of a and b do not compare.
     """
 
     total: float
@@ -197,9 +204,9 @@ class Gain:
 
 
 def split_gain(a: EnergyReport | Twin, b: EnergyReport | Twin) -> Gain | None:
-    """The gain of b over a per inference, split into operations and prices.
+    """Splits the gain of b over a per inference into operations and prices.
 
-    None where either energy or count is unknown or 0. Runs whose samples nobody knows are compared as they are.
+    None if an energy or a number of operations is unknown or 0. Without a number of samples, whole runs are compared.
     """
     if not (a.energy_pj and b.energy_pj and a.operations and b.operations):
         return None
@@ -210,7 +217,7 @@ def split_gain(a: EnergyReport | Twin, b: EnergyReport | Twin) -> Gain | None:
 
 @dataclass(frozen=True)
 class _Pricer:
-    """One activity on one machine."""
+    """Prices the lines of one activity on one machine."""
 
     activity: Activity
     hardware: HardwareProfile
@@ -218,6 +225,7 @@ class _Pricer:
     mapping: Mapping | None
 
     def row(self, line: Line) -> Row:
+        """Returns the row of a line: its facts and what it costs."""
         done = self.terms(line)
         facts: dict[str, Any] = {"macs": line.counts.macs}
         if line.category == "contraction":
@@ -235,7 +243,7 @@ class _Pricer:
         )  # fmt: skip
 
     def terms(self, line: Line) -> dict[Term, Priced]:
-        """What a line costs, by kind of work."""
+        """Returns what a line costs, by kind of work."""
         if line.category == "contraction":
             return self._contraction(line.counts, self._ops[line.layer, line.op, line.index])
         if line.category == "neuron":
@@ -243,7 +251,7 @@ class _Pricer:
         return {"elementwise": self._elementwise(line)}
 
     def static(self, latency_s: float | None) -> list[Row]:
-        """The power drawn whether or not anything spikes, as a line of its own."""
+        """Returns one row for the power that the machine draws whether or not anything spikes."""
         static = self.hardware.static
         if not static or self.hardware.covers("static"):
             return []
@@ -303,7 +311,7 @@ class _Pricer:
         return priced(work if counts.elementwise else {line.op: (line.elements, None)})
 
     def _units(self, static: Static) -> int:
-        """Chips or cores the network needs: as it is mapped, or as many as have room for its neurons."""
+        """Returns the number of chips or cores: as the mapping needs them, or as many as have room for all neurons."""
         if self.mapping:
             return max(1, self.mapping.chips if static.per == "chip" else self.mapping.cores)
         capacity = static.capacity_neurons

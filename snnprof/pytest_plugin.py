@@ -1,11 +1,11 @@
-"""The pytest fixture `snn_budget`: tests of your own that fail when a network costs more than it may.
+"""The pytest fixture `snn_budget`, for tests that fail if a network costs more than it may.
 
     def test_it_stays_cheap(snn_budget):
         budget = snn_budget(model, batches, timesteps=4)
         assert budget.energy < "0.2 mJ"
         assert budget.sops < 1e9
 
-pytest loads this module in every run, so nothing heavy is imported before the fixture is used.
+pytest loads this module in every run, so it imports nothing heavy before a test uses the fixture.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Energy:
     """An energy that compares with texts such as "0.2 mJ", and with other energies.
 
     Attributes:
-        picojoules: per inference.
-        lower_bound: some of the work has no price on this hardware.
+        picojoules: the energy per inference.
+        lower_bound: it excludes work without a price on this hardware.
     """
 
     picojoules: float
@@ -51,7 +51,7 @@ class Energy:
 
 @dataclass(frozen=True)
 class Budget:
-    """What a network did and what it costs, per inference.
+    """What a network does and what it costs, per inference.
 
     Attributes:
         report: everything that was counted and priced.
@@ -61,33 +61,34 @@ class Budget:
 
     @property
     def activity(self) -> Activity:
+        """What ran: the raw counts and the facts of the run."""
         return self.report.activity
 
     @property
     def sops(self) -> float:
-        """Synaptic operations."""
+        """Synaptic operations per inference."""
         return self._per_inference(self.report.totals.sops)
 
     @property
     def macs(self) -> float:
-        """Multiply-accumulates of real values."""
+        """Multiply-accumulates of real values per inference."""
         return self._per_inference(self.report.totals.macs)
 
     @property
     def energy(self) -> Energy:
-        """Of what the hardware profile prices; `unpriced` names the rest.
+        """Energy per inference of the work that has a price; `unpriced` names the other work.
 
         Raises:
-            SnnprofError: the profile prices nothing that the network does.
+            SnnprofError: none of the work has a price, or the number of samples is unknown.
         """
-        energy = self.report.per_inference(self.report.energy_pj)
+        energy = self.report.energy_pj
         if energy is None:
             raise _error(f"{self.report.hardware.id} has no price for any operation of this network")
-        return Energy(energy, self.report.lower_bound)
+        return Energy(self._per_inference(energy), self.report.lower_bound)
 
     @property
     def unpriced(self) -> dict[str, float]:
-        """Work that is not in the energy, and how often."""
+        """Work that the energy excludes, by name, and how often it is done per inference."""
         return {what: self._per_inference(count) for what, count in self.report.unpriced}
 
     def _per_inference(self, value: float) -> float:
@@ -99,9 +100,13 @@ class Budget:
 
 @pytest.fixture
 def snn_budget() -> Callable[..., Budget]:
-    """`snn_budget(model, batches, hardware=…, convention=…, **options of snnprof.profile)`, or `snn_budget(run)`.
+    """Returns the function `budget_of`, which counts and prices a model or a run.
 
-    A run is an `Activity`, or the path of a run file.
+    Call `snn_budget(model, batches, hardware=…, convention=…, **options of snnprof.profile)`, or `snn_budget(run)` with
+    an `Activity` or the path of a run file.
+
+    Returns:
+        A function from a model or a run to its `Budget`.
     """
     return budget_of
 
@@ -109,7 +114,18 @@ def snn_budget() -> Callable[..., Budget]:
 def budget_of(
     model: Any, batches: Any = None, hardware: str = "cmos45-fp32", convention: str = "exact", **options: Any
 ) -> Budget:
-    """What the fixture returns; see `snn_budget`."""
+    """Counts a model, or takes a run, and prices it.
+
+    Args:
+        model: an nn.Module; without `batches`, an `Activity` or the path of a run file.
+        batches: what `snnprof.profile` takes: one tensor, or an iterable of x or (x, label).
+        hardware: id or YAML file of a price list.
+        convention: id of a convention, with options.
+        options: further arguments of `snnprof.profile`.
+
+    Returns:
+        The counts and energies per inference.
+    """
     import snnprof
     from snnprof.activity import Activity
 

@@ -1,4 +1,4 @@
-"""Runs that count levels in different quanta: their records in quanta that all of them share."""
+"""Converts the records of runs that count levels in different quanta to quanta that all of them share."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from fractions import Fraction
 from snnprof.records import Operand, OpRecord, Part
 
 MAX_UNIT = 255
-"""Levels that are told apart, and so the largest number of them that can make one unit."""
+"""The largest level that the recorder distinguishes, and so the largest number of levels that can make one unit."""
 
 
 def on_common_grid(ops: Sequence[OpRecord]) -> list[OpRecord]:
-    """Records of one operation by several runs, with levels counted in quanta that all of them share.
+    """Returns records of one operation by several runs, with levels counted in quanta that all of them share.
 
-    A run counts levels in the greatest common divisor of those it saw; another run may have seen finer ones.
+    A run counts levels in the greatest common divisor of those that it showed; another run may have shown finer ones.
     """
     factors = [_factors_to_common([op.operands[i].quantum for op in ops]) for i in range(len(ops[0].operands))]
     return [
@@ -25,7 +25,7 @@ def on_common_grid(ops: Sequence[OpRecord]) -> list[OpRecord]:
 
 
 def finer(op: OpRecord, factors: Sequence[int]) -> OpRecord:
-    """The record with each operand's quantum divided by a factor."""
+    """Returns the record with each operand's quantum divided by a factor."""
     data = [factor for factor, operand in zip(factors, op.operands, strict=True) if operand.role == "data"]
     parts = [_finer_part(part, data) for part in op.parts]
     by_step = [[_finer_part(part, data) for part in step] for step in op.parts_by_step]
@@ -34,7 +34,7 @@ def finer(op: OpRecord, factors: Sequence[int]) -> OpRecord:
 
 
 def _finer_part(part: Part, factors: Sequence[int]) -> Part:
-    """Counts by level with each data operand's levels so many times as fine."""
+    """Returns the counts with the levels of each data operand multiplied by its factor."""
     if part.kind != "spikes":
         return part
     counts = {"by_value": part.by_value * math.prod(factors), "level_sum": part.level_sum * factors[0]}
@@ -51,7 +51,7 @@ def _finer_operand(operand: Operand, factor: int) -> Operand:
 
 
 def _factors_to_common(quanta: Sequence[float | None]) -> list[int]:
-    """By what each quantum is divided to become the largest one that all are multiples of; 1 for real operands."""
+    """Returns by what to divide each quantum to get the largest one of which all are multiples; 1 for real operands."""
     known = [quantum for quantum in quanta if quantum is not None]
     if len(set(known)) < 2:
         return [1] * len(quanta)

@@ -1,7 +1,7 @@
-"""Every line of a report as one flat record: the columns of its CSV, its JSON and its data frame.
+"""Every line of a report as one flat record: the rows of its CSV, its JSON and its data frame.
 
-Figures are per inference, or of the whole run; the column `per` says which, in every record, so that two files can be
-joined without losing it. A value of None is unknown, and no value of a record is a sum of others.
+Figures are per inference, or of the whole run; the column `per` of every record says which, so that two files can be
+joined without losing it. None means unknown, and no value of a record is a sum of others.
 """
 
 from __future__ import annotations
@@ -32,20 +32,18 @@ _OF_ONE_LINE = (
 
 
 def default_per(activity: Activity) -> Per:
-    """Per inference, where the number of samples is known."""
+    """Returns `inference` if the number of samples is known, else `run`."""
     return "inference" if activity.samples else "run"
 
 
 def rows(reports: Sequence[EnergyReport], by: By = "op", per: Per | None = None) -> list[Record]:
-    """The lines of one run, priced on each hardware.
+    """Returns the lines of one run, priced on each hardware.
 
-    Args:
-        reports: the same run and convention, one report per hardware.
-        by: what one record stands for; time steps, shapes and neurons are those of single lines (`op`) alone.
-        per: null for `inference` where the number of samples is known, else `run`.
+    The reports are of the same run and convention. `by` is what one record represents; only single lines (`op`) have
+    time steps, shapes and neurons. `per` None means `default_per`.
 
     Raises:
-        SnnprofError: figures per inference of a run whose samples are not known.
+        SnnprofError: `per` is `inference`, and the number of samples is unknown.
     """
     activity = reports[0].activity
     per = per or default_per(activity)
@@ -71,7 +69,7 @@ def _divided(samples: int, value: float | None) -> float | None:
 
 
 def columns(reports: Sequence[EnergyReport], by: By = "op") -> list[str]:
-    """The names of a record's values, in order."""
+    """Returns the names of a record's values, in order."""
     identity = ("block", "role", "layer", "op", "index", "category") if by == "op" else (by, "op")
     energies = energy_keys([report.hardware.id for report in reports])
     terms = [_term(key, term) for key in energies for term in TERMS]
@@ -83,22 +81,23 @@ def columns(reports: Sequence[EnergyReport], by: By = "op") -> list[str]:
 
 
 def energy_keys(ids: Sequence[str]) -> list[str]:
-    """`energy_pj`, with the hardware's name where there are several."""
+    """Returns `energy_pj`, or with several hardware one name for each, such as `energy_pj_rolls_77fj`."""
     names = [slug(id) for id in ids]
     return ["energy_pj"] if len(ids) == 1 else [f"energy_pj_{name}" for name in names]
 
 
 def slug(name: str) -> str:
-    """A name as part of a column's: `rolls-77fj` → `rolls_77fj`."""
+    """Writes a name as a part of a column's name: `rolls-77fj` → `rolls_77fj`."""
     return "".join(c if c.isascii() and c.isalnum() else "_" for c in name)
 
 
 def _term(energy_key: str, term: str) -> str:
-    """`energy_pj_loihi` → `sop_pj_loihi`: the part of an energy that one kind of work needs."""
+    """Returns the column for one kind of work in an energy: `energy_pj_loihi` → `sop_pj_loihi`."""
     return energy_key.replace("energy", term, 1)
 
 
 def _record(group: Group, by: By, each: _Each, reports: Sequence[EnergyReport]) -> Record:
+    """Returns the record of a group, with counts only if it contains contractions."""
     row = group.rows[0]
     fine = by == "op"
     counts = {name: each(getattr(group, name)) for name in COUNTS} if any(map(is_contraction, group.rows)) else {}
@@ -123,7 +122,7 @@ def _energies(group: Group, each: _Each, reports: Sequence[EnergyReport]) -> Rec
 
 
 def _uncounted_neurons(activity: Activity, lines: Sequence[Record]) -> list[Record]:
-    """Neuron layers to which the convention gives no line: they fired all the same."""
+    """Returns records of the neuron layers for which the convention has no line: their rates are still known."""
     there = {line["layer"] for line in lines if line["category"] == "neuron"}
     return [
         {"layer": neuron.layer, "op": neuron.type, "category": "neuron", "rate": neuron.rate,
@@ -134,7 +133,7 @@ def _uncounted_neurons(activity: Activity, lines: Sequence[Record]) -> list[Reco
 
 
 def _excluded(report: EnergyReport, by: By, each: _Each) -> list[Record]:
-    """What --exclude leaves out: dense MACs and nothing else, so that no sum of counts or energies contains it."""
+    """Returns records of what `--exclude` leaves out: they hold only dense MACs, so that no other sum contains it."""
     return [
         {by: layer, "layer": layer, "op": "excluded", "category": "excluded", "dense_macs": each(macs),
          "block": block_of(report.activity, layer), "role": role_of(report.activity, layer, None)}
@@ -144,7 +143,7 @@ def _excluded(report: EnergyReport, by: By, each: _Each) -> list[Record]:
 
 
 def _places(mapping: Mapping | None) -> dict[str, Record]:
-    """Cores and routes by layer."""
+    """Returns cores and routes by layer."""
     if mapping is None:
         return {}
     routes = mapping.traffic
@@ -158,12 +157,12 @@ def _places(mapping: Mapping | None) -> dict[str, Record]:
 
 
 def _placed_as(line: _Named[str, object]) -> str | None:
-    """The layer of a mapping that a line is about: neurons, or an output that reaches none."""
+    """Returns the layer of a mapping that a line is about: neurons, or an output that feeds no neuron."""
     return str(line["layer"]) if line["category"] in ("neuron", "contraction") else None
 
 
 def _facts(activity: Activity, line: _Named[str, object], each: _Each) -> Record:
-    """Time steps, neurons, spikes and shapes of the operation or the neuron layer behind a line."""
+    """Returns time steps, neurons, spikes and shapes of the operation or neuron layer behind a line."""
     if line["category"] == "neuron":
         return next((_of_neurons(n, each) for n in activity.neurons if n.layer == line["layer"]), {})
     key = (line["layer"], line["op"], line["index"])
@@ -178,7 +177,7 @@ def _of_neurons(neuron: NeuronRecord, each: _Each) -> Record:
 
 
 def rates_by_step(neuron: NeuronRecord) -> list[float]:
-    """Spikes per neuron at each time step; empty where the steps are not known."""
+    """Returns the spikes per neuron at each time step; empty if the steps are unknown."""
     steps = len(neuron.spikes_per_step)
     return [spikes * steps / neuron.updates for spikes in neuron.spikes_per_step] if neuron.updates else []
 
@@ -188,7 +187,7 @@ def _of_operation(op: OpRecord) -> Record:
 
 
 def shapes(op: OpRecord) -> Record:
-    """Shapes without the batch, e.g. `3x32x32`; of data × data, the shapes of both as `196x64 @ 64x196`."""
+    """Returns shapes without the batch, such as `3x32x32`; for data × data those of both, `196x64 @ 64x196`."""
     sides = [_shape(op, "left"), _shape(op, "right")]
     return {
         "input_shape": " @ ".join(side for side in sides if side) or _shape(op, "input"),

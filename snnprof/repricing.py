@@ -1,4 +1,4 @@
-"""One run on every price list: what a page shows whose reader switches between them."""
+"""One run on every price list, for a page whose reader switches between them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from snnprof.summary import Total
 
 @dataclass(frozen=True)
 class Amount:
-    """What some work costs on one price list, per inference (over the run where its samples are not known).
+    """What some work costs on one price list, per inference; over the run if the number of samples is unknown.
 
     Attributes:
-        pj: picojoules; null where there is work and none of it has a price.
+        pj: picojoules; None if there is work and none of it has a price.
         missing: kinds of the work that have no price.
     """
 
@@ -25,14 +25,14 @@ class Amount:
 
 
 def on_every_list(reports: Sequence[EnergyReport]) -> list[EnergyReport]:
-    """The reports, then the same run and convention on each bundled price list that none of them used."""
+    """Returns the reports, then the same run and convention on each other bundled price list."""
     first, used = reports[0], {report.hardware.id for report in reports}
     others = [hardware for hardware in bundled() if hardware.id not in used]
     return [*reports, *(_again(first, hardware) for hardware in others)]
 
 
 def _again(report: EnergyReport, hardware: HardwareProfile) -> EnergyReport:
-    """The same on another list; a mapping onto a chip says nothing of a list that is not that chip's."""
+    """Prices the run on another list; a mapping to a chip only counts on price lists of that chip."""
     if report.mapping and hardware.id not in report.mapping.chip.prices:
         return price(report.activity, hardware, report.convention, report.latency_s)
     return price(
@@ -41,23 +41,25 @@ def _again(report: EnergyReport, hardware: HardwareProfile) -> EnergyReport:
 
 
 def amount(group: Group, report: EnergyReport) -> Amount:
-    """What a group costs on the report's price list; the group was made of that report too."""
+    """Returns what a group costs on the report's price list; the group must contain that report."""
     id = report.hardware.id
     return Amount(_each(report, group.energies[id]), tuple(group.unpriced[id]))
 
 
 def total(report: EnergyReport) -> Total:
-    """The energy of the run on the report's price list, without an interval, which would need every block priced."""
+    """Returns the energy of the run on the report's price list.
+
+    It has no interval, since that needs the price of every block.
+    """
     pj, twin = energy_of([report.totals]), report.ann_twin.energy_pj
     ratio = twin / pj if twin and pj else None
     return Total(report.hardware, _each(report, pj), None, report.lower_bound, ratio)
 
 
 def mean_totals(runs: Sequence[Sequence[EnergyReport]]) -> list[Total]:
-    """The energy on every list, of several runs their mean: null where that of one is unknown, no ANN beside it.
+    """Returns the energy on every list; for several runs their mean, without a ratio to an ANN.
 
-    Args:
-        runs: for each run its reports, all on the same price lists.
+    Each run is given as its reports, all on the same price lists. The mean is None if the energy of one run is unknown.
     """
     each = [list(map(total, on_every_list(reports))) for reports in runs]
     return [same[0] if len(same) == 1 else _mean(same) for same in zip(*each, strict=True)]

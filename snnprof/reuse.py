@@ -1,17 +1,17 @@
-"""Memory traffic with reuse: how often an operation touches each level of a hierarchy under a dataflow.
+"""Memory traffic with reuse: how often an operation accesses each level of a hierarchy under a dataflow.
 
 The dataflows are those of Y.-H. Chen, J. Emer, V. Sze, "Eyeriss: a spatial architecture for energy-efficient dataflow
-for convolutional neural networks", ISCA 2016 (doi 10.1109/ISCA.2016.40): which operand stays beside the arithmetic.
-What follows is our own closed form of them for one arithmetic unit that skips zeros; it holds for spikes and, with
-every element non-zero, for a dense network.
+for convolutional neural networks", ISCA 2016 (doi 10.1109/ISCA.2016.40): each keeps another operand beside the
+arithmetic. What follows is our own closed form of them for one arithmetic unit that skips zeros; it holds for spikes
+and, with every element non-zero, for a dense network.
 
 The machine. A tensor has a home: the smallest level that holds all of it. The first level, of C bits, also holds the
-part of the stationary operand that is in use. Everything else goes between its home and the unit; the levels between
-are not touched. An input waits in a register of the unit while it meets its weights. Time is the outermost loop: a
-step runs through all layers before the next one, so nothing stays in the first level from one step to the next, and
-no weight is shared by two inferences: the figures do not depend on the batch.
+part of the stationary operand that is in use. Everything else moves between its home and the unit, and skips the levels
+between them. An input waits in a register of the unit while it meets its weights. Time is the outermost loop: a step
+runs through all layers before the next step begins, so nothing stays in the first level from one step to the next, and
+no two inferences share a weight: the figures do not depend on the batch.
 
-Of a layer over the run:
+For a layer, over the run:
 
     R       steps over all inferences
     W, O    weights, and outputs a step
@@ -21,7 +21,7 @@ Of a layer over the run:
     K       output channels that one input reaches
     k, s    taps and stride of the kernel along each axis; k_w, s_w along the last one, k_h, s_h along the others
     w, m    bits of a weight and of a state (a membrane potential or a partial sum)
-    L       min(W·R, E): weights that are loaded; one that meets no spike need not be
+    L       min(W·R, E): weights that are loaded; a weight that meets no spike is not
 
     dataflow   weights at home   inputs at home                       state at home        in the first level
     weight     L read            N·⌈K·Πk·w / C⌉ read                  E + O·R each way     L weights written, E read
@@ -36,10 +36,9 @@ Of a layer over the run:
   window; a sum over a kernel row is complete before it goes to the state. At most D / k_w sums leave, and not more
   than there are events.
 
-In each of them an output is read and written once a step more, when it is updated (a membrane) or finished (an
-activation). Where the home of the stationary operand is the first level itself, nothing is loaded or sent back.
-Spikes are kept as one bit for each neuron and read only where there is one. A word takes ⌈bits / access_bits⌉
-accesses.
+In each dataflow an output is read and written once more per step, when it is updated (a membrane) or finished (an
+activation). If the home of the stationary operand is the first level itself, nothing is loaded or sent back. Spikes are
+stored as one bit for each neuron, and only spikes are read. A word takes ⌈bits / access_bits⌉ accesses.
 """
 
 from __future__ import annotations
@@ -62,8 +61,10 @@ class Traffic:
     """Words of one tensor that one level reads and writes over the run.
 
     Attributes:
-        level: position in the profile's `memory.levels`.
-        bits: of a word.
+        tensor: which tensor.
+        level: position of the level in the profile's `memory.levels`.
+        reads, writes: number of words.
+        bits: bits of a word.
     """
 
     tensor: Tensor
@@ -75,7 +76,7 @@ class Traffic:
 
 @dataclass(frozen=True)
 class Load:
-    """A layer's work over the run, in the letters of the table above."""
+    """A layer's work over the run, in the letters of the table in the module docstring."""
 
     weights: float
     outputs: float
@@ -90,7 +91,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Homes:
-    """The levels where a layer's tensors live, the bits of their words, and of the first level."""
+    """The levels in which a layer's tensors live, the bits of their words, and the bits of the first level."""
 
     weights: int
     inputs: int
@@ -102,7 +103,10 @@ class Homes:
 
 
 def traffic(op: OpRecord, counts: Counts, activity: Activity, hardware: HardwareProfile) -> list[Traffic] | None:
-    """What a weighted operation moves; None for data × data, and where its shape, samples or steps are not known."""
+    """Returns what a weighted operation moves.
+
+    None for data × data, and if the operation's shape, samples or steps, or the width of a word, are unknown.
+    """
     memory, results = hardware.memory, outputs(op)
     bits = [word_bits(p) for p in (hardware.precision.weight, hardware.precision.accumulator)]
     word = word_bits(hardware.precision.activation) if counts.macs else 1
@@ -132,13 +136,13 @@ def traffic(op: OpRecord, counts: Counts, activity: Activity, hardware: Hardware
 
 
 def home(memory: Memory, bits: float) -> int:
-    """The smallest level that holds so many bits; the last one where none does."""
+    """Returns the position of the smallest level that holds a number of bits; of the last level if none does."""
     sizes = [math.inf if level.capacity_bytes is None else 8 * level.capacity_bytes for level in memory.levels]
     return next((number for number, size in enumerate(sizes) if bits <= size), len(sizes) - 1)
 
 
 def work(moved: list[Traffic], hardware: HardwareProfile) -> list[tuple[float, Price]]:
-    """Accesses and their prices; what the profile does not include costs nothing in it."""
+    """Returns the accesses with their prices. What the profile does not include costs nothing."""
     memory = hardware.memory
     assert memory is not None
     found = []
@@ -152,10 +156,11 @@ def work(moved: list[Traffic], hardware: HardwareProfile) -> list[tuple[float, P
 INCLUDED: dict[Tensor, str] = {
     "weights": "weight_read", "biases": "weight_read", "inputs": "io", "state": "potential_rw", "outputs": "io",
 }  # fmt: skip
+"""Tensor → component that a profile must include so that its traffic costs something."""
 
 
 def weight_stationary(load: Load, homes: Homes) -> Iterator[Traffic]:
-    """See the module."""
+    """Yields the traffic if weights stay in the first level; the module docstring has the formulas."""
     parts = _parts(load.channels * math.prod(load.taps) * homes.weight_bits, homes)
     yield from _loaded_weights(load, homes)
     yield Traffic("inputs", homes.inputs, load.inputs * parts, 0, homes.input_bits)
@@ -164,7 +169,7 @@ def weight_stationary(load: Load, homes: Homes) -> Iterator[Traffic]:
 
 
 def output_stationary(load: Load, homes: Homes) -> Iterator[Traffic]:
-    """See the module."""
+    """Yields the traffic if states stay in the first level; the module docstring has the formulas."""
     reached = math.prod(math.ceil(tap / stride) for tap, stride in zip(load.taps, load.strides, strict=True))
     parts = _parts(load.channels * reached * homes.state_bits, homes)
     yield Traffic("weights", homes.weights, load.events, 0, homes.weight_bits)
@@ -177,7 +182,7 @@ def output_stationary(load: Load, homes: Homes) -> Iterator[Traffic]:
 
 
 def row_stationary(load: Load, homes: Homes) -> Iterator[Traffic]:
-    """See the module."""
+    """Yields the traffic if kernel rows stay in the first level; the module docstring has the formulas."""
     rows = math.prod(math.ceil(tap / stride) for tap, stride in zip(load.taps[:-1], load.strides[:-1], strict=True))
     row = load.channels * load.taps[-1]
     yield from _loaded_weights(load, homes)
@@ -194,12 +199,15 @@ DATAFLOWS: dict[str, Callable[[Load, Homes], Iterator[Traffic]]] = {
 
 
 def _loaded_weights(load: Load, homes: Homes) -> Iterator[Traffic]:
-    """Each weight that meets an input goes into the first level once a step; each event reads it there."""
+    """Yields the traffic of weights that stay in the first level.
+
+    Each weight that meets an input is loaded there once per step; each event reads it there.
+    """
     loaded = min(load.weights * load.runs, load.events) if homes.weights else 0.0
     yield Traffic("weights", homes.weights, loaded, 0, homes.weight_bits)
     yield Traffic("weights", 0, load.events, loaded, homes.weight_bits)
 
 
 def _parts(bits: float, homes: Homes) -> int:
-    """In how many parts the first level takes so much."""
+    """Returns the number of parts in which the first level takes this many bits."""
     return max(1, math.ceil(bits / homes.first_bits))

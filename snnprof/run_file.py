@@ -1,7 +1,7 @@
-"""Files that are written whole or not at all, and run files that say whether anyone has changed them since.
+"""Files that are written completely or not at all, and run files that reveal later changes.
 
-A file is written beside its place under a name of its own, is on the disk before it gets its name, and gets it in one
-step: at any moment, the moments of a power cut and of Ctrl-C included, the old file or the new one is there.
+A file is first written beside its place under a temporary name; only when it is on the disk does it get its own name,
+in one step. So at any moment, even during a power cut or Ctrl-C, there is either the old file or the new one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 from snnprof.errors import SnnprofError
 
 Identity = tuple[int, int, int, int]
-"""Device, number, time and size of a file: what differs where somebody else has written it."""
+"""Device, inode, time and size of a file: at least one differs after another program has written it."""
 RENAME_NOREPLACE = 1
 CURRENT_FOLDER = -100  # AT_FDCWD
 FORCE = "replace it with --force, or choose another --output"
@@ -33,11 +33,11 @@ PARTS_LINKS = "--force replaces it under this name alone and so parts it from th
 
 @dataclass
 class Target:
-    """A file that a command writes, once or many times, and that is not to be taken from anybody else.
+    """A file that a command writes, once or several times, without replacing a file of another program.
 
     Attributes:
-        path: as it was named; a link is followed.
-        force: what is there is replaced, whoever wrote it.
+        path: the file; a link is followed.
+        force: replaces any file that is there.
     """
 
     path: Path
@@ -46,15 +46,26 @@ class Target:
 
     @classmethod
     def to_go_on(cls, path: Path, force: bool = False) -> Target:
-        """The target of a run that goes on in the file it comes from: what is there now may be replaced."""
+        """Makes the target of a run that continues in the file from which it comes, so that it may replace that file.
+
+        Args:
+            path: the file.
+            force: replaces any file, even if another program writes it meanwhile.
+
+        Returns:
+            The target.
+        """
         found = _status(path)
         return cls(path, force, _known=set() if found is None else {_identity(found)})
 
     def write(self, content: str | bytes) -> None:
-        """Writes it whole.
+        """Writes the file completely.
+
+        Args:
+            content: bytes, or text to encode as UTF-8.
 
         Raises:
-            SnnprofError: it cannot be written, or a file is there that is not the one that this target knows.
+            SnnprofError: it cannot be written, or another file is there that this target did not write or continue.
         """
         found = None if self.force else _status(self.path)
         if found is not None and stat.S_ISREG(found.st_mode) and _identity(found) not in self._known:
@@ -64,7 +75,7 @@ class Target:
 
     @property
     def is_there(self) -> bool:
-        """Whether what lies there now is what this target wrote, or what it goes on from."""
+        """Whether the file at the path is the one that this target wrote or continues."""
         found = _status(self.path)
         return found is not None and _identity(found) in self._known
 
@@ -72,17 +83,14 @@ class Target:
 def write_atomically(
     path: Path, content: str | bytes, new: bool = False, tell: Callable[[Identity], None] = lambda identity: None
 ) -> None:
-    """Writes a file in one step; a device or a pipe is written to, not replaced.
+    """Writes a file in one step. A device or a pipe is written to, not replaced.
 
-    Args:
-        path: a link is followed; the rights of a file that is there are kept.
-        content: text is written as UTF-8.
-        new: nothing may be there.
-        tell: is told what to know the file by, before it has its name.
+    A link at `path` is followed, and the permissions of an existing file are kept. Text is encoded as UTF-8. With
+    `new`, no file may be there. `tell` gets the identity of the file before it has its name.
 
     Raises:
-        SnnprofError: the folder is missing or not writable, the disk is full, the link leads nowhere, or `new` and
-            something is there.
+        SnnprofError: the folder is missing or not writable, the disk is full, the link leads nowhere, or `new` and a
+            file is there.
     """
     raw = content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace")
     must_lead_somewhere(path)
@@ -98,7 +106,11 @@ def write_atomically(
 
 
 def must_lead_somewhere(path: Path) -> None:
-    """Raises SnnprofError for a link whose file is missing: nobody would look for a result behind it."""
+    """Checks that a link leads to a file: nobody would look for a result behind one that does not.
+
+    Raises:
+        SnnprofError: the file behind the link is missing.
+    """
     if path.is_symlink() and not path.exists():
         raise SnnprofError(
             f"cannot write {path}: it is a link to a file that is not there", hint="remove the link, or name the file"
@@ -106,22 +118,26 @@ def must_lead_somewhere(path: Path) -> None:
 
 
 def other_names(path: Path) -> int:
-    """How many other names (hard links) a file has; writing it in one step would leave them with the old content."""
+    """Counts the other names (hard links) of a file: writing it in one step would leave them with the old content."""
     found = _status(path)
     return 0 if found is None or not stat.S_ISREG(found.st_mode) else found.st_nlink - 1
 
 
 def must_have_one_name(path: Path) -> None:
-    """Raises SnnprofError for a file that other names share."""
+    """Checks that a file has no other names (hard links).
+
+    Raises:
+        SnnprofError: it has.
+    """
     if others := other_names(path):
         raise SnnprofError(f"{path} has {others} more name{'s' * (others > 1)} (hard links)", hint=PARTS_LINKS)
 
 
 def rescued(content: str, name: str) -> Path:
-    """A copy in a new folder of the temporary folder, for what could not be written where it belongs.
+    """Saves content that could not be written in its place in a new temporary folder, and returns that file.
 
     Raises:
-        SnnprofError: that cannot be written either.
+        SnnprofError: it cannot be written there either.
     """
     try:
         place = Path(tempfile.mkdtemp(prefix="snnprof-")) / name
@@ -140,10 +156,10 @@ def rescued(content: str, name: str) -> Path:
 
 
 def read(path: Path) -> str:
-    """The text of a run file.
+    """Returns the text of a run file.
 
     Raises:
-        SnnprofError: it cannot be read, or is no text.
+        SnnprofError: the file cannot be read, or is no text.
     """
     try:
         return path.read_text(encoding="utf-8")
@@ -154,26 +170,26 @@ def read(path: Path) -> str:
 
 
 def sealed(text: str) -> str:
-    """The run file with a checksum of its own content."""
+    """Returns the text of a run file with a checksum of its content."""
     tree = json.loads(text)
     tree["run"]["checksum"] = _checksum(tree)
     return json.dumps(tree, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
 def is_changed(text: str) -> bool:
-    """Whether the content of a run file is not what its checksum was made of; files without one are taken as whole."""
+    """Whether the content of a run file differs from its checksum; False for a file without one."""
     stored = checksum_in(text)
     return stored is not None and stored != _checksum(json.loads(text))
 
 
 def checksum_in(text: str) -> str | None:
-    """The checksum that a run file holds; null where it holds none."""
+    """Returns the checksum in a run file; None if it has none."""
     stored = json.loads(text).get("run", {}).get("checksum")
     return None if stored is None else str(stored)
 
 
 def _checksum(tree: dict[str, Any]) -> str:
-    """Of what the file says, however it is laid out."""
+    """Returns a hash of the content, which does not depend on the layout of the JSON."""
     run = {name: value for name, value in tree["run"].items() if name != "checksum"}
     canonical = json.dumps({**tree, "run": run}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
@@ -183,7 +199,7 @@ def _checksum(tree: dict[str, Any]) -> str:
 
 
 def _put(place: Path, raw: bytes, new: bool, tell: Callable[[Identity], None]) -> None:
-    """Writes beside the place, then renames; whatever stops it, nothing but the place keeps what was written."""
+    """Writes beside the place, then renames; if anything fails, it removes the temporary file."""
     before = _status(place)
     beside = place.with_name(f".{place.name[:40]}.{secrets.token_hex(6)}.part")
     try:
@@ -196,7 +212,7 @@ def _put(place: Path, raw: bytes, new: bool, tell: Callable[[Identity], None]) -
 
 
 def _written(path: Path, raw: bytes, before: os.stat_result | None) -> Identity:
-    """A new file with this content, on the disk; with the rights of the one that it will replace."""
+    """Writes a new file to the disk, with the permissions of the file that it will replace."""
     mode = 0o666 if before is None else stat.S_IMODE(before.st_mode)
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
     with os.fdopen(handle, "wb") as stream:
@@ -209,7 +225,7 @@ def _written(path: Path, raw: bytes, before: os.stat_result | None) -> Identity:
 
 
 def _keep_rights(handle: int, before: os.stat_result) -> None:
-    """Owner and group as far as one may give files away; then the mode, which a new owner would have cut."""
+    """Copies owner and group as far as permitted; then the mode, which a change of owner would have reduced."""
     if hasattr(os, "fchown") and (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
         with suppress(OSError):
             os.fchown(handle, before.st_uid, before.st_gid)
@@ -218,13 +234,13 @@ def _keep_rights(handle: int, before: os.stat_result) -> None:
 
 
 def _rename_new(source: Path, place: Path) -> None:
-    """Gives a file a name that nothing has; in one step where the system can."""
+    """Gives a file a name that no other file has; in one step if the system can."""
     rename = _renameat2()
     if rename is not None:
         if rename(CURRENT_FOLDER, os.fsencode(source), CURRENT_FOLDER, os.fsencode(place), RENAME_NOREPLACE) == 0:
             return
         number = ctypes.get_errno()
-        if number not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):  # the file system does not know it
+        if number not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):  # the file system does not support it
             raise OSError(number, os.strerror(number), str(place))
     if os.path.lexists(place):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(place))
@@ -241,7 +257,7 @@ def _renameat2() -> Callable[..., int] | None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """The name, too, is on the disk; some systems cannot do that, and the file is written by now."""
+    """Puts the name on the disk too. Some systems cannot, and by now the file itself is written."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

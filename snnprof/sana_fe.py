@@ -1,8 +1,8 @@
-"""One sample of a run as a network for the simulator SANA-FE, which replays its spikes on the cores of a mapping.
+"""Exports one sample of a run as a network for the simulator SANA-FE, which replays its spikes on a mapping's cores.
 
 Each neuron of a layer is an input of SANA-FE that spikes when the neuron did, and each synapse an edge of weight 0:
 inputs take no current, and synaptic events, messages, hops and their energies do not depend on weights. So SANA-FE's
-synaptic events are the SOPs of the operations that are written. What it says of its somas is not the network's.
+synaptic events are the SOPs of the exported operations. What it reports of its somas does not hold for the network.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from snnprof.spike_trace import Array
 
 MOST_EDGES = 20_000_000
-"""SANA-FE keeps each synapse as an object of its own."""
+"""A limit, because SANA-FE keeps each synapse as an object."""
 MOST_LEVELS = 32
 ARCHITECTURE = "loihi1"
 PER_CORE = 1024
@@ -68,13 +68,13 @@ print("time", found["sim_time"], "s")
 
 @dataclass
 class Group:
-    """Neurons of SANA-FE.
+    """A group of neurons in SANA-FE.
 
     Attributes:
-        name: in the file; layers may have any name, SANA-FE's groups may not.
-        title: which layer, or which input.
+        name: its name in the file: a layer may have any name, a group of SANA-FE may not.
+        title: the layer or input that it represents.
         spikes: [T, neurons].
-        cores: of each neuron.
+        cores: core of each neuron, [neurons].
         synapse: SANA-FE's unit for the synapses that reach it.
     """
 
@@ -87,12 +87,14 @@ class Group:
 
 @dataclass
 class Replay:
-    """A network for SANA-FE, and what it must say of it.
+    """A network for SANA-FE, and the counts that SANA-FE must report of it.
 
     Attributes:
-        edges: source group, target group, pairs of neurons.
+        steps: time steps T.
+        groups: groups of neurons.
+        edges: source group, target group, and two arrays: source neuron and target neuron of each synapse.
         events: synaptic events.
-        left_out: layers whose operation is not in it, and why.
+        left_out: layers whose operation is not exported, and why.
     """
 
     steps: int
@@ -102,12 +104,12 @@ class Replay:
     left_out: list[tuple[str, str]] = field(default_factory=list)
 
     def files(self) -> dict[str, str | bytes]:
-        """The files of the export by name."""
+        """Returns the files of the export by name."""
         facts = json.dumps(self.facts(), indent=1, ensure_ascii=False) + "\n"
         return {"network.json": facts, "network.npz": self._arrays(), "replay.py": REPLAY}
 
     def facts(self) -> dict[str, Any]:
-        """What stands for what, and what SANA-FE must count."""
+        """Returns what each group represents, and what SANA-FE must count."""
         return {
             "timesteps": self.steps,
             "synaptic_events": self.events,
@@ -119,6 +121,7 @@ class Replay:
 
     @property
     def synapses(self) -> int:
+        """Number of synapses."""
         return sum(len(near) for _, _, near, _ in self.edges)
 
     def _arrays(self) -> bytes:
@@ -135,7 +138,7 @@ class Replay:
         return stream.getvalue()
 
     def _seats(self) -> Iterator[Array]:
-        """The numbers of each group's neurons on their cores: each takes the next input unit of its core."""
+        """Yields the numbers of each group's neurons on their cores: each takes the next input unit of its core."""
         import numpy as np
 
         taken: dict[int, int] = {}
@@ -148,16 +151,11 @@ class Replay:
 
 
 def replay(activity: Activity, trace: SpikeTrace, mapping: Mapping) -> Replay:
-    """One sample for SANA-FE.
-
-    Args:
-        activity: of the one sample.
-        trace: of the same sample.
-        mapping: of the same run, onto Loihi 1.
+    """Exports one sample. Activity and trace are of this sample; the mapping is of the same run, on Loihi 1.
 
     Raises:
-        SnnprofError: the chip is not Loihi 1, or more than one, a layer has no place, nothing can be replayed, or there
-            are too many synapses.
+        SnnprofError: the chip is another one, the network needs several chips, a layer has no place, no operation can
+            be replayed, or there are too many synapses.
     """
     must_be_known(mapping.chip)
     if mapping.chips > 1:
@@ -173,7 +171,11 @@ def replay(activity: Activity, trace: SpikeTrace, mapping: Mapping) -> Replay:
 
 
 def must_be_known(chip: Chip) -> None:
-    """Raises SnnprofError for a chip that SANA-FE has no architecture file of."""
+    """Checks that SANA-FE has an architecture file of the chip.
+
+    Raises:
+        SnnprofError: it has none.
+    """
     if chip.id != ARCHITECTURE:
         raise SnnprofError(
             f"SANA-FE gets its own {ARCHITECTURE}, not {chip.id}", hint=f"export with --mapping {ARCHITECTURE}"
@@ -181,7 +183,7 @@ def must_be_known(chip: Chip) -> None:
 
 
 class _Maker:
-    """Builds a replay: layers as groups first, then each operation as edges."""
+    """Builds a replay: first each layer as a group, then each operation as edges."""
 
     def __init__(self, activity: Activity, trace: SpikeTrace, mapping: Mapping) -> None:
         self.activity, self.trace, self.mapping = activity, trace, mapping
@@ -190,6 +192,11 @@ class _Maker:
         self.free = mapping.cores
 
     def made(self) -> Replay:
+        """Returns the replay.
+
+        Raises:
+            SnnprofError: the network needs more cores than the chip has, or has too many synapses.
+        """
         for placement in self.mapping.placements:
             self.layers[placement.layer.name] = self._layer(placement)
         reached = {id(each.op): (each, place) for place in self.mapping.placements for each in place.layer.connections}
@@ -221,7 +228,7 @@ class _Maker:
         return group
 
     def _why_not(self, op: OpRecord, connection: Connection | None) -> str:
-        """Why an operation cannot be written; empty where it can."""
+        """Returns why an operation cannot be exported; "" if it can."""
         if len(op.data) > 1:
             return "a product of data with data"
         if connection is None or not connection.known:
@@ -236,7 +243,10 @@ class _Maker:
         return f"its spikes carry numbers above {MOST_LEVELS}" if levels.max(initial=0) > MOST_LEVELS else ""
 
     def _levels(self, op: OpRecord) -> Array | None:
-        """Spikes that each element of its input stands for, [T, elements]."""
+        """Returns the number of spikes that each element of its input represents, [T, elements].
+
+        None if it is unknown.
+        """
         import numpy as np
 
         values = self.trace.inputs.get(op.layer)
@@ -245,6 +255,13 @@ class _Maker:
         return np.rint(np.abs(values) / (op.data[0].quantum or 1.0)).astype(np.int64)
 
     def _join(self, connection: Connection, target: Placement) -> None:
+        """Adds the edges of one operation from the groups that it reads to the group of the layer that it reaches.
+
+        If something pools between the operation and the layer, several outputs lead to one neuron.
+
+        Raises:
+            SnnprofError: there are too many synapses.
+        """
         levels = self._levels(connection.op)
         assert levels is not None
         near, far = _edges(connection, levels.shape[1])
@@ -259,8 +276,11 @@ class _Maker:
         self.out.events += int((levels.sum(axis=0)[near]).sum())
 
     def _sources(self, op: OpRecord, levels: Array) -> list[Group]:
-        """The layers that an operation reads, where it reads their spikes or the sum of them; otherwise, groups that
-        spike as its input does: of an input from outside, or of what was pooled."""
+        """Returns the groups whose spikes an operation reads.
+
+        These are the layers that feed it, if it reads their spikes or the sum of them. For an input from outside, or
+        for pooled spikes, they are new groups that spike as its input does.
+        """
         import numpy as np
 
         layers = [self.layers[name] for name in op.fed_by if name in self.layers]
@@ -279,7 +299,7 @@ class _Maker:
 
 
 def _cores(placement: Placement, channels_first: bool) -> Array:
-    """The core of each neuron of a layer, in the order of its tensor."""
+    """Returns the core of each neuron of a layer, in the order of its tensor."""
     import numpy as np
 
     layer, grid, index = placement.layer, placement.grid, np.arange(placement.layer.neurons)
@@ -291,14 +311,14 @@ def _cores(placement: Placement, channels_first: bool) -> Array:
 
 
 def _is_one_input(connection: Connection, elements: int) -> bool:
-    """Whether so many elements are what an operation reads in one step."""
+    """Whether an operation reads this number of elements in one step."""
     if connection.op.op == "conv":
         return elements == connection.inputs * connection.channels_in
     return elements > 0 and elements % connection.channels_in == 0
 
 
 def _outputs(connection: Connection, elements: int) -> int:
-    """Outputs of an operation in one step."""
+    """Returns the number of outputs of an operation in one step."""
     shape = connection.op.shape
     if connection.op.op == "conv":
         return int(connection.outputs * shape["output"][0])
@@ -306,7 +326,7 @@ def _outputs(connection: Connection, elements: int) -> int:
 
 
 def _edges(connection: Connection, elements: int) -> tuple[Array, Array]:
-    """Every synapse of an operation, as pairs (element that it reads, output)."""
+    """Returns every synapse of an operation, as two arrays: the element that it reads, and the output."""
     import numpy as np
 
     shape = connection.op.shape
@@ -328,6 +348,6 @@ def _edges(connection: Connection, elements: int) -> tuple[Array, Array]:
 
 
 def summary(made: Replay) -> Sequence[str]:
-    """What was written, in sentences."""
+    """Describes the export in sentences."""
     counts = f"{made.events:,} synaptic events in {made.steps} steps over {made.synapses:,} synapses"
     return [counts, *(f"left out: {layer}: {why}" for layer, why in made.left_out)]

@@ -1,4 +1,4 @@
-"""Single spikes of one sample, which a run file does not keep: what an export replays."""
+"""The single spikes of one sample, which a run file does not hold and an export replays."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SpikeTrace:
-    """What passed a model in one sample.
+    """What passed through a model in one sample.
 
     Attributes:
         steps: time steps T.
-        neurons: what each neuron layer put out, [T, neurons], in the order of its tensor.
-        inputs: what each module with weights read, [T, elements], by its path.
+        neurons: name of a neuron layer → its output, [T, neurons], in the order of its tensor.
+        inputs: path of a module with weights → what it read, [T, elements].
     """
 
     steps: int

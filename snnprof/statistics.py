@@ -1,11 +1,11 @@
 """From blocks of samples to a figure with its interval, and to the difference of two models.
 
 Proportions of samples (accuracy) have Wilson's interval; the difference of two has Tango's on the same samples, and
-Newcombe's on others. All other figures
-of a run are ratios: something summed over the blocks / samples in them. Blocks weigh by their samples (ratio
-estimator); figures that are not linear are jackknifed over blocks. These intervals use Student's t and are left out
-below `MIN_BLOCKS`, where they would be guesses. The figure itself is exact for the samples that ran: the interval says
-what other samples would give. docs/statistics.md has the formulas and the simulated coverage of each.
+Newcombe's on different ones. All other figures of a run are ratios: a sum over the blocks / the samples in them. Blocks
+weigh by their samples (ratio estimator); figures that are not linear are jackknifed over blocks. These intervals use
+Student's t, and there are none below `MIN_BLOCKS`, where they would be guesses. The figure itself is exact for the
+samples that ran: the interval says what other samples would give. docs/statistics.md has the formulas and the simulated
+coverage of each.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from snnprof.errors import SnnprofError
 MIN_BLOCKS = 8
 CONFIDENCE = 0.95
 HEAVY = 4.0
-"""A block this many times the median one is a heavy tail."""
+"""The tail is heavy if the largest block is above this many times the median one."""
 
 Figure = Callable[[Activity], float]
 Bounds = tuple[float, float]
@@ -31,14 +31,15 @@ Bounds = tuple[float, float]
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure and the bounds of its 95 % confidence interval.
+    """A figure and the bounds of its 95 % confidence interval. docs/statistics.md has the formulas.
 
     Attributes:
         value: the figure over all samples that ran.
-        low, high: the interval for new data of the same kind; None below `MIN_BLOCKS` blocks.
-        of_set: the interval for the whole set that the samples were drawn from; None if its size is not known.
+        low: lower bound for new data of the same kind; None below `MIN_BLOCKS` blocks.
+        high: upper bound for new data of the same kind; None below `MIN_BLOCKS` blocks.
+        of_set: both bounds for the whole set from which the samples were drawn; None if its size is unknown.
         error: standard error for new data; None for proportions.
-        blocks: the number of blocks it rests on.
+        blocks: number of blocks that it follows from.
     """
 
     value: float
@@ -50,12 +51,12 @@ class Interval:
 
     @property
     def half(self) -> float | None:
-        """The longer arm of the interval; both are equal for Student's t."""
+        """The longer arm of the interval (for Student's t both are equal); None without bounds."""
         return None if self.low is None or self.high is None else max(self.high - self.value, self.value - self.low)
 
     @property
     def relative(self) -> float | None:
-        """Half width / |value|; None if either is unknown or the value is 0."""
+        """Half width / |value|; None without bounds, or if the value is 0."""
         return None if self.half is None or not self.value else self.half / abs(self.value)
 
 
@@ -63,13 +64,10 @@ class Interval:
 
 
 def mean_per_sample(activity: Activity, total: Figure, confidence: float = CONFIDENCE) -> Interval | None:
-    """A figure that adds over samples, per sample: SOPs, energy.
+    """Returns the mean per sample of a figure that adds over samples, such as SOPs or energy.
 
-    Args:
-        total: the figure over a whole (part of a) run, from its activity.
-
-    Returns:
-        The mean and its interval; None if the number of samples is not known.
+    `total` computes the figure over a run, or a part of a run, from its activity. None if the number of samples is
+    unknown.
     """
     if not activity.samples:
         return None
@@ -79,7 +77,7 @@ def mean_per_sample(activity: Activity, total: Figure, confidence: float = CONFI
 
 
 def block_figures(activity: Activity, total: Figure) -> tuple[list[float], list[int]]:
-    """A figure of each block, and the samples in it."""
+    """Returns a figure of each block that has samples, and the number of samples in it."""
     blocks = [block for block in activity.blocks if block.samples]
     return [total(activity.restricted(block)) for block in blocks], [block.samples for block in blocks]
 
@@ -87,12 +85,7 @@ def block_figures(activity: Activity, total: Figure) -> tuple[list[float], list[
 def ratio_interval(
     figures: Sequence[float], weights: Sequence[float], population: int | None = None, confidence: float = CONFIDENCE
 ) -> Interval:
-    """Σ figures / Σ weights over blocks.
-
-    Args:
-        weights: the samples in each block.
-        population: the size of the set they were drawn from.
-    """
+    """Returns Σ figures / Σ weights over blocks; the weights are samples, out of a set of `population` samples."""
     value = sum(figures) / sum(weights) if sum(weights) else 0.0
     return _student(value, ratio_error(figures, weights), len(figures), sum(weights), population, confidence)
 
@@ -102,10 +95,8 @@ def paired_difference(
 ) -> Interval:
     """Difference a − b per sample of two models that ran on the same samples in the same order.
 
-    What both find hard cancels, so it is narrower than two intervals side by side.
-
-    Args:
-        total: the figure of a over a whole (part of a) run; total_b: that of b, if it is another one.
+    Both find the same samples hard, and that part of the spread cancels: the interval is narrower than two separate
+    ones. `total` computes the figure of a over a run, or a part of a run; `total_b` that of b, if it is another figure.
 
     Raises:
         SnnprofError: the two did not run on the same samples, or not in the same blocks.
@@ -131,7 +122,7 @@ def ratio_error(figures: Sequence[float], weights: Sequence[float]) -> float | N
 
 
 def tail(figures: Sequence[float], weights: Sequence[float]) -> float | None:
-    """The largest block over the median one, both per sample; None below `MIN_BLOCKS` or where all are 0."""
+    """The largest block over the median one, both per sample; None below `MIN_BLOCKS`, or if all are 0."""
     each = [figure / weight for figure, weight in zip(figures, weights, strict=True) if weight]
     if len(each) < MIN_BLOCKS or not max(each):
         return None
@@ -139,11 +130,11 @@ def tail(figures: Sequence[float], weights: Sequence[float]) -> float | None:
     return max(each) / middle if middle else math.inf
 
 
-# -- what is not linear -----------------------------------------------------------------------------------------
+# -- figures that are not linear --------------------------------------------------------------------------------
 
 
 def jackknifed(activity: Activity, figure: Figure, confidence: float = CONFIDENCE) -> Interval:
-    """A figure that does not add: a ratio of counts, a minimum, a deviation.
+    """Returns a figure that does not add over samples: a ratio of counts, a minimum, a deviation.
 
     Each block is left out once; the spread of the figures without it gives the error.
     """
@@ -157,7 +148,7 @@ def jackknifed(activity: Activity, figure: Figure, confidence: float = CONFIDENC
 
 
 def jackknife_interval(value: float, without_one: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
-    """A figure, from what it is with each block left out."""
+    """Returns the interval of a figure from its values with one block left out each."""
     return _student(value, jackknife_error(without_one), len(without_one), 0, None, confidence)
 
 
@@ -208,7 +199,7 @@ def welch(parts: Sequence[tuple[float, int]]) -> tuple[float, int]:
 
 
 def mean_of_runs(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
-    """Mean over training runs; its interval is about other seeds."""
+    """Mean over training runs; its interval is for further training seeds."""
     mean, count = _statistics.fmean(values), len(values)
     if count < 2:
         return Interval(mean, blocks=count)
@@ -221,7 +212,7 @@ def mean_of_runs(values: Sequence[float], confidence: float = CONFIDENCE) -> Int
 
 
 def proportion(successes: int, trials: int, population: int | None = None, confidence: float = CONFIDENCE) -> Interval:
-    """A share of samples, such as the accuracy, with Wilson's interval."""
+    """Returns a share of samples, such as the accuracy, with Wilson's interval."""
     z = normal_quantile((1 + confidence) / 2)
     share = successes / trials
     low, high = wilson(successes, trials, z)
@@ -249,8 +240,9 @@ def paired_proportions(
 ) -> Interval:
     """Difference of two accuracies on the same samples, from the correct predictions in each block.
 
-    A run file does not say which samples of a block a model predicts correctly, so `Agreement` bounds and estimates on
-    how many samples the two differ. Below `MIN_BLOCKS` it takes the largest number possible: the widest interval.
+    A run file does not say which samples of a block a model predicts correctly. So `Agreement` bounds and estimates the
+    number of samples that only one of the two models predicts correctly. Below `MIN_BLOCKS` the upper bound is used,
+    which gives the widest interval.
     """
     agreement = Agreement.of(a, b, samples)
     quantile, discordant = normal_quantile((1 + confidence) / 2), float(agreement.most)
@@ -265,11 +257,12 @@ def paired_proportions(
 
 @dataclass(frozen=True)
 class Agreement:
-    """On how many samples two models differ in being right.
+    """On how many samples only one of two models is right.
 
     Attributes:
-        least, most: the bounds that the blocks set: |x − y| and min(x + y, 2 n − x − y) for x and y right of n.
-        estimate: from the spread of the blocks' differences, within the bounds; None below `MIN_BLOCKS` blocks.
+        least: lower bound from the blocks: Σ |x − y|, if x and y of a block's n samples are right.
+        most: upper bound from the blocks: Σ min(x + y, 2 n − x − y).
+        estimate: from the spread of the blocks' differences, kept within the bounds; None below `MIN_BLOCKS` blocks.
     """
 
     least: int
@@ -278,6 +271,7 @@ class Agreement:
 
     @classmethod
     def of(cls, a: Sequence[int], b: Sequence[int], samples: Sequence[int]) -> Agreement:
+        """Bounds and estimates the number from each block's samples and the correct predictions of both models."""
         blocks = list(zip(a, b, samples, strict=True))
         least = sum(abs(x - y) for x, y, _ in blocks)
         most = sum(min(x + y, 2 * n - x - y) for x, y, n in blocks)
@@ -292,10 +286,8 @@ class Agreement:
 def tango(only_a: float, only_b: float, samples: int, z: float) -> Bounds:
     """Bounds of the difference of two paired proportions that the score test does not reject.
 
-    T. Tango, Stat. Med. 17 (1998) 891.
-
-    Args:
-        only_a, only_b: on how many samples one model is right and the other wrong.
+    Each of `only_a` and `only_b` is the number of samples on which one model is right and the other wrong. T. Tango,
+    Stat. Med. 17 (1998) 891.
 
     >>> [round(bound, 4) for bound in tango(0, 0, 360, 1.96)]
     [-0.0106, 0.0106]
@@ -304,7 +296,7 @@ def tango(only_a: float, only_b: float, samples: int, z: float) -> Bounds:
 
 
 def _tango_high(more: float, less: float, samples: int, z: float) -> float:
-    """By bisection: the score falls as the difference grows."""
+    """Returns the upper bound, by bisection: the score falls as the difference grows."""
     low, high = (more - less) / samples, 1.0
     for _ in range(40):
         middle = (low + high) / 2
@@ -313,7 +305,7 @@ def _tango_high(more: float, less: float, samples: int, z: float) -> float:
 
 
 def _tango_score(more: float, less: float, samples: int, difference: float) -> float:
-    """The score statistic; the share of `less` is the likeliest for that difference."""
+    """The score statistic for a difference, with the maximum-likelihood estimate of the share of `less`."""
     linear = (2 * samples - more + less) * difference - more - less
     constant = -less * difference * (1 - difference)
     likeliest = (math.sqrt(linear * linear - 8 * samples * constant) - linear) / (4 * samples)
@@ -322,10 +314,9 @@ def _tango_score(more: float, less: float, samples: int, difference: float) -> f
 
 
 def unpaired_proportions(a: tuple[int, int], b: tuple[int, int], confidence: float = CONFIDENCE) -> Interval:
-    """Difference of two accuracies on different samples: method 10 of R. G. Newcombe, Stat. Med. 17 (1998) 873.
+    """Difference of two accuracies on different samples, each given as (correct predictions, samples).
 
-    Args:
-        a, b: correct predictions, and samples.
+    Method 10 of R. G. Newcombe, Stat. Med. 17 (1998) 873.
     """
     z = normal_quantile((1 + confidence) / 2)
     (low_a, high_a), (low_b, high_b) = wilson(*a, z), wilson(*b, z)
@@ -336,7 +327,7 @@ def unpaired_proportions(a: tuple[int, int], b: tuple[int, int], confidence: flo
 
 
 def _proportion_of_set(share: float, trials: int, population: int | None, z: float) -> Bounds | None:
-    """Of a set of N samples, n leave as much doubt as n / (1 − n/N) of an endless one."""
+    """Returns the interval for a finite set: n of its N samples are as good as n / (1 − n/N) of an infinite one."""
     if not population or trials > population:
         return None
     if trials == population:
@@ -374,18 +365,19 @@ def t_quantile(probability: float, freedom: int) -> float:
 def _student(
     value: float, error: float | None, blocks: int, samples: float, population: int | None, confidence: float
 ) -> Interval:
+    """Returns the t interval for new data, and for the whole set, whose interval is narrower by √(1 − n/N)."""
     if error is None:
         return Interval(value, blocks=blocks)
     half = t_quantile((1 + confidence) / 2, blocks - 1) * error
     of_set = None
-    if samples and population and samples <= population:  # those that ran are not in doubt
+    if samples and population and samples <= population:  # the samples that ran are known exactly
         arm = half * math.sqrt(1 - samples / population)
         of_set = value - arm, value + arm
     return Interval(value, value - half, value + half, of_set, error, blocks)
 
 
 def _on_log_scale(value: float, error: float | None, freedom: int, blocks: int, confidence: float) -> Interval:
-    """The interval of a ratio from the standard error of its logarithm."""
+    """Returns the interval of a ratio from the standard error of its logarithm."""
     if error is None:
         return Interval(value, blocks=blocks)
     factor = math.exp(t_quantile((1 + confidence) / 2, freedom) * error)
@@ -393,6 +385,11 @@ def _on_log_scale(value: float, error: float | None, freedom: int, blocks: int, 
 
 
 def must_match(a: Activity, b: Activity) -> None:
+    """Checks that two runs ran on the same samples, in the same order and in the same blocks.
+
+    Raises:
+        SnnprofError: they did not.
+    """
     if [block.samples for block in a.blocks] != [block.samples for block in b.blocks]:
         raise SnnprofError(
             "the two runs have different blocks of samples, so there is no paired difference",
@@ -407,7 +404,7 @@ def must_match(a: Activity, b: Activity) -> None:
 
 
 def _t_cdf(t: float, freedom: int) -> float:
-    """P(T ≤ t) for t ≥ 0, from the finite sums that hold for whole degrees of freedom.
+    """P(T ≤ t) for t ≥ 0, by the finite sums for integer degrees of freedom.
 
     M. Abramowitz, I. Stegun, Handbook of Mathematical Functions, 26.7.3 and 26.7.4.
     """

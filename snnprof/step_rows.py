@@ -1,7 +1,7 @@
 """The sheet of a run: each contraction and each neuron layer at each time step, as flat records.
 
-A layer has its operations by step only where they add up to its total under the report's convention; elsewhere they
-are unknown (None), as in run files that do not tell the steps of contractions apart.
+The counts of a contraction are known by step only if the steps add up to its total under the report's convention.
+Otherwise they are unknown (None), as in run files that do not tell the steps of contractions apart.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ class StepSheet:
     """The records, in the network's order.
 
     Attributes:
-        untold: contractions whose operations are not known by step, as `layer` or `layer #index`.
+        rows: one record for each time step of each contraction and neuron layer.
+        untold: contractions whose counts are not known by step, as `layer` or `layer #index`.
     """
 
     rows: tuple[Record, ...]
@@ -39,11 +40,10 @@ class StepSheet:
 
 
 def step_sheet(report: PricedRun, per: Per | None = None) -> StepSheet:
-    """A record for each time step of each contraction, and of each neuron layer.
+    """Returns a record for each time step of each contraction and neuron layer.
 
-    Args:
-        report: its convention counts; its prices do not matter here.
-        per: null for `inference` where the number of samples is known, else `run`.
+    Of the report only the convention counts, not its prices. `per` None means `inference` if the number of samples
+    is known, else `run`.
     """
     activity = report.activity
     per = per or default_per(activity)
@@ -52,12 +52,12 @@ def step_sheet(report: PricedRun, per: Per | None = None) -> StepSheet:
     lines = [line for line in report.convention.lines(activity) if line.category == "contraction"]
     rows = [row for line in lines for row in _of_operation(counted, line, samples)]
     rows += [row for neuron in report.considered.neurons for row in _of_neurons(activity, neuron, samples)]
-    untold = tuple(_name(line) for line in lines if not counted.tells(line))
+    untold = tuple(_name(line) for line in lines if not counted.knows_steps(line))
     return StepSheet(tuple({name: {**row, "per": per}.get(name) for name in COLUMNS} for row in rows), untold)
 
 
 class _Counted:
-    """A run by its convention: as a whole, and at each of its steps."""
+    """A run counted by its convention: as a whole, and at each of its steps."""
 
     def __init__(self, report: PricedRun) -> None:
         self.activity = report.activity
@@ -70,13 +70,13 @@ class _Counted:
         ]
 
     def at(self, line: Line) -> list[Counts]:
-        """The counts of each step; empty where they are not told apart."""
+        """Returns the counts of each step; empty if they were not counted separately."""
         key = (line.layer, line.op, line.index)
         steps = len(self.ops[key].parts_by_step)
         return [lines[key] for lines in self._lines[:steps] if key in lines]
 
-    def tells(self, line: Line) -> bool:
-        """Whether the steps are told apart, and add up to the line's total."""
+    def knows_steps(self, line: Line) -> bool:
+        """Whether the steps were counted separately, and add up to the line's total."""
         steps, total = self.at(line), line.counts
         whole = sum(steps, Counts())
         return bool(steps) and all(
@@ -93,7 +93,7 @@ def _of_operation(counted: _Counted, line: Line, samples: int) -> Iterator[Recor
         "layer": op.layer, "op": op.op, "index": op.index, "category": line.category, "timesteps": op.steps,
         "input": conventions.label(op), "fed_by": ", ".join(op.fed_by) or None, **shapes(op),
     }  # fmt: skip
-    each = counted.at(line) if counted.tells(line) else []
+    each = counted.at(line) if counted.knows_steps(line) else []
     for step in range(op.steps or 0):
         row = {**facts, "step": step + 1, "feeding_rate": _feeding_rate(activity, op, step)}
         yield {**row, **_counts(counted.parts[step], key, each[step], samples)} if each else row
@@ -110,7 +110,10 @@ def _counts(part: Activity, key: Key, counts: Counts, samples: int) -> Record:
 
 
 def _feeding_rate(activity: Activity, op: OpRecord, step: int) -> float | None:
-    """Spikes per neuron of the layers that feed an operation, at one step; null where a feeder's are not known."""
+    """Returns the spikes per neuron at one step of the layers that feed an operation.
+
+    None if those of one are unknown.
+    """
     feeding = [neuron for neuron in activity.neurons if neuron.layer in op.fed_by]
     known = [neuron for neuron in feeding if step < len(neuron.spikes_per_step) and neuron.updates]
     if not feeding or len(known) < len(feeding) or len(feeding) < len(op.fed_by):
@@ -121,13 +124,13 @@ def _feeding_rate(activity: Activity, op: OpRecord, step: int) -> float | None:
 
 def _of_neurons(activity: Activity, neuron: NeuronRecord, samples: int) -> Iterator[Record]:
     for step in range(neuron.steps or 0):
-        told = step < len(neuron.spikes_per_step)
+        known = step < len(neuron.spikes_per_step)
         yield {
             "block": block_of(activity, neuron.layer) or None, "role": role_of(activity, neuron.layer, None) or None,
             "layer": neuron.layer, "op": neuron.type, "category": "neuron", "step": step + 1,
             "timesteps": neuron.steps, "neurons": neuron.size,
-            "rate": neuron.rate_by_step[step] if told and neuron.updates else None,
-            "spikes": neuron.spikes_per_step[step] / samples if told else None,
+            "rate": neuron.rate_by_step[step] if known and neuron.updates else None,
+            "spikes": neuron.spikes_per_step[step] / samples if known else None,
         }  # fmt: skip
 
 
@@ -136,7 +139,7 @@ def _name(line: Line) -> str:
 
 
 def unstepped(report: PricedRun) -> Sequence[str]:
-    """Contractions and neuron layers that have no number of steps, and so no row."""
+    """Returns the contractions and neuron layers whose number of steps is unknown: they have no rows."""
     ops = [op.layer for op in report.considered.ops if not op.steps]
     neurons = [neuron.layer for neuron in report.considered.neurons if not neuron.steps]
     return list(dict.fromkeys(layer or "(root)" for layer in [*ops, *neurons]))

@@ -1,7 +1,7 @@
-"""The headline of a run as one plain value: what the first screen, the page's tiles and `print(report)` show.
+"""The headline of a run as one plain value, for the first screen, the tiles of the page and `print(report)`.
 
-Figures are per inference where the samples are known, else of the whole run. Shares are of the energy on the first
-price list; of the operations where that list prices nothing.
+Figures are per inference if the number of samples is known, else of the whole run. Shares are of the energy on the
+first price list; if that list prices nothing, of the operations.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from snnprof.pricing import EnergyReport, Row
 from snnprof.statistics import Interval
 
 BREAK_EVEN = (0.15, 1.72)
-"""Spikes per synapse and inference at which published estimates see an SNN and its ANN break even (finding W13)."""
+"""Published break-even points of an SNN against its ANN, in spikes per synapse and inference (finding W13)."""
 COLUMNS = ("rate", "sops", "macs", "dense_macs", "energy", "share")
 SHOWN = ("sops", "energy", "share")
 FEW_PARTS, FEW_LAYERS = 5, 4
@@ -34,10 +34,13 @@ class Choice:
     """What the table of parts shows.
 
     Attributes:
-        by: what one row stands for; null: roles where the catalogue knows them, else blocks.
+        by: what one row represents; None: roles if the catalogue knows them, else blocks.
         sort: one of `COLUMNS`, largest first; or `name`.
-        top: rows before the rest is joined; null: a few by default, all where `by` is given.
+        top: number of rows before the others are joined; None: a few by default, all if `by` is given.
         columns: some of `COLUMNS`.
+
+    Raises:
+        SnnprofError: there is no such column, or `top` is below 1.
     """
 
     by: By | None = None
@@ -57,13 +60,14 @@ class Choice:
 
 @dataclass(frozen=True)
 class Total:
-    """The energy on one price list, beside the equivalent ANN (a single forward pass) on the same list.
+    """The energy on one price list, and that of the equivalent ANN (a single forward pass) on the same list.
 
     Attributes:
-        energy_pj: null where the list prices nothing of what ran.
-        interval: of the energy, for new data; null where the samples are unknown.
-        lower_bound: something that ran is not in it.
-        ann_ratio: energy of the ANN / energy of this network; null where either is unknown.
+        hardware: the price list.
+        energy_pj: picojoules; None if the list prices none of the work.
+        interval: 95 % interval of the energy for new data; None if the number of samples is unknown.
+        lower_bound: the energy excludes some work.
+        ann_ratio: energy of the ANN / energy of this network; None if either is unknown.
     """
 
     hardware: HardwareProfile
@@ -74,7 +78,7 @@ class Total:
 
     @property
     def sign(self) -> Sign | None:
-        """Where this network stands: below its ANN, above it, or equal within its interval (0.5 % without one)."""
+        """Whether the energy is `below` or `above` the ANN's, or `equal` within its interval (0.5 % without one)."""
         if self.ann_ratio is None:
             return None
         relative = self.interval.relative if self.interval else None
@@ -84,19 +88,21 @@ class Total:
 
     @property
     def factor(self) -> float | None:
-        """How many times below or above, at least 1."""
+        """How many times below or above the ANN, at least 1; None if unknown."""
         return None if self.ann_ratio is None else max(self.ann_ratio, 1 / self.ann_ratio)
 
 
 @dataclass(frozen=True)
 class Part:
-    """Some of the work: a role, a block, a layer, or what is left of them.
+    """Some of the work: a role, a block, a layer, or the rest of them.
 
     Attributes:
-        op: the contraction, where the layer has several.
-        rate: non-zero share of what it reads; null where several operations are joined.
-        sops: null where no spike drives it.
-        joined: how many parts it stands for.
+        name: the role, block or layer.
+        op: the contraction, if the layer has several.
+        rate: non-zero share of what it reads; None if several operations are joined.
+        sops: None if no spikes drive it.
+        share: share (0 to 1) of the energy, or of the operations if nothing has a price.
+        joined: number of parts that it represents.
     """
 
     name: str
@@ -112,7 +118,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Parts:
-    """The largest parts, and the others as one; null where there are none."""
+    """The largest parts, and the others as one (`rest`; None if there are no others)."""
 
     by: By
     shown: tuple[Part, ...]
@@ -124,9 +130,10 @@ class Rates:
     """Firing rates of the neuron layers, in spikes per neuron and step.
 
     Attributes:
+        mean: over all neuron-steps.
         lowest, highest: a layer and its rate.
         silent: layers in which no neuron fired.
-        blocks: the rates of each block's layers; one block without a name where most layers are blocks of their own.
+        blocks: the rates of each block's layers; one block without a name if most layers are blocks of their own.
     """
 
     mean: float
@@ -141,16 +148,17 @@ class Summary:
     """The headline of a run.
 
     Attributes:
-        reports: the same run and convention, one report per price list.
-        accuracy: share of correct predictions; null without labels.
+        reports: the same run and convention, one report for each price list.
+        accuracy: share (0 to 1) of correct predictions; None without labels.
         density: SOPs / dense MACs.
         mac_rows: the contractions that multiply.
-        totals: one per price list.
-        parts: where the operations go; layers: the most expensive contractions.
-        rates: null where no neuron layer was seen.
-        unpriced: work that the first price list leaves out: what, and how often.
-        left_out: work that the convention does not count: what, and how many elements or dense MACs.
-        measured: what the machine that simulated the network used, by sensor.
+        totals: one for each price list.
+        parts: where the energy goes.
+        layers: the most expensive contractions.
+        rates: None if the model has no neuron layer.
+        unpriced: work for which the first price list has no price: (what, how often).
+        left_out: work that the convention does not count: (what, elements or dense MACs).
+        measured: energy that the machine used to simulate the network, by sensor.
     """
 
     reports: tuple[EnergyReport, ...]
@@ -171,6 +179,7 @@ class Summary:
 
     @property
     def activity(self) -> Activity:
+        """What ran."""
         return self.reports[0].activity
 
     @property
@@ -179,16 +188,12 @@ class Summary:
         return {"below", "above"} <= {total.sign for total in self.totals}
 
     def with_sign(self, sign: Sign) -> list[str]:
-        """The price lists on which the comparison with the ANN has a sign."""
+        """Returns the ids of the price lists on which the comparison with the ANN has a sign."""
         return [total.hardware.id for total in self.totals if total.sign == sign]
 
 
 def summarise(reports: Sequence[EnergyReport], choice: Choice | None = None) -> Summary:
-    """The headline of one run on one or several price lists; the first list decides what is large.
-
-    Args:
-        reports: the same run and convention, one report per price list.
-    """
+    """Returns the headline of one run on one or several price lists. The first list decides which parts are large."""
     choice = choice or Choice()
     first = reports[0]
     activity, totals = first.activity, first.totals
@@ -235,7 +240,7 @@ def _parts(report: EnergyReport, choice: Choice) -> Parts:
 
 
 def _natural(report: EnergyReport) -> By:
-    """Roles where the catalogue knows what the layers do, else blocks."""
+    """Returns `role` if the catalogue knows the role of every layer, else `block`."""
     roles = [group.role for group in grouped([report], "role", is_contraction)]
     return "role" if roles and all(roles) else "block"
 
@@ -252,7 +257,7 @@ def _largest(report: EnergyReport, by: By, groups: list[Group], top: int | None,
 
 
 def _sorted(parts: list[Part], column: str) -> list[Part]:
-    """Largest first, unknown last; by energy, what has no price follows by its operations."""
+    """Sorts parts, largest first and unknown last; parts without a price follow by their operations."""
     if column == "name":
         return sorted(parts, key=lambda part: part.name)
 
@@ -281,7 +286,7 @@ def _part(report: EnergyReport, group: Group) -> Part:
 
 
 def _joined(parts: list[Part]) -> Part:
-    """The sum of some parts; a rate does not add up."""
+    """Adds up some parts; their rates do not add up."""
 
     def total(column: str) -> float | None:
         return added(getattr(part, column) for part in parts)
@@ -310,6 +315,7 @@ def _rates(activity: Activity) -> Rates | None:
 def _by_block(
     activity: Activity, rates: Sequence[tuple[NeuronRecord, float]]
 ) -> tuple[tuple[str, tuple[float, ...]], ...]:
+    """Returns the rates block by block; as one block if there are more than half as many blocks as layers."""
     blocks: dict[str, list[float]] = {}
     for neuron, rate in rates:
         blocks.setdefault(block_of(activity, neuron.layer), []).append(rate)

@@ -1,4 +1,4 @@
-"""Runs that differ in their settings: curves over one of them, the Pareto front, and energy at equal accuracy."""
+"""Runs that differ in their settings: curves over one setting, the Pareto front, and energy at equal accuracy."""
 
 from __future__ import annotations
 
@@ -17,38 +17,45 @@ from snnprof.statistics import Interval
 
 TITLES = {"timesteps": "time steps T", "threshold": "firing threshold", "input_rate": "input rate"}
 DEFAULT_VALUE = "default"
-"""A setting that a run does not name has the model's default, whose value the run file does not say."""
+"""Stands for a setting that a run does not name: the run file does not say the model's default value."""
 _BETWEEN = re.compile(r"\s+(?=[^\W\d]\w*=)")
-"""Between two arguments of a model; a value may hold blanks, as in `[1, 2]`."""
+"""Matches the space between two arguments of a model; a value may contain spaces, as in `[1, 2]`."""
 _REPLICATES = "seed"
-"""Runs that differ in it alone are repetitions: their mean is drawn, with the standard deviation."""
+"""Runs that differ only in this setting are repetitions: the curve shows their mean and standard deviation."""
 
 
 @dataclass(frozen=True)
 class Stop:
-    """The figures at one value of the setting; mean and standard deviation where several runs have it."""
+    """The figures at one value of the setting; mean and standard deviation if several runs have that value.
+
+    Attributes:
+        value: the value, as text.
+        side: the figures.
+    """
 
     value: str
     side: Side
 
     @property
     def accuracy(self) -> Estimate:
-        """A share."""
+        """Share (0 to 1) of correct predictions."""
         return self.side.accuracy
 
     @property
     def energies(self) -> Mapping[str, Estimate]:
-        """Picojoules per inference by price list."""
+        """Price list → picojoules per inference."""
         return self.side.energies
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One family: a network on one data set with the same other settings, in rising order of the setting.
+    """One family: a network on one data set with the same other settings, at rising values of the swept setting.
 
     Attributes:
-        model: the network's name; `name` has the other settings, too.
-        family: the values of the settings that tell families apart.
+        model: the name of the network; `name` adds the other settings.
+        data: the name of the data set.
+        stops: the figures at each value.
+        family: setting → value, for the settings that tell families apart.
     """
 
     model: str
@@ -58,10 +65,18 @@ class Curve:
 
     @property
     def name(self) -> str:
+        """The network and the other settings, such as `SAFormer, threshold = 0.5`."""
         return ", ".join([self.model, *(in_words(key, value) for key, value in self.family.items())])
 
     def points(self, hardware: str) -> list[Point]:
-        """The stops with an accuracy and an energy on a price list; each bears its value as a name."""
+        """Selects the stops that have an accuracy and an energy on one price list.
+
+        Args:
+            hardware: id of the price list.
+
+        Returns:
+            Points of energy and accuracy, each named after its value.
+        """
         return [
             Point(stop.value, self.data, hardware, stop.energies[hardware], stop.accuracy)
             for stop in self.stops
@@ -71,13 +86,15 @@ class Curve:
 
 @dataclass(frozen=True)
 class Match:
-    """What two families need at one accuracy, on one price list.
+    """The energies of two families at one accuracy, on one price list.
 
     Attributes:
-        accuracy: a share that one of them was measured at, and that both reach.
-        energies: picojoules per inference of both; interpolated along each family's own Pareto front, in a straight
-            line between two measured points. The interval is interpolated likewise, and so leaves out how uncertain the
-            accuracies are.
+        hardware: id of the price list.
+        accuracy: share (0 to 1) that one of them was measured at and that both reach.
+        names: names of both families.
+        energies: picojoules per inference of both, interpolated linearly between two measured points of each family's
+            own Pareto front. The intervals are interpolated likewise, so they leave out how uncertain the accuracies
+            are.
     """
 
     hardware: str
@@ -87,7 +104,7 @@ class Match:
 
     @property
     def ratio(self) -> float | None:
-        """The second's energy over the first's."""
+        """Energy of the second family over that of the first; None if the first is 0."""
         first, second = (energy.value for energy in self.energies)
         return second / first if first else None
 
@@ -99,10 +116,12 @@ class Sweep(Shown):
     Attributes:
         setting: `timesteps`, `threshold`, `threshold.LAYERS`, `input_rate`, `seed`, `checkpoint`, `dtype`, or a name
             given with `--set`.
-        values: all that occur, numbers in rising order.
-        numeric: all of them are numbers.
-        data: the data sets.
-        lower_bounds: the price lists on which something is missing from a total.
+        values: all values that occur; numbers in rising order.
+        numeric: all values are numbers.
+        hardware: ids of the price lists.
+        curves: one for each family; the first is the one that others are compared with.
+        data: names of the data sets.
+        lower_bounds: ids of the price lists on which the energy of a run excludes some work.
     """
 
     setting: str
@@ -115,21 +134,25 @@ class Sweep(Shown):
 
     @property
     def title(self) -> str:
-        """The setting in words, as axes and headings have it."""
+        """The setting in words, for axes and headings."""
         return TITLES.get(self.setting, self.setting)
 
     @property
     def families(self) -> tuple[str, ...]:
-        """The other settings that the runs differ in."""
+        """The other settings in which the runs differ."""
         return tuple(dict.fromkeys(key for curve in self.curves for key in curve.family))
 
     @cached_property
     def fronts(self) -> Mapping[str, frozenset[tuple[int, str]]]:
-        """By price list the stops, as (number of the curve, value), than which no other one on the same data is at
-        least as good in both accuracy and energy, and better in one."""
+        """Price list → stops on the Pareto front, each as (number of the curve, value).
+
+        No other stop on the same data is at least as good in both accuracy and energy, and better in one of them. A
+        data set with a single stop has no front.
+        """
         return {id: frozenset(stop for data in self.data for stop in self._front(id, data)) for id in self.hardware}
 
     def _front(self, hardware: str, data: str) -> Iterator[tuple[int, str]]:
+        """Yields the stops of one data set that no other stop beats; none if there is a single stop."""
         found = {
             id(point): (number, point)
             for number, curve in enumerate(self.curves)
@@ -142,14 +165,17 @@ class Sweep(Shown):
 
     @cached_property
     def matched(self) -> tuple[Match, ...]:
-        """The first family and each other one on its data, at each accuracy that one was measured at and both reach."""
+        """Energies at equal accuracy: the first family against each other one on its data, on each price list.
+
+        There is a match at each accuracy at which one of the two families was measured and that both reach.
+        """
         return tuple(
             match for other in self._others() for id in self.hardware for match in _matches(self.curves[0], other, id)
         )
 
     @cached_property
     def unmatched(self) -> tuple[str, ...]:
-        """A sentence for each pair of families without a common accuracy."""
+        """A sentence for each pair of families that have no accuracy in common."""
         return tuple(
             f"{_reach(self.curves[0], id)} and {_reach(other, id)} have no accuracy in common: there is no energy at "
             "equal accuracy, and none is extrapolated."
@@ -162,13 +188,19 @@ class Sweep(Shown):
         return [curve for curve in self.curves[1:] if curve.data == self.curves[0].data]
 
     def matched_with(self, other: Sweep) -> tuple[Match, ...]:
-        """The first family of this sweep and of another one at equal accuracy, on the price lists that both have.
+        """Compares the first families of two sweeps at equal accuracy, on the price lists that both have.
 
-        The two may be over different settings and counted by different conventions, such as an SNN over T and an ANN
-        over bits; they must have run on the same data.
+        The sweeps may be over different settings and use different conventions, such as an SNN over T and an ANN over
+        bits.
+
+        Args:
+            other: the other sweep.
+
+        Returns:
+            The matches, by price list and rising accuracy.
 
         Raises:
-            SnnprofError: they ran on different data.
+            SnnprofError: the two ran on different data.
         """
         mine, theirs = self.curves[0], other.curves[0]
         if _data_of(mine) != _data_of(theirs):
@@ -182,18 +214,17 @@ class Sweep(Shown):
 
     @cached_property
     def comparison(self) -> Comparison:
-        """All stops side by side, against the first."""
+        """All stops side by side, with the first as the baseline."""
         return compared([stop.side.entry for curve in self.curves for stop in curve.stops])
 
 
 def sweep_of(entries: Sequence[Entry], over: str | None = None) -> Sweep:
     """Groups runs by network, data and other settings, and orders each family by one setting.
 
-    Args:
-        over: the setting; found where the runs of each network differ in one alone.
+    The setting is `over`, or else the only one in which the runs of each network differ.
 
     Raises:
-        SnnprofError: a published row among them, no setting or several that differ, or runs that do not know it.
+        SnnprofError: a published row is among the entries, no setting or several differ, or no run has the setting.
     """
     settings = _all_settings([_activity(entry).run for entry in entries])
     names = [(_activity(entry).run.model.label or entry.name, data_name(entry)) for entry in entries]
@@ -216,7 +247,7 @@ def sweep_of(entries: Sequence[Entry], over: str | None = None) -> Sweep:
 
 
 def is_sweep(entries: Sequence[Entry]) -> bool:
-    """Whether these are several runs that differ in one setting."""
+    """Whether the entries are several runs that differ in one setting."""
     try:
         return len(sweep_of(entries).values) > 1
     except SnnprofError:
@@ -224,7 +255,7 @@ def is_sweep(entries: Sequence[Entry]) -> bool:
 
 
 def in_words(setting: str, value: str) -> str:
-    """A setting and its value as a name says them.
+    """Writes a setting and its value as part of a name.
 
     >>> in_words("timesteps", "4"), in_words("threshold", "0.5"), in_words("checkpoint", "a.pt")
     ('T = 4', 'threshold = 0.5', 'a.pt')
@@ -235,7 +266,7 @@ def in_words(setting: str, value: str) -> str:
 
 
 def is_number(text: str) -> bool:
-    """Whether a value is a finite number."""
+    """Whether the text of a value is a finite number."""
     try:
         return abs(float(text)) < float("inf")
     except ValueError:
@@ -246,13 +277,13 @@ def is_number(text: str) -> bool:
 
 
 def differing(settings: Sequence[Mapping[str, str]], groups: Sequence[object]) -> str:
-    """The one setting in which the runs of a group differ.
+    """Finds the one setting in which the runs of a group differ.
 
-    Checkpoints may change along with another setting, and a setting with the same values as another one says nothing
-    new: `--set T=4` and four time steps.
+    Checkpoints and seeds may change along with another setting. Of settings that have equal values in all runs, such as
+    `--set T=4` and four time steps, the first counts.
 
     Raises:
-        SnnprofError: there is none, or there are several.
+        SnnprofError: the runs differ in no setting, or in several.
     """
     found: dict[str, list[Mapping[str, str]]] = {}
     for group in dict.fromkeys(groups):
@@ -276,10 +307,10 @@ def differing(settings: Sequence[Mapping[str, str]], groups: Sequence[object]) -
 def _families(
     setting: str, settings: Sequence[Mapping[str, str]], names: Sequence[object], name: object
 ) -> tuple[str, ...]:
-    """The other settings whose values each go through several values of the swept one: a curve for each of them.
+    """Finds the other settings that tell curves apart: their values come back at several values of the swept setting.
 
-    What has one value for each value of the swept setting goes along with it; what never comes again at another value,
-    like checkpoints trained for each value from several seeds, are repetitions.
+    A setting that changes along with the swept one tells no curves apart. Neither does one whose values never come
+    back, such as checkpoints that were trained from several seeds for each value: those runs are repetitions.
     """
     mine = [known for known, of in zip(settings, names, strict=True) if of == name]
     found = []
@@ -293,7 +324,10 @@ def _families(
 
 
 def _all_settings(runs: Sequence[Run]) -> list[dict[str, str]]:
-    """What users chose for each run, by name; checkpoints of one name and different content are told apart."""
+    """Returns what users chose for each run, by name.
+
+    Checkpoints with one name but different contents get two names.
+    """
     named: dict[str | None, set[str | None]] = {}
     for run in runs:
         named.setdefault(run.model.checkpoint, set()).add(run.model.sha256)
@@ -301,6 +335,7 @@ def _all_settings(runs: Sequence[Run]) -> list[dict[str, str]]:
 
 
 def _settings(run: Run, tell_apart: bool) -> dict[str, str]:
+    """Returns the settings of a run by name; `tell_apart` adds the beginning of its hash to a checkpoint's name."""
     checkpoint = run.model.checkpoint
     if checkpoint and tell_apart:
         checkpoint = f"{checkpoint} {(run.model.sha256 or '')[:6]}"
@@ -314,14 +349,17 @@ def _settings(run: Run, tell_apart: bool) -> dict[str, str]:
 
 
 def _thresholds(run: Run) -> dict[str, str]:
-    """`--threshold 0.5` and `--threshold block.0=0.5`."""
+    """Reads `--threshold 0.5` and `--threshold block.0=0.5`."""
     pairs = (text.rpartition("=") for text in run.conditions.get("--threshold", "").split())
     return {f"threshold.{layers}" if layers else "threshold": value for layers, _, value in pairs}
 
 
 def _given(run: Run, facts: Mapping[str, str]) -> dict[str, str]:
-    """The arguments of the model given with --set; one that has the name of a fact of the run, such as `seed`, as
-    `set.seed`. Time steps are the same either way."""
+    """Returns the arguments of the model that `--set` gave.
+
+    An argument with the name of another setting, such as `seed`, is called `set.seed`; time steps are the same setting
+    either way.
+    """
     pairs = (part.partition("=") for part in _BETWEEN.split(run.conditions.get("--set", "")))
     given = {key: value for key, equals, value in pairs if equals}
     if "timesteps" in facts:
@@ -358,12 +396,13 @@ def _stop(name: str, value: str, entries: Sequence[Entry]) -> Stop:
 
 
 def _data_of(curve: Curve) -> object:
-    """What tells data apart: what was read, which does not depend on how it was named."""
+    """Returns what tells data sets apart: their content, which does not depend on the name; else the name."""
     activity = curve.stops[0].side.entry.activity
     return (activity and activity.run.data.fingerprint) or curve.data
 
 
 def _matches(first: Curve, second: Curve, hardware: str) -> list[Match]:
+    """Returns the energies of two families at each accuracy of either front that both reach."""
     fronts = [unbeaten(curve.points(hardware)) for curve in (first, second)]
     levels = sorted({point.place[1] for front in fronts for point in front})
     found = []
@@ -375,14 +414,16 @@ def _matches(first: Curve, second: Curve, hardware: str) -> list[Match]:
 
 
 def energy_at(front: Sequence[Point], accuracy: float) -> Interval | None:
-    """The energy of a family at an accuracy: E₁ + w (E₂ − E₁) between its neighbours, w = (a − a₁) / (a₂ − a₁).
+    """The energy of a family at an accuracy, interpolated linearly between two measured points.
+
+    E = E₁ + w (E₂ − E₁) with w = (a − a₁) / (a₂ − a₁), for the neighbours 1 and 2 of accuracy a.
 
     Args:
         front: the family's Pareto front, rising in both energy and accuracy.
-        accuracy: a share.
+        accuracy: a share (0 to 1).
 
     Returns:
-        Picojoules per inference; null below the first point and above the last, where nothing was measured.
+        Picojoules per inference; None below the first point and above the last, where nothing was measured.
     """
     for point in front:
         if point.place[1] == accuracy:

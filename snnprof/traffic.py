@@ -1,7 +1,7 @@
-"""What becomes of spikes between the cores of a chip: how many messages each takes, and over how many routers.
+"""How many messages a spike takes between the cores of a chip, and how many routers these cross.
 
-A profile knows what a message and a hop cost; how often they happen depends on which core holds which neurons. That is
-what a mapping of layers to cores tells, a chip that counts them, or a simulator.
+A profile knows the price of a message and of a hop. Their number depends on which core holds which neurons: a mapping
+of layers to cores, the chip itself or a simulator gives it.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from snnprof.errors import SnnprofError
 
 @dataclass(frozen=True)
 class Route:
-    """The way of a layer's spikes, on average per spike. None: not known.
+    """The way of a layer's spikes, on average per spike. None means unknown.
 
     Attributes:
-        messages: cores it is sent to, each of which takes a message.
-        hops: routers that all its messages cross together.
-        east_west: those of the hops that go east or west; `hops` is the sum of both directions where it is not given.
-        north_south: those that go north or south.
+        messages: messages per spike: one for each core that it is sent to.
+        hops: routers that all these messages cross together.
+        east_west: hops in the directions east and west. Without `hops`, the sum of both directions counts.
+        north_south: hops in the directions north and south.
 
     Raises:
-        SnnprofError: a figure is negative or no number, or there is only one direction.
+        SnnprofError: a figure is negative, infinite or NaN, or only one of the directions is given.
     """
 
     messages: float | None = None
@@ -40,7 +40,7 @@ class Route:
 
     @property
     def all_hops(self) -> float | None:
-        """Hops in whatever direction."""
+        """Hops in any direction; None if unknown."""
         if self.hops is not None or self.east_west is None or self.north_south is None:
             return self.hops
         return self.east_west + self.north_south
@@ -48,16 +48,23 @@ class Route:
 
 @dataclass(frozen=True)
 class Traffic:
-    """Routes of a network's spikes.
+    """The routes of a network's spikes.
 
     Attributes:
-        route: of the neuron layers that `layers` does not name.
-        layers: routes by neuron layer.
+        route: the route of neuron layers that `layers` does not name.
+        layers: name of a neuron layer → its route.
     """
 
     route: Route = Route()
     layers: Mapping[str, Route] = field(default_factory=dict)
 
     def of(self, layer: str) -> Route:
-        """The way of one layer's spikes."""
+        """Returns the route of one layer's spikes.
+
+        Args:
+            layer: name of the neuron layer.
+
+        Returns:
+            Its own route, or the one for all other layers.
+        """
         return self.layers.get(layer, self.route)

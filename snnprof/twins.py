@@ -1,4 +1,4 @@
-"""What else the same network could have done: run once as an ANN, run densely, stay silent, fire everywhere."""
+"""What the same network could have done instead: run once as an ANN, run densely, stay silent, fire everywhere."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ INT8_AT_NODE = {45: "cmos45-int8-acc32", 7: "cmos7-int8"}
 class Twin:
     """A dense run of the same network, over as many samples as the activity has.
 
-    Its energy is that of its MACs and, on hardware with a memory, of their accesses; biases and everything
-    element-wise are left out, so that no ratio to it flatters the spiking network.
+    Its energy is that of its MACs and, on hardware with a memory, of their memory accesses. It excludes biases and
+    element-wise arithmetic, so that no ratio to it flatters the spiking network.
 
     Attributes:
-        operations: MACs, null where the number of steps of an operation is not known.
-        energy_pj: null where they are unknown or the hardware has no price for a MAC.
+        operations: MACs over the run; None if the number of steps of an operation is unknown.
+        energy_pj: picojoules over the run; None if `operations` is, or if the hardware has no price for a MAC.
         hardware: the profile that priced it.
-        bits: width of its activations, where that is the point of it.
-        lower_bound: some memory accesses could not be told.
-        samples: that it ran; null where unknown.
+        bits: width of its activations, for the quantised twin; else None.
+        lower_bound: the memory accesses of some operations are unknown.
+        samples: number of samples that it ran; None if unknown.
     """
 
     operations: float | None
@@ -40,15 +40,15 @@ class Twin:
 
 
 def ann_twin(activity: Activity, hardware: HardwareProfile) -> Twin:
-    """The same network run once: Σ dense MACs / steps, with attention in the order that a softmax allows."""
+    """Returns the same network run once: Σ dense MACs / steps, with attention in the order that a softmax allows."""
     return _priced(_run_once(activity), activity, hardware)
 
 
 def quantised_twin(activity: Activity, hardware: HardwareProfile) -> Twin | None:
-    """The ANN with ⌈log2(T + 1)⌉-bit activations, which carry as much as T binary steps (Yan et al. 2024).
+    """Returns the ANN with ⌈log2(T + 1)⌉-bit activations, which carry as much as T binary steps (Yan et al. 2024).
 
-    Priced as INT8 of the same technology node, with the hardware's own memory; None where there is no such profile or
-    T is unknown.
+    It is priced as INT8 of the same technology node, with the hardware's own memory. None without such a profile, above
+    8 bits, or if T is unknown.
     """
     steps = [op.steps for op in activity.ops if op.steps]
     node = hardware.technology.node_nm
@@ -61,22 +61,22 @@ def quantised_twin(activity: Activity, hardware: HardwareProfile) -> Twin | None
 
 
 def dense_run(activity: Activity, hardware: HardwareProfile) -> Twin:
-    """The same SNN on a machine that uses no sparsity: each MAC of each step."""
+    """Returns the same SNN on a machine that exploits no sparsity: every MAC of every step."""
     return _priced([_dense(op) for op in activity.ops], activity, hardware)
 
 
 def all_silent(activity: Activity) -> Activity:
-    """The activity as if no neuron had ever fired; real inputs stay."""
+    """Returns the activity as if no neuron had fired; real inputs stay."""
     return _with_spikes(activity, firing=False)
 
 
 def all_firing(activity: Activity) -> Activity:
-    """The activity as if every spike that could be were there, at the highest level seen."""
+    """Returns the activity as if all neurons had fired at every step, at the highest level that the run showed."""
     return _with_spikes(activity, firing=True)
 
 
 def _run_once(activity: Activity) -> list[OpRecord] | None:
-    """The operations of the ANN twin; None where the number of steps of one is not known."""
+    """Returns the operations of the ANN twin; None if the number of steps of one is unknown."""
     if not all(op.steps for op in activity.ops):
         return None
     reordered = linear_order(activity.ops)
@@ -84,7 +84,7 @@ def _run_once(activity: Activity) -> list[OpRecord] | None:
 
 
 def _dense(op: OpRecord, steps: int = 1, factor: float = 1.0) -> OpRecord:
-    """The operation on real data, in one of its steps; `factor`: MACs in another order / MACs as it ran."""
+    """Returns the operation on real data in one of its steps; `factor` is MACs in another order / MACs as it ran."""
     macs = round(op.dense_macs / steps * factor)
     part = Part(kind="real", elements=op.elements // steps, dense_macs=macs, valid_macs=macs)
     return op.model_copy(update={"parts": [part], "steps": op.steps and op.steps // steps, "bias_adds": 0})
@@ -113,17 +113,18 @@ def _with_spikes(activity: Activity, firing: bool) -> Activity:
 
 
 def _op_with_spikes(op: OpRecord, firing: bool) -> OpRecord:
+    """Returns the operation with spikes everywhere or nowhere; parts that multiply stay."""
     real = [part for part in op.parts if part.kind == "real"]
     spikes = [part for part in op.parts if part.kind == "spikes" or (part.kind == "silent" and not real)]
     kept = [part for part in op.parts if part not in spikes]
     levels = math.prod(operand.max_level or 1 for operand in op.data) if firing else 0
-    # Where real steps stand beside, silence would be read as theirs.
+    # Beside real steps alone, a silent part would count as multiplied (see `conventions.kinds.split`).
     kind: Kind = "spikes" if firing or real else "silent"
     return op.model_copy(update={"parts": kept + _merged(spikes, kind, levels)})
 
 
 def _merged(parts: Iterable[Part], kind: Kind, levels: int) -> list[Part]:
-    """One part in which every element has `levels` levels."""
+    """Joins the parts into one in which every element has the given level."""
     every = list(parts)
     if not every:
         return []

@@ -1,4 +1,7 @@
-"""Energies are picojoules inside; text and other units only at the edges."""
+"""Text for energies, counts, times and rates. Inside snnprof, energies are picojoules.
+
+Other units are only for output.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ _COUNTS = (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3))
 
 
 def energy_text(picojoules: float | None, digits: int = 4) -> str:
-    """An energy in the unit that leaves one to three digits before the point; `–` for unknown.
+    """Writes an energy in the unit that leaves one to three digits before the point; `–` if unknown.
 
     >>> energy_text(354_200_000.0)
     '354.2 µJ'
@@ -23,7 +26,7 @@ def energy_text(picojoules: float | None, digits: int = 4) -> str:
 
 
 def price_text(picojoules: float) -> str:
-    """A price in the unit that papers print it in.
+    """Writes a price in the unit in which papers print it.
 
     >>> price_text(0.9), price_text(0.077), price_text(13300.0)
     ('0.9 pJ', '77 fJ', '13.3 nJ')
@@ -33,7 +36,7 @@ def price_text(picojoules: float) -> str:
 
 
 def time_text(seconds: float) -> str:
-    """A time in three digits.
+    """Writes a time with up to three digits.
 
     >>> time_text(0.000547), time_text(1.0e-3), time_text(12.0)
     ('547 µs', '1 ms', '12 s')
@@ -45,7 +48,7 @@ def time_text(seconds: float) -> str:
 
 
 def count_text(count: float | None, digits: int = 4) -> str:
-    """A count with a decimal prefix; whole numbers below 10,000 in full; `–` for unknown.
+    """Writes a count with a decimal prefix; integers below 10,000 in full; `–` if unknown.
 
     >>> count_text(934_035_456)
     '934.0 M'
@@ -61,7 +64,7 @@ def count_text(count: float | None, digits: int = 4) -> str:
 
 
 def brief_energy(picojoules: float | None) -> str:
-    """An energy in three digits; `–` for unknown.
+    """Writes an energy with three digits; `–` if unknown.
 
     >>> brief_energy(3_264_300.0), brief_energy(999_960.0), brief_energy(0.0)
     ('3.26 µJ', '1.00 µJ', '0 pJ')
@@ -72,7 +75,7 @@ def brief_energy(picojoules: float | None) -> str:
 
 
 def brief_power(watts: float | None) -> str:
-    """A power in three digits; `–` for unknown.
+    """Writes a power with three digits; `–` if unknown.
 
     >>> brief_power(0.1788), brief_power(4.804e-4)
     ('179 mW', '480 µW')
@@ -81,7 +84,7 @@ def brief_power(watts: float | None) -> str:
 
 
 def brief_count(count: float | None) -> str:
-    """A count in three digits, with a prefix from a thousand on; `–` for unknown.
+    """Writes a count with three digits, with a prefix from a thousand on; `–` if unknown.
 
     >>> brief_count(3_096_000), brief_count(4811.5), brief_count(64.0)
     ('3.10 M', '4.81 k', '64')
@@ -94,7 +97,7 @@ def brief_count(count: float | None) -> str:
 
 
 def seconds_text(seconds: float) -> str:
-    """A time in three digits.
+    """Writes a time with three digits.
 
     >>> seconds_text(0.00412), seconds_text(2.5)
     ('4.12 ms', '2.50 s')
@@ -103,7 +106,7 @@ def seconds_text(seconds: float) -> str:
 
 
 def watts_text(watts: float) -> str:
-    """A power in three digits.
+    """Writes a power with three digits.
 
     >>> watts_text(21.4), watts_text(0.0644)
     ('21.4 W', '64.4 mW')
@@ -112,7 +115,7 @@ def watts_text(watts: float) -> str:
 
 
 def rate_text(share: float | None) -> str:
-    """A rate in percent; what is not nothing never reads 0.
+    """Writes a rate in percent; a rate above 0 is never written as 0.
 
     >>> rate_text(0.0004), rate_text(0.235), rate_text(0.0)
     ('<0.1 %', '23.5 %', '0 %')
@@ -123,18 +126,18 @@ def rate_text(share: float | None) -> str:
 
 
 def percent_text(share: float | None, digits: int = 1) -> str:
-    """A share in percent; `–` for unknown."""
+    """Writes a share in percent; `–` if unknown."""
     return "–" if share is None else f"{100 * share:.{digits}f} %"
 
 
 def _rounded(value: float, digits: int) -> str:
-    """`digits` significant digits, never in scientific notation."""
+    """Writes a number with `digits` significant digits, never in scientific notation."""
     whole = len(str(int(abs(value))))
     return f"{value:.{max(0, digits - whole)}f}"
 
 
 def without_noise(value: float) -> float:
-    """The value without what binary arithmetic leaves behind its twelfth digit; a whole number as it is.
+    """Rounds a number to twelve digits, which removes the noise of binary arithmetic; an integer stays as it is.
 
     >>> without_noise(0.1 + 0.2), without_noise(905639.0399999999), without_noise(2.0**53)
     (0.3, 905639.04, 9007199254740992.0)
@@ -143,7 +146,7 @@ def without_noise(value: float) -> float:
 
 
 def _brief(value: float, units: list[tuple[str, float]]) -> str:
-    """Three digits in the largest unit that leaves one before the point, after rounding."""
+    """Writes three digits in the largest unit that leaves one before the point, after rounding."""
     rounded = float(f"{value:.2e}")
     unit, size = next((pair for pair in units if abs(rounded) >= pair[1]), units[-1])
     figure = rounded / size

@@ -1,4 +1,4 @@
-"""A run held against the same run made again: integer by integer, block by block."""
+"""Compares a run with the same run made again: integer by integer, block by block."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from snnprof.activity import Activity
 from snnprof.records import PART_COUNTS
 
 Key = tuple[str, ...]
-"""What a row is of: `op`, `neuron` or `line`, then the layer, the operator and its number."""
+"""Identifies a row: `op`, `neuron` or `line`, then the layer, the operator and its number."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """An integer that is another one now; null where one of the runs has no such row.
+    """An integer that has another value now.
 
     Attributes:
         block: number of the block.
-        row: of which operation, neuron layer or element-wise line.
+        row: the operation, neuron layer or element-wise line.
         figure: name of the integer, as in the run file.
+        recorded: value in the run file; None if it has no such row.
+        now: value in the new run; None if it has no such row.
     """
 
     block: int
@@ -33,13 +35,15 @@ class Difference:
 
 @dataclass(frozen=True)
 class Verification:
-    """What running recorded blocks again has shown.
+    """The result of running recorded blocks again.
 
     Attributes:
-        blocks: numbers of the blocks that ran again, of `all_blocks`.
-        samples: how many samples they hold.
-        rows, integers: how many were compared, over all blocks.
-        changed: facts of the run that are others now and may turn spikes: what, then, now.
+        blocks: numbers of the blocks that ran again.
+        all_blocks: number of blocks in the run file.
+        samples: number of samples in the blocks that ran again.
+        rows, integers: how many were compared, over these blocks.
+        differences: the integers that differ.
+        changed: facts of the run that differ now and may change spikes: (what, then, now).
     """
 
     blocks: tuple[int, ...]
@@ -52,13 +56,14 @@ class Verification:
 
     @property
     def differing_rows(self) -> int:
+        """Number of rows with a different integer."""
         return len({(each.block, each.row) for each in self.differences})
 
 
 def verification(
     recorded: Activity, again: Activity, blocks: Sequence[int], changed: Sequence[tuple[str, str, str]] = ()
 ) -> Verification:
-    """Compares blocks of a run with the same blocks of another; those of both stand at the same positions."""
+    """Compares blocks of a run with the blocks of another run at the same positions."""
     first, second = merging.on_shared_grids([recorded, again])
     found: list[Difference] = []
     rows = integers = 0
@@ -78,7 +83,7 @@ def verification(
 
 
 def _integers(activity: Activity, number: int) -> dict[Key, int]:
-    """Every integer of a block, by what it is of; rows in which nothing happened are left out."""
+    """Returns every integer of a block by its key; it leaves out rows in which nothing happened."""
     block = merging.restrict(activity, activity.blocks[number])
     found = {(*row, figure): value for row, figure, value in _figures(block) if value is not None}
     active = {key[:-1] for key, value in found.items() if value}

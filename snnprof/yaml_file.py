@@ -1,4 +1,4 @@
-"""Reads small YAML files written by people: plain data, with the line of every key, and nothing that explodes."""
+"""Reads small YAML files that people write: plain data with the line of every key, and nothing that grows when read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ Place = tuple[str | int, ...]
 
 
 class YamlProblem(SnnprofError):
-    """What is wrong with a file, and on which line."""
+    """What is wrong with a file, and on which line.
+
+    Attributes:
+        text: what is wrong, to follow the file's name.
+        line: number of the line, from 1 on; None if the problem has no line.
+    """
 
     def __init__(self, text: str, line: int | None = None) -> None:
         super().__init__(text)
@@ -27,28 +32,31 @@ class YamlProblem(SnnprofError):
 
 @dataclass(frozen=True)
 class Document:
-    """A file's data and where each of its keys stands."""
+    """The data of a file, and the line of each of its keys.
+
+    Attributes:
+        path: the file.
+        data: the data.
+        lines: path of a key → number of its line, from 1 on.
+    """
 
     path: Path
     data: dict[str, Any]
     lines: dict[Place, int] = field(default_factory=dict)
 
     def line_of(self, place: Place) -> int | None:
-        """The line of a key, or of the nearest key above it that the file has."""
+        """Returns the line of a key, or of the nearest key above it that the file has."""
         while place and place not in self.lines:
             place = place[:-1]
         return self.lines.get(place)
 
 
 def read_yaml(path: Path, as_written: bool = False) -> Document:
-    """Reads a mapping.
-
-    Args:
-        as_written: scalars stay texts, so that 4.50 keeps its last digit; empty ones are null.
+    """Reads a file whose content is a mapping. With `as_written`, numbers stay texts, so 4.50 keeps its last digit.
 
     Raises:
-        YamlProblem: the file is missing, too big, no UTF-8, no YAML, no mapping, nested too deep, repeats a key, or
-            uses tags or anchors (with which a small file can describe an endless one).
+        YamlProblem: the file is missing, too large, not UTF-8, not YAML or not a mapping; it is nested too deep or
+            repeats a key; or it uses tags or anchors, with which a small file can describe an endless one.
     """
     text = text_of(path)
     try:
@@ -68,7 +76,7 @@ def read_yaml(path: Path, as_written: bool = False) -> Document:
 
 
 class _AsWritten(yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader):  # type: ignore[misc]
-    """A loader that takes every scalar for text; in C where it can be, since the file of published rows is long."""
+    """A loader that reads scalars as text; in C if possible, since the file of published rows is long."""
 
 
 _AsWritten.yaml_implicit_resolvers = {
@@ -78,10 +86,10 @@ _AsWritten.yaml_implicit_resolvers = {
 
 
 def text_of(path: Path) -> str:
-    """The text of a small file.
+    """Returns the text of a small file.
 
     Raises:
-        YamlProblem: it is missing, too big or no UTF-8; the text goes on from the file's name.
+        YamlProblem: the file is missing, too large or not UTF-8; the message follows the file's name.
     """
     try:
         with path.open("rb") as stream:
@@ -97,6 +105,11 @@ def text_of(path: Path) -> str:
 
 
 def _refuse_traps(text: str, loader: type[yaml.SafeLoader]) -> None:
+    """Checks the events of the parser, before any data is built from them.
+
+    Raises:
+        YamlProblem: there is an anchor, an alias or a tag, or the nesting is too deep.
+    """
     depth = 0
     for event in yaml.parse(text, Loader=loader):
         line = event.start_mark.line + 1 if event.start_mark else None
@@ -110,6 +123,7 @@ def _refuse_traps(text: str, loader: type[yaml.SafeLoader]) -> None:
 
 
 def _plain(loader: yaml.SafeLoader, node: yaml.Node, place: Place, lines: dict[Place, int]) -> Any:
+    """Returns the data of a node, and stores the line of each key and item in `lines`."""
     if isinstance(node, yaml.MappingNode):
         return _mapping(loader, node, place, lines)
     if isinstance(node, yaml.SequenceNode):
@@ -145,7 +159,7 @@ def _scalar(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
 
 
 def _number_or_text(text: str) -> float | str:
-    """YAML 1.1 takes an unquoted 1e9 for text, because the exponent has no sign."""
+    """Reads an unquoted 1e9 as a number: YAML 1.1 takes it for text, because its exponent has no sign."""
     if text.lower().strip("+-") in ("inf", "infinity", "nan") or "_" in text:
         return text
     try:

@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -28,13 +29,17 @@ STANDS_FOR = {
     "LOG.csv": "log.csv", "RUN.json": "run.json", "OLD.json": "a.json", "NEW.json": "b.json", "old.json": "a.json",
     "new.json": "b.json", "FILE": "mine.yaml", "NAME": "saformer", "MODEL": "saformer", "DIR": "cifar",
     "ID": "cmos45-fp32", "CODE": "C06", "CHIP": "loihi1", "LAYER": "head", "cifar10:DIR": "cifar10:cifar",
+    "block.0.mlp.fc1_conv": "head",
     "paper:ROW": "paper:ssa_bin-bin-cifar10",
 }  # fmt: skip
-RUN_ELSEWHERE = ("tutorial.md", "cli.md")  # by test_tutorial.py; the examples of --help name files of every kind
+RUN_ELSEWHERE = ("tutorial.md",)  # by test_tutorial.py
 NEEDS = ("spikingjelly", "snntorch", "norse", "neurobench", "nir")
+SVG_COLUMN = 12.2  # pixels of a column in the pictures that rich draws
 TITLED = re.compile(r'^```\w+ title="([^"]+)"\n(.*?)^```$', re.M | re.S)
 NOT_RUN = {
     "...": "a form, not a command",
+    "[OPTIONS]": "a form, not a command",
+    "verify run.json --checkpoint": "a run of somebody else's files; tests/workload/test_verify.py makes one",
     "--measure": "needs an energy sensor; tests/sensors has recorded ones",
     "dvs128-gesture:": "its recordings are gigabytes; tests/workload reads small ones",
 }
@@ -42,17 +47,20 @@ NET = """
 import torch
 from torch import nn
 
+from snnprof.models.neuron import LIF
 
-def build():
+
+def build(width: int = 10):
     class Net(nn.Module):
         def __init__(self):
             super().__init__()
             self.fc = nn.Linear(64, 10)
+            self.fire = LIF()
 
         def forward(self, x):  # [T, B, 64], [B, 1, H, W] or [B, 64]
             images = x.dim() == 4
             out = self.fc((nn.functional.adaptive_avg_pool2d(x.float(), 8).flatten(1) if images else x).float())
-            return out.mean(0) if out.dim() == 3 else out
+            return self.fire(out).mean(0) if out.dim() == 3 else out
 
     return Net()
 
@@ -66,9 +74,11 @@ OWN = "schema: snnprof.mapping/1\nchip: loihi1\n"
 
 
 def commands(page: Path) -> list[list[str]]:
-    """Commands in blocks, and those between backticks, in the order of the page."""
+    """Commands in blocks, and those between backticks that are no link, in the order of the page."""
     text = page.read_text(encoding="utf-8").replace("\\\n", " ")
-    prose, fenced = (rf"^{start}(snnprof [^\n]*)|`(snnprof [a-z-]+ [^`\n]*)`" for start in ("    ", r"(?:    |\$ )?"))
+    prose, fenced = (
+        rf"^{start}(snnprof [^\n]*)|(?<!\[)`(snnprof [a-z-]+ [^`\n]*)`" for start in ("    ", r"(?:    |\$ )?")
+    )
     parts = re.split(r"^```.*$", text, flags=re.M)
     found = [each for n, part in enumerate(parts) for each in re.findall(fenced if n % 2 else prose, part, re.M)]
     lines = [block or inline for block, inline in found]
@@ -85,6 +95,10 @@ def workshop(
     """A folder with every file that the pages name."""
     for name, firing in (("run", 3), ("a", 3), ("b", 2)):
         activity_maker(firing=firing).save(tmp_path / f"{name}.json")
+    for steps in (1, 2, 4):
+        run = activity_maker(firing=steps)
+        run.run.timesteps = steps
+        run.save(tmp_path / f"t{steps}.json")
     for name in ("net.py", "my_model.py", "my_data.py"):
         (tmp_path / name).write_text(NET)
     x = np.random.default_rng(0).random((4, 2, 64), dtype=np.float32)
@@ -94,6 +108,8 @@ def workshop(
     (tmp_path / "own.yaml").write_text(OWN, encoding="utf-8")
     for name in ("examples", "models", "docs"):
         (tmp_path / name).symlink_to(ROOT / name)
+    for name in ("weights", "a", "b"):
+        torch.save(torch.nn.ModuleDict({"fc": torch.nn.Linear(64, 10)}).state_dict(), tmp_path / f"{name}.pt")
     runs = [tmp_path / name for name in ("run.json", "a.json", "b.json")]
     script("examples/power_log.py").write(tmp_path / "log.csv", runs)
     folder = tmp_path / "cifar" / "cifar-10-batches-bin"
@@ -125,9 +141,14 @@ def test_every_command_runs(page: Path, workshop: Path, capsys: pytest.CaptureFi
             if words[0] in ("profile", "sweep") and "--samples" not in words
             else []
         )
-        overwrites = ["--force"] if "--output" in words or words[0] in ("plot", "sweep") else []
+        writes = {"--output", "-o"} & set(words) or words[0] in ("plot", "sweep")
+        overwrites = ["--force"] if writes and words[0] != "export" else []
         words = [path for word in words for path in ("*" in word and sorted(glob.glob(word))) or [word]]
+        words, redirected = (words[: words.index(">")], words[-1]) if ">" in words else (words, None)
+        capsys.readouterr()
         assert main([*words, *few, *overwrites]) == 0, f"{page.name}: snnprof {line}: {capsys.readouterr().err}"
+        if redirected:
+            Path(redirected).write_text(capsys.readouterr().out, encoding="utf-8")
 
 
 def _installed(line: str) -> bool:
@@ -177,6 +198,19 @@ def test_the_readme_shows_the_screen_that_is_printed() -> None:
     screen = (ROOT / "tests" / "data" / "golden" / "screens" / "saformer-100-plain.txt").read_text(encoding="utf-8")
     shown = (ROOT / "README.md").read_text(encoding="utf-8").split("$ snnprof profile saformer\n")[1].split("```")[0]
     assert _without_seconds(shown) == _without_seconds(screen)
+
+
+def test_the_picture_in_the_readme_is_that_screen() -> None:
+    """Each text of the picture has a place, which gives its line and its column."""
+    screen = (ROOT / "tests" / "data" / "golden" / "screens" / "saformer-100-plain.txt").read_text(encoding="utf-8")
+    picture = ElementTree.parse(ROOT / "docs" / "gallery" / "screen.svg").getroot()
+    lines: dict[float, str] = {}
+    for text in picture.iterfind(".//{*}g[@class]//{*}text"):
+        before = lines.get(float(text.get("y", "")), "")
+        column = round(float(text.get("x", "")) / SVG_COLUMN)
+        lines[float(text.get("y", ""))] = before.ljust(column) + (text.text or "").replace("\xa0", " ")
+    drawn = "\n".join(lines[y].rstrip() for y in sorted(lines))
+    assert _without_seconds(drawn).rstrip() == _without_seconds(screen).rstrip()
 
 
 def _without_seconds(text: str) -> str:

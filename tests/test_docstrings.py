@@ -120,7 +120,7 @@ def _fields(cls: type) -> list[str]:
 
 def _parameters_of_init(cls: type) -> list[str]:
     initial = vars(cls).get("__init__")
-    generated = dataclasses.is_dataclass(cls) or issubclass(cls, BaseModel)
+    generated = dataclasses.is_dataclass(cls) or issubclass(cls, BaseModel) or getattr(cls, "_is_protocol", False)
     return _parameters(initial) if inspect.isfunction(initial) and not generated else []
 
 

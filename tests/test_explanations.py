@@ -166,7 +166,11 @@ def test_every_column_is_explained() -> None:
     assert not [key for key in sorted(keys) if explanations.term(key) is None]
 
 
-def test_every_heading_of_a_report_is_explained() -> None:
-    document = report_document([price(ROOT / "tests" / "data" / "runs" / "saformer.json")], "op")
-    headings = [column.header for column in document.tables[0].columns if column.kind != "energy"]
-    assert not [text for text in headings if explanations.term(text) is None]
+def test_every_heading_leads_to_the_explanation_of_its_column() -> None:
+    """But for those that head two columns, of which a reader gets the more common one."""
+    shared = {"Accuracy (%)", "Energy", "Hardware", "Input rate"}
+    headings = {(column.header, column.key) for table in tables() for column in table.columns
+                if column.header not in ("", *shared) and column.kind != "energy"}  # fmt: skip
+    assert len(headings) > 60
+    for heading, key in sorted(headings):
+        assert explanations.find(heading) == explanations.find(key), heading

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from snnprof.__main__ import main
+from snnprof._version import __version__
 
 ROOT = Path(__file__).parent.parent
 TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
@@ -22,7 +23,7 @@ def read(name: str) -> Any:
 def test_the_workflow_calls_targets_that_there_are() -> None:
     steps = [step for job in read(".github/workflows/checks.yml")["jobs"].values() for step in job["steps"]]
     called = {word for step in steps for word in re.findall(r"\bmake ([a-z]+)", step.get("run", ""))}
-    assert {"check", "test"} <= called <= TARGETS
+    assert {"check", "test", "docs"} <= called <= TARGETS
 
 
 def test_hooks_run_what_make_check_runs() -> None:
@@ -44,3 +45,17 @@ def test_the_action_gates_the_new_run_by_the_old_one(firing, activity_maker, tmp
     activity_maker(firing=firing).save(tmp_path / "snnprof-now.json")
     assert main(words) == (0 if firing < 3 else 1)
     capsys.readouterr()
+
+
+def test_the_changelog_keeps_its_form_and_begins_with_this_version() -> None:
+    """Keep a Changelog: versions with dates, newest first, and below each its kinds of changes."""
+    headings = re.findall(r"^(#{1,3}) (.+)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)
+    versions = [text for level, text in headings if level == "##"]
+    assert versions[0] == "[Unreleased]"
+    dated = [re.fullmatch(r"\[(\d+)\.(\d+)\.(\d+)\] - (\d{4}-\d\d-\d\d)", text) for text in versions[1:]]
+    assert all(dated), versions
+    numbers = [tuple(map(int, found.groups()[:3])) for found in dated if found]
+    assert numbers == sorted(numbers, reverse=True)
+    assert ".".join(map(str, numbers[0])) == __version__ == read("CITATION.cff")["version"]
+    kinds = {text for level, text in headings if level == "###"}
+    assert kinds <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}

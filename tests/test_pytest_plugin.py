@@ -74,8 +74,10 @@ def test_energies_compare_with_texts_and_with_each_other() -> None:
 
 
 def test_unknown_is_no_budget(activity: Activity) -> None:
-    with pytest.raises(SnnprofError, match="number of samples of this run is unknown"):
-        _ = budget_of(activity.model_copy(update={"samples": None, "blocks": []})).sops
+    unsized = budget_of(activity.model_copy(update={"samples": None, "blocks": []}))
+    for figure in ("sops", "macs", "energy"):
+        with pytest.raises(SnnprofError, match="number of samples of this run is unknown"):
+            getattr(unsized, figure)
     real = snnprof.profile(nn.Linear(4, 3), [torch.rand(2, 4)])
     with pytest.raises(SnnprofError, match="rolls-77fj has no price"):
         _ = budget_of(real, hardware="rolls-77fj").energy

@@ -23,6 +23,7 @@ from snnprof.errors import SnnprofError
 from snnprof.run_file import Target, write_atomically
 
 Capture = pytest.CaptureFixture[str]
+STORED = Path(__file__).parent / "data" / "runs"
 
 
 @contextmanager
@@ -208,3 +209,22 @@ def test_a_checksum_tells_content_and_not_layout(activity: Activity, tmp_path: P
     assert run_file.is_changed(json.dumps(tree))
     tree["run"].pop("checksum")
     assert not run_file.is_changed(json.dumps(tree))  # what an earlier snnprof wrote has none
+
+
+@pytest.mark.parametrize("name", ["saformer", "ssa_bin", "spikformer", "own", "imagenet"])
+def test_files_of_version_0_are_read_and_written_as_the_present_version(name: str, tmp_path: Path) -> None:
+    old, new = STORED / f"{name}.json", tmp_path / "new.json"
+    before = json.loads(old.read_text(encoding="utf-8"))
+    Activity.load(old).save(new)
+    after = json.loads(new.read_text(encoding="utf-8"))
+    assert (before["schema"], after["schema"]) == ("snnprof.activity/0", "snnprof.activity/1")
+    assert Activity.load(new) == Activity.load(old)
+    assert _without_defaults(after) == _without_defaults(before)
+
+
+def _without_defaults(tree: Any) -> Any:
+    """The content of a run file less its schema and checksum, and less empty fields, which older versions lack."""
+    if isinstance(tree, dict):
+        kept = {key: _without_defaults(value) for key, value in tree.items() if key not in ("schema", "checksum")}
+        return {key: value for key, value in kept.items() if value not in (None, "", [], {}, 0, False)}
+    return [_without_defaults(each) for each in tree] if isinstance(tree, list) else tree

@@ -58,8 +58,9 @@ def test_the_python_reference_has_every_public_name() -> None:
 
 @pytest.mark.parametrize("name", ["saformer", "own", "imagenet"])
 def test_the_schema_takes_run_files(name: str) -> None:
-    content = json.loads((ROOT / "tests" / "data" / "runs" / f"{name}.json").read_text(encoding="utf-8"))
-    jsonschema.validate(content, json_schema())
+    """The stored runs have an older schema; saved again, they have the present one."""
+    stored = Activity.load(ROOT / "tests" / "data" / "runs" / f"{name}.json")
+    jsonschema.validate(json.loads(stored.sealed()), json_schema())
 
 
 def test_the_schema_refuses_what_a_run_file_is_not() -> None:

@@ -1,4 +1,4 @@
-"""Both tools' operations at the same prices, so that only the counting differs."""
+"""Prices both tools' operations alike, so that only the counting differs."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from snnprof.against.records import Explained, Ops
 from snnprof.hardware import load_hardware
 
 PRICES = "cmos45-fp32"
-"""4.6 pJ for a multiply-accumulate, 0.9 pJ for an addition: the prices of most papers, and of SpikingJelly."""
+"""4.6 pJ for a multiply-accumulate, 0.9 pJ for an addition: the prices in most papers, and in SpikingJelly."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One line of the way from our energy to theirs.
+    """One line on the way from the energy of snnprof to that of the other tool.
 
     Attributes:
-        reason: an id of `reasons`; `ours` and `theirs` for the two ends.
-        rows: how many rows of the comparison it is in.
-        energy_pj: of one inference; of a reason, what it adds.
+        reason: id of a reason; `ours` and `theirs` for the two ends.
+        rows: number of rows of the comparison in which it occurs.
+        ops: operations over the run; for a reason, those that it adds.
+        energy_pj: picojoules per inference; for a reason, what it adds.
     """
 
     reason: str
@@ -28,7 +29,7 @@ class Step:
 
 
 def steps(explained: Explained) -> list[Step]:
-    """Our operations, what each reason adds to them, and theirs; the energies in between add up."""
+    """Returns our operations, what each reason adds to them, and theirs; the energies in between add up."""
     middle = explained.by_reason()
     if explained.peer.own:
         middle["own"] = (0, explained.peer.own)
@@ -38,7 +39,7 @@ def steps(explained: Explained) -> list[Step]:
 
 
 def energy_pj(ops: Ops) -> float:
-    """Arithmetic alone, at `PRICES`."""
+    """Returns the picojoules of arithmetic at `PRICES`."""
     prices = load_hardware(PRICES).energy
     assert prices.ac is not None
     assert prices.mac is not None

@@ -1,7 +1,7 @@
-"""A run beside what another tool counted on the same batches: row by row, and why the figures differ.
+"""A run beside what another tool counted on the same batches: row by row, and why the counts differ.
 
-An explanation is computed, never guessed: a rule of the other tool leads from our counts to a figure, and holds only
-if that is the tool's own figure. It is looked for batch by batch, since the tools judge by the values of one call.
+An explanation is computed, never guessed: a rule of the other tool leads from our counts to a figure, and it holds only
+if that is the figure of the tool. The comparison goes batch by batch, since the tools judge by the values of one call.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from snnprof.conventions.counts import Counts
 from snnprof.errors import SnnprofError
 
 FLOAT32 = 2**-20
-"""Relative error that a long sum in 32-bit floating point may have."""
+"""Relative error that a long sum in 32-bit floating point can have."""
 RULES = {"spikingjelly": spikingjelly, "neurobench": neurobench}
 ROUNDED = ("neurobench",)
 Ways = Iterable[list[Change]]
 
 
 def explained(activity: Activity, peer: PeerRun) -> Explained:
-    """Our counts by `exact` beside those of another tool, with the reasons of every difference.
+    """Puts our counts by `exact` beside those of another tool, with the reasons of every difference.
 
     Raises:
         SnnprofError: the two did not count the same batches.
@@ -42,7 +42,7 @@ def explained(activity: Activity, peer: PeerRun) -> Explained:
 
 
 def _paired(activity: Activity, peer: PeerRun) -> Iterator[tuple[Activity, list[Batch]]]:
-    """The blocks of a run with the other tool's batches of each."""
+    """Yields the blocks of a run, each with the other tool's batches of it."""
     waiting = list(peer.batches)
     for block in activity.blocks:
         inside: list[Batch] = []
@@ -56,6 +56,7 @@ def _paired(activity: Activity, peer: PeerRun) -> Iterator[tuple[Activity, list[
 
 
 def _rows(activity: Activity, batches: Sequence[Batch], tool: Tool) -> Iterator[Row]:
+    """Yields the rows of one block: contractions, other arithmetic, and arithmetic inside neurons."""
     neurons = [neuron.layer for neuron in activity.neurons]
     calls = [call for batch in batches for call in batch.calls]
     contractions = [call for call in calls if call.kind == "contraction"]
@@ -77,15 +78,15 @@ def _within(layer: str, neurons: Sequence[str]) -> bool:
 
 @dataclass
 class _Layer:
-    """A layer's contractions as both tools saw them."""
+    """The contractions of a layer as both tools saw them."""
 
     ops: list[OpRecord] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
 
     def pairs(self) -> list[tuple[OpRecord, list[Call]]] | None:
-        """Which calls belong to which operation; null where it cannot be told.
+        """Assigns the calls to the operations; None if that is ambiguous.
 
-        A layer runs its operations either in turn, again and again, or each as often as it needs before the next.
+        A layer runs its operations in turn, again and again, or each one as often as it needs before the next.
         """
         if not self.calls:
             return [(op, []) for op in self.ops]
@@ -132,11 +133,11 @@ def _contraction(op: OpRecord, calls: Sequence[Call], batches: int, tool: Tool) 
 
 
 ADDITIONS = ("add", "bias", "shift")
-"""What snnprof tells apart by where an operand comes from, and other tools do not."""
+"""Additions that snnprof distinguishes by the origin of an operand, and other tools do not."""
 
 
 def _arithmetic(activity: Activity, calls: Sequence[Call], tool: Tool) -> Iterator[Row]:
-    """Biases and element-wise operators: ours beside theirs of the same layer and kind."""
+    """Yields rows of biases and element-wise operators: ours beside theirs of the same layer and kind."""
     ours: dict[tuple[str, str], Ops] = {}
     for line in exact.other_lines(activity, EXACT):
         if line.category == "elementwise":
@@ -158,14 +159,17 @@ def _arithmetic(activity: Activity, calls: Sequence[Call], tool: Tool) -> Iterat
 def _additions(
     layer: str, ours: dict[tuple[str, str], Ops], record: ElementwiseRecord | None, calls: Sequence[Call], tool: Tool
 ) -> Row:
-    """All additions of a layer, since the other tool's do not tell a bias from a sum; ours are taken out."""
+    """Makes one row of all additions of a layer, since the other tool does not tell a bias from a sum.
+
+    It removes these additions from `ours`.
+    """
     found = {kind: ours.pop((layer, kind)) for kind in ADDITIONS if (layer, kind) in ours}
     biases = total(ops for kind, ops in found.items() if kind != "add")
     sums = found.get("add", Ops())
     dense = Change("residual", Ops(acs=record.elements) - sums) if record else None
     left_out = Change("bias", Ops() - biases)
     ways = [[left_out], *([[dense], [left_out, dense]] if dense else [])]
-    if record and record.elements + biases.acs == sum(call.outputs for call in calls):  # some calls add 0 and 1 alone
+    if record and record.elements + biases.acs == sum(call.outputs for call in calls):  # some calls add only 0 and 1
         ways.append([Change("residual", total(call.counted for call in calls) - biases - sums)])
     return _row(layer, next(iter(found), "add"), biases + sums, calls, ways, tool)
 
@@ -183,10 +187,9 @@ def _ours(counts: Counts) -> Ops:
 
 
 def _explanation(ways: Ways, difference: Ops, scale: float, tool: Tool) -> tuple[Change, ...]:
-    """The first way whose changes add up to the difference; else the difference, unexplained.
+    """Returns the first way whose changes add up to the difference; else the difference, unexplained.
 
-    Args:
-        scale: what a sum that the other tool rounds amounts to.
+    A tool in `ROUNDED` may deviate by the rounding of a sum of size `scale`.
     """
     if not difference:
         return ()
@@ -207,7 +210,7 @@ def _rest(difference: Ops) -> tuple[Change, ...]:
 
 
 def _united(rows: Iterable[Row]) -> Iterator[Row]:
-    """The rows of all batches, those of one operation added up."""
+    """Adds up the rows of all batches, operation by operation."""
     found: dict[tuple[str, str, int | None], list[Row]] = {}
     for row in rows:
         found.setdefault(row.key, []).append(row)

@@ -1,7 +1,8 @@
-"""NeuroBench's SynapticOperations, re-derived from our counts.
+"""NeuroBench's SynapticOperations, derived from the counts of snnprof.
 
-Its rules: of each module with weights, pairs of a non-zero input and a non-zero weight; additions (Effective_ACs)
-where all inputs of a call are −1, 0 or 1, else multiply-accumulates (Effective_MACs). Nothing else is counted.
+Its rules: for each module with weights, pairs of a non-zero input and a non-zero weight. They are additions
+(Effective_ACs) if all inputs of a call are −1, 0 or 1, else multiply-accumulates (Effective_MACs). It counts nothing
+else.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from snnprof.conventions.kinds import occurred
 
 
 def unseen(ours: Ops) -> Iterator[list[Change]]:
-    """What the tool has no figure for."""
+    """Yields the way for operations of which the tool has no figure."""
     yield [Change("not_seen", Ops() - ours)]
 
 
 def contraction(op: OpRecord, ours: Ops, calls: Sequence[Call], each_step: bool) -> Iterator[list[Change]]:
-    """The ways from our figure to theirs that what is known of the operands allows, the surest first."""
+    """Yields the ways from our figure to theirs that the known facts of the operands allow, the most certain first."""
     if len(op.data) > 1:
         return
     spikes = as_spikes(op)
@@ -38,6 +39,6 @@ def contraction(op: OpRecord, ours: Ops, calls: Sequence[Call], each_step: bool)
 
 
 def arithmetic(kind: str, line: ElementwiseRecord | None, ours: Ops, calls: Sequence[Call]) -> Iterator[list[Change]]:
-    """What is not a module with weights is not seen."""
+    """Yields the way for everything that is no module with weights: NeuroBench does not see it."""
     if not calls:
         yield [Change("bias" if kind in ("bias", "shift") else "not_seen", Ops() - ours)]

@@ -1,4 +1,4 @@
-"""What an operand was in a part of a run, by the counts of that part rather than by the whole run's evidence."""
+"""What kind of data an operand was in a part of a run, by the counts of that part instead of the whole run's."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ EXACT = Options()
 
 
 def summed(parts: list[Part], name: str) -> int:
+    """Adds up one count over some parts."""
     return sum(getattr(part, name) for part in parts)
 
 
@@ -26,7 +27,7 @@ def left_is_binary(op: OpRecord) -> bool:
 
 
 def beyond_binary(op: OpRecord) -> str:
-    """Why a spiking operand is not 0 and 1: the id of a reason."""
+    """Returns why a spiking operand is not only 0 and 1, as the id of a reason."""
     operand = op.data[0]
     if op.part("real").elements:
         return "mixed"
@@ -36,10 +37,13 @@ def beyond_binary(op: OpRecord) -> str:
 
 
 def as_spikes(op: OpRecord) -> list[Part]:
-    """The parts that `exact` counts as additions."""
+    """Returns the parts that `exact` counts as additions."""
     return split(op, EXACT)[0]
 
 
 def run_parts(op: OpRecord, each_step: bool) -> list[Part]:
-    """What a tool that judges a call as a whole takes part in: silent steps too, unless each step is its own call."""
+    """Returns the parts that a tool counts which judges each call as a whole.
+
+    These are all parts; if each step is its own call, all but the silent ones.
+    """
     return [part for part in occurred(op) if not (each_step and part.kind == "silent")]

@@ -13,7 +13,7 @@ class Reason:
     text: str
 
     def sentence(self, tool: str) -> str:
-        """What snnprof does, and what a tool of this name does."""
+        """Returns what snnprof does, and what a tool with this name does."""
         return self.text.format(tool=tool)
 
 
@@ -92,7 +92,7 @@ REASONS: dict[str, Reason] = {
         "{tool} has no rule for this operator, so it counts nothing; snnprof counts it.",
     ),
     "not_seen": Reason(
-        "not seen there",
+        "not seen by the other tool",
         "{tool} looks at modules with weights (Linear, Conv1d to Conv3d). It sees no product of data with "
         "data, no functional call, and no arithmetic outside these modules.",
     ),

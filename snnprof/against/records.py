@@ -35,6 +35,7 @@ class Ops:
 
 
 def total(ops: Iterable[Ops]) -> Ops:
+    """Adds up operations."""
     return sum(ops, Ops())
 
 
@@ -43,13 +44,14 @@ class Call:
     """One call of an operator or a module, as the other tool counted it.
 
     Attributes:
-        layer: path of the innermost module that made it.
-        counted: by the other tool.
-        dense: MACs of a contraction on dense operands, taps on padding included; null where the tool sees modules.
-        binary: whether the two operands of a contraction held only 0 and 1; null where nobody looked.
-        density: share of non-zero elements in the second operand.
-        outputs: elements of the result.
-        channels: of a batch norm.
+        layer: path of the innermost module that made the call.
+        kind: what the call computes.
+        counted: operations by the other tool.
+        dense: MACs of a contraction on dense operands, taps on padding included; None if the tool only sees modules.
+        binary: whether each of a contraction's two operands held only 0 and 1; None if the tool did not look.
+        density: share (0 to 1) of non-zero elements in the second operand.
+        outputs: number of elements in the result.
+        channels: number of channels of a batch norm.
     """
 
     layer: str
@@ -64,6 +66,8 @@ class Call:
 
 @dataclass(frozen=True)
 class Batch:
+    """The calls of one batch."""
+
     samples: int
     calls: tuple[Call, ...]
 
@@ -73,9 +77,12 @@ class PeerRun:
     """What another tool counted on the batches of a run.
 
     Attributes:
-        own: what the tool's own counters did and it counted as the model's, over the run.
-        energy_pj: its own estimate for arithmetic, over the run; null where it has none.
-        dense: its operations without any sparsity, over the run; null where it has none.
+        tool: which tool.
+        version: its version.
+        batches: its calls, batch by batch.
+        own: work of the tool's own counters that it counted as the model's, over the run.
+        energy_pj: its own estimate for arithmetic in picojoules over the run; None if it has none.
+        dense: its operations without any sparsity over the run; None if it has none.
     """
 
     tool: Tool
@@ -88,7 +95,7 @@ class PeerRun:
 
 @dataclass(frozen=True)
 class Change:
-    """One step from our figure to theirs: what one difference of convention adds."""
+    """One step from our figure to theirs: the operations that one difference of convention adds."""
 
     reason: str
     by: Ops
@@ -96,11 +103,14 @@ class Change:
 
 @dataclass(frozen=True)
 class Row:
-    """One operation: ours and theirs, over the run.
+    """One operation: our count and theirs, over the run.
 
     Attributes:
-        op: `conv`, `linear`, `matmul`; an element-wise operator; `neuron`.
-        index: the contraction's number within its layer; null for other rows, and where a layer's cannot be told apart.
+        layer: path of the module.
+        op: `conv`, `linear`, `matmul`; an element-wise operator; or `neuron`.
+        index: number of the contraction within its layer; None for other rows, and if a layer's calls cannot be
+            assigned to its contractions.
+        ours, theirs: the operations.
         changes: by reason; they add up to the difference.
     """
 
@@ -113,17 +123,20 @@ class Row:
 
     @property
     def key(self) -> tuple[str, str, int | None]:
+        """What identifies the row: layer, operator and index."""
         return (self.layer, self.op, self.index)
 
 
 @dataclass(frozen=True)
 class Explained:
-    """A run beside another tool.
+    """A run beside another tool's counts.
 
     Attributes:
-        samples: over which all operations are sums.
-        updates: neuron updates of ours, which have no price and no counterpart.
-        dense: our dense MACs, taps on padding left out, of the layers with weights that the other tool saw.
+        peer: what the other tool counted.
+        samples: number of samples over which all operations are sums.
+        rows: one for each operation.
+        updates: our neuron updates, which have no counterpart and no price here.
+        dense: our dense MACs, without taps on padding, of the layers with weights that the other tool saw.
     """
 
     peer: PeerRun
@@ -134,14 +147,16 @@ class Explained:
 
     @property
     def ours(self) -> Ops:
+        """All our operations."""
         return total(row.ours for row in self.rows)
 
     @property
     def theirs(self) -> Ops:
+        """All operations of the other tool, those of its own counters included."""
         return total(row.theirs for row in self.rows) + self.peer.own
 
     def by_reason(self) -> dict[str, tuple[int, Ops]]:
-        """Rows and operations of each reason, in the order in which the reasons appear."""
+        """Returns the number of rows and the operations of each reason, in the order in which the reasons appear."""
         found: dict[str, tuple[int, Ops]] = {}
         for row in self.rows:
             for change in row.changes:

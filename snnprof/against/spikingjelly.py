@@ -1,7 +1,8 @@
-"""SpikingJelly 2.0's SynOp, AC and MAC counters, re-derived from our counts.
+"""SpikingJelly 2.0's SynOp, AC and MAC counts, derived from the counts of snnprof.
 
-Its rules: a contraction with an operand that is all 0 and 1 costs additions (SynOps): a pair of two spikes where both
-operands are, else the spikes of that operand, each times the other's extent; any other contraction costs dense MACs.
+Its rules: a contraction with an operand of only 0 and 1 costs additions (SynOps). If both operands are binary, these
+are pairs of two spikes; else the spikes of the binary operand, each times the extent of the other one. Any other
+contraction costs dense MACs.
 """
 
 from __future__ import annotations
@@ -20,16 +21,14 @@ from snnprof.against.records import Call, Change, Ops
 
 
 def unseen(ours: Ops) -> Iterator[list[Change]]:
-    """What the tool has no figure for."""
+    """Yields the way for operations for which the tool has no rule."""
     yield [Change("no_rule", Ops() - ours)]
 
 
 def contraction(op: OpRecord, ours: Ops, calls: Sequence[Call], each_step: bool) -> Iterator[list[Change]]:
-    """The ways from our figure to theirs, by which operands were all 0 and 1; several where calls differ in that.
+    """Yields the ways from our figure to theirs, by which operands were all 0 and 1; several if calls differ in that.
 
-    Args:
-        calls: theirs of this operation.
-        each_step: the model calls the operation once for each time step.
+    `calls` are theirs of this operation; `each_step` says that the model calls it once for each time step.
     """
     for binary in sorted({call.binary or (left_is_binary(op), False) for call in calls}, reverse=True):
         if len(op.data) > 1:
@@ -54,7 +53,7 @@ def _dense(op: OpRecord, ours: Ops, each_step: bool) -> list[Change]:
 
 
 def _product(op: OpRecord, ours: Ops, binary: tuple[bool, bool]) -> Change:
-    """Data × data."""
+    """Returns the change for data × data."""
     if not any(binary):
         return Change("dense_product", Ops(macs=op.dense_macs) - ours)
     met = op.events if all(binary) else summed(op.parts, "left" if binary[0] else "right")
@@ -62,12 +61,9 @@ def _product(op: OpRecord, ours: Ops, binary: tuple[bool, bool]) -> Change:
 
 
 def arithmetic(kind: str, line: ElementwiseRecord | None, ours: Ops, calls: Sequence[Call]) -> Iterator[list[Change]]:
-    """The same for what is neither a contraction nor an addition.
+    """Yields the ways for everything that is neither a contraction nor an addition.
 
-    Args:
-        kind: our name of the operator.
-        line: our record of it.
-        calls: theirs.
+    `kind` is our name of the operator, `line` our record of it, `calls` are theirs.
     """
     if not calls:
         yield [Change("bias" if kind in ("bias", "shift") else "no_rule", Ops() - ours)]

@@ -1,4 +1,4 @@
-"""The tools that a run can be compared with, and whether they are there."""
+"""The tools with which a run can be compared, and whether they are installed."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ COUNTS_IN: dict[Tool, str] = {
     "spikingjelly": "spikingjelly.activation_based.op_counter",
     "neurobench": "neurobench.metrics.workload",
 }
-"""The module of each tool that counts."""
+"""Tool → its module that counts."""
 REQUIREMENTS: dict[Tool, str] = {"spikingjelly": "spikingjelly>=2.0", "neurobench": "neurobench>=2.2"}
 
 
 def must_be_installed(tool: Tool) -> None:
-    """Raises SnnprofError where a tool is not there."""
+    """Checks that a tool is installed.
+
+    Raises:
+        SnnprofError: it is not.
+    """
     try:
         version(tool)
     except PackageNotFoundError:
@@ -29,7 +33,11 @@ def must_be_installed(tool: Tool) -> None:
 
 
 def must_count(tool: Tool) -> None:
-    """Raises SnnprofError where a tool is not there, or the part of it that counts cannot be imported."""
+    """Checks that a tool is installed, and that the part of it that counts can be imported.
+
+    Raises:
+        SnnprofError: it is not, or it cannot.
+    """
     must_be_installed(tool)
     try:
         importlib.import_module(COUNTS_IN[tool])

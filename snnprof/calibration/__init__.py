@@ -1,4 +1,4 @@
-"""Prices from measurements of one's own: a power log and the runs that ran while it was taken."""
+"""Prices from a user's own measurements: a power log, and the runs that ran while it was recorded."""
 
 from snnprof.calibration.fit import DEFAULT_TERMS, Fit, Fitted, RunResidual, fitted
 from snnprof.calibration.log import TEMPLATE, LoggedStretch, PowerLog, read_log

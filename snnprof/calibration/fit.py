@@ -1,16 +1,17 @@
-"""Prices from mean powers: non-negative least squares, with intervals.
+"""Fits prices to mean powers: non-negative least squares, with intervals.
 
-While a run goes round f times a second, the machine draws
+While a run repeats f times a second, the machine draws
 
     P = static + f · (SOPs · price per SOP + neuron updates · price per update + …),
 
-so each stretch of a log is one linear equation, and an idle stretch one for `static` alone. Stretches weigh by their
-length, since a mean over a longer time scatters less. Three or four unknowns leave so few sets of prices that may be 0
-that all of them are tried: the best one without a negative price is the non-negative least-squares fit.
+so each stretch of a log is one linear equation, and an idle stretch one for `static` alone. Stretches are weighted by
+their length, since a mean over a longer time scatters less. With three or four unknown prices, there are so few choices
+of prices held at 0 that all are tried: the best one without a negative price is the non-negative least-squares fit.
 
-Intervals are Student's t from the residuals (95 %). Where the runs as wholes miss the line by more than twice what the
-stretches of one run scatter, the linear model itself is off, and repeating stretches would not help: then the runs'
-misses are the residuals, with as many degrees of freedom as there are runs (idle counts as one) less the prices.
+Intervals are Student's t from the residuals (95 %). If the deviations of whole runs are more than twice as large as the
+scatter of stretches within a run, the linear model itself is wrong, and repeating stretches would not help. Then the
+deviations of the runs are the residuals, with as many degrees of freedom as there are runs (idle counts as one) minus
+the number of prices.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ if TYPE_CHECKING:
 DEFAULT_TERMS = ("static", "sop", "neuron_update")
 CONFIDENCE = 0.95
 NOTHING = 1e-9
-"""Columns that differ by less, in relation, are the same."""
+"""Columns with a smaller relative difference are proportional."""
 NEAR = 30.0
-"""Condition number from which columns are called nearly proportional (D. A. Belsley, E. Kuh, R. E. Welsch, 1980)."""
+"""Condition number from which columns count as nearly proportional (D. A. Belsley, E. Kuh, R. E. Welsch, 1980)."""
 MISS = 4.0
-"""Mean square of the runs' misses over that of the stretches' scatter, from which the model is called off."""
+"""Mean square of the runs' deviations over that of the stretches' scatter from which the linear model is wrong."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,10 @@ class Fitted:
     """One price, in watts (static) or joules.
 
     Attributes:
+        term: what it is the price of: a key of `TERMS`.
+        value: the price.
         low, high: its 95 % interval; a price cannot be below 0.
-        is_zero: the fit would have it negative, and holds it at 0.
+        is_zero: without its bound the fit would be negative, so the price is 0.
     """
 
     term: str
@@ -60,7 +63,17 @@ class Fitted:
 
 @dataclass(frozen=True)
 class RunResidual:
-    """How well a run is met: mean powers over its stretches, in watts. `run` is "" for idle."""
+    """How well the fit meets a run: mean powers over its stretches, in watts.
+
+    Attributes:
+        run: name of the run; "" for idle.
+        stretches: number of its stretches.
+        seconds: their length.
+        inferences: number of inferences in them.
+        measured_w: mean power of the log.
+        fitted_w: mean power by the prices.
+        dynamic_w: fitted power above static.
+    """
 
     run: str
     stretches: int
@@ -72,23 +85,26 @@ class RunResidual:
 
     @property
     def residual_w(self) -> float:
+        """Measured minus fitted power, in watts."""
         return self.measured_w - self.fitted_w
 
     @property
     def relative(self) -> float | None:
-        """Of the fitted power above static."""
+        """The residual as a share of the fitted power above static; None if that power is not above 0."""
         return self.residual_w / self.dynamic_w if self.dynamic_w > 0 else None
 
 
 @dataclass(frozen=True)
 class Fit:
-    """Prices, what they leave over, and how far they can be told apart.
+    """Prices, their residuals, and how well they can be distinguished.
 
     Attributes:
+        terms: the prices.
+        runs: the residual of each run.
         freedom: degrees of freedom of the intervals.
-        by_runs: the intervals rest on the runs' misses, not on the stretches' scatter.
-        miss: mean square of the runs' misses over that of the scatter; null where there are too few runs to see one.
-        condition: condition number of the equations, columns scaled to length 1.
+        by_runs: the intervals follow from the deviations of runs, not from the scatter of stretches.
+        miss: mean square of the runs' deviations over that of the scatter; None if there are too few runs.
+        condition: condition number of the equations, with columns scaled to length 1.
         near: terms that are nearly proportional over these runs.
     """
 
@@ -101,19 +117,18 @@ class Fit:
     near: tuple[str, ...]
 
     def price(self, term: str) -> Fitted | None:
+        """Returns the price of a term; None if the fit does not include it."""
         return next((fitted for fitted in self.terms if fitted.term == term), None)
 
 
 def fitted(stretches: Sequence[LoggedStretch], work: Mapping[str, Work], terms: Sequence[str] = DEFAULT_TERMS) -> Fit:
-    """The prices that explain the powers best.
+    """Returns the prices that explain the powers best.
 
-    Args:
-        stretches: idle ones among them tell static power apart.
-        work: of each run, by the name that the stretches call it.
-        terms: keys of `TERMS`.
+    Idle stretches separate static power from the other prices. `work` holds the work of each run by the name in the
+    log; `terms` are keys of `TERMS`.
 
     Raises:
-        SnnprofError: there are too few stretches, or some prices cannot be told apart.
+        SnnprofError: there are too few stretches, or some prices cannot be distinguished.
     """
     import numpy as np
 
@@ -128,7 +143,7 @@ def fitted(stretches: Sequence[LoggedStretch], work: Mapping[str, Work], terms: 
     root = np.sqrt(weights)
     a, b = equations * root[:, None], watts * root
     lengths = np.linalg.norm(a, axis=0)
-    condition, near = _told_apart(a, lengths, terms)
+    condition, near = _conditioning(a, lengths, terms)
     a = a / lengths
     free, values = np.linalg.lstsq(a, b, rcond=None)[0], _non_negative(a, b)
     groups = np.array([sorted({s.run for s in stretches}).index(s.run) for s in stretches])
@@ -147,17 +162,17 @@ def fitted(stretches: Sequence[LoggedStretch], work: Mapping[str, Work], terms: 
 
 
 def _factor(stretch: LoggedStretch, work: Mapping[str, Work], term: str) -> float:
-    """What a price is multiplied with to give watts."""
+    """Returns the factor that turns a price into watts."""
     if term == "static":
         return 1.0
     return stretch.inferences / stretch.seconds * TERMS[term].count(work[stretch.run]) if stretch.run else 0.0
 
 
-def _told_apart(a: Array, lengths: Array, terms: Sequence[str]) -> tuple[float, tuple[str, ...]]:
-    """The condition number, and the terms that are nearly proportional.
+def _conditioning(a: Array, lengths: Array, terms: Sequence[str]) -> tuple[float, tuple[str, ...]]:
+    """Returns the condition number, and the terms that are nearly proportional.
 
     Raises:
-        SnnprofError: there is no telling some of the prices apart.
+        SnnprofError: some prices cannot be distinguished.
     """
     import numpy as np
 
@@ -180,7 +195,7 @@ def _and(names: Sequence[str]) -> str:
 
 
 def _non_negative(a: Array, b: Array) -> Array:
-    """The least-squares solution without a negative entry: the best of all that hold some entries at 0."""
+    """Returns the least-squares solution without a negative entry: the best of all that hold some entries at 0."""
     import numpy as np
 
     count = a.shape[1]
@@ -196,10 +211,9 @@ def _non_negative(a: Array, b: Array) -> Array:
 
 
 def _scatter(residuals: Array, root: Array, groups: Any, unknowns: int) -> tuple[float, int, bool, float | None]:
-    """Mean square of what the fit leaves, its degrees of freedom, whether it is of runs, and how far runs miss.
+    """Returns the mean square of the residuals, its degrees of freedom, whether it is that of runs, and `Fit.miss`.
 
-    Args:
-        residuals: weighted. root: square roots of the weights. groups: number of each stretch's run.
+    Residuals are weighted, `root` holds the square roots of the weights, `groups` the number of each stretch's run.
     """
     import numpy as np
 

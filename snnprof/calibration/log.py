@@ -1,9 +1,10 @@
 """A power log: a CSV file with one line for each sample of a rail's power, and what ran at that moment.
 
-Columns: `time` (seconds), `rail`, `watts`, `stretch`, `run`, `inferences`. A stretch is a time in which one run ran
-again and again, or nothing did; `run` (the run file's name; empty for idle) and `inferences` (how many there were in
-the whole stretch) are the same on all its lines. Lines without a stretch are between stretches and are left out. A line
-holds until the next one of its rail and stretch; the last one of a stretch as long as the middle one of them.
+Columns: `time` (seconds), `rail`, `watts`, `stretch`, `run`, `inferences`. A stretch is a period in which one run
+repeated, or in which the machine was idle. `run` (the name of the run file; empty for idle) and `inferences` (how many
+there were in the whole stretch) are the same on all lines of a stretch. Lines without a stretch lie between stretches
+and do not count. A line holds until the next line of its rail and stretch; the last line of a stretch holds for the
+median of these times.
 """
 
 from __future__ import annotations
@@ -34,12 +35,14 @@ HINT = "'snnprof hardware calibrate --template' prints an example"
 
 @dataclass(frozen=True)
 class LoggedStretch:
-    """A stretch, all rails together.
+    """A stretch, with all rails together.
 
     Attributes:
-        run: the run's name; "" for idle.
-        watts: the rails' mean powers, added up.
-        inferences: 0 for idle.
+        name: its name in the log.
+        run: name of the run; "" for idle.
+        seconds: its length.
+        watts: mean power, added up over the rails.
+        inferences: number of inferences in it; 0 for idle.
     """
 
     name: str
@@ -51,13 +54,16 @@ class LoggedStretch:
 
 @dataclass(frozen=True)
 class PowerLog:
-    """A log that was read.
+    """The content of a log.
 
     Attributes:
-        rails: those that were added up.
-        sha256: of the file.
-        left_out: lines that belong to no stretch.
-        gap: the longest time between two lines of a rail within a stretch, over the middle one: (stretch, ratio).
+        path: the file.
+        sha256: hash of the file.
+        rails: the rails that are added up.
+        stretches: the stretches, in the order of the file.
+        left_out: number of lines that belong to no stretch.
+        gap: (stretch, ratio): the largest ratio of the longest time between two lines of a rail to the median time, and
+            the stretch that has it.
     """
 
     path: Path
@@ -80,13 +86,10 @@ class _Line:
 
 
 def read_log(path: Path, rails: Sequence[str] = ()) -> PowerLog:
-    """Reads a power log.
-
-    Args:
-        rails: those to add up; none: all.
+    """Reads a power log and adds up the given rails; all rails if none is given.
 
     Raises:
-        SnnprofError: the file is missing, or a line of it is not what the format asks for.
+        SnnprofError: the file is missing, there is no such rail, or a line does not follow the format.
     """
     try:
         raw = path.read_bytes()
@@ -149,7 +152,7 @@ def _chosen(path: Path, known: set[str], rails: Sequence[str]) -> tuple[str, ...
 
 
 def _joined(path: Path, name: str, lines: Sequence[_Line], rails: Sequence[str]) -> tuple[LoggedStretch, float]:
-    """One stretch, and its longest gap over its usual one."""
+    """Returns one stretch, and its longest time between two lines over the median."""
     first = lines[0]
     for line in lines:
         if (line.run, line.inferences) != (first.run, first.inferences):
@@ -163,7 +166,7 @@ def _joined(path: Path, name: str, lines: Sequence[_Line], rails: Sequence[str])
 
 
 def _mean_power(path: Path, name: str, rail: str, lines: Sequence[_Line]) -> tuple[float, float, float]:
-    """Seconds, mean watts and longest gap of a rail in a stretch."""
+    """Returns seconds, mean watts and the longest gap (over the median) of a rail in a stretch."""
     if len(lines) < 2:
         raise SnnprofError(f"{path}: stretch {name!r} has {len(lines)} lines of rail {rail!r}, not 2 or more", HINT)
     for before, after in pairwise(lines):

@@ -1,4 +1,4 @@
-"""A fit as a hardware profile: prices marked `measured`, with the log and the runs that they come from."""
+"""Makes a hardware profile of a fit: prices with evidence `measured`, and the log and runs from which they come."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from snnprof.hardware import SCHEMA
 from snnprof.units import PICOJOULES
 
 COVERED = ("neuron_update", "spike_out", "hop")
-"""What is in the measured power all the same where no price of its own was fitted."""
+"""Events whose energy the measured power contains, so that other prices cover them if they have none of their own."""
 
 
 @dataclass(frozen=True)
 class Chip:
-    """What a log does not say of the machine.
+    """Facts of the machine that a log does not contain.
 
     Attributes:
-        id: of the profile, and the name of its file.
-        node_nm: technology node. vdd_v: supply voltage; null where it is not known.
+        id: id of the profile, and the name of its file.
+        title: name for readers.
+        node_nm: technology node in nanometres.
+        vdd_v: supply voltage in volts; None if unknown.
     """
 
     id: str
@@ -32,11 +34,7 @@ class Chip:
 
 
 def profile_data(fit: Fit, log: PowerLog, runs: Sequence[tuple[str, str]], chip: Chip) -> dict[str, Any]:
-    """The profile as plain values.
-
-    Args:
-        runs: name and SHA-256 of each run file.
-    """
+    """Returns the profile as plain values; `runs` are the name and the SHA-256 of each run file."""
     prices = {term: price for term in ("sop", "mac", "neuron_update", "spike_out") if (price := fit.price(term))}
     static = fit.price("static")
     data: dict[str, Any] = {
@@ -59,7 +57,7 @@ def profile_data(fit: Fit, log: PowerLog, runs: Sequence[tuple[str, str]], chip:
 
 
 def profile_text(data: dict[str, Any]) -> str:
-    """The profile as YAML."""
+    """Returns the profile as YAML."""
     import yaml
 
     text: str = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110)
@@ -70,7 +68,7 @@ def _price(price: Fitted) -> dict[str, Any]:
     value, low, high = (_digits(each * PICOJOULES["J"]) for each in (price.value, price.low, price.high))
     found: dict[str, Any] = {"value": value, "low": min(low, value), "high": max(high, value), "source": "log"}
     if price.is_zero:
-        found["note"] = "the fit holds it at 0: it cannot be told from nothing; high is the end of its 95 % interval"
+        found["note"] = "0, since its 95 % interval includes 0; high is the end of that interval"
     return found
 
 
@@ -97,7 +95,7 @@ def _note(fit: Fit) -> str:
 
 
 def _made_from(fit: Fit, log: PowerLog, runs: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """What a reader needs to make it again; no price depends on it."""
+    """Returns what a reader needs to repeat the fit; no price depends on it."""
     residuals = {each.run: each for each in fit.runs}
     return {
         "log": log.path.name,

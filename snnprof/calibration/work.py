@@ -1,4 +1,4 @@
-"""What one inference of a run does, in the terms that a price can be fitted to."""
+"""The work of one inference of a run, in the terms to which prices can be fitted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from snnprof.errors import SnnprofError
 
 @dataclass(frozen=True)
 class Work:
-    """Per inference, by the convention `exact`."""
+    """Operations per inference by the convention `exact`; neuron updates and spikes as the run counted them."""
 
     sops: float
     macs: float
@@ -22,7 +22,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Term:
-    """A price to fit: how a reader calls its work, how much of it an inference has, and its key in a profile."""
+    """A price to fit: its title, the name of its work, and how much of this work an inference has."""
 
     title: str
     work: str
@@ -39,10 +39,10 @@ TERMS: dict[str, Term] = {
 
 
 def work_of(activity: Activity, name: str) -> Work:
-    """The work of a run.
+    """Returns the work of a run.
 
     Raises:
-        SnnprofError: its number of samples is not known.
+        SnnprofError: its number of samples is unknown.
     """
     samples = activity.samples
     if not samples:

@@ -1,4 +1,4 @@
-"""A claim under all conventions and price lists as panels of cells: how large each ratio is, and what it decides."""
+"""The data of the figure `conventions`: energy ratios under all conventions and price lists, as panels of cells."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from snnprof.hardware import HardwareProfile
 
 @dataclass(frozen=True)
 class Square:
-    """One cell.
+    """One cell: a ratio under one convention and price list.
 
     Attributes:
-        ratio: energy over the baseline's; null where it is not priced.
-        power: its logarithm to the base 2; null likewise.
-        lower_bound: some work has no price in either total.
-        faint: the ratio is one that a price list before it gave.
+        ratio: energy over that of the baseline; None if there is no price.
+        power: logarithm of the ratio to the base 2; None if there is no price.
+        verdict: whether the network needs less or more energy than the baseline, by the interval of the ratio.
+        lower_bound: whether some work has no price in one of the two totals.
+        faint: whether an earlier price list gave the same ratio.
     """
 
     ratio: float | None
@@ -33,7 +34,15 @@ class Square:
 
 @dataclass(frozen=True)
 class Panel:
-    """One side against the baseline; `holding` of `combinations` cells hold its claim, `less` or `more`."""
+    """One network compared with the baseline.
+
+    Attributes:
+        name: name of the network.
+        claim: `less` or `more` energy than the baseline.
+        holding: number of combinations under which the claim holds.
+        combinations: number of combinations of convention and price list that count as evidence.
+        rows: the cells, one row per convention and one column per price list.
+    """
 
     name: str
     claim: str
@@ -47,8 +56,12 @@ class Matrix:
     """Panels with the same conventions and price lists.
 
     Attributes:
-        groups: the positions at which the rows of another convention begin.
-        reach: the largest power of 2 by which a ratio differs from 1.
+        baseline: name of the network with which the others are compared.
+        conventions: labels of the rows.
+        groups: the row numbers at which another convention begins.
+        hardware: ids of the price lists, the columns.
+        panels: one for each network but the baseline.
+        reach: the largest |log2(ratio)|, for the colour scale.
         left_out: price lists without a column, and why.
     """
 
@@ -64,11 +77,12 @@ class Matrix:
 def matrix_of(
     entries: Sequence[Entry], hardware: Sequence[HardwareProfile] = (), first: Convention | None = None
 ) -> Matrix:
-    """Compares runs with the first of them.
+    """Compares runs with the first of them under all conventions and price lists.
 
     Args:
-        hardware: the price lists to try; all bundled ones where none is named.
-        first: a convention of the user's own choice, tried before all others.
+        entries: the runs; published rows among them are left out.
+        hardware: the price lists; if empty, all bundled ones.
+        first: a convention that the user chose; it comes before all others.
 
     Raises:
         SnnprofError: there are fewer than two runs, or no list prices two of them.
@@ -80,7 +94,7 @@ def matrix_of(
 
 
 def matrix_in(agreement: Agreement) -> Matrix:
-    """The same of what is compared already.
+    """The figure's data from a finished comparison.
 
     Raises:
         SnnprofError: no list prices two of the runs.

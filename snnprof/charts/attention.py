@@ -1,4 +1,4 @@
-"""The values in the attention matrices of a run: how often each occurs."""
+"""The data of the figure `attention`: how often each value occurs in the attention matrices of a run."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from snnprof.statistics import Interval
 
 @dataclass(frozen=True)
 class Values:
-    """The attention matrix of one layer.
+    """The values in the attention matrix of one layer.
 
     Attributes:
-        name: its block, with the layer where a block holds several.
-        values: those that occur, in rising order.
-        shares: of all entries, for each value.
-        nonzero: the share of entries that are not 0.
+        name: name of the block; of the layer if the block has several attention matrices.
+        values: the values that occur, in rising order.
+        shares: for each value, the fraction of the entries that have it.
+        nonzero: the fraction of the entries that are not 0.
     """
 
     name: str
@@ -31,10 +31,10 @@ class Values:
 
 
 def attention_values(activity: Activity) -> tuple[Values, ...]:
-    """The attention matrices that weigh V, layer by layer.
+    """The values of each attention matrix that is multiplied by V.
 
     Raises:
-        SnnprofError: the run has no such matrix, or kept no histogram of it.
+        SnnprofError: the run has no such matrix, or no histogram of it.
     """
     products = [op for op in attention_products(activity) if op.data and op.data[0].histogram]
     if not products:
@@ -51,7 +51,7 @@ def attention_values(activity: Activity) -> tuple[Values, ...]:
 
 
 def is_binary(matrices: Sequence[Values]) -> bool:
-    """Whether each matrix holds one value besides 0, as SSA_Bin's do."""
+    """Whether each matrix has at most one value besides 0, as those of SSA_Bin have."""
     return all(len(set(matrix.values) - {0.0}) <= 1 for matrix in matrices)
 
 

@@ -1,4 +1,4 @@
-"""Energy as stacked bars: of one run by what its layers do, or of several networks side by side."""
+"""The data of the figure `energy`: stacked bars of the layers of one run, or of several networks."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ FAMILIES = {
     "QK": "QKV", "QK^T": "attention", "AV": "attention", "K^TV": "attention", "Q(K^TV)": "attention",
     "aggregation": "attention", "DWC": "attention",
 }  # fmt: skip
-"""Roles of several networks that do the same for each: more than ten parts cannot be told apart in one bar."""
+"""Roles that are one part in the bars of networks, since more than ten colours in a bar cannot be told apart."""
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar of picojoules.
+    """One bar.
 
     Attributes:
-        role: what the layers behind it do; empty where they do several things, or nobody knows.
-        parts: picojoules by kind of work (`sop`, `memory`, …), or by role where the bar is a whole network.
-        total: their sum; null where nothing has a price.
-        share: of the run's energy; null for a whole network.
+        name: name of the layers or of the network.
+        role: role of the layers; "" if they have several or it is unknown.
+        parts: pJ by kind of work (`sop`, `memory`, …); by role if the bar is a whole network.
+        total: sum of the parts in pJ; None if nothing has a price.
+        share: fraction of the run's energy; None for a whole network.
     """
 
     name: str
@@ -42,8 +43,10 @@ class Panel:
     """All bars on one price list.
 
     Attributes:
-        total: of the run that the bars add up to; null where each bar is a network.
-        lower_bound: something is missing from each total here.
+        hardware: id of the price list.
+        bars: the bars.
+        total: energy of the run in pJ, the sum of the bars; None if each bar is a network.
+        lower_bound: whether some work without a price is missing from the totals.
     """
 
     hardware: str
@@ -54,12 +57,13 @@ class Panel:
 
 @dataclass(frozen=True)
 class EnergyBars:
-    """Stacked bars, a panel per price list; the same bars in each.
+    """Stacked bars, in one panel per price list; each panel has the same bars.
 
     Attributes:
-        stacked_by: what the parts are: `work` or `role`.
-        parts: all of them, in the order of the stack.
-        per: what the figures stand for.
+        panels: one for each price list.
+        stacked_by: whether a part of a bar is a kind of `work` or a `role`.
+        parts: names of all parts, in the order of the stack.
+        per: "per inference" or "over the whole run".
     """
 
     panels: tuple[Panel, ...]
@@ -72,10 +76,11 @@ def energy_of_run(reports: Sequence[EnergyReport], by: By | None = None) -> Ener
     """The energy of one run on each price list, one bar per role, block, layer or operation, stacked by kind of work.
 
     Args:
-        by: what a bar is; by default a role, or a block where the catalogue does not know the network.
+        reports: the reports of the run, one per price list.
+        by: what a bar stands for; None is a role, or a block if the catalogue does not know the network.
 
     Raises:
-        SnnprofError: nothing of it has a price.
+        SnnprofError: no work has a price.
     """
     by = by or _coarse(reports[0])
     groups = [g for g in grouped(list(reports), by) if any(g.energies.values())]
@@ -91,12 +96,13 @@ def energy_of_run(reports: Sequence[EnergyReport], by: By | None = None) -> Ener
 
 
 def energy_of_networks(entries: Sequence[Entry]) -> EnergyBars:
-    """The energy of several runs per inference on each price list, one bar per run, stacked by role.
+    """The energy of several runs per inference on each price list, one bar per run.
 
-    By kind of work where the catalogue knows none of the networks.
+    The bars are stacked by role, or by kind of work if the catalogue knows none of the networks.
 
     Raises:
-        SnnprofError: a published row among them, which has no layers; a run with unknown samples; no price at all.
+        SnnprofError: an entry is a published row, which has no layers; the samples of a run are unknown; or no work has
+            a price.
     """
     for entry in entries:
         if entry.activity is None:
@@ -136,7 +142,7 @@ def energy_of_networks(entries: Sequence[Entry]) -> EnergyBars:
 
 
 def _coarse(report: EnergyReport) -> By:
-    """A bar per role where the catalogue knows what at least one layer does."""
+    """`role` if the catalogue knows the role of at least one layer, else `block`."""
     activity = report.activity
     return "role" if any(role_of(activity, op.layer, op.index) for op in activity.ops) else "block"
 
@@ -159,7 +165,7 @@ def _name(group: Group, by: By) -> str:
 
 
 def _by_role(report: EnergyReport) -> dict[str, float]:
-    """Picojoules per inference of each role, roles that do the same for each network as one."""
+    """pJ per inference of each role; the roles in `FAMILIES` are merged."""
     parts: dict[str, float] = {}
     for group in grouped([report], "role"):
         if energy := group.energies[report.hardware.id]:
@@ -169,12 +175,12 @@ def _by_role(report: EnergyReport) -> dict[str, float]:
 
 
 def _by_work(report: EnergyReport) -> dict[str, float]:
-    """Picojoules per inference of each kind of work."""
+    """pJ per inference of each kind of work."""
     return {term: pj / (report.samples or 1) for term, pj in report.totals.terms.items() if pj}
 
 
 def _in_order(lists: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    """All names in an order that agrees with each list as far as they agree: a new one follows its predecessor."""
+    """All names in an order close to that of each list: a new name is inserted after its predecessor in its list."""
     order: list[str] = []
     for names in lists:
         place = 0

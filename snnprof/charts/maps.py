@@ -1,4 +1,4 @@
-"""Attention maps of chosen samples, ready to lie over their images."""
+"""The data of the figure of attention maps: the maps of chosen samples, to draw over their images."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from snnprof.maps import AttentionMaps
 
 @dataclass(frozen=True)
 class Overlays:
-    """Images and the maps that lie over them.
+    """Images and the attention maps to draw over them.
 
     Attributes:
-        images: [H, W] or [H, W, 3] in 0 … 1.
-        labels: of each image.
-        columns: the attention layers.
-        maps: for each column one array [h, w] per image, not negative.
-        largest: of all values in all maps; 1 where they are all 0.
-        scale: what the maps hold.
+        images: one array per image, [H, W] or [H, W, 3], from 0 to 1.
+        labels: the label of each image.
+        columns: names of the attention layers.
+        maps: for each layer one array [h, w] per image, not negative.
+        largest: the largest value in all maps; 1 if they are all 0.
+        scale: what a value in the maps is, for the colour bar.
     """
 
     images: tuple[Any, ...]
@@ -32,16 +32,17 @@ class Overlays:
 
 
 def overlays(kept: AttentionMaps, samples: Sequence[int] | None = None) -> Overlays:
-    """What every block's attention gives to the tokens of each sample.
+    """The maps of all attention layers for each sample.
 
-    A matrix shows the attention that each token gets from all queries; an attention without one, the spikes that it
-    lets through at each token.
+    For attention with a matrix, the map is the attention that each token gets from all queries; for attention without
+    one, the spikes that it lets through at each token.
 
     Args:
-        samples: which of them to show, from 0; all by default.
+        kept: the recorded maps.
+        samples: numbers of the samples to show, from 0; None shows all.
 
     Raises:
-        SnnprofError: the file holds no map, or not that sample.
+        SnnprofError: the file has no map, or a sample is not in it.
     """
     if not kept.layers or not len(kept.images):
         raise SnnprofError("the file has no attention map", hint="profile again with --maps K")
@@ -62,14 +63,14 @@ def overlays(kept: AttentionMaps, samples: Sequence[int] | None = None) -> Overl
 
 
 def _short(layers: Sequence[str]) -> tuple[str, ...]:
-    """The blocks that the attentions stand in, where each has its own; else the layers' full names."""
+    """The names of the blocks of the attention layers if each has its own block; else the full names of the layers."""
     blocks = [layer.rpartition(".")[0] or layer for layer in layers]
     names = blocks if len(set(blocks)) == len(layers) else layers
     return tuple(name.replace("block.", "block ") for name in names)
 
 
 def picture(image: Any) -> Any:
-    """Something to look at, [H, W] or [H, W, 3] in 0 … 1, from [C, H, W] or from event frames [T, C, H, W]."""
+    """An image to show, [H, W] or [H, W, 3] from 0 to 1, made of an input [C, H, W] or event frames [T, C, H, W]."""
     flat = image.mean(0) if image.ndim == 4 else image
     colour = flat.transpose(1, 2, 0) if len(flat) == 3 else flat.mean(0)
     return (colour - colour.min()) / ((colour.max() - colour.min()) or 1.0)

@@ -1,4 +1,4 @@
-"""Firing rates by role and block, by layer, and by time step, with intervals."""
+"""Firing rates by role and block, by layer, and by time step, with 95 % confidence intervals."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from snnprof.grouping import ROOT, block_of, role_of
 from snnprof.statistics import Interval
 
 MOST_ROLES = 12
-"""More roles than this cannot be told apart in one figure."""
+"""A figure with more roles than this cannot be read."""
 _QKV = re.compile(r"(?:^|[._])([qkv])(?=[._\d]|$)")
 
 
@@ -22,10 +22,10 @@ class Rate:
     """The firing rate of some neuron layers: spikes per neuron and step.
 
     Attributes:
-        block: the block they stand in; empty where they stand in several.
-        role: what they do: a name of the catalogue, with Q, K and V apart; else the path inside the block.
-        layers: the neuron layers.
-        value: null where none of them ever ran.
+        block: the block that contains the layers; "" outside of blocks.
+        role: role of the layers in the catalogue, with separate roles for Q, K and V; else their path in the block.
+        layers: paths of the neuron layers.
+        value: the rate; None if none of them ever ran.
     """
 
     block: str
@@ -36,7 +36,13 @@ class Rate:
 
 @dataclass(frozen=True)
 class StepRates:
-    """The firing rate of some neuron layers at each time step; null where the step's updates are not known."""
+    """The firing rate of some neuron layers at each time step.
+
+    Attributes:
+        block: the block that contains the layers; "" if blocks are not told apart.
+        role: role of the layers, as in `Rate`.
+        values: the rate at each step; None where no neuron was updated.
+    """
 
     block: str
     role: str
@@ -62,7 +68,7 @@ def rates_by_layer(activity: Activity) -> tuple[Rate, ...]:
 
 
 def roles_repeat(rates: Sequence[Rate]) -> bool:
-    """Whether grouping by role says more than a row per layer: some role occurs in several blocks, and they are few."""
+    """Whether a figure by role is useful: some role occurs in several blocks, and there are at most `MOST_ROLES`."""
     roles = [rate.role for rate in rates]
     return len(set(roles)) < len(roles) and len(set(roles)) <= MOST_ROLES
 
@@ -71,7 +77,8 @@ def rates_by_step(activity: Activity, by_block: bool = False) -> tuple[StepRates
     """The rate of each role at each time step.
 
     Args:
-        by_block: keep the blocks apart.
+        activity: the run.
+        by_block: give each block its own rates.
 
     Raises:
         SnnprofError: the run saw no spiking neuron, or its number of time steps is unknown.
@@ -91,7 +98,7 @@ def rates_by_step(activity: Activity, by_block: bool = False) -> tuple[StepRates
 
 
 def neuron_role(activity: Activity, layer: str) -> str:
-    """What a neuron layer does, Q, K and V apart; its path inside its block where the catalogue does not say."""
+    """The role of a neuron layer, with separate roles for Q, K and V; its path in its block if it is unknown."""
     role = role_of(activity, layer, None)
     letter = _QKV.search(layer.rpartition(".")[2].lower())
     if letter and (role is None or role in ("QKV", "QK")):
@@ -126,7 +133,7 @@ def _rates(activity: Activity, key: Callable[[NeuronRecord], tuple[str, ...]]) -
 
 
 def _blocks(activity: Activity) -> list[list[NeuronRecord]]:
-    """The neuron layers as each block of samples saw them."""
+    """The records of the neuron layers for each block of samples."""
     return [activity.restricted(block).neurons for block in activity.blocks if block.samples]
 
 
@@ -135,7 +142,7 @@ def _of(neurons: Sequence[NeuronRecord], layers: Sequence[str]) -> list[NeuronRe
 
 
 def _ratio(whole: Sequence[NeuronRecord], parts: Sequence[Sequence[NeuronRecord]]) -> Interval | None:
-    """Σ spikes / Σ updates; the blocks of samples give its interval."""
+    """Σ spikes / Σ updates, with an interval from the blocks of samples; None without updates."""
     return share(_counts(whole), [_counts(part) for part in parts])
 
 
@@ -144,7 +151,7 @@ def _counts(neurons: Sequence[NeuronRecord]) -> tuple[int, int]:
 
 
 def _steps(group: Sequence[NeuronRecord], restricted: Sequence[Sequence[NeuronRecord]]) -> tuple[Interval | None, ...]:
-    """Each step's rate over the layers that ran at it."""
+    """The rate at each step, over the layers that ran at that step."""
     layers = [neuron.layer for neuron in group]
     parts = [_of(each, layers) for each in restricted]
     steps = max(len(neuron.spikes_per_step) for neuron in group)
@@ -152,21 +159,21 @@ def _steps(group: Sequence[NeuronRecord], restricted: Sequence[Sequence[NeuronRe
 
 
 def _at(neurons: Sequence[NeuronRecord], step: int) -> tuple[int, int]:
-    """Spikes and updates at one step; a layer updates equally many neurons at each of its steps."""
+    """Spikes and updates at one step; each layer updates the same number of neurons at all of its steps."""
     ran = [neuron for neuron in neurons if step < len(neuron.spikes_per_step)]
     spikes = sum(neuron.spikes_per_step[step] for neuron in ran)
     return spikes, sum(neuron.updates // len(neuron.spikes_per_step) for neuron in ran)
 
 
 def share(whole: tuple[int, int], parts: Sequence[tuple[int, int]]) -> Interval | None:
-    """A share of two counts, from its blocks; never below 0.
+    """The ratio of two counts with its 95 % interval, whose lower end is at least 0.
 
     Args:
         whole: numerator and denominator over the run.
-        parts: the same of each block of samples.
+        parts: numerator and denominator of each block of samples.
 
     Returns:
-        The share and its 95 % interval; None where the denominator is 0.
+        The ratio and its interval; None if the denominator is 0.
     """
     if not whole[1]:
         return None

@@ -1,4 +1,4 @@
-"""Accuracy against energy of runs and published rows, and which of them no other one beats."""
+"""Accuracy against energy for runs and published rows, with the Pareto front of each group that can be compared."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ class Point:
     """One network on one price list.
 
     Attributes:
-        data: what it ran on.
-        hardware: the price list; `published` where a paper printed the energy.
-        energy: picojoules per inference.
-        accuracy: a share.
-        mark: what sets it apart from other points on its data, such as `T = 1`.
-        formula: the formula that a published row's source states.
+        name: name of the run or published row; in a sweep, the value of the setting.
+        data: name of the data set that the network ran on.
+        hardware: id of the price list (hardware profile); `published` where a paper printed the energy.
+        energy: pJ per inference.
+        accuracy: fraction from 0 to 1.
+        mark: short label where published rows on the same data have different T, such as `T = 1`; else "".
+        formula: the energy formula that the source of a published row states; "" where it states none, and for runs.
     """
 
     name: str
@@ -33,28 +34,31 @@ class Point:
 
     @property
     def priced_by(self) -> str:
-        """What gave it its energy: only points with the same one compare."""
+        """The formula of a published row, else the price list. Only points with equal values are comparable."""
         return self.formula or self.hardware
 
     @property
     def published(self) -> bool:
+        """Whether a paper printed the energy."""
         return self.hardware == PRINTED
 
     @property
     def place(self) -> tuple[float, float]:
+        """Coordinates in the figure: energy (pJ per inference) and accuracy (fraction); 0 for an unknown value."""
         return self.energy.value or 0.0, self.accuracy.value or 0.0
 
 
 @dataclass(frozen=True)
 class Tradeoff:
-    """Points of accuracy and energy.
+    """The data of the figure of accuracy against energy.
 
     Attributes:
-        data: the data sets, in order of appearance; points on different ones do not compare.
-        fronts: for each data set and price list, or formula of published rows, with more than one point, the points
-            that no other one beats in both accuracy and energy, from the cheapest on.
-        left_out: what has no point, and why.
-        lower_bounds: the price lists on which something is missing from a total.
+        points: one for each entry and price list with both an accuracy and an energy.
+        data: names of the data sets, in order of appearance. Points on different data sets are not comparable.
+        fronts: Pareto fronts by (data set, `Point.priced_by`), for groups of at least two points; each from the lowest
+            energy to the highest.
+        left_out: the entries without a point, each with the reason.
+        lower_bounds: ids of the price lists on which the total of some run leaves out work without a price.
     """
 
     points: tuple[Point, ...]
@@ -65,7 +69,7 @@ class Tradeoff:
 
 
 def tradeoff_of(entries: Sequence[Entry]) -> Tradeoff:
-    """Each entry on each price list.
+    """Makes a point of each entry on each price list, and finds the Pareto fronts.
 
     Raises:
         SnnprofError: nothing has both an accuracy and an energy.
@@ -91,14 +95,15 @@ def tradeoff_of(entries: Sequence[Entry]) -> Tradeoff:
 
 
 def lower_bounds(entries: Sequence[Entry]) -> frozenset[str]:
-    """The price lists on which something is missing from a run's total."""
+    """Ids of the price lists on which the total of some run leaves out work without a price."""
     return frozenset(report.hardware.id for entry in entries for report in entry.reports if report.lower_bound)
 
 
 def unbeaten(points: Iterable[Point]) -> tuple[Point, ...]:
-    """The Pareto front: the points than which no other one is at least as good in both, and better in one.
+    """The Pareto front, from the lowest energy to the highest.
 
-    Intervals are not considered: two points whose intervals overlap may trade places on other data.
+    A point is on the front if no other point is at least as good in energy and accuracy and better in one of them.
+    Confidence intervals are not considered: two points whose intervals overlap may trade places on other data.
     """
     front: list[Point] = []
     for point in sorted(points, key=lambda point: (point.place[0], -point.place[1])):
@@ -108,8 +113,11 @@ def unbeaten(points: Iterable[Point]) -> tuple[Point, ...]:
 
 
 def data_names(entries: Sequence[Entry]) -> list[str]:
-    """What each entry ran on: one name for the same data however it is spelled, two for different data of one name, or
-    for one data set in several image sizes where published rows are among the entries."""
+    """The name of the data set of each entry, so that equal names mean equal data.
+
+    Different spellings of one data set get one name. Data with the same name but other content (another fingerprint)
+    get different names, and so does one data set in several image sizes.
+    """
     spelled = _with_sizes(entries, [data_name(entry) for entry in entries])
     first: dict[str, str] = {}
     prints: dict[str, list[str]] = {}
@@ -125,7 +133,7 @@ def data_names(entries: Sequence[Entry]) -> list[str]:
 
 
 def _with_sizes(entries: Sequence[Entry], names: Sequence[str]) -> list[str]:
-    """Data sets with the image size, where published rows show one data set in several."""
+    """Adds the image size to the names of data sets that published rows use in several sizes."""
     sizes: dict[str, set[int]] = {}
     mine = [setting_of(entry.published).size for entry in entries]
     for name, size in zip(names, mine, strict=True):
@@ -142,7 +150,7 @@ def _told_apart(entry: Entry, name: str, fingerprints: Sequence[str]) -> str:
 
 
 def data_name(entry: Entry) -> str:
-    """The data set that an entry ran on, without its folder."""
+    """The name of the data set that an entry ran on, without its folder."""
     if entry.published:
         scope = "" if entry.published.scope == "network" else f", {entry.published.scope} only"
         return f"{entry.published.dataset or 'unknown data'}{scope}"
@@ -150,8 +158,11 @@ def data_name(entry: Entry) -> str:
 
 
 def _names(entries: Sequence[Entry], data: Sequence[str], marks: Sequence[str]) -> list[str]:
-    """A published row by its title alone, since it is drawn as one, where that, its data and its mark tell it from all
-    others; with its paper, where that does."""
+    """The shortest name of each entry that is unique together with its data and its mark.
+
+    For a published row: its title, else its title and paper, else the entry's full name. Its symbol in the figure says
+    already that it is published.
+    """
     short = [_title(entry) for entry in entries]
     papers = [f"{name} [{entry.published.paper}]" if entry.published else name
               for name, entry in zip(short, entries, strict=True)]  # fmt: skip
@@ -164,7 +175,7 @@ def _names(entries: Sequence[Entry], data: Sequence[str], marks: Sequence[str]) 
 
 
 def _marks(entries: Sequence[Entry], data: Sequence[str]) -> list[str]:
-    """T of each entry, where published rows are among those on its data and these ran for different T."""
+    """`T = …` for each entry whose data set has published rows and several values of T; "" for all others."""
     steps = [setting_of(entry.published or entry.activity).timesteps for entry in entries]
     seen: dict[str, set[int]] = {}
     for on, t in zip(data, steps, strict=True):

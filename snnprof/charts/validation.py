@@ -1,4 +1,4 @@
-"""Estimated against measured energy: a point, or a range, for each profile that was held against a case."""
+"""The data of the figure of validation: estimated against measured energy of each profile and measured case."""
 
 from __future__ import annotations
 
@@ -15,7 +15,16 @@ RELATIONS: tuple[Relation, ...] = ("own", "predecessor", "other", "derived", "sa
 
 @dataclass(frozen=True)
 class Mark:
-    """One estimate; energies are picojoules per inference."""
+    """One estimate of a measured energy.
+
+    Attributes:
+        case: id of the measured case.
+        hardware: id of the hardware profile.
+        evidence: kind of evidence for the profile's prices.
+        relation: relation of the profile's chip to the measured one.
+        measured: measured energy in pJ per inference.
+        estimate: estimated energy in pJ per inference, a value or a range.
+    """
 
     case: str
     hardware: str
@@ -27,11 +36,13 @@ class Mark:
 
 @dataclass(frozen=True)
 class Marks:
-    """Estimates of energies.
+    """Estimates of measured energies.
 
     Attributes:
-        cases: measured energies by case, from the lowest on.
-        evidence, relations: those that occur, in their own order.
+        marks: the estimates.
+        cases: id and measured energy of each case, from the lowest energy to the highest.
+        evidence: the kinds of evidence that occur, in their usual order.
+        relations: the relations that occur, in their usual order.
     """
 
     marks: tuple[Mark, ...]
@@ -41,10 +52,10 @@ class Marks:
 
 
 def marks_of(checks: Sequence[Check]) -> Marks:
-    """The estimates of energies; those of power stand in the table alone.
+    """The estimates of energies. Estimates of power are only in the table.
 
     Raises:
-        SnnprofError: there is none.
+        SnnprofError: there is no estimate of an energy.
     """
     marks = tuple(
         Mark(

@@ -1,1 +1,1 @@
-"""The commands, one file each: parse, call one function, render. No arithmetic."""
+"""The commands of the command line, one file each: parse, call one function, render. No arithmetic."""

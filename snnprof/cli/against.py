@@ -1,4 +1,4 @@
-"""`snnprof compare MODEL --against TOOL`: the same model and data through another tool."""
+"""`snnprof compare MODEL --against TOOL`: counts the same model and data by another tool too."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ ALLOWED = {"names", "against", "form", "out", "force", "columns", "siunitx", "ra
 
 
 def document(context: typer.Context, names: Sequence[str], tool: str) -> Document:
-    """Every difference between snnprof's counts and another tool's.
+    """The document with every difference between the counts of snnprof and another tool.
 
     Raises:
-        SnnprofError: no such tool, it is not installed, or a name is no model and no run of one.
+        SnnprofError: there is no such tool, it is not installed, or a name is neither a model nor a run of one.
     """
     chosen = cast(Tool, output.chosen("tool", tool, get_args(Tool)))
     tools.must_be_installed(chosen)
     _must_stand_alone(context)
-    asked = [(name, _asked(name)) for name in names]
-    for _, each in asked:
+    models = [(name, _run_options(name)) for name in names]
+    for _, each in models:
         must_keep_inputs({
             "out": context.params["out"], "model": each.model, "data": each.data, "checkpoint": each.checkpoint,
         })  # fmt: skip
     from snnprof.render.against import against_document
 
-    return against_document(list(_explained(asked, chosen)), output.command_line(context))
+    return against_document(list(_explained(models, chosen)), output.command_line(context))
 
 
 def _must_stand_alone(context: typer.Context) -> None:
-    """Counts are compared as they are: options about prices and the comparison of models mean nothing."""
+    """Raises SnnprofError for options about prices or the comparison of models, which mean nothing for counts."""
     for option in context.command.params:
         source = context.get_parameter_source(option.name or "")
         if option.name not in ALLOWED and source is not None and source.name == "COMMANDLINE":
@@ -54,15 +54,19 @@ def _must_stand_alone(context: typer.Context) -> None:
 
 
 def _of_run(path: Path) -> ProfileOptions:
-    """The recorded batches, also where an interval decided how many there were."""
+    """The options that run the recorded batches again; a run that --until-ci ended gets its number of samples."""
     activity = Activity.load(path)
-    asked = rerun.options_of(path, activity)
-    samples = asked.samples if asked.until_ci is None else activity.samples
-    return replace(asked, samples=samples, until_ci=None, batch_size=activity.run.batch_size)
+    run_options = rerun.options_of(path, activity)
+    samples = run_options.samples if run_options.until_ci is None else activity.samples
+    return replace(run_options, samples=samples, until_ci=None, batch_size=activity.run.batch_size)
 
 
-def _asked(name: str) -> ProfileOptions:
-    """A model on its own data, or what `profile` was asked when it made a run file."""
+def _run_options(name: str) -> ProfileOptions:
+    """The options for a name: those recorded in a run file, or a bundled model on its own data.
+
+    Raises:
+        SnnprofError: the name is a published row, or a model without data.
+    """
     if name.startswith(options.PAPER):
         raise SnnprofError(f"{name} is a published row, which no tool can run", hint="name a model or a run file")
     if name.endswith(".json"):
@@ -80,18 +84,18 @@ def _has_data(name: str) -> bool:
     """Whether a model is bundled together with data for it.
 
     Raises:
-        SnnprofError: it looks like a bundled one, and there is none of this name.
+        SnnprofError: the name has the form of a bundled model, and there is none of this name.
     """
     if any(sign in name.partition(":")[0] for sign in "./"):
         return False
     return catalogue.preset(name).data == "digits"
 
 
-def _explained(asked: Sequence[tuple[str, ProfileOptions]], tool: Tool) -> Iterator[tuple[str, Explained]]:
+def _explained(models: Sequence[tuple[str, ProfileOptions]], tool: Tool) -> Iterator[tuple[str, Explained]]:
     from snnprof.against import explained
 
-    for name, each in asked:
-        with progress(each.model) as tell:  # and then torch is loaded
+    for name, each in models:
+        with progress(each.model) as tell:  # shows a message before the import loads torch
             from snnprof.workload.peers.run import both
 
             yield name, explained(*both(each, tool, tell))

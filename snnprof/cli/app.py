@@ -1,4 +1,4 @@
-"""The list of commands. Importing it must stay cheap: each command loads what it needs when it runs."""
+"""The list of commands. Its import must stay fast, so each command imports what it needs when it runs."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def root(
         ),
     ] = False,
 ) -> None:
-    """`--debug` is read by the error boundary, before any parsing; it stands here for the help."""
+    """Declares the options before the command; `--debug` for the help only, since `main` reads it before parsing."""
 
 
 app.command("profile", epilog=profile.EXAMPLES)(profile.profile)

@@ -1,4 +1,4 @@
-"""`snnprof hardware calibrate`: prices from a power log of one's own."""
+"""`snnprof hardware calibrate`: fits prices to the user's own power log."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def _must_be_terms(terms: Sequence[str]) -> None:
 def _chip(
     out: Path | None, node: float | None, vdd: float | None, title: str | None, terms: Sequence[str], force: bool
 ) -> Chip | None:
-    """What the profile says of the machine. Fails now rather than after the fit."""
+    """The facts about the chip for the profile, checked before the fit; None without --output."""
     if out is None:
         return None
     from snnprof.calibration import Chip
@@ -113,10 +113,10 @@ def _chip(
 
 
 def _named(log: PowerLog, files: Sequence[Path]) -> dict[str, tuple[Path, Activity]]:
-    """The run file and the run of each name in the log, which is the file's name with or without .json.
+    """The run file and the run of each name in the log; the name is that of the file, with or without .json.
 
     Raises:
-        SnnprofError: a name fits no file, a file no name, or two files have one name.
+        SnnprofError: no file or two files have a name in the log, or the log does not name a file.
     """
     from snnprof.activity import Activity
 

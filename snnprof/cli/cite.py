@@ -1,4 +1,4 @@
-"""`snnprof cite`: what a paper must say about a run, and what a reviewer asks."""
+"""`snnprof cite`: the text that a paper needs about a run, and the card that answers a reviewer's questions."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _form_of_card(target: Path | None) -> str:
 
 
 def _flags(convention: str, lists: Sequence[str], prices: Sequence[str], exclude: Sequence[str]) -> tuple[str, ...]:
-    """What prices a run file in the same way, with the lists named that a default stands for."""
+    """The flags that price a run file in the same way; the default price lists are named."""
     flags = {"--convention": [convention], "--hardware": lists, "--price": prices, "--exclude": exclude}
     return tuple(part for flag, values in flags.items() for value in values for part in (flag, value))
 

@@ -1,4 +1,4 @@
-"""`snnprof compare`: runs, published rows and models side by side."""
+"""`snnprof compare`: compares runs, published rows and models."""
 
 from __future__ import annotations
 
@@ -118,8 +118,8 @@ def compare(
     from snnprof.render.comparison import PaperLayout, comparison_document, paper_document
     from snnprof.render.selection import with_columns
 
-    asked = output.Destination.checked(form, out, force, siunitx, raw_csv=raw_csv)
-    (destination,) = output.as_floats([asked], caption, label, bool(columns))
+    checked = output.Destination.checked(form, out, force, siunitx, raw_csv=raw_csv)
+    (destination,) = output.as_floats([checked], caption, label, bool(columns))
     if against:
         from snnprof.cli import against as other_tools
 
@@ -149,7 +149,7 @@ def compare(
 
 
 def _percent(text: str | None) -> float | None:
-    """`5` or `5%`."""
+    """Parses `5` or `5%` to a percentage from 0 on."""
     if text is None:
         return None
     value = options.percentage(text)

@@ -1,4 +1,4 @@
-"""`snnprof env`: what to paste into a bug report."""
+"""`snnprof env`: prints the versions that a bug report needs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _version(name: str) -> str:
 def _accelerator() -> dict[str, str]:
     try:
         import torch
-    except Exception as error:  # a broken installation is what one runs this command for
+    except Exception as error:  # the command must also work on a broken installation
         return {"accelerator": f"unknown: torch does not load ({type(error).__name__}: {error})"}
     names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {"accelerator": ", ".join(names) or "none", "threads": str(torch.get_num_threads())}

@@ -1,4 +1,4 @@
-"""`snnprof explain`: what a finding, a column or a term means, and where a layer's figures come from."""
+"""`snnprof explain`: explains findings, columns and terms, and derives the figures of a layer step by step."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _sections(explanations: Iterable[Explanation | Term], width: int) -> Iterato
 def _explain_layers(
     path: Path, layers: Sequence[str], hardware: str | None, convention: str, form: str | None, command: str
 ) -> None:
-    """The steps behind each layer's figures; without a layer, the names of all."""
+    """Prints the steps behind the figures of layers; without a layer, the names of all layers."""
     from snnprof import derivation
     from snnprof.activity import Activity
     from snnprof.render.derivation import derivation_document

@@ -1,4 +1,4 @@
-"""`snnprof export`: one sample of a run for another tool. A run file has no single spikes: the model runs again."""
+"""`snnprof export`: runs one sample of a run again and writes its network and spikes for another tool."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ def export(
     must_be_known(target.chip)
     path = runs.path_of(run)
     recorded = Activity.load(path)
-    asked = replace(rerun.options_of(path, recorded, model), samples=1, until_ci=None, batch_size=1)
-    announce(asked.model)
-    with progress(asked.model) as tell:
+    run_options = replace(rerun.options_of(path, recorded, model), samples=1, until_ci=None, batch_size=1)
+    announce(run_options.model)
+    with progress(run_options.model) as tell:
         from snnprof.workload.run import trace_run
 
-        activity, trace = trace_run(asked, tell)
+        activity, trace = trace_run(run_options, tell)
     _say_what_changed(recorded, activity, path)
     made = replay(activity, trace, map_to_chip(activity, target))
     out.mkdir(exist_ok=True)
@@ -72,14 +72,14 @@ def export(
 
 
 def _must_be_new(folder: Path) -> None:
-    """Raises SnnprofError where something is there already, or the folder cannot be made."""
+    """Raises SnnprofError if the folder exists and is not empty, or cannot be made."""
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise SnnprofError(f"{folder} exists", hint="name a new folder with --output")
     output.must_be_writable(folder)
 
 
 def _say_what_changed(recorded: Activity, activity: Activity, path: Path) -> None:
-    """Whether the model is still that of the run."""
+    """Warns if the weights or the code of the model changed since the run."""
     before, now = recorded.run.conditions, activity.run.conditions
     for what in ("the weights", "the code of the model"):
         if before.get(what) != now.get(what):

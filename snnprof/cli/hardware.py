@@ -1,4 +1,4 @@
-"""`snnprof hardware`: the price lists, one of them, the check of a file, prices from a log, and validation."""
+"""`snnprof hardware`: lists, shows and checks price lists, fits prices to a power log, and validates estimates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`snnprof models`: the models known by name, and what is known and assumed about one."""
+"""`snnprof models`: lists the bundled models, and shows what is known and assumed about one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options that several commands share, and the completion of names without loading anything heavy."""
+"""Options that several commands share, and the shell completion of names, which must not load heavy modules."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 GROUPINGS = ("op", "layer", "block", "role")
 MODEL, DATA, RUN, PRICING, OUTPUT = "Model", "Data", "Run", "Pricing", "Output"
-"""Panels of the help, in this order."""
+"""The panels of the help, in their order."""
 
 
 def _starting_with(names: Iterable[str], incomplete: str) -> list[str]:
@@ -48,6 +48,7 @@ def _price_names(incomplete: str) -> list[str]:
 
 
 def model_names(incomplete: str) -> list[str]:
+    """Completes names of bundled models."""
     from snnprof.catalogue import names
 
     return _starting_with(names(), incomplete)
@@ -57,7 +58,7 @@ PAPER = "paper:"
 
 
 def paper_names(incomplete: str) -> list[str]:
-    """Ids and aliases of published rows, with `paper:` in front where the user began so."""
+    """Completes ids and aliases of published rows; they begin with `paper:` if the user's text does."""
     from snnprof.literature import rows
 
     prefix = PAPER if incomplete.startswith(PAPER) else ""
@@ -66,23 +67,23 @@ def paper_names(incomplete: str) -> list[str]:
 
 
 def rows_beside_files(incomplete: str) -> list[str]:
-    """What `plot` and `audit` take beside files: published rows, once `paper:` is there."""
+    """Completes published rows for `plot` and `audit`: first `paper:`, then the rows."""
     return paper_names(incomplete) if incomplete.startswith(PAPER) else _starting_with([PAPER], incomplete)
 
 
 def things(incomplete: str) -> list[str]:
-    """What `compare` takes beside files: published rows and models."""
+    """Completes published rows and models for `compare`."""
     models = [] if incomplete.startswith(PAPER) else model_names(incomplete)
     return [*models, *rows_beside_files(incomplete)]
 
 
 def flag(*names: str, help: str, panel: str) -> Any:
-    """A switch; its help names no type."""
+    """An option without a value; the help shows no type for it."""
     return typer.Option(*names, help=help, metavar="", rich_help_panel=panel)
 
 
 def examples(*lines: tuple[str, str]) -> str:
-    """The end of a command's help: commands as one types them, and what each is for."""
+    """The examples at the end of a command's help: pairs of a command and its purpose."""
     shown = (f"[cyan]{command}[/cyan]  [dim]# {purpose}[/dim]" for command, purpose in lines)
     return "\n\n".join(["[bold]Examples[/bold]", *shown])
 
@@ -208,12 +209,12 @@ Latency = Annotated[
 
 
 def names(text: str | None) -> tuple[str, ...]:
-    """`sops,energy` as a list."""
+    """Splits `sops,energy` at the commas; None is empty."""
     return tuple(name.strip() for name in text.split(",")) if text else ()
 
 
 def percentage(text: str) -> float:
-    """`5` or `5%` as 5.0; not a number, and so within no bounds, where the text is none."""
+    """Parses `5` or `5%` to 5.0; NaN, which is within no bounds, if the text is no number."""
     try:
         return float(text.strip().removesuffix("%"))
     except ValueError:
@@ -221,7 +222,7 @@ def percentage(text: str) -> float:
 
 
 def grouping(name: str) -> Grouping:
-    """What --by asks for.
+    """Checks the value of --by.
 
     Raises:
         SnnprofError: there is no such grouping.

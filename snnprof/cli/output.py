@@ -1,4 +1,4 @@
-"""Where results go: the checks that must pass before a long run, the choice of a format, and the writing."""
+"""Writes results: checks the output before a long run, chooses the format, and writes to stdout or files."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ SUFFIXES = {".json": "json", ".csv": "csv", ".md": "markdown", ".tex": "latex", 
 FORMATS = ("table", "json", "csv", "markdown", "latex", "html")
 REPORT_FORMATS = ("summary", *FORMATS)
 STDOUT = Path("-")
-PIPE_WIDTH = 100
+PIPE_WIDTH = 100  # columns of the first screen in a pipe, if COLUMNS does not say otherwise
 
 
 def checked_output(path: Path | None, force: bool) -> Path | None:
-    """The path to write to; null for stdout. Fails now rather than after the work.
+    """Checks before a long run that a file can be written; returns its path, or None for stdout.
 
     Raises:
-        SnnprofError: it exists already, its folder is missing, or it cannot be written.
+        SnnprofError: the file exists already, its folder is missing, or it cannot be written.
     """
     if path is None or path == STDOUT:
         return None
@@ -42,7 +42,7 @@ def checked_output(path: Path | None, force: bool) -> Path | None:
 
 
 def must_be_writable(path: Path) -> None:
-    """Raises SnnprofError where writing to the path would fail, or leave a link without its file."""
+    """Raises SnnprofError if the path cannot be written, or is a link to a missing file."""
     run_file.must_lead_somewhere(path)
     if not path.parent.is_dir():
         raise SnnprofError(f"cannot write {path}: the folder {path.parent} does not exist", hint="create it first")
@@ -57,10 +57,10 @@ def _overwriting(path: Path) -> str:
 
 
 def chosen_format(name: str | None, output: Path | None, allowed: tuple[str, ...] = FORMATS) -> str:
-    """The format asked for, else the one the output's suffix stands for, else the first of those allowed.
+    """The format that --format names, else that of the output's suffix, else the first of those allowed.
 
     Raises:
-        SnnprofError: unknown, or at odds with the suffix.
+        SnnprofError: the format is unknown or contradicts the suffix.
     """
     if name is not None and name not in allowed:
         raise unknown("format", name, allowed)
@@ -78,7 +78,7 @@ def chosen_format(name: str | None, output: Path | None, allowed: tuple[str, ...
 
 
 def chosen(what: str, name: str, allowed: tuple[str, ...]) -> str:
-    """`name`, if it is one of `allowed`.
+    """Returns `name` if it is one of `allowed`; `what` names its kind in the message.
 
     Raises:
         SnnprofError: it is not.
@@ -89,17 +89,23 @@ def chosen(what: str, name: str, allowed: tuple[str, ...]) -> str:
 
 
 def command_line(context: typer.Context) -> str:
-    """The command that is running, for artefacts that say how they were made."""
+    """The command that is running, for files that say how they were made."""
     return shlex.join(["snnprof", *context.obj])
 
 
 @dataclass(frozen=True)
 class Destination:
-    """How a document is rendered and where it goes; null is stdout.
+    """The format in which a document is rendered, and the file to which it is written.
 
     Attributes:
-        caption, label: LaTeX: of the float that holds the first table.
-        fit: LaTeX: columns that make a table wider than the line are left out.
+        form: the format.
+        path: the file; None is stdout.
+        siunitx: LaTeX: numbers are in siunitx columns.
+        force: an existing file may be overwritten.
+        raw_csv: CSV: texts that a spreadsheet would run as formulas are not changed.
+        caption: LaTeX: caption of the float that holds the first table.
+        label: LaTeX: label of that float.
+        fit: LaTeX: columns are left out of a table that is wider than the line.
     """
 
     form: str
@@ -121,7 +127,7 @@ class Destination:
         allowed: tuple[str, ...] = FORMATS,
         raw_csv: bool = False,
     ) -> Destination:
-        """What --format, --output, --force, --siunitx and --raw-csv ask for. Fails now rather than after the work.
+        """Checks --format, --output, --force, --siunitx and --raw-csv before a long run.
 
         Raises:
             SnnprofError: the file cannot be written, or the options contradict each other.
@@ -144,10 +150,12 @@ class Destination:
         allowed: tuple[str, ...] = REPORT_FORMATS,
         raw_csv: bool = False,
     ) -> list[Destination]:
-        """One for each file, stdout where none is named; options of one format are for the files that have it.
+        """One destination for each file, or stdout if there is none.
+
+        --siunitx and --raw-csv apply to the files in the format that they are for.
 
         Raises:
-            SnnprofError: as `checked`, or a file is named twice.
+            SnnprofError: as in `checked`; or a file is named twice.
         """
         for path in paths:
             if paths.count(path) > 1:
@@ -170,7 +178,11 @@ class Destination:
             self.put(self._rendered(document))
 
     def put(self, text: str) -> None:
-        """Writes what was rendered."""
+        """Writes a rendered document.
+
+        Raises:
+            SnnprofError: stdout is closed, or the file cannot be written.
+        """
         if self.path is None and sys.stdout is None:
             raise SnnprofError("cannot write to stdout: it is closed")
         write(text, self.path, self.force)
@@ -185,10 +197,10 @@ class Destination:
 def as_floats(
     destinations: Sequence[Destination], caption: str | None, label: str | None, columns: bool
 ) -> list[Destination]:
-    """The same places, with what --caption and --label say of LaTeX; all columns where they were asked for by name.
+    """Adds --caption and --label, for LaTeX, to destinations; if columns were named, none is left out to fit.
 
     Raises:
-        SnnprofError: none of them is LaTeX.
+        SnnprofError: none of the destinations is LaTeX.
     """
     forms = [each.form for each in destinations]
     if (caption or label) and "latex" not in forms:
@@ -197,18 +209,20 @@ def as_floats(
 
 
 def only_for(option: str, form: str, found: str) -> SnnprofError:
-    """The error for an option that one format alone knows."""
+    """The error for an option of one format with another format."""
     name = {"latex": "LaTeX", "csv": "CSV"}[form]
     return SnnprofError(f"{option} is for {name}, not for {found}", hint=f"add --format {form}")
 
 
 @dataclass(frozen=True)
 class Screen:
-    """What stdout shows.
+    """What stdout can show.
 
     Attributes:
-        width: in columns; what COLUMNS says, or 100, where it is no terminal.
-        terminal: whether it is one.
+        width: width in columns; in a pipe the value of COLUMNS, or 100.
+        terminal: whether stdout is a terminal.
+        colour: whether it shows colours.
+        ascii: whether it shows ASCII only.
     """
 
     width: int
@@ -218,6 +232,7 @@ class Screen:
 
     @classmethod
     def found(cls) -> Screen:
+        """The present stdout."""
         from rich.console import Console
 
         console, terminal = Console(), bool(sys.stdout and sys.stdout.isatty())
@@ -227,25 +242,30 @@ class Screen:
 
     @property
     def limit(self) -> int | None:
-        """Columns that a table must fit in; null in a pipe, where nothing is cut."""
+        """The number of columns that a table must fit in; None in a pipe, where nothing is cut."""
         return self.width if self.terminal else None
 
     def plain(self, text: str) -> str:
+        """The text, in ASCII if stdout shows nothing else."""
         return in_ascii(text) if self.ascii else text
 
 
 def _speaks_ascii_alone() -> bool:
-    """A dumb terminal, an encoding without the signs, or the C locale, which Python itself takes for UTF-8."""
+    """Whether stdout should get ASCII only: its encoding lacks our signs, or the terminal is dumb, or the locale is C.
+
+    The locale is read from the environment, since Python itself treats the C locale as UTF-8.
+    """
     try:
         "µ≥█".encode(getattr(sys.stdout, "encoding", None) or "utf-8")
     except UnicodeEncodeError:
         return True
     every, letters, other = (os.environ.get(name, "") for name in ("LC_ALL", "LC_CTYPE", "LANG"))
-    letters = letters.removesuffix("C.UTF-8")  # which Python sets where LANG is C
+    letters = letters.removesuffix("C.UTF-8")  # Python sets this value if LANG is C
     return os.environ.get("TERM") == "dumb" or (every or letters or other) in ("C", "POSIX")
 
 
 def write(text: str, output: Path | None, force: bool = True) -> None:
+    """Writes a text to a file; None is stdout."""
     if output is None:
         _print(text)
     else:
@@ -253,18 +273,18 @@ def write(text: str, output: Path | None, force: bool = True) -> None:
 
 
 def write_file(content: str | bytes, output: Path, force: bool = True) -> None:
-    """Writes a file; without `force` only where none has appeared since its name was checked."""
+    """Writes a file; without `force`, fails if a file has appeared there since the name was checked."""
     run_file.Target(output, force).write(content)
     say(f"wrote {output}")
 
 
 def say(text: str) -> None:
-    """One line for the person at the terminal."""
+    """Prints one line to stderr."""
     print(printable(text), file=sys.stderr)
 
 
 def warn(errors: Sequence[SnnprofError]) -> None:
-    """What is left out of a result, and what to do about it; the result stands."""
+    """Prints to stderr what is left out of a result and what to do about it."""
     for error in errors:
         say(f"warning: left out: {error}")
         if error.hint:
@@ -281,9 +301,9 @@ def _print(text: str) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
     except OSError as error:
-        # Without this the interpreter tries again, and complains, when it flushes at exit.
+        # Otherwise the interpreter flushes stdout again at exit, and prints the error that this raises.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):  # whose reader has seen enough
+        if not isinstance(error, BrokenPipeError):  # the reader, such as `head`, has seen enough
             raise SnnprofError(f"cannot write to stdout: {error.strerror}") from error
 
 

@@ -1,4 +1,4 @@
-"""`snnprof plot`: figures of runs, ready for a paper."""
+"""`snnprof plot`: draws runs as a figure that can go into a paper unchanged."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EXAMPLES = options.examples(
     ("snnprof plot t1.json t2.json t4.json --over timesteps", "a sweep"),
 )
 OF_A_RUN = ("rates", "timesteps", "attention")
-"""Kinds of figures without energies."""
+"""Kinds that do not depend on prices."""
 FIGURE, LOOK = "Figure", "Look"
 SUFFIXES = (".pdf", ".svg", ".png")
 _MISSING = re.compile(r"Glyph (\d+) ")
@@ -181,7 +181,7 @@ def _target(path: Path, force: bool) -> Path:
 
 
 def _labels(pairs: list[str]) -> dict[str, str]:
-    """Split each NAME=TEXT at its last =, since a name may hold one."""
+    """Parses NAME=TEXT pairs, split at the last =, since a name may contain one."""
     labels = {}
     for pair in pairs:
         name, equals, text = pair.rpartition("=")
@@ -192,14 +192,14 @@ def _labels(pairs: list[str]) -> dict[str, str]:
 
 
 def _named(names: list[str], entries: list[Entry], look: Look) -> tuple[list[Entry], Look]:
-    """Rename the entries whose file or `paper:ROW` is the NAME of a --label."""
+    """Renames entries that --label names by their file or `paper:ROW`; other labels are for texts in the figure."""
     labels = {text if name in names else name: text for name, text in look.labels.items()}
     named = [replace(entry, name=look.labels.get(name, entry.name)) for name, entry in zip(names, entries, strict=True)]
     return named, replace(look, labels=labels)
 
 
 def _entries(kind: str | None, names: list[str], pricing: Pricing) -> list[Entry]:
-    """Load and price what the user names. Kinds in `ONE_LIST` show one price list unless the user names several."""
+    """The named runs and rows, priced on the given price lists; by default on one list for the kinds in `ONE_LIST`."""
     from snnprof.render import plots
 
     things = runs.loaded(names)
@@ -222,10 +222,10 @@ def _maps(kind: str | None, names: list[str], samples: list[int] | None, look: L
 
 
 def _tell(warnings: list[str]) -> None:
-    """Turn the warnings of matplotlib into ours: it draws letters that the font lacks as boxes.
+    """Prints what matplotlib's warnings mean for the user: signs that the font lacks are drawn as boxes.
 
     Raises:
-        SnnprofError: the figure is too small for its labels.
+        SnnprofError: the figure has no room for its labels.
     """
     if any(each.startswith("constrained_layout not applied") for each in warnings):
         raise SnnprofError(

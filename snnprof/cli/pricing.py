@@ -1,4 +1,4 @@
-"""Names on the command line → hardware profiles, a convention, priced reports."""
+"""Resolves the options about prices into hardware profiles, a convention and a chip, and prices runs with them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from snnprof.pricing import EnergyReport
 
 DEFAULT_HARDWARE = ("cmos45-fp32", "cmos45-fp32-mem", "rolls-77fj")
-"""The two prices the field quotes, and the first with memory accesses, which can turn the comparison with the ANN;
-side by side, because a single one hides how much it decides."""
+"""The two prices that papers use most, and the first with memory accesses, which can reverse the comparison with the
+ANN. There are several, because a single one would hide how much the choice of prices decides."""
 
 
 class Pricing:
-    """How to price, checked before anything runs: profiles, convention, latency, chip.
+    """The options about prices, checked before anything runs: profiles, convention, latency, chip.
 
-    A chip without hardware is priced with the profiles of that chip, where there are any.
+    If --mapping names a chip and no --hardware is given, the profiles of that chip are used, if there are any.
 
     Raises:
         SnnprofError: an unknown or invalid profile, convention, latency, chip or mapping.
@@ -54,7 +54,7 @@ class Pricing:
         self.latency_s = latency_s
 
     def on_the_first_list(self) -> Pricing:
-        """The same with one price list."""
+        """The same options with the first price list only."""
         again = copy.copy(self)
         again.hardware = self.hardware[:1]
         return again
@@ -68,7 +68,7 @@ class Pricing:
         return [price(activity, profile, self.convention, self.latency_s, mapping=mapping) for profile in self.hardware]
 
     def entries(self, things: Sequence[tuple[str, Activity | Published]]) -> list[Entry]:
-        """Named runs and published rows, priced, ready to compare."""
+        """Prices named runs, and makes comparable entries of them and of published rows."""
         from snnprof.activity import Activity
         from snnprof.comparison import Entry
 
@@ -80,10 +80,10 @@ class Pricing:
 
 
 def price_lists(hardware: Sequence[str] | None, prices: Sequence[str] | None = None) -> list[HardwareProfile]:
-    """The profiles that --hardware names, then what --price states; empty where neither was given.
+    """The profiles that --hardware names, then those that --price states; empty if neither was given.
 
     Raises:
-        SnnprofError: there is no such profile or price, or two lists have one id.
+        SnnprofError: there is no such profile or price, or two lists have the same id.
     """
     from snnprof.hardware import load_hardware, prices_in
 
@@ -97,4 +97,5 @@ def price_lists(hardware: Sequence[str] | None, prices: Sequence[str] | None = N
 
 
 def unique(names: Sequence[str]) -> list[str]:
+    """The names without duplicates, in their order."""
     return list(dict.fromkeys(names))

@@ -1,4 +1,4 @@
-"""`snnprof profile`: run a model on data, count, and say what it costs."""
+"""`snnprof profile`: runs a model on data, counts its operations, and prices them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,8 @@ EXAMPLES = options.examples(
 FIGURES = (".pdf", ".svg", ".png")
 INTERRUPTED = 130
 STRICT_FINDINGS = ("C04", "C16", "C17", "C22")
-"""A weighted module ran without a contraction, the self-check disagrees, fvcore saw more, spikes counted as real."""
+"""The findings on which --strict fails: a module with weights ran without a contraction, the self-check disagrees,
+fvcore saw more, spikes were counted as real numbers."""
 
 
 def _seed(value: int) -> int:
@@ -241,15 +242,15 @@ def profile(
     showing = Showing.checked(destinations, by, sort, top, columns, quiet)
     pricing = Pricing(hardware, convention, latency, prices, exclude, mapping)
     check_model_name(model)
-    asked = replace(  # `what_runs` reads the other parameters by name, for this command and for `sweep`
+    run_options = replace(  # `what_runs` reads the other parameters by name, for this command and for `sweep`
         what_runs(context.params, model), resume=resume, maps=maps, measure=measure, output=run_path,
         argv=tuple(context.obj),
     )  # fmt: skip
     may_replace = force or _goes_on_in_its_file(run_path, resume)
     if measure:
         _must_have_sensors()
-    maps_file = _maps(asked, may_replace)
-    activity = _run(asked, target, quiet)
+    maps_file = _maps(run_options, may_replace)
+    activity = _run(run_options, target, quiet)
     lost = _saved(activity, target, quiet)
     reports = pricing.reports(activity)
     file = _named(target.path) if target and target.is_there else ""
@@ -269,10 +270,11 @@ def profile(
 
 
 def what_runs(given: Mapping[str, Any], model: str) -> ProfileOptions:
-    """The options that decide what runs and how, checked; files that a run is kept in are not among them.
+    """Checks the parameters of `profile` that decide what runs and how; those about files are left out.
 
     Args:
-        given: the parameters of `profile`, by name.
+        given: the parameters of `profile` by name.
+        model: the model to run.
 
     Raises:
         SnnprofError: one of them is wrong.
@@ -289,30 +291,35 @@ def what_runs(given: Mapping[str, Any], model: str) -> ProfileOptions:
 
 
 def _must_have_sensors() -> None:
-    """Raises SnnprofError on a machine without sensors, before anything is loaded."""
+    """Raises SnnprofError on a machine without energy sensors, before anything is loaded."""
     from snnprof.sensors import must_have_any
 
     must_have_any()
 
 
 def _must_be_measured(activity: Activity) -> None:
-    """Raises SnnprofError where --measure came to nothing after the counting; the report is out by then."""
+    """Raises SnnprofError if --measure failed; the report has been written before."""
     for finding in activity.findings:
         if finding.code == "C35":
             raise SnnprofError(finding.text, hint=finding.hint)
 
 
 def one_model(named: str | None, option: str | None) -> str | None:
+    """The model that the argument or --model names; None if neither does.
+
+    Raises:
+        SnnprofError: they name different models.
+    """
     if named is not None and option is not None and named != option:
         raise SnnprofError(f"two models are named: {named} and --model {option}", hint="run one after the other")
     return named if option is None else option
 
 
 def _outputs(paths: Sequence[Path]) -> tuple[Path | None, list[Path]]:
-    """The run file, and the files that a report goes into, by their suffixes.
+    """Splits the --output files by suffix into the run file and the files for reports.
 
     Raises:
-        SnnprofError: two run files, stdout, or a figure.
+        SnnprofError: there are two run files, or one is stdout or a figure.
     """
     reports = [path for path in paths if output.SUFFIXES.get(path.suffix.lower(), "json") != "json"]
     runs = [path for path in paths if path not in reports]
@@ -330,7 +337,10 @@ def _outputs(paths: Sequence[Path]) -> tuple[Path | None, list[Path]]:
 def _destinations(
     form: str | None, paths: Sequence[Path], force: bool, siunitx: bool, raw_csv: bool
 ) -> list[output.Destination]:
-    """Stdout first, then the files. Options of one format are for whichever of them has it."""
+    """The destinations of the report: stdout, then the files.
+
+    --siunitx and --raw-csv apply to the files in the format that they are for; if there is none, to stdout.
+    """
     in_files = output.Destination.several(None, paths, force) if paths else []
     forms = {each.form for each in in_files}
     tex, csv = siunitx and "latex" in forms, raw_csv and "csv" in forms
@@ -343,7 +353,7 @@ def _destinations(
 
 
 def _cached(model: str) -> Target | None:
-    """Where a run without --output is kept; a run that cannot be kept goes on all the same."""
+    """The file in the cache for a run without --output; None, with a warning, if it cannot be made."""
     try:
         return Target(kept.place(model), force=True)
     except SnnprofError as error:
@@ -352,7 +362,7 @@ def _cached(model: str) -> Target | None:
 
 
 def _named(path: Path) -> str:
-    """The run file as the next command names it."""
+    """The run file as the user can name it in the next command."""
     return kept.shown(path) if _is_cached(path) else str(path)
 
 
@@ -361,10 +371,10 @@ def _is_cached(path: Path) -> bool:
 
 
 def _by_the_command_in(path: Path | None, context: typer.Context) -> None:
-    """`--resume RUN.json` alone: the command that began the run, in the same folder; what is given now counts more.
+    """`--resume RUN.json` without a model: repeats the command in the run file; options given now take precedence.
 
     Raises:
-        SnnprofError: there is none, or it names code that a file may not choose.
+        SnnprofError: no file is given, it holds no command, or the command names code that a file may not choose.
     """
     if path is None:
         raise SnnprofError(
@@ -375,26 +385,26 @@ def _by_the_command_in(path: Path | None, context: typer.Context) -> None:
     _existing(path, "--resume")
     argv = Activity.load(path).run.argv
     now = {name: value for name, value in context.params.items() if is_given(name, context)}
-    asked = {**recorded_flags(path, argv, context.command, now.get("model")), "out": None, "force": False, **now}
-    if os.environ.get("RANK", "0") == "0":  # of several processes, one says it
+    flags = {**recorded_flags(path, argv, context.command, now.get("model")), "out": None, "force": False, **now}
+    if os.environ.get("RANK", "0") == "0":  # of several processes, only one prints
         output.say(f"continuing with: {shlex.join(['snnprof', *argv])}")
-    must_keep_inputs(asked)
+    must_keep_inputs(flags)
     assert context.command.callback is not None
-    context.params |= asked
-    context.command.callback(**asked)
+    context.params |= flags
+    context.command.callback(**flags)
 
 
 def recorded_flags(path: Path, argv: Sequence[str], command: Any, model: str | None) -> dict[str, Any]:
-    """The flags of the command that a run file holds, by the names of `profile`'s parameters.
+    """The flags of the command in a run file, by the names of `profile`'s parameters.
 
     Args:
         path: the run file.
         argv: the command in it.
-        command: `profile`, as typer made it.
-        model: what the user names now, instead of the recorded one.
+        command: typer's object of the command `profile`.
+        model: the model that the user names now instead of the recorded one; None if none.
 
     Raises:
-        SnnprofError: it holds none, or it names code that a file may not choose.
+        SnnprofError: the file holds no command, or the command names code that a file may not choose.
     """
     if argv[:1] != ["profile"]:
         raise SnnprofError(
@@ -413,12 +423,13 @@ def recorded_flags(path: Path, argv: Sequence[str], command: Any, model: str | N
 
 
 def is_given(name: str, context: typer.Context) -> bool:
+    """Whether the user gave this parameter on the command line."""
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
 
 
 def is_own_code(model: str) -> bool:
-    """Whether a model is bundled, lies in a file or module of the user's own, or holds no code."""
+    """Whether a model is bundled, is in a .py file or in a module of this folder, or holds no code."""
     from snnprof import catalogue
 
     place, _, _ = model.rpartition(":")
@@ -433,25 +444,25 @@ def is_own_code(model: str) -> bool:
 
 
 def _say_how_to_go_on(model: str, target: Target | None) -> None:
-    """The command that finishes an interrupted run; it must be given in the same folder."""
+    """Prints the command that continues an interrupted run in the same folder."""
     if target is not None and target.is_there:
         named = [] if is_own_code(model) else ["--model", model]
         output.say(f"continue with: {shlex.join(['snnprof', 'profile', *named, '--resume', str(target.path)])}")
 
 
-def _run(asked: ProfileOptions, target: Target | None, quiet: bool) -> Activity:
-    with progress(asked.model, quiet) as tell:  # and then torch is loaded
+def _run(run_options: ProfileOptions, target: Target | None, quiet: bool) -> Activity:
+    with progress(run_options.model, quiet) as tell:  # shows a message before the import loads torch
         from snnprof.workload.run import profile_run
 
         try:
-            return profile_run(asked, tell, target, output.say)
+            return profile_run(run_options, tell, target, output.say)
         except KeyboardInterrupt:
-            _say_how_to_go_on(asked.model, target)
+            _say_how_to_go_on(run_options.model, target)
             raise
 
 
 def _saved(activity: Activity, target: Target | None, quiet: bool) -> SnnprofError | None:
-    """Writes the run; where that fails, what to say once the report is out, and where the run is meanwhile."""
+    """Writes the run file; if that fails, saves a copy elsewhere and returns the error to raise after the report."""
     if target is None:
         return None
     try:
@@ -471,16 +482,22 @@ def _saved(activity: Activity, target: Target | None, quiet: bool) -> SnnprofErr
 def _rescued(activity: Activity, target: Target, error: SnnprofError) -> SnnprofError:
     try:
         copy = run_file.rescued(activity.sealed(), target.path.name)
-    except SnnprofError:  # what cannot be written there either is most likely the same disk
+    except SnnprofError:  # the copy failed too, most likely because the disk is full
         return error
     return SnnprofError(str(error), hint=f"the complete run was saved as {copy}: move it to where you want it")
 
 
-def _maps(asked: ProfileOptions, force: bool) -> tuple[Path, bytes] | None:
-    """The side-car file and what goes into it; looked at first, so that a model that shows nothing fails at once."""
-    if not asked.maps:
+def _maps(run_options: ProfileOptions, force: bool) -> tuple[Path, bytes] | None:
+    """The file of the attention maps and its content; None without --maps.
+
+    The maps are made before the run, so that a model without `AttentionMap` modules fails at once.
+
+    Raises:
+        SnnprofError: there is no run file to put it beside, it cannot be written, or the model has no such module.
+    """
+    if not run_options.maps:
         return None
-    run_file = asked.output or asked.resume
+    run_file = run_options.output or run_options.resume
     if run_file is None:
         raise SnnprofError("--maps writes its file beside the run file", hint="name that with --output RUN.json")
     from snnprof.maps import beside
@@ -489,11 +506,11 @@ def _maps(asked: ProfileOptions, force: bool) -> tuple[Path, bytes] | None:
     output.checked_output(target, force)
     from snnprof.workload.maps import attention_maps
 
-    return target, attention_maps(asked).encoded()
+    return target, attention_maps(run_options).encoded()
 
 
 def _target(out: Path | None, resume: Path | None, force: bool) -> Target | None:
-    """Where the run is kept: in --output, or in the file that it goes on from. Fails now rather than after the work."""
+    """Checks before the run the file that it is saved in: --output, else the file of --resume; None without either."""
     if resume is not None and _goes_on_in_its_file(out, resume):
         output.must_be_writable(resume)
         if not force:
@@ -508,10 +525,10 @@ def _goes_on_in_its_file(out: Path | None, resume: Path | None) -> bool:
 
 
 def _judge(activity: Activity) -> None:
-    """--strict: everything that computes must have been counted.
+    """--strict: checks that every operation was counted.
 
     Raises:
-        CheckFailed: it was not.
+        CheckFailed: some were not.
     """
     missed = [f"{entry.op} in {entry.layer or '(root)'}" for entry in activity.uncounted]
     missed += [finding.layer or "(root)" for finding in activity.findings if finding.code in STRICT_FINDINGS]
@@ -523,7 +540,11 @@ def _judge(activity: Activity) -> None:
 
 
 def check_model_name(name: str) -> None:
-    """Bundled names are checked before torch loads; files and modules are for the loader."""
+    """Checks the name of a model before torch loads. Whether code holds the model is seen only when it is loaded.
+
+    Raises:
+        SnnprofError: there is no such bundled model or NIR file, or FILE.py names no function.
+    """
     if is_graph(name):
         _existing(Path(name).expanduser(), "MODEL")
         return
@@ -576,7 +597,7 @@ def _rate(value: float | None) -> float | None:
 
 
 def _weights(place: Path | None) -> Path | None:
-    """`FILE` or `FILE:KEY`, whose file must be there."""
+    """Checks that the file of `FILE` or `FILE:KEY` exists."""
     if place is not None:
         _existing(file_and_key(str(place))[0], "--checkpoint")
     return place
@@ -589,7 +610,7 @@ def _existing(path: Path | None, flag: str) -> Path | None:
 
 
 def _percent(text: str | None) -> float | None:
-    """`1`, `0.5` or `1%`."""
+    """Parses `1`, `0.5` or `1%` to a percentage between 0 and 100."""
     if text is None:
         return None
     value = options.percentage(text)

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on, from the first moment: bars on a terminal, else a line now and then."""
+"""Shows the progress of a run on stderr from the first moment: bars on a terminal, else a line now and then."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from snnprof.options import ignore_progress, unit_of
 if TYPE_CHECKING:
     from snnprof.options import Progress
 
-LINE_SECONDS = 20.0
+LINE_SECONDS = 20.0  # at least, between two lines without a terminal
 
 
 def announce(model: str, quiet: bool = False) -> None:
-    """On a terminal, a word about what begins, before the options are checked; whatever is said next replaces it.
+    """Prints a message on a terminal before the options are checked; the next output replaces it.
 
     Args:
-        model: what will run, as the user named it; empty where nothing will.
+        model: the model that will run, as the user named it; "" prints nothing.
+        quiet: print nothing.
     """
     if model and not _is_silent(quiet) and _is_terminal():
         print(f"profiling {printable(model)} ...", end="\r", file=sys.stderr, flush=True)
@@ -31,10 +32,14 @@ def announce(model: str, quiet: bool = False) -> None:
 
 @contextmanager
 def progress(model: str, quiet: bool = False) -> Iterator[Progress]:
-    """Says at once what is about to run, before anything slow is loaded; then a callback that shows how far it is.
+    """Prints which model is about to run, before torch is loaded, and then shows the progress of the run.
 
     Args:
-        model: what runs, as the user named it.
+        model: the model that runs, as the user named it.
+        quiet: show nothing.
+
+    Yields:
+        A function to call with the name of the phase, the samples done and the samples to do.
     """
     if _is_silent(quiet):
         yield ignore_progress
@@ -49,7 +54,7 @@ def progress(model: str, quiet: bool = False) -> Iterator[Progress]:
 
 @contextmanager
 def _bars(model: str) -> Iterator[Progress]:
-    """Each phase as a bar, with its rate and the time that remains; all gone when done."""
+    """Shows each phase as a bar with its rate and the remaining time; the bars disappear at the end."""
     from rich.console import Console
     from rich.progress import Progress as Bars
     from rich.progress import TaskID, TextColumn
@@ -70,7 +75,7 @@ def _bars(model: str) -> Iterator[Progress]:
 
 
 def _lines() -> Progress:
-    """A line at most every `LINE_SECONDS`."""
+    """A callback that prints a line at most every `LINE_SECONDS`."""
     last = time.monotonic()
 
     def tell(phase: str, done: int, total: int | None) -> None:
@@ -83,7 +88,7 @@ def _lines() -> Progress:
 
 
 def _is_silent(quiet: bool) -> bool:
-    return quiet or os.environ.get("RANK", "0") != "0"  # of several processes, one says it
+    return quiet or os.environ.get("RANK", "0") != "0"  # of several processes, only one prints
 
 
 def _is_terminal() -> bool:

@@ -1,4 +1,4 @@
-"""`snnprof report`: print a run again, on any hardware, in any format, without running the model."""
+"""`snnprof report`: prints a run again, priced on any hardware, in any format, without running the model."""
 
 from __future__ import annotations
 

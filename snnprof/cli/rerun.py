@@ -1,4 +1,4 @@
-"""What `profile` was asked when it made a run file, so that the same model and data can run again."""
+"""Reads from a run file the options of `profile` that made it, so that the same model and data can run again."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from snnprof.options import ProfileOptions
 
 
 def options_of(path: Path, activity: Activity, model: str | None = None, **given: Any) -> ProfileOptions:
-    """The options behind a run file, which must be read in the folder where `profile` ran.
+    """The options of the recorded command. Its relative paths hold in the folder where `profile` ran.
 
     Args:
         path: the run file.
-        activity: what it holds.
-        model: what the user names instead of the recorded model.
-        given: other flags that the user gives now, by the names of `profile`'s parameters; null where he does not.
+        activity: its content.
+        model: the model that the user names instead of the recorded one; None if none.
+        given: other flags that the user gives now, by the names of `profile`'s parameters; None is not given.
 
     Raises:
-        SnnprofError: the file does not hold the command, or names code that a file may not choose.
+        SnnprofError: the file holds no command, or the command names code that a file may not choose.
     """
     app = typer.Typer()
     app.command("profile")(profile.profile)

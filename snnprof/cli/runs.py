@@ -1,4 +1,4 @@
-"""What a user names on the line: a run file, a published row, or a model to run now."""
+"""Loads what a user names on the command line: a run file, a published row, or a model to run now."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def loaded(names: Sequence[str]) -> list[tuple[str, Activity | Published]]:
-    """Each named thing with a short label; labels differ where names do.
+    """Loads each run file and published row and runs each model; each has a short label, unique among them.
 
     Raises:
-        SnnprofError: a name is neither a run file, nor `paper:ROW`, nor a model's.
+        SnnprofError: a name is neither a run file, nor `paper:ROW`, nor a model.
     """
     from snnprof.comparison import labels
 
@@ -29,15 +29,15 @@ def loaded(names: Sequence[str]) -> list[tuple[str, Activity | Published]]:
 
 
 def is_model(name: str) -> bool:
-    """Whether a name can only be a model's, by its looks."""
+    """Whether a name is neither `paper:ROW` nor a .json file, so that it must be a model."""
     return not name.startswith(PAPER) and not name.endswith(".json")
 
 
 def path_of(run: Path) -> Path:
-    """The run file that a name stands for, in this folder or kept without --output.
+    """The path of a run file: in this folder, or in the cache of runs without --output.
 
     Raises:
-        SnnprofError: there is none.
+        SnnprofError: there is no such file.
     """
     path = kept.found(run)
     if not path.exists():
@@ -46,12 +46,12 @@ def path_of(run: Path) -> Path:
 
 
 def stem(names: Sequence[str]) -> str:
-    """A file name for what is made of these."""
+    """A file name, without suffix, for a figure of these runs."""
     return "-".join(Path(name.replace(":", "-")).stem for name in names[:3])
 
 
 def _check(names: Sequence[str]) -> None:
-    """All names are known before anything runs."""
+    """Checks all names before anything runs."""
     from snnprof import catalogue
 
     for name in names:
@@ -82,7 +82,7 @@ def _run(model: str) -> Activity:
     from snnprof.cli.progress import progress
     from snnprof.options import ProfileOptions
 
-    with progress(model) as tell:  # and then torch is loaded
+    with progress(model) as tell:  # shows a message before the import loads torch
         from snnprof.workload.run import profile_run
 
         return profile_run(ProfileOptions(model=model), tell)

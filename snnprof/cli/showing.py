@@ -1,4 +1,4 @@
-"""How a report is shown: which rows and columns, as the first screen or as a document, and where it goes."""
+"""Shows reports: chooses rows and columns, and writes the first screen or a document to each destination."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def form_of(form: str | None, verbose: bool, quiet: bool) -> str | None:
-    """--format, --verbose and --quiet as one format.
+    """The format that --format, --verbose and --quiet name together; None for the default.
 
     Raises:
         SnnprofError: they contradict each other.
@@ -31,7 +31,12 @@ def form_of(form: str | None, verbose: bool, quiet: bool) -> str | None:
 
 @dataclass(frozen=True)
 class Showing:
-    """What --by, --sort, --top and --columns ask for, in the terms of the first screen and of a document.
+    """The rows and columns that --by, --sort, --top and --columns choose.
+
+    Attributes:
+        view: the choice for the first screen.
+        by: what a row of a document stands for; None is an operation.
+        selection: the choice of rows and columns for documents.
 
     Raises:
         SnnprofError: there is no such grouping or column.
@@ -51,7 +56,7 @@ class Showing:
         columns: str | None = None,
         quiet: bool = False,
     ) -> Showing:
-        """Checks the options against the formats that are asked for."""
+        """Checks the options against the formats of the destinations."""
         from snnprof.render.selection import Selection
         from snnprof.render.summary import View
         from snnprof.summary import SHOWN, Choice
@@ -74,10 +79,11 @@ class Showing:
         """Renders a report and writes it.
 
         Args:
-            reports: one run, one report per price list.
+            reports: the reports of one run, one per price list.
+            destination: the format and the file.
             command: the command that is running.
-            file: the run file as the next command names it.
-            seconds: how long the run took.
+            file: the run file as the user can name it in the next command; "" if there is none.
+            seconds: duration of the run in seconds; None if it did not run now.
         """
         if destination.form == "summary":
             from snnprof.render import summary
@@ -95,10 +101,10 @@ class Showing:
         destination.emit(self.selection.of(document))
 
     def show_notes(self, reports: Sequence[EnergyReport], destinations: Sequence[output.Destination]) -> None:
-        """All notes on a run and its prices, as text.
+        """Writes all notes on a run and its prices as text.
 
         Raises:
-            SnnprofError: another format is asked for.
+            SnnprofError: a destination has another format.
         """
         from snnprof.render import facts, notes
         from snnprof.render.table import Document

@@ -1,4 +1,4 @@
-"""`snnprof sweep`: one model, run once for each value of a setting; curves instead of points."""
+"""`snnprof sweep`: runs a model once for each value of a setting, and shows curves over the setting."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ EXAMPLES = options.examples(
 NOT_SHARED = frozenset(
     ("context", "name", "resume", "maps", "measure", "strict", "out", "force", "form", "verbose", "by", "sort", "top")
 ) | {"columns"}
-"""What `profile` takes and a sweep does not, or takes as something else."""
+"""The parameters of `profile` that a sweep does not take, or takes with another meaning."""
 _NOT_OF_A_RUN = frozenset(("name", "model", "over", "out", "force", "form", "columns", "quiet", "siunitx", "raw_csv"))
-"""What the commands in the run files leave out or say otherwise."""
+"""The parameters of a sweep that are not in the commands in its run files, or are there in another form."""
 Model = Annotated[
     str | None,
     typer.Argument(metavar="MODEL", help="What to run.", show_default=False, autocompletion=options.model_names),
@@ -103,14 +103,16 @@ def sweep(
 
 
 def _signature() -> inspect.Signature:
-    """The parameters of `sweep` and those that it shares with `profile`, so that whatever `profile` learns to take, a
-    sweep takes, too. typer reads a command's options from its signature."""
+    """The parameters of `sweep` and those that it shares with `profile`.
+
+    typer reads the options of a command from its signature, so a new option of `profile` is one of `sweep` too.
+    """
     own = inspect.signature(sweep).parameters.values()
     hints = {**get_type_hints(profile.profile, include_extras=True), **get_type_hints(sweep, include_extras=True)}
     ours = [each for each in own if each.kind is not each.VAR_KEYWORD]
     taken = {each.name for each in ours} | NOT_SHARED
     theirs = [each for each in inspect.signature(profile.profile).parameters.values() if each.name not in taken]
-    ordered = (*ours[:3], *theirs, *ours[3:])  # in this order the help shows them
+    ordered = (*ours[:3], *theirs, *ours[3:])  # the order in the help
     every = [each.replace(annotation=hints[each.name], kind=each.KEYWORD_ONLY) for each in ordered]
     return inspect.Signature(every)
 
@@ -119,7 +121,7 @@ sweep.__signature__ = _signature()  # type: ignore[attr-defined]
 
 
 def _words(context: typer.Context) -> list[str]:
-    """The options of `profile` that this command line gives: with them, each run file says how to repeat its run."""
+    """The options of `profile` on this command line; each run file holds them in the command that repeats its run."""
     words: list[str] = []
     for parameter in context.command.params:
         name, given = parameter.name or "", context.params.get(parameter.name or "")
@@ -133,25 +135,25 @@ def _words(context: typer.Context) -> list[str]:
 def _planned(
     points: Sequence[GridPoint], given: ProfileOptions, words: Sequence[str]
 ) -> list[tuple[GridPoint, ProfileOptions]]:
-    """Each run and its options, all of which are checked before anything runs.
+    """Each run with its options, checked before anything runs.
 
     Raises:
-        SnnprofError: a value cannot be one of its setting.
+        SnnprofError: a value does not fit its setting.
     """
     return [(each, replace(each.options(given), argv=(*words, *each.words))) for each in points]
 
 
 def _in(folder: Path, planned: Sequence[tuple[GridPoint, ProfileOptions]]) -> list[PlannedRun]:
-    """The runs with their files, which their commands name, too."""
+    """Adds to each run its file in the folder, and to its command the option that names the file."""
     paths = [folder / name for name in grid.file_names([point for point, _ in planned])]
     return [
-        PlannedRun(point, replace(asked, output=path, argv=(*asked.argv, "--output", str(path))))
-        for (point, asked), path in zip(planned, paths, strict=True)
+        PlannedRun(point, replace(run_options, output=path, argv=(*run_options.argv, "--output", str(path))))
+        for (point, run_options), path in zip(planned, paths, strict=True)
     ]
 
 
 def _made(folder: Path) -> Path:
-    """The folder, there and writable.
+    """Makes the folder if it does not exist.
 
     Raises:
         SnnprofError: it cannot be made or written to, or this is one of several processes.
@@ -171,9 +173,9 @@ def _made(folder: Path) -> Path:
 
 
 def _finished(runs: Sequence[PlannedRun], model: str, force: bool, quiet: bool) -> list[tuple[PlannedRun, Activity]]:
-    """Runs them, until they are done or Ctrl-C comes; those that are complete."""
+    """Makes the runs until all are done or Ctrl-C comes; returns those that are complete."""
     finished: list[tuple[PlannedRun, Activity]] = []
-    with progress(model, quiet) as tell:  # and then torch is loaded
+    with progress(model, quiet) as tell:  # shows a message before the import loads torch
         from snnprof.workload.sweep import run_sweep
 
         try:
@@ -183,7 +185,7 @@ def _finished(runs: Sequence[PlannedRun], model: str, force: bool, quiet: bool) 
                 finished.append((run, activity))
                 if not quiet:
                     output.say(f"{len(finished)} of {len(runs)}: {run.path}")
-        except KeyboardInterrupt:  # between runs, or before a run had counted anything
+        except KeyboardInterrupt:  # it came between two runs, or before a run had counted anything
             pass
         except SnnprofError as error:
             raise _about(error, runs[len(finished)], finished) from error
@@ -191,7 +193,7 @@ def _finished(runs: Sequence[PlannedRun], model: str, force: bool, quiet: bool) 
 
 
 def _about(error: SnnprofError, run: PlannedRun, finished: Sequence[object]) -> SnnprofError:
-    """The error with the run that it is about; what to do where its file holds another run, or the model sets T."""
+    """Adds to an error the name of its run, and advice if its file holds another run or the model sets T itself."""
     text, hint = str(error), error.hint
     if "cannot resume" in text or "cannot be resumed" in text:
         hint = f"{run.path} holds another run: name another folder with --output, or replace its runs with --force"

@@ -1,4 +1,4 @@
-"""`snnprof verify`: is a run file what its model, weights and data give?"""
+"""`snnprof verify`: checks that the model, weights and data of a run file give its counts again."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ def verify(
     recorded = Activity.from_json(text, str(path))
     _must_be_as_written(path, text)
     chosen = _chosen(blocks, recorded, path)
-    asked = rerun.options_of(path, recorded, model, checkpoint=checkpoint, data=data, device=device)
-    found = _again(asked, recorded, chosen, quiet)
+    run_options = rerun.options_of(path, recorded, model, checkpoint=checkpoint, data=data, device=device)
+    found = _again(run_options, recorded, chosen, quiet)
     output.write("".join(f"{line}\n" for line in _lines(found)), None)
     if found.differences:
         raise CheckFailed(f"{path} is not what its model, weights and data give here", hint=_hint(found))
@@ -80,10 +80,10 @@ def _must_be_as_written(path: Path, text: str) -> None:
 
 
 def _chosen(text: str, recorded: Activity, path: Path) -> list[int]:
-    """Numbers of blocks: the first, which every run learns from, and others at random.
+    """The numbers of the blocks to run again: the first, since every run learns from it, and random others.
 
     Raises:
-        SnnprofError: that is no number of blocks, or the run has none.
+        SnnprofError: the text is no number of blocks, or the run has no blocks.
     """
     number = len(recorded.blocks)
     if not number or not recorded.samples:
@@ -95,11 +95,11 @@ def _chosen(text: str, recorded: Activity, path: Path) -> list[int]:
     return [0, *sorted(others)]
 
 
-def _again(asked: ProfileOptions, recorded: Activity, blocks: list[int], quiet: bool) -> Verification:
-    with progress(asked.model, quiet) as tell:  # and then torch is loaded
+def _again(run_options: ProfileOptions, recorded: Activity, blocks: list[int], quiet: bool) -> Verification:
+    with progress(run_options.model, quiet) as tell:  # shows a message before the import loads torch
         from snnprof.workload.verify import verify_run
 
-        return verify_run(asked, recorded, blocks, tell)
+        return verify_run(run_options, recorded, blocks, tell)
 
 
 def _lines(found: Verification) -> list[str]:

@@ -1,4 +1,4 @@
-"""Conventions: from raw counts to SOPs, ACs and MACs. One file per paper or tool that has quirks of its own."""
+"""Conventions: from raw counts to SOPs, ACs and MACs. One file for each paper or tool with rules of its own."""
 
 from __future__ import annotations
 
@@ -48,15 +48,15 @@ _ALL: dict[str, Convention] = {
 
 
 def names() -> list[str]:
-    """The conventions' ids, default first."""
+    """Returns the ids of all conventions, the default first."""
     return list(_ALL)
 
 
 def find(text: str) -> Convention:
-    """The convention of that name, `ID` or `ID:OPTION=VALUE,...`.
+    """Finds a convention by `ID` or `ID:OPTION=VALUE,...`.
 
     Raises:
-        SnnprofError: there is none, or it has no such option or value.
+        SnnprofError: there is no such convention, or it has no such option or value.
     """
     id, colon, options = text.partition(":")
     if id not in _ALL:
@@ -65,14 +65,14 @@ def find(text: str) -> Convention:
 
 
 def completions(incomplete: str) -> list[str]:
-    """What a text that begins the name of a convention, or its options, can become."""
+    """Completes the beginning of a convention's id, or of its options."""
     id, colon, options = incomplete.partition(":")
     known = choices.completions(_ALL[id], options) if colon and id in _ALL else names()
     return [each for each in known if each.startswith(incomplete)]
 
 
 def defensible() -> list[Convention]:
-    """Every convention, followed by its variants: the readings by which a claim is tested."""
+    """Returns every convention, each followed by its variants: the readings under which a claim is tested."""
     return [each for convention in _ALL.values() for each in (convention, *_variants(convention))]
 
 
@@ -81,7 +81,7 @@ def _variants(convention: Convention) -> list[Convention]:
 
 
 def left_out(activity: Activity, counted: Collection[tuple[str, str, int | None]]) -> list[tuple[str, float]]:
-    """Work of an activity that has no line: dense MACs of contractions, elements of everything else."""
+    """Lists work without a line: dense MACs of contractions, elements of everything else."""
     missing: dict[str, float] = {}
     for op in activity.ops:
         if op.key not in counted:

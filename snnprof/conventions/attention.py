@@ -1,4 +1,4 @@
-"""Attention without softmax: the layers of Q, K and V, and two products of spikes in the order (QKᵀ)V or Q(KᵀV)."""
+"""Spiking attention: the layers that make Q, K and V, and products of data in the order (QKᵀ)V or Q(KᵀV)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from snnprof.activity import Activity, Operand, OpRecord
 
 Key = tuple[str, str, int]
 LETTERS = {"query": "q", "key": "k", "value": "v", **{name: name for name in ("q", "k", "v", "qk", "kv", "qkv")}}
-"""What a layer's name says it makes: `q_conv`, `to_q` and `query` make Q, a fused `qkv_linear` all three."""
+"""Word in a layer's name → what the layer makes: `q_conv` and `query` make Q, a fused `qkv_linear` makes all three."""
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,8 @@ class Attention:
     """The two products of one attention.
 
     Attributes:
-        order: `quadratic`: (QKᵀ)V, `linear`: Q(KᵀV).
-        first, second: the products as they ran.
+        order: `quadratic` for (QKᵀ)V, `linear` for Q(KᵀV).
+        first, second: the products in the order in which they ran.
         q, k, v: the operands that carry queries, keys and values.
     """
 
@@ -33,7 +33,10 @@ class Attention:
 
 
 def attentions(ops: Iterable[OpRecord]) -> Iterator[Attention]:
-    """Pairs of successive data × data products in which the second reads what fed the first."""
+    """Yields pairs of successive data × data products of which the second reads the result of the first.
+
+    The evidence is that the same neuron layers feed one of the second's operands.
+    """
     products = [op for op in ops if len(op.data) == 2]
     position = 0
     while position + 1 < len(products):
@@ -44,7 +47,7 @@ def attentions(ops: Iterable[OpRecord]) -> Iterator[Attention]:
 
 
 def linear_order(ops: Iterable[OpRecord]) -> dict[Key, float]:
-    """For each product of a linear-order attention: MACs in the quadratic order / MACs as it ran, which is N / d."""
+    """Returns, for each product of a linear-order attention, MACs in the quadratic order / MACs as it ran: N / d."""
     factors: dict[Key, float] = {}
     for attention in attentions(ops):
         tokens, width = tokens_and_width(attention)
@@ -54,12 +57,17 @@ def linear_order(ops: Iterable[OpRecord]) -> dict[Key, float]:
 
 
 def tokens_and_width(attention: Attention) -> tuple[int | None, int | None]:
-    """N tokens and the width d of a head, from the first product's left operand: Q is [N, d], Kᵀ is [d, N]."""
+    """Returns N tokens and the width d of a head, from the first product's left operand: Q is [N, d], Kᵀ is [d, N]."""
     rows, columns = (attention.first.shape.get("left") or [None, None])[-2:]
     return (columns, rows) if attention.order == "linear" else (rows, columns)
 
 
 def _pair(first: OpRecord, second: OpRecord) -> Attention | None:
+    """Returns the attention that two successive products make; None if they make none.
+
+    The operand of the second product that carries the first's result is fed by all that fed the first. If both operands
+    are, or neither, the two products are no attention.
+    """
     if first.layer != second.layer:
         return None
     fed = set(first.fed_by)
@@ -74,11 +82,11 @@ def _pair(first: OpRecord, second: OpRecord) -> Attention | None:
 
 @dataclass(frozen=True)
 class Projections:
-    """The layers that make Q, K and, where the attention has them, V.
+    """The layers that make Q, K and, if the attention has values, V.
 
     Attributes:
-        module: where the attention runs.
-        makes: what each layer makes: `q`, `k`, `v`, or several letters where it is fused.
+        module: path of the module in which the attention runs.
+        makes: what each layer makes (`q`, `k`, `v`, or several letters if it is fused), and its operation.
     """
 
     module: str
@@ -86,7 +94,7 @@ class Projections:
 
 
 def projections(activity: Activity) -> list[Projections]:
-    """Attentions by the names of their layers: Q and K of one module in which spikes are multiplied or masked."""
+    """Finds attentions by the names of their layers: Q and K of a module in which spikes are multiplied or masked."""
     found: dict[str, list[tuple[str, OpRecord]]] = {}
     for op in activity.ops:
         module, letters = _made_by(op)
@@ -107,7 +115,7 @@ def within(layer: str, module: str) -> bool:
 
 
 def _made_by(op: OpRecord) -> tuple[str, str]:
-    """The module of a weighted layer named after Q, K or V, and the letters; "" where its name says nothing."""
+    """Returns the module and the letters of a layer named after Q, K or V; two empty texts for other layers."""
     path = op.layer.split(".") if op.weights else []
     for depth in reversed(range(len(path))):
         for word in re.split(r"[_\d]+", path[depth].lower()):

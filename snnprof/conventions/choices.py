@@ -12,11 +12,11 @@ _TRUTH = {"yes": True, "true": True, "no": False, "false": False}
 
 
 def changed_by(convention: Convention, text: str) -> Convention:
-    """The convention with the options of `NAME=VALUE,…`.
+    """Returns the convention with the options of `NAME=VALUE,…`.
 
     Raises:
-        SnnprofError: the text is not of that form, names an option twice, one that the convention does not have, or a
-            value that the option cannot have.
+        SnnprofError: the text is not of that form, gives an option twice, or names an option or a value that the
+            convention does not have.
     """
     changed: dict[str, Any] = {}
     for part in text.split(","):
@@ -35,13 +35,13 @@ def changed_by(convention: Convention, text: str) -> Convention:
 
 
 def values_of(option: str) -> list[str]:
-    """The values that an option can have, as text; empty for a number."""
+    """Returns the values that an option can have, as text; empty for a number."""
     kind = get_type_hints(Options)[option]
     return ["yes", "no"] if kind is bool else [str(value) for value in get_args(kind)]
 
 
 def completions(convention: Convention, text: str) -> Iterator[str]:
-    """How the options begun in a text can go on."""
+    """Yields the texts that can follow the options begun in a text."""
     done, comma, last = text.rpartition(",")
     name, equals, _ = last.partition("=")
     before = f"{convention.id}:{done}{comma}"

@@ -1,4 +1,4 @@
-"""What a convention answers in: counts, the lines they stand on, and the choices that led to them."""
+"""What a convention returns: counts and lines; and the options that lead to them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,16 @@ Category = Literal["contraction", "elementwise", "neuron"]
 class Counts:
     """Operations over the whole run.
 
-    A spike delivered over a synapse is one SOP and one AC: the same count under two names, because chips are priced
-    per SOP and CMOS tables per AC. Only one of the two prices ever applies, and the hardware profile says which.
+    A spike delivered over a synapse is one SOP and one AC: the same count under two names, because chips are priced per
+    SOP and CMOS tables per AC. Only one of the two prices ever applies, and the hardware profile says which.
+
+    Attributes:
+        sops: synaptic operations: spikes delivered over synapses.
+        acs: accumulates: the additions of these spikes.
+        macs: multiply-accumulates.
+        adds: additions of element-wise arithmetic.
+        muls: multiplications of element-wise arithmetic.
+        compares: comparisons of element-wise arithmetic.
     """
 
     sops: float = 0.0
@@ -36,6 +44,14 @@ class Counts:
         )  # fmt: skip
 
     def scaled(self, factor: float) -> Counts:
+        """Multiplies every count.
+
+        Args:
+            factor: what to multiply with.
+
+        Returns:
+            The new counts.
+        """
         return Counts(
             factor * self.sops, factor * self.acs, factor * self.macs,
             factor * self.adds, factor * self.muls, factor * self.compares,
@@ -43,22 +59,27 @@ class Counts:
 
     @property
     def elementwise(self) -> float:
+        """Additions, multiplications and comparisons together."""
         return self.adds + self.muls + self.compares
 
 
 def spike_driven(events: float) -> Counts:
+    """Counts each event as one SOP and one AC."""
     return Counts(sops=events, acs=events)
 
 
 @dataclass(frozen=True)
 class Line:
-    """One operation, element-wise line or neuron layer of a run, counted by a convention.
+    """One contraction, element-wise operation or neuron layer of a run, counted by a convention.
 
     Attributes:
-        layer: module path.
-        op: `conv`, `linear`, `matmul`; an element-wise operator; or the neuron's type.
-        index: the contraction's number within its layer; null for other lines.
-        elements: results (neuron-steps for a neuron layer), whether or not they were counted as anything.
+        layer: path of the module.
+        op: `conv`, `linear`, `matmul`; an element-wise operator; or the type of a neuron layer.
+        index: number of the contraction within its layer; None for other lines.
+        category: `contraction`, `elementwise` or `neuron`.
+        counts: operations over the run.
+        elements: data elements of a contraction, results of element-wise arithmetic, neuron-steps of a neuron layer;
+            whether or not the convention counts them as operations.
     """
 
     layer: str
@@ -82,20 +103,28 @@ BatchNorm = Literal["folded", "counted"]
 
 @dataclass(frozen=True)
 class Options:
-    """The choices of docs/conventions.md; the defaults are those of `exact`.
+    """The options of docs/conventions.md#options; the defaults are those of `exact`.
 
     Attributes:
-        method: count the events, or multiply a rate by dense MACs.
-        rate: formula only: which firing rate.
-        levels: what a spike of level n > 1 costs: n ACs, one AC, or a MAC.
-        max_levels: above this bound a level is a MAC whatever `levels` says.
-        attention: data × data: pairs that meet, or the spikes of one side × the other's extent.
-        real: what a real input costs.
-        real_count: which MACs of a real input count.
-        encoder: a constant input is encoded at each step, or once and kept.
-        synapses: all weights, or only those that are not zero.
-        batch_norm: folded into the contraction before it where possible, or counted.
-        bias, reductions, neuron_updates: give them lines of their own.
+        method: `exact` counts events; `formula` multiplies a rate by dense MACs.
+        rate: which firing rate a formula uses: that of the `input`, its `mean` level, the rate of the `neuron` layers
+            that feed it, or that of the whole `network`.
+        levels: what a spike of level n > 1 counts as: n ACs (`by_value`), one AC (`events`) or one MAC (`mac`).
+        max_levels: spikes whose level may exceed this bound count as MACs, whatever `levels` says.
+        attention: data × data: pairs of non-zeros (`pairs`), non-zeros of one side × the size of the other (`left`,
+            `right`), or all pairs (`dense`).
+        real: what a real-valued input counts as: `mac` or `sop`.
+        real_count: which MACs of a real-valued input count: without taps on zero padding (`valid`), with them
+            (`dense`), or those of non-zero inputs (`nonzero`).
+        encoder: a constant input that is read before the first neuron counts at `every_step` or `once`.
+        synapses: `all` weights, or only those that are `nonzero`.
+        batch_norm: `folded` into the contraction before it where possible, or `counted`.
+        bias: additions of biases have lines of their own.
+        reductions: sums have lines of their own.
+        neuron_updates: neuron layers have lines of their own.
+
+    Raises:
+        SnnprofError: an option has no such value, or the values contradict each other.
     """
 
     method: Method = "exact"
@@ -122,23 +151,24 @@ class Options:
 
 
 CHOICES = tuple(option.name for option in fields(Options) if option.name != "method")
-"""What a convention may leave open; its method is what it is."""
+"""The options that a user may change; the method is fixed by the convention."""
 
 
 @dataclass(frozen=True)
 class Convention:
-    """How raw counts become SOPs, ACs and MACs, named after the paper or tool that counts so. No prices inside.
+    """How raw counts become SOPs, ACs and MACs, named after the paper or tool that counts this way. It holds no prices.
 
     Attributes:
+        id: the name that `--convention` takes.
+        title: the rule in one line.
         source: the paper or tool, and whether its counting code is public.
-        suggested_hardware: the profile whose prices the source uses; null where it names none.
-        settings: the options it counts with.
-        count: the function behind it.
+        suggested_hardware: id of the profile whose prices the source uses; None if it names none.
+        settings: the options that it counts with.
+        count: the function that turns an activity and options into lines.
         choices: the options that make a difference to it.
-        variants: options of other readings that can be defended, one reading each; `compare --all-conventions` counts
-            by them too.
-        preset: the options as the convention has them, where some were changed.
-        without: the layers whose work is left out of the counts.
+        variants: options of further readings that can be defended; `compare --all-conventions` tries each of them.
+        preset: its original options, if some were changed; else None.
+        without: the layers that are excluded from the counts.
     """
 
     id: str
@@ -154,40 +184,62 @@ class Convention:
 
     @property
     def options(self) -> dict[str, Any]:
+        """All options with their values."""
         return asdict(self.settings)
 
     @property
     def changed(self) -> dict[str, Any]:
-        """The options that are not those of the preset."""
+        """The options that differ from the convention's own, with their values."""
         mine, preset = self.settings, self.preset or self.settings
         return {name: getattr(mine, name) for name in CHOICES if getattr(mine, name) != getattr(preset, name)}
 
     @cached_property
     def label(self) -> str:
-        """What `conventions.find` takes for it, e.g. `exact:levels=events`."""
+        """The text by which `conventions.find` finds it, such as `exact:levels=events`."""
         choices = ",".join(f"{name}={_text(value)}" for name, value in self.changed.items())
         return f"{self.id}:{choices}" if choices else self.id
 
     @property
     def rule(self) -> str:
-        """Its title, the options that were changed, and the layers that were left out."""
+        """Its title, the options that were changed, and the layers that were excluded."""
         choices = [f"{name}={_text(value)}" for name, value in self.changed.items()]
         parts = [self.title, *([f"with {', '.join(choices)}"] if choices else []), *self.without.words]
         return ", ".join(parts)
 
     def lines(self, activity: Activity) -> list[Line]:
+        """Counts a run.
+
+        Args:
+            activity: what ran.
+
+        Returns:
+            One line for each operation that the convention counts, without the excluded layers.
+        """
         lines = self.count(activity, self.settings)
         return [line for line in lines if not self.without.holds(line.layer)]
 
     def excluding(self, exclusion: Exclusion) -> Convention:
-        """The same convention, which leaves layers out of its counts."""
+        """Returns the same convention with some layers excluded from its counts.
+
+        Args:
+            exclusion: the layers; they replace those excluded so far.
+
+        Returns:
+            The new convention.
+        """
         return replace(self, without=exclusion)
 
     def with_options(self, **changed: Any) -> Convention:
-        """The same convention with other choices.
+        """Returns the same convention with other options.
+
+        Args:
+            changed: the options to change, by name.
+
+        Returns:
+            The new convention.
 
         Raises:
-            SnnprofError: there is no such option, it makes no difference here, or there is no such value for it.
+            SnnprofError: there is no such option or value, or the option makes no difference to this convention.
         """
         for name in changed:
             if name not in self.options:

@@ -1,4 +1,4 @@
-"""Exact: every spike that meets a weight, counted; nothing estimated."""
+"""Exact: counts every spike that meets a weight; estimates nothing."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from snnprof.errors import SnnprofError
 
 
 def lines(activity: Activity, options: Options) -> list[Line]:
+    """Counts every contraction, element-wise operation and neuron layer."""
     contractions = [contraction(op, op_counts(op, options), options) for op in activity.ops]
     return contractions + other_lines(activity, options)
 
 
 def op_counts(op: OpRecord, options: Options) -> Counts:
-    """SOPs and MACs of one operation over the run."""
+    """Returns the SOPs and MACs of one operation over the run."""
     spikes, multiplied = split(op, options)
     sops = sum(_events(op, part, options) for part in spikes)
     macs = sum(_macs(part, options) for part in multiplied)
@@ -22,15 +23,16 @@ def op_counts(op: OpRecord, options: Options) -> Counts:
 
 
 def contraction(op: OpRecord, counts: Counts, options: Options) -> Line:
+    """Makes the line of an operation, scaled if its encoder counts once."""
     share = encoder_share(op, options)
     return Line(op.layer, op.op, op.index, "contraction", counts.scaled(share), op.elements)
 
 
 def encoder_share(op: OpRecord, options: Options) -> float:
-    """1, or 1/T where an input that is the same at each step is encoded once and kept.
+    """Returns 1, or 1/T for an operation that counts once because its input is the same at each step.
 
     Raises:
-        SnnprofError: T is not known.
+        SnnprofError: T is unknown.
     """
     constant = all(o.fed_by == ["input"] and o.constant_over_time for o in op.data)
     if options.encoder == "every_step" or not op.data or not constant:
@@ -44,9 +46,9 @@ def encoder_share(op: OpRecord, options: Options) -> float:
 
 
 def other_lines(activity: Activity, options: Options) -> list[Line]:
-    """Everything outside the contractions: biases, element-wise arithmetic, neuron updates.
+    """Counts everything outside the contractions: biases, element-wise arithmetic, neuron updates.
 
-    A constant added to a product of data with data is no layer's bias but a shift, such as SSA_Bin's V̄.
+    A constant added to a product of data with data (V̄ of SSA_Bin) is called `shift`, because it is not a layer's bias.
     """
     biases = [
         Line(
@@ -76,14 +78,15 @@ def other_lines(activity: Activity, options: Options) -> list[Line]:
 
 
 def _vanishes(entry: ElementwiseRecord, options: Options) -> bool:
-    """A batch norm that folds into a contraction with a bias: its shift joins that bias, which has its own line."""
+    """Whether a batch norm folds into a contraction with a bias: its shift joins that bias, which has its own line."""
     return entry.op == "batch_norm" and entry.foldable and entry.biased and options.batch_norm == "folded"
 
 
 def elementwise_counts(entry: ElementwiseRecord, options: Options) -> Counts:
-    """What an element-wise line computes.
+    """Returns what an element-wise operation computes.
 
-    A mask is a logic operation, which no price list knows; a pool adds or compares, and the run does not tell which.
+    A mask is a logic operation, for which no price list has a price. A pool adds or compares, and the run does not say
+    which.
     """
     work = entry.elements if entry.nonzero is None else min(entry.nonzero, entry.elements)
     if entry.op == "batch_norm":
@@ -98,6 +101,11 @@ def elementwise_counts(entry: ElementwiseRecord, options: Options) -> Counts:
 
 
 def _events(op: OpRecord, part: Part, options: Options) -> float:
+    """Returns the additions of a part that spikes drive.
+
+    Raises:
+        SnnprofError: the run did not record spikes of several levels by non-zero weight.
+    """
     if len(op.data) > 1:
         return _pairs(op, part, options)
     if options.levels == "events" or single_level(op):

@@ -1,4 +1,4 @@
-"""Layers whose work a report leaves out of its counts: named, and never left out in silence."""
+"""Layers that a report excludes from its counts. They are named, so no work is ever left out silently."""
 
 from __future__ import annotations
 
@@ -13,24 +13,39 @@ from snnprof.errors import SnnprofError, unknown
 
 @dataclass(frozen=True)
 class Exclusion:
-    """The layers that some names stand for.
+    """The layers that some names select.
 
     Attributes:
-        names: a layer, a module whose whole sub-tree is meant (`head`, `block.0`), or a pattern with `*` and `?`.
+        names: each a layer, a module with all that is inside it (`head`, `block.0`), or a pattern with `*` and `?`.
     """
 
     names: tuple[str, ...] = ()
 
     def holds(self, layer: str) -> bool:
+        """Whether a layer is excluded.
+
+        Args:
+            layer: path of the module.
+
+        Returns:
+            True if one of the names selects it.
+        """
         return any(_stands_for(name, layer) for name in self.names)
 
     @property
     def words(self) -> list[str]:
-        """The exclusion as part of a rule; empty where nothing is excluded."""
+        """The exclusion as part of a convention's rule; empty if it excludes nothing."""
         return [f"without {', '.join(self.names)}"] if self.names else []
 
     def must_hold_something(self, activity: Activity) -> None:
-        """Raises SnnprofError for a name that stands for no layer of the run, or where they stand for all of them."""
+        """Checks that the names make sense for a run.
+
+        Args:
+            activity: what ran.
+
+        Raises:
+            SnnprofError: a name selects no layer of the run, or together they select all operations.
+        """
         layers = [layer for layer in layers_of(activity) if layer]
         for name in self.names:
             if not any(_stands_for(name, layer) for layer in layers):
@@ -39,7 +54,15 @@ class Exclusion:
             raise SnnprofError("no operation is left to count: all layers are excluded", hint="name fewer layers")
 
     def rest(self, activity: Activity) -> Activity:
-        """The activity without the excluded layers; blocks, which list all layers by position, are left out too."""
+        """Removes the excluded layers from an activity.
+
+        Args:
+            activity: what ran.
+
+        Returns:
+            The activity with the other layers, without its blocks (which list all layers by position). Without names,
+            the activity itself.
+        """
         if not self.names:
             return activity
         kept = {
@@ -50,7 +73,14 @@ class Exclusion:
         return activity.model_copy(update={**kept, "blocks": []})
 
     def work(self, activity: Activity) -> list[tuple[str, int]]:
-        """What each name leaves out: dense MACs over the run; a layer belongs to the first name that stands for it."""
+        """Lists what each name excludes; a layer belongs to the first name that selects it.
+
+        Args:
+            activity: what ran.
+
+        Returns:
+            For each name, the dense MACs over the run.
+        """
         found = dict.fromkeys(self.names, 0)
         for op in activity.ops:
             name = next((name for name in self.names if _stands_for(name, op.layer)), None)
@@ -60,13 +90,13 @@ class Exclusion:
 
 
 def layers_of(activity: Activity) -> list[str]:
-    """The module paths that a run counted something in, in the order of its records."""
+    """Returns the module paths in which a run counted something, in the order of its records."""
     lines = (op.layer for op in activity.ops), (line.layer for line in activity.elementwise)
     return list(dict.fromkeys(chain(*lines, (neuron.layer for neuron in activity.neurons))))
 
 
 def _stands_for(name: str, layer: str) -> bool:
-    """A name holds for all that is inside: `block.1` is no `block.10`. The root, which has no name, holds nothing."""
+    """Whether a name selects a layer: `block.1` selects `block.1.attn`, not `block.10`; nothing selects the root."""
     parts = layer.split(".")
     return bool(layer) and any(fnmatchcase(".".join(parts[:end]), name) for end in range(1, len(parts) + 1))
 

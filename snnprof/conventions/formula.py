@@ -1,4 +1,4 @@
-"""Formula: firing rate × dense MACs, what papers print. With it goes its deviation from the exact count."""
+"""Formula: firing rate × dense MACs, as papers print it, and its deviation from the exact count."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ _ONCE = Options(levels="events")
 
 
 def lines(activity: Activity, options: Options) -> list[Line]:
+    """Counts contractions by rate × dense MACs, and everything else as `exact` does."""
     contractions = [exact.contraction(op, op_counts(op, activity, options), options) for op in activity.ops]
     return contractions + exact.other_lines(activity, options)
 
 
 def op_counts(op: OpRecord, activity: Activity, options: Options) -> Counts:
-    """rate × dense MACs of the spike-driven parts, dense MACs of the others, over the run."""
+    """Returns rate × dense MACs for parts that spikes drive, dense MACs for the others, over the run."""
     spikes, multiplied = split(op, options)
     sops = rate_times_macs(op, activity, options.rate, spikes)
     macs = sum(part.dense_macs for part in multiplied)
@@ -27,21 +28,18 @@ def op_counts(op: OpRecord, activity: Activity, options: Options) -> Counts:
 
 
 def rate_times_macs(op: OpRecord, activity: Activity, rate: Rate, parts: list[Part]) -> float:
-    """SOP_l = fr_l · T · FLOPs_l; the dense MACs of a run already contain T and the samples."""
+    """SOP_l = fr_l · T · FLOPs_l. The dense MACs of a run already contain T and the samples."""
     dense = sum(part.dense_macs for part in parts)
     share = rate_of(op, activity, rate, parts)
     return 0.0 if share is None else share * dense
 
 
 def rate_of(op: OpRecord, activity: Activity, rate: Rate, parts: list[Part]) -> float | None:
-    """The firing rate a formula multiplies with.
+    """Returns the firing rate that a formula multiplies with; None if nothing was read.
 
-    Args:
-        rate: `input`: non-zeros / elements of what the operation reads (of the left operand for data × data);
-            `mean`: mean level; `neuron`: spikes / neuron-steps of the layers feeding it; `network`: of all layers.
-
-    Returns:
-        The rate, or None where nothing was read. An operation that no neuron feeds has only its input rate.
+    `input` is non-zeros / elements of what the operation reads (of the left operand for data × data), `mean` the mean
+    level, `neuron` spikes / neuron-steps of the layers that feed it, `network` the same for all layers. An operation
+    that no neuron feeds uses its input rate in place of `neuron`.
     """
     if rate == "network":
         return firing_rate(activity.neurons)
@@ -58,30 +56,30 @@ def _feeding(op: OpRecord, activity: Activity) -> list[NeuronRecord]:
 
 
 def firing_rate(neurons: Iterable[NeuronRecord]) -> float | None:
-    """Spikes per neuron and step over several layers: every neuron-step weighs the same."""
+    """Returns the spikes per neuron and step of several layers: each neuron-step has the same weight."""
     layers = list(neurons)
     updates = sum(layer.updates for layer in layers)
     return sum(layer.spikes for layer in layers) / updates if updates else None
 
 
 def formula_sops(op: OpRecord, activity: Activity, rate: Rate = "input") -> float | None:
-    """What rate × FLOPs says of an operation, over the run; None where no part of it is driven by spikes."""
+    """Returns rate × dense MACs of an operation over the run; None if spikes drive no part of it."""
     spikes, _ = split(op, _DEFAULT)
     return rate_times_macs(op, activity, rate, spikes) if spikes else None
 
 
 def exact_sops(op: OpRecord) -> float:
-    """The exact count, with the default options."""
+    """Returns the exact count over the run, with the default options."""
     return exact.op_counts(op, _DEFAULT).sops
 
 
 def spike_events(op: OpRecord) -> float:
-    """The same, with each spike counted once, whatever its value."""
+    """Returns the exact count over the run with each spike counted once, whatever its value."""
     return exact.op_counts(op, _ONCE).sops
 
 
 def deviation(op: OpRecord, activity: Activity, rate: Rate = "input") -> float | None:
-    """formula / exact − 1; None where the exact count is zero or no part of the operation is driven by spikes."""
+    """Returns formula / exact − 1; None if the exact count is 0 or spikes drive no part of the operation."""
     formula, counted = formula_sops(op, activity, rate), exact_sops(op)
     return None if formula is None or not counted else formula / counted - 1
 

@@ -1,4 +1,4 @@
-"""What the data of an operation was: spikes of one level, of many, or real numbers."""
+"""The kind of data that an operation reads: spikes of one level, spikes of several levels, or real numbers."""
 
 from __future__ import annotations
 
@@ -7,22 +7,25 @@ from snnprof.conventions.counts import Options
 
 
 def occurred(op: OpRecord) -> list[Part]:
-    """The parts in which something ran."""
+    """Returns the parts in which something ran."""
     return [part for part in op.parts if part.dense_macs or part.elements]
 
 
 def spiking(op: OpRecord) -> list[Operand]:
-    """The data operands that are multiples of a quantum."""
+    """Returns the data operands whose values are multiples of a quantum."""
     return [operand for operand in op.data if operand.quantum is not None]
 
 
 def single_level(op: OpRecord) -> bool:
-    """One operand is 0/1 (or −1/0/1, or scaled): each pair is one addition of the other's value."""
+    """Whether one operand is 0/1, −1/0/1 or scaled, so that each pair is one addition of the other operand's value."""
     return any(operand.max_level is not None and operand.max_level <= 1 for operand in spiking(op))
 
 
 def level_bound(op: OpRecord) -> int | None:
-    """The most additions one pair can take by construction; by what was seen where construction knows no bound."""
+    """Returns the largest number of additions for one pair; None if unknown.
+
+    The bound follows from how the model makes the operands; if that gives none, from the values that the run showed.
+    """
     bound = 1
     for operand in spiking(op):
         level = operand.levels if operand.levels is not None else operand.max_level
@@ -33,7 +36,7 @@ def level_bound(op: OpRecord) -> int | None:
 
 
 def unrolled(op: OpRecord, options: Options) -> bool:
-    """Whether spikes of this operation are additions; otherwise they are multiplications."""
+    """Whether spikes of this operation count as additions; otherwise they count as multiplications."""
     if single_level(op):
         return True
     if options.levels == "mac":
@@ -43,10 +46,10 @@ def unrolled(op: OpRecord, options: Options) -> bool:
 
 
 def split(op: OpRecord, options: Options) -> tuple[list[Part], list[Part]]:
-    """The operation's parts as (spike-driven, multiply-accumulate).
+    """Returns the operation's parts as (driven by spikes, multiply-accumulate).
 
-    Silent parts are no evidence: they go with the spikes, unless the rest is all multiply-accumulate, because a
-    machine that multiplies would run them too.
+    Silent parts are no evidence of either. They go with the spikes, unless all other parts are multiply-accumulate: a
+    machine that multiplies would execute them too.
     """
     multiplied = {"real"} if unrolled(op, options) else {"real", "spikes"}
     parts = occurred(op)
@@ -57,7 +60,10 @@ def split(op: OpRecord, options: Options) -> tuple[list[Part], list[Part]]:
 
 
 def label(op: OpRecord) -> str:
-    """`silent`, `real`, `binary`, `ternary`, `scaled`, `integer n<=7`, `mixed`; for data × data one for each side."""
+    """Names the data of an operation: `silent`, `real`, `binary`, `ternary`, `scaled`, `integer n<=7` or `mixed`.
+
+    Data × data has one label for each side, such as `binary x integer n<=7`.
+    """
     kinds = {part.kind for part in occurred(op)} - {"silent"}
     if not kinds:
         return "silent"
@@ -69,6 +75,7 @@ def label(op: OpRecord) -> str:
 
 
 def operand_label(operand: Operand) -> str:
+    """Names the values of one operand, such as `binary` or `integer n<=7`."""
     level = operand.max_level
     if operand.quantum is None or level is None:
         return "real" if operand.quantum is None else "integer"

@@ -1,4 +1,4 @@
-"""NeuroBench: effective synaptic operations of weighted layers; activations of −1, 0, 1 accumulate, others multiply."""
+"""NeuroBench: effective synaptic operations of weighted layers. Activations −1, 0, 1 accumulate, others multiply."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from snnprof.conventions.exact import contraction
 
 
 def lines(activity: Activity, options: Options) -> list[Line]:
-    """One line per weighted layer; products of data with data are no layers there, and biases are ignored."""
+    """Counts weighted layers. NeuroBench counts no products of data with data, and ignores biases."""
     return [contraction(op, _counts(op), options) for op in activity.ops if len(op.data) == 1]
 
 
@@ -18,7 +18,10 @@ def _counts(op: OpRecord) -> Counts:
 
 
 def _ternary(op: OpRecord) -> bool:
-    """Judged by the values seen, so a scaled spike of 0.5 multiplies; a step that is not spikes makes it so for all."""
+    """Whether all activations were −1, 0 or 1.
+
+    NeuroBench looks at the values, so a scaled spike of 0.5 multiplies; and one real step makes all steps multiply.
+    """
     operand = op.data[0]
     within = operand.quantum == 1 and operand.max_level is not None and operand.max_level <= 1
     return within and not op.part("real").elements

@@ -1,6 +1,6 @@
-"""QKFormer: Spikformer's arithmetic, and the sums of token QK attention, whose masks are free.
+"""QKFormer: Spikformer's arithmetic plus the sums of token QK attention; its masks are free.
 
-A sum over the channels of a head costs its rate × FLOPs, as everything else: one addition per spike of Q.
+A sum over the channels of a head costs rate × FLOPs, as everything else: one addition per spike of Q.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from snnprof.conventions.exact import elementwise_counts
 
 
 def lines(activity: Activity, options: Options) -> list[Line]:
+    """Counts as Spikformer, and the sums of token attention."""
     return spikformer.lines(activity, options) + _sums(activity, options)
 
 
 def _sums(activity: Activity, options: Options) -> list[Line]:
-    """Sums where a mask runs too: those that decide which tokens pass."""
+    """Returns the sums of layers that also run a mask: they decide which tokens pass."""
     masked = {entry.layer for entry in activity.elementwise if entry.op == "mask"}
     return [
         Line(entry.layer, entry.op, None, "elementwise", elementwise_counts(entry, options), entry.elements)

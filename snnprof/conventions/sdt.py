@@ -1,11 +1,11 @@
-"""Spike-driven Transformer: as Spikformer, but Q, K and V add at the rate that comes out of them, and SDSA adds.
+"""Spike-driven Transformer: as Spikformer, but Q, K and V at the rate of the neurons behind them, and SDSA's additions.
 
     first convolution   T · R · FLOPs MACs; R is 1 for an image, which is the same at every step
     Q, K, V             T · R · 3 N D² additions, R: mean of the firing rates of Q, K and V
     SDSA                T · (R_Q + R_K) · N D additions, on the line of its sum; its masks are free
     everything else     T · R · FLOPs additions, R: rate of the input; the head and products of data included
 
-An operation that makes Q, K or V in front of neurons is known by its name.
+Layers that make Q, K or V in front of neurons are recognised by their names.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from snnprof.conventions.formula import firing_rate, rate_of
 
 
 def lines(activity: Activity, options: Options) -> list[Line]:
+    """Counts every contraction, and the sum of each attention that masks and sums."""
     encoder = spikformer.first_convolution(activity)
     rates = _output_rates(activity)
 
@@ -35,7 +36,10 @@ def lines(activity: Activity, options: Options) -> list[Line]:
 
 
 def unrecognised(activity: Activity) -> list[str]:
-    """Layers that are attentions by what they do, multiply data or mask and sum it, whose Q, K and V are not known."""
+    """Returns the attention layers whose layers of Q, K and V are not recognised.
+
+    A layer is an attention if it multiplies data with data, or masks and sums it.
+    """
     kinds = {kind: {entry.layer for entry in activity.elementwise if entry.op == kind} for kind in ("mask", "reduce")}
     attentions = {op.layer for op in activity.ops if len(op.data) == 2} | (kinds["mask"] & kinds["reduce"])
     known = [each.module for each in projections(activity) if _rate(activity, each) is not None]
@@ -43,14 +47,14 @@ def unrecognised(activity: Activity) -> list[str]:
 
 
 def _encoder_rate(op: OpRecord, activity: Activity, options: Options) -> float:
-    """1 for an image; the share of pixels that are not zero for event frames, which change from step to step."""
+    """Returns 1 for an image, and the share of non-zero pixels for event frames, which change from step to step."""
     if all(operand.constant_over_time is not False for operand in op.data):
         return 1.0
     return rate_of(op, activity, options.rate, op.parts) or 0.0
 
 
 def _output_rates(activity: Activity) -> dict[Key, float]:
-    """For each operation that makes Q, K or V: the mean firing rate of the neurons after all of them."""
+    """Returns, for each operation that makes Q, K or V, the mean firing rate of the neurons behind all three."""
     return {
         op.key: rate
         for attention in projections(activity)
@@ -64,7 +68,7 @@ def _rate(activity: Activity, attention: Projections) -> float | None:
 
 
 def _sums(activity: Activity) -> Iterator[Line]:
-    """The additions of an attention that masks and sums: the spikes of Q and K, which are T · (R_Q + R_K) · N D."""
+    """Yields the additions of an attention that masks and sums: the spikes of Q and K, T · (R_Q + R_K) · N D."""
     for attention in projections(activity):
         inside = [entry for entry in activity.elementwise if within(entry.layer, attention.module)]
         if not any(entry.op == "mask" for entry in inside):
@@ -75,7 +79,7 @@ def _sums(activity: Activity) -> Iterator[Line]:
 
 
 def _spikes_of_q_and_k(activity: Activity, attention: Projections) -> float:
-    """Of neurons behind a fused layer Q's and K's share, as if Q, K and V fired alike."""
+    """Adds up the spikes of Q and K; behind a fused layer, their share as if Q, K and V fired alike."""
     spikes = 0.0
     for letters, op in attention.makes:
         share = len(set(letters) & {"q", "k"}) / len(letters)

@@ -9,17 +9,18 @@ from snnprof.conventions.formula import rate_times_macs
 
 
 def lines(activity: Activity, options: Options) -> list[Line]:
+    """Counts contractions; the first convolution by MACs, everything else by additions."""
     encoder = first_convolution(activity)
     return [contraction(op, op_counts(op, activity, options, op is encoder), options) for op in activity.ops]
 
 
 def first_convolution(activity: Activity) -> OpRecord | None:
-    """The encoder: the first convolution; the first operation of a network that has none."""
+    """Returns the encoder: the first convolution, or the first operation of a network without convolutions."""
     return next((op for op in activity.ops if op.op == "conv"), activity.ops[0] if activity.ops else None)
 
 
 def op_counts(op: OpRecord, activity: Activity, options: Options, encoder: bool) -> Counts:
-    """All dense MACs of the encoder as MACs; rate × dense MACs of everything else as additions."""
+    """Returns all dense MACs of the encoder as MACs, or rate × dense MACs of any other operation as additions."""
     if encoder:
         return Counts(macs=op.dense_macs)
     return spike_driven(rate_times_macs(op, activity, options.rate, op.parts))

@@ -1,9 +1,9 @@
-"""The script beside Spikingformer's code, quirks included.
+"""The script in Spikingformer's repository, with its quirks.
 
-A layer whose input is exactly 0/1 adds, at the mean of its input; any other multiplies, every operation of it. A
-layer's operations include its bias, but a linear layer's bias ignores the tokens. The energy sums only layers with
-`conv` or `head` in their names, so a model whose layers are called `*_linear` is undercounted. Attention costs
-T·h·N·d²·(min(rate of k, rate of v) + rate of q) additions, whichever order it ran in.
+A layer whose input is exactly 0/1 adds, at the mean of its input; any other layer multiplies in every operation. The
+operations of a layer include its bias, but those of a linear layer's bias ignore the tokens. The energy sums only
+layers with `conv` or `head` in their names, so it undercounts a model whose layers are called `*_linear`. Attention
+costs T·h·N·d²·(min(rate of k, rate of v) + rate of q) additions, whichever order it ran in.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ IN_THE_ENERGY = ("conv", "head")
 
 @dataclass(frozen=True)
 class Operations:
-    """What the script prints as totals, over the run: all its modules, without attention.
+    """The totals that the script prints, over the run: all its modules, without attention.
 
     Attributes:
         total: every operation, at a rate of one.
@@ -35,13 +35,13 @@ class Operations:
 
 
 def lines(activity: Activity, options: Options) -> list[Line]:
-    """The lines that enter the script's energy."""
+    """Counts the layers that enter the script's energy, and attentions."""
     weighted = [op for op in activity.ops if op.weights and _named(op)]
     return [_line(op, _counts(op, activity.samples)) for op in weighted] + list(_attention_lines(activity))
 
 
 def operations(activity: Activity) -> Operations:
-    """The script's totals over convolutions, linear layers, batch norms, pools and neurons."""
+    """Returns the script's totals over convolutions, linear layers, batch norms, pools and neurons."""
     layers = [op for op in activity.ops if op.weights]
     counts = sum((_counts(op, activity.samples) for op in layers), Counts())
     norms = 2.0 * sum(entry.elements for entry in activity.elementwise if entry.op == "batch_norm")
@@ -73,7 +73,7 @@ def _counts(op: OpRecord, samples: int | None) -> Counts:
 
 
 def _dense(op: OpRecord, samples: int | None) -> float:
-    """Dense MACs and the bias; of a linear layer's bias one addition per output and step, whatever its tokens."""
+    """Returns dense MACs and the bias: of a linear layer one addition per output and step, whatever its tokens."""
     if op.op != "linear" or not op.bias_adds or not samples or not op.steps or not op.shape.get("output"):
         return op.dense_macs + op.bias_adds
     bias: int = op.shape["output"][0]
@@ -81,7 +81,7 @@ def _dense(op: OpRecord, samples: int | None) -> float:
 
 
 def _binary(op: OpRecord) -> bool:
-    """The script looks at values, not at where they come from: exactly 0 and 1."""
+    """Whether all values are exactly 0 and 1: the script looks at values, not at where they come from."""
     operand = op.data[0]
     plain = operand.quantum == 1 and not operand.signed
     return plain and (operand.max_level or 0) <= 1 and not op.part("real").elements
@@ -100,7 +100,7 @@ def _attention_lines(activity: Activity) -> Iterator[Line]:
 
 
 def _base(attention: Attention, tokens: int, width: int) -> float:
-    """T·h·N·d² over the run: the MACs of the first product in the linear order."""
+    """Returns T·h·N·d² over the run: the MACs of the first product in the linear order."""
     dense = attention.first.dense_macs
     return dense if attention.order == "linear" else dense * width / tokens
 

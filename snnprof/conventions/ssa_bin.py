@@ -9,6 +9,7 @@ from snnprof.conventions.formula import rate_times_macs
 
 
 def lines(activity: Activity, options: Options) -> list[Line]:
+    """Counts every contraction as rate × dense MACs; by default the rate is that of the whole network."""
     return [
         contraction(op, spike_driven(rate_times_macs(op, activity, options.rate, op.parts)), options)
         for op in activity.ops

@@ -1,4 +1,4 @@
-"""From a file to a HardwareProfile, or to what is wrong with the file."""
+"""From a file to a HardwareProfile, or to a list of what is wrong with the file."""
 
 from __future__ import annotations
 
@@ -22,10 +22,16 @@ PROVENANCE = ("scope", "evidence", "precision", "sources")
 
 
 def load_hardware(id_or_path: str | Path) -> HardwareProfile:
-    """A hardware profile by id, or from a file.
+    """Loads a hardware profile by its id, or from a file.
 
-    Looked up in this order: the built-in profiles, a file of that path, the user's folder ($SNNPROF_HARDWARE, else
-    ~/.config/snnprof/hardware), the entry points `snnprof.hardware_profiles`.
+    It looks at the built-in profiles, then at a file of that path, then in the user's folder ($SNNPROF_HARDWARE, else
+    ~/.config/snnprof/hardware), then at the entry points `snnprof.hardware_profiles` of installed packages.
+
+    Args:
+        id_or_path: id of a profile, such as `cmos45-fp32`; or the path of a YAML file.
+
+    Returns:
+        The profile.
 
     Raises:
         SnnprofError: there is no such profile, it is a stub (no published figure), or it does not follow the schema.
@@ -40,7 +46,7 @@ def load_hardware(id_or_path: str | Path) -> HardwareProfile:
 
 
 def check(path: str | Path) -> list[Problem]:
-    """What is wrong with a profile file; empty if nothing is. A missing or unreadable file is a problem too."""
+    """Returns what is wrong with a profile file; empty if nothing is. It may be missing or unreadable."""
     try:
         return _read(Path(path))[1]
     except SnnprofError as error:
@@ -48,29 +54,29 @@ def check(path: str | Path) -> list[Problem]:
 
 
 def names() -> list[str]:
-    """Ids of the profiles that have prices, default first. No file is checked for this."""
+    """Returns the ids of the profiles that have prices, default first, without checking their files."""
     known = [id for id, path in lookup.files().items() if lookup.stub_reason(path) is None]
     return sorted({*known, *lookup.plug_ins()}, key=lambda id: (id != DEFAULT, id))
 
 
 def profiles() -> tuple[list[HardwareProfile], list[SnnprofError]]:
-    """All profiles that have prices, default first, and what is wrong with the others: a bad file hides no good one."""
+    """Returns all valid profiles that have prices, default first, and what is wrong with the others."""
     good, broken = plugins.in_order(names(), load_hardware)
     return good, [*lookup.users_files()[1], *_broken_namesakes(), *broken]
 
 
 def bundled() -> list[HardwareProfile]:
-    """The built-in profiles that have prices, default first; nothing of the user's own."""
+    """Returns the built-in profiles that have prices, default first."""
     return plugins.in_order([id for id in names() if id in lookup.built_in()], load_hardware)[0]
 
 
 def stubs() -> dict[str, str]:
-    """Chips that people ask for and that have no usable published figure, with the reason."""
+    """Returns the chips without a usable published figure, by id, with the reason."""
     return {id: why for id, path in sorted(lookup.files().items()) if (why := lookup.stub_reason(path)) is not None}
 
 
 def _broken_namesakes() -> list[SnnprofError]:
-    """What is wrong with the user's files that are named as built-in profiles and cannot be read."""
+    """Returns what is wrong with files of the user that have the ids of built-in profiles and cannot be read."""
     own = lookup.users_own()
     found = {own[id]: lookup.content(own[id]) for id in own if id in lookup.built_in()}
     problems = {path: problem for path, problem in found.items() if isinstance(problem, YamlProblem)}
@@ -79,7 +85,14 @@ def _broken_namesakes() -> list[SnnprofError]:
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with a profile file, and where."""
+    """What is wrong with a profile file, and where.
+
+    Attributes:
+        path: the file.
+        line: number of the line, from 1 on; None if the problem has no line.
+        key: path of the key, such as `energy.sop`; `""` if the problem is about the whole file.
+        text: what is wrong.
+    """
 
     path: str
     line: int | None
@@ -92,7 +105,7 @@ class Problem:
 
 
 def _read(path: Path) -> tuple[HardwareProfile | None, list[Problem]]:
-    """The profile in a file and what is wrong with it.
+    """Returns the profile in a file and what is wrong with it.
 
     Raises:
         SnnprofError: the file is a stub.
@@ -136,10 +149,11 @@ def _identity(profile: HardwareProfile, path: Path) -> Complaints:
 
 
 def _inherited(document: Document, children: tuple[str, ...]) -> dict[str, Any]:
-    """The document's data over its parents'; only what describes a parent's prices is not handed down.
+    """Returns the document's data over those of its parents.
 
     Raises:
-        YamlProblem: the chain of parents has a gap or a cycle, or figures were changed and their origin was not.
+        YamlProblem: a parent is missing, profiles extend each other in a circle, or the document changes figures
+            without stating their origin anew.
     """
     data: dict[str, Any] = _without_extensions(document.data)
     parent_id = data.pop("extends", None)
@@ -162,7 +176,7 @@ def _inherited(document: Document, children: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _with_their_evidence(parent: Mapping[str, Any]) -> Any:
-    """A parent's prices, which are known as well as it says, not as well as the child says of its own."""
+    """Returns a parent's prices with the parent's evidence, so that a child's own evidence does not apply to them."""
     energy, evidence = parent.get("energy"), parent.get("evidence")
     if not isinstance(energy, Mapping) or evidence is None:
         return energy
@@ -187,7 +201,7 @@ def _changes_figures(data: Mapping[str, Any], parent: Mapping[str, Any]) -> bool
 
 
 def _merged(parent: Mapping[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:
-    """Mappings join key by key, everything else is replaced, null deletes."""
+    """Joins mappings key by key; the child replaces everything else, and deletes what it sets to null."""
     merged = dict(parent)
     for key, value in child.items():
         if value is None:
@@ -206,7 +220,7 @@ def _without_extensions(data: Any) -> Any:
 
 
 def _explained(details: dict[str, Any]) -> tuple[Place, str]:
-    """One of pydantic's complaints in words a profile's author understands."""
+    """Says in the words of a profile's author what one of pydantic's errors means."""
     place, kind = tuple(details["loc"]), details["type"]
     if kind == "missing":
         return place, "is missing"

@@ -1,4 +1,4 @@
-"""Where hardware profiles lie: the path of a file for an id. What the file holds is the loader's affair."""
+"""Finds the file of a hardware profile by its id. The loader reads the file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ENTRY_POINTS = "snnprof.hardware_profiles"
 
 
 def locate(name: str) -> Path:
-    """The file of a profile, by its id or path; a path need not exist.
+    """Returns the file of a profile, by its id or path; a path need not exist.
 
     Raises:
         SnnprofError: there is no such id, or two files have it.
@@ -39,21 +39,23 @@ def locate(name: str) -> Path:
 
 
 def files() -> dict[str, Path]:
-    """Built-in profiles and the user's own, by id; the built-in one where both have it."""
+    """Returns built-in profiles and those of the user by id; of two with the same id, the built-in one."""
     return {**users_own(), **built_in()}
 
 
 def built_in() -> dict[str, Path]:
+    """Returns the files of the built-in profiles by id."""
     folder = Path(str(resources.files("snnprof.hardware_profiles")))
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
 def users_own() -> dict[str, Path]:
+    """Returns the files in the user's folder by id."""
     return users_files()[0]
 
 
 def users_files() -> tuple[dict[str, Path], list[SnnprofError]]:
-    """The files in the user's folder, and what is wrong with the folder; that there is none is nothing wrong."""
+    """Returns the files in the user's folder, and what is wrong with the folder; a missing folder is not wrong."""
     folder = _users_folder()
     if folder is None:
         return {}, []
@@ -69,7 +71,7 @@ def users_files() -> tuple[dict[str, Path], list[SnnprofError]]:
 
 
 def _users_folder() -> Path | None:
-    """Null for a user without a home."""
+    """Returns the user's folder; None for a user without a home folder."""
     given, config = os.environ.get("SNNPROF_HARDWARE"), os.environ.get("XDG_CONFIG_HOME")
     if given:
         return Path(given)
@@ -80,12 +82,13 @@ def _users_folder() -> Path | None:
 
 
 def users_namesake(id: str) -> Path | None:
-    """The user's file of that name, unless it cannot be read: that one takes no built-in profile's place."""
+    """Returns the user's file with the id of a built-in profile; None if there is none that can be read as YAML."""
     path = users_own().get(id)
     return path if path and not isinstance(content(path), YamlProblem) else None
 
 
 def content(path: Path) -> Document | YamlProblem:
+    """Returns the content of a YAML file, or what is wrong with it."""
     try:
         return read_yaml(path)
     except YamlProblem as problem:
@@ -93,11 +96,12 @@ def content(path: Path) -> Document | YamlProblem:
 
 
 def plug_ins() -> dict[str, EntryPoint]:
+    """Returns the entry points through which installed packages offer profiles, by id."""
     return {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
 
 
 def _from_entry_point(entry: EntryPoint) -> Path:
-    """The path an entry point stands for: a path, a text, or a function that returns one."""
+    """Returns the file that an entry point names: it is a path, a text, or a function that returns one of them."""
     try:
         target = entry.load()
         return Path(target() if callable(target) else target)
@@ -106,7 +110,10 @@ def _from_entry_point(entry: EntryPoint) -> Path:
 
 
 def stub_reason(path: Path) -> str | None:
-    """Why there are no prices; null for a real profile. Most files are told apart without parsing them."""
+    """Returns why a file has no prices; None for a real profile.
+
+    Most files need no parsing to tell: a stub has a line that begins with `stub:`.
+    """
     try:
         if not re.search(rb"^stub:", path.read_bytes(), re.MULTILINE):
             return None

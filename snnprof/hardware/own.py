@@ -23,20 +23,27 @@ WORDS = {
 
 
 class OwnPrices(HardwareProfile):
-    """A price list that rests on its user's word alone: it has no sources, and nothing is known of the machine."""
+    """A price list without sources: only its user vouches for it, and nothing is known of the machine.
+
+    Attributes:
+        sources: empty.
+    """
 
     sources: list[Source] = Field(default_factory=list)
 
 
 def prices(id: str = ID, **energy: str | float) -> OwnPrices:
-    """A price list from constants: `prices(mac="4.6 pJ", ac="0.9 pJ", neuron_update="2 pJ")`.
+    """Makes a price list from constants: `prices(mac="4.6 pJ", ac="0.9 pJ", neuron_update="2 pJ")`.
 
     Args:
-        id: what columns and messages call it: small letters, digits, `-`, `.` and `_`.
-        energy: fields of `Energy`: a text with its unit, or a number of picojoules.
+        id: what columns and messages call it: lower-case letters, digits, `-`, `.` and `_`.
+        energy: fields of `Energy`: each a text with its unit, or a number of picojoules.
+
+    Returns:
+        The price list; `snnprof.price` takes it as hardware.
 
     Raises:
-        SnnprofError: a field is unknown, an energy has no unit, is negative or not finite, or neither MACs nor
+        SnnprofError: a field is unknown; an energy has no unit, is negative or is not finite; or neither MACs nor
             synaptic operations have a price.
     """
     for name in energy:
@@ -53,10 +60,10 @@ def prices(id: str = ID, **energy: str | float) -> OwnPrices:
 
 
 def prices_in(text: str, id: str = ID) -> OwnPrices:
-    """The prices of `mac=4.6pJ,ac=0.9pJ`; each needs its unit.
+    """Reads the prices of a text such as `mac=4.6pJ,ac=0.9pJ`, in which each has its unit.
 
     Raises:
-        SnnprofError: as `prices`, or the text is not of that form, or names a price twice.
+        SnnprofError: as `prices`; or the text is not of that form, or gives a price twice.
     """
     energy: dict[str, str] = {}
     for part in text.split(","):
@@ -75,7 +82,7 @@ def prices_in(text: str, id: str = ID) -> OwnPrices:
 
 
 def stated(energy: Energy) -> Mapping[str, float]:
-    """The prices that are there, in picojoules, by what they are for."""
+    """Returns the prices that are known, in picojoules, by the name of the event."""
     return {WORDS.get(name, name): price.value for name, price in energy if isinstance(price, Price)}
 
 

@@ -1,4 +1,4 @@
-"""What a hardware profile must fulfil that a type cannot say: each rule yields a place in the file and a complaint."""
+"""The rules for a hardware profile that types cannot state. Each yields a place in the file and a complaint."""
 
 from __future__ import annotations
 

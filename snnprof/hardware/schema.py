@@ -1,7 +1,7 @@
 """The schema of a hardware profile: what a machine's operations cost, and who says so.
 
-Energies are picojoules. `null` (or leaving a key out) means unknown: such work is listed as unpriced, never priced
-at zero. The schema is docs/hardware.md; `snnprof/hardware.schema.json` is the same for editors.
+Energies are picojoules. `null` (or leaving a key out) means unknown: such work is listed as unpriced, never priced at
+zero. docs/hardware.md explains the schema; `snnprof/hardware.schema.json` is the same for editors.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ Component = Literal[
 WHOLE: tuple[Scope, ...] = ("all_in", "unstated")
 Synapse = Literal["conv", "linear", "sparse", "matmul"]
 SYNAPSES: tuple[Synapse, ...] = ("conv", "linear", "sparse", "matmul")
-"""Kinds of synaptic operations that a chip may price apart: of a convolution, of a linear layer, of a linear layer most
-of whose weights are zero, of a product of data with data."""
+"""Kinds of synaptic operations that a chip may price apart: those of convolutions, of linear layers, of sparse linear
+layers, and of products of data with data."""
 
 _QUANTITY = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([^\W\d]\S*)")
 
 
 def picojoules(text: str) -> float:
-    """A quantity with its unit, such as `77 fJ`, in picojoules. Units are case-sensitive.
+    """Converts a quantity with its unit, such as `77 fJ`, to picojoules. Units are case-sensitive.
 
     Raises:
-        ValueError: it has no unit, or one that is no energy.
+        ValueError: the text has no unit, or its unit is not one of energy.
     """
     match = _QUANTITY.fullmatch(text.strip().replace("\u03bc", "\u00b5"))
     if not match:
@@ -77,8 +77,11 @@ class Price(_Record):
 
     Attributes:
         value: picojoules.
-        low, high: the published range, where there is one.
-        source: id of an entry of `sources`; evidence: where it differs from the profile's.
+        low: lower end of the published range, in picojoules; None without one.
+        high: upper end of the published range, in picojoules; None without one.
+        source: id of an entry of `sources`; None: the first of them.
+        evidence: how well this price is known; None: as well as the profile says of all its prices.
+        note: what a reader must know about the price.
     """
 
     value: Picojoules
@@ -98,6 +101,17 @@ PriceField = Annotated[Price, BeforeValidator(_price)]
 
 
 class Technology(_Record):
+    """The process in which the chip is made, and its conditions.
+
+    Attributes:
+        node_nm: technology node in nanometres; None if unknown.
+        vdd_v: supply voltage in volts; None if the source gives none.
+        process: name of the process, such as `FinFET`.
+        temperature_c: temperature in degrees Celsius.
+        clock_hz: clock frequency in hertz.
+        note: what a reader must know about them.
+    """
+
     node_nm: Number | None
     vdd_v: Number | None = None
     process: str | None = None
@@ -107,6 +121,16 @@ class Technology(_Record):
 
 
 class OperatingPoint(_Record):
+    """The conditions under which a figure for a whole chip holds. None means that the source does not say.
+
+    Attributes:
+        rate_hz: firing rate in spikes per neuron and second.
+        synapses_per_neuron: active synapses of each neuron.
+        activity: activity factor, as the source defines it.
+        chip_power_w: power of the whole chip in watts.
+        note: the same in words.
+    """
+
     rate_hz: Number | None = None
     synapses_per_neuron: Number | None = None
     activity: Number | None = None
@@ -115,6 +139,15 @@ class OperatingPoint(_Record):
 
 
 class Precision(_Record):
+    """Number formats, such as `fp32`, `int8`, `binary` or `analog`. Digits at the end are the width in bits.
+
+    Attributes:
+        weight: format of a weight.
+        activation: format of an input.
+        accumulator: format of a sum or a membrane potential.
+        note: what a reader must know about them.
+    """
+
     weight: str
     activation: str
     accumulator: str
@@ -122,16 +155,29 @@ class Precision(_Record):
 
 
 class Energy(_Record):
-    """Picojoules per event.
+    """Picojoules per event. A price that is missing (None) is unknown.
 
     Attributes:
-        mac: multiply-accumulate. ac: accumulate (arithmetic). sop: a whole synaptic operation; where it is not
-            given it costs what `ac` costs, never the other way round.
-        sop_conv, sop_linear, sop_sparse, sop_matmul: the same of one kind of synapse; what has none costs `sop`.
-        neuron_update: one neuron-step with input; neuron_update_idle: without (the same where not given).
-        spike_out: one spike leaving its neuron. message: its way out to one of the cores that it is sent to.
-        hop: one spike or message crossing one router; hop_east_west, hop_north_south: the same by direction.
-        mul, add, compare: one element-wise operation (`add` costs what `ac` costs where not given).
+        mac: one multiply-accumulate.
+        ac: one accumulate: the addition alone.
+        sop: one whole synaptic operation. If it is missing, `ac` takes its place, never the other way round.
+        sop_conv: one synaptic operation of a convolution. If it or one of the next three is missing, `sop` takes its
+            place.
+        sop_linear: one synaptic operation of a linear layer.
+        sop_sparse: one synaptic operation of a linear layer with few non-zero weights (see `sparse_below`).
+        sop_matmul: one synaptic operation of a product of data with data.
+        neuron_update: one neuron-step with input.
+        neuron_update_idle: one neuron-step without input. If it is missing, `neuron_update` takes its place.
+        spike_out: one spike that leaves its neuron.
+        spike_in: one spike that arrives at a core.
+        message: one message, which takes a spike out to one of the cores that receive it.
+        hop: one message that crosses one router.
+        hop_east_west: the same in the directions east and west.
+        hop_north_south: the same in the directions north and south.
+        mul: one element-wise multiplication.
+        add: one element-wise addition. If it is missing, `ac` takes its place.
+        compare: one element-wise comparison.
+        learn_update: one update of a weight that learns on the chip; no inference has any.
     """
 
     mac: PriceField | None = None
@@ -156,7 +202,14 @@ class Energy(_Record):
 
 
 class Level(_Record):
-    """One memory of a hierarchy: picojoules per access; `capacity_bytes: null` is the last, unbounded one."""
+    """One memory of a hierarchy.
+
+    Attributes:
+        name: such as `8 KB` or `DRAM`.
+        capacity_bytes: its size in bytes; None for the last level, which holds everything.
+        read: picojoules per access that reads.
+        write: picojoules per access that writes.
+    """
 
     name: str
     capacity_bytes: Number | None
@@ -165,23 +218,33 @@ class Level(_Record):
 
 
 class Coefficients(_Record):
+    """A price of memory that grows with the size of the tensor: intercept + slope · bits.
+
+    Attributes:
+        slope_pj_per_bit: picojoules per access for each bit of the tensor.
+        intercept_pj: picojoules per access to an empty memory.
+    """
+
     slope_pj_per_bit: Number
     intercept_pj: Number
 
 
 class Memory(_Record):
-    """What reading or writing a word costs.
+    """What it costs to read or write a word.
 
     Attributes:
-        access_bits: width of one access; a wider word takes several.
-        levels: memories by capacity; a tensor lives in the first that holds it.
-        interpolate: `none`: the level's price; `clamp-linear`: between the capacities of two levels, the ends held;
-            `linear`: intercept + slope · bits of the tensor, from `coefficients`.
-        per_byte: one price for every byte instead.
-        weight_bit, state_bit: a price for each bit of a weight read, of a state read or written, instead of all these.
-        accesses: `events`: one weight read, one state read and write per event; `lemaire2022`: that paper's counts,
-            which ignore padding and stride; `reuse`: the traffic between levels under `dataflow` (snnprof/reuse.py).
-        dataflow: which operand stays in the first level: `weight`, `output` or `row`.
+        access_bits: width of one access in bits; a wider word takes several accesses.
+        levels: memories by rising capacity; a tensor lives in the first that holds it.
+        interpolate: how a price follows from the size of a tensor. `none`: the price of its level. `clamp-linear`:
+            between the capacities of two levels, constant beyond both ends. `linear`: from `coefficients`.
+        coefficients: intercept and slope for `linear`.
+        per_byte: one price for every byte, instead of levels.
+        weight_bit: a price for each bit of a weight that is read, instead of all these.
+        state_bit: a price for each bit of a state that is read or written, instead of all these.
+        accesses: which accesses count. `events`: one weight read, one state read and written per event. `lemaire2022`:
+            as in E. Lemaire et al. (ICONIP 2022, arXiv 2210.13107), which ignores padding and stride. `reuse`: the
+            traffic between levels under `dataflow`, see docs/reuse.md.
+        dataflow: for `reuse`, what stays in the first level: `weight`, `output` or `row`.
     """
 
     access_bits: int = Field(default=32, gt=0)
@@ -196,7 +259,16 @@ class Memory(_Record):
 
 
 class Static(_Record):
-    """Power drawn whether or not anything spikes; needs a latency to become energy."""
+    """Power that a machine draws whether or not anything spikes. A latency turns it into energy.
+
+    Attributes:
+        power_w: watts per chip or core.
+        per: `chip` or `core`.
+        capacity_neurons: neurons that one of them has room for; None: one takes the whole network.
+        latency_s: seconds per inference, if neither the user nor a mapping gives them.
+        source: id of an entry of `sources`.
+        note: what a reader must know about the figure.
+    """
 
     power_w: Number
     per: Literal["chip", "core"]
@@ -207,6 +279,19 @@ class Static(_Record):
 
 
 class Source(_Record):
+    """A publication or a log that a price comes from.
+
+    Attributes:
+        id: the name by which prices refer to it.
+        citation: authors, title, venue and year.
+        doi: its DOI.
+        url: its address.
+        locator: the table, figure or page.
+        sha256: hash of a user's own power log, in 64 hexadecimal digits.
+        access: `read` (we read it), `secondary` (we read another work that quotes it) or `memory` (neither).
+        note: what a reader must know about it.
+    """
+
     id: str
     citation: str | None = None
     doi: str | None = None
@@ -218,13 +303,33 @@ class Source(_Record):
 
 
 class HardwareProfile(_Record):
-    """Prices with their sources, what they cover, and how well they are known.
+    """Prices with their sources, what they cover, and how well they are known. docs/hardware.md explains the fields.
 
     Attributes:
-        messages_per_spike: cores that a spike is sent to, where no mapping of layers to cores says so.
-        sparse_below: share of non-zero weights under which a linear layer is stored sparse.
-        derived_from: ids of the measured cases (`snnprof hardware validate`) that the prices come from: they cannot
-            be checked by these.
+        schema_: name and version of the format; the key in the file is `schema`.
+        id: short name; also the name of the file.
+        title: name for readers.
+        kind: kind of machine: `digital`, `analog` or `system`.
+        scope: what a price covers: `compute`, `per_term`, `incremental`, `all_in` or `unstated`.
+        evidence: how well the prices are known, from `measured` to `unstated`.
+        technology: process and conditions.
+        precision: number formats.
+        energy: the prices.
+        operating_point: the conditions under which a figure for a whole chip holds; None for other figures.
+        memory: prices of memory accesses; None if the prices exclude them or contain them.
+        static: power at rest; None if unknown.
+        includes: components that the prices cover.
+        excludes: components that they do not cover.
+        supersedes: events that another price already contains, such as `sop` in `neuron_update`: they are not priced
+            again.
+        messages_per_spike: number of cores that a spike is sent to, if no mapping of layers to cores gives it.
+        sparse_below: a linear layer counts as sparse if its share of non-zero weights is below this (0 to 1).
+        derived_from: ids of the measured cases (`snnprof hardware validate`) from which the prices were derived, so
+            that these cases cannot check them.
+        reference_ann: id of the profile with fair prices for an ANN; None if there is none.
+        unverified: fields that were filled in without a source, such as `energy.mac`.
+        sources: where the prices come from; at least one.
+        note: what a reader must know about the profile.
     """
 
     schema_: Literal["snnprof.hardware/1"] = Field(alias="schema", json_schema_extra={"type": "string"})
@@ -254,33 +359,53 @@ class HardwareProfile(_Record):
 
     @property
     def sop(self) -> Price | None:
-        """The price of one synaptic operation: `sop`, else `ac`."""
+        """Price of one synaptic operation: `sop`, else `ac`; None if both are unknown."""
         return self.energy.sop or self.energy.ac
 
     def synapse(self, kind: Synapse) -> Price | None:
-        """The price of one synaptic operation of a kind: its own, else that of any."""
+        """Returns the price of one synaptic operation of a kind.
+
+        Args:
+            kind: `conv`, `linear`, `sparse` or `matmul`.
+
+        Returns:
+            Its own price, else that of any synaptic operation; None if unknown.
+        """
         price: Price | None = getattr(self.energy, f"sop_{kind}")
         return price or self.sop
 
     @property
     def add(self) -> Price | None:
-        """The price of one element-wise addition: `add`, else `ac`."""
+        """Price of one element-wise addition: `add`, else `ac`; None if both are unknown."""
         return self.energy.add or self.energy.ac
 
     def covers(self, component: str) -> bool:
-        """Whether another figure already contains this component, so that pricing it would count it twice.
+        """Whether another price already contains an event, so that pricing it would count it twice.
 
-        A figure whose scope its source does not state is treated as the whole chip's.
+        A figure whose source does not state its scope is treated as that of the whole chip.
+
+        Args:
+            component: the event, such as `neuron_update` or `static`.
+
+        Returns:
+            True if the event must not be priced on its own.
         """
         return component in self.supersedes or self.scope in WHOLE
 
     def evidence_of(self, price: Price | None) -> Evidence:
-        """How well a price is known: by its own statement, else by the profile's."""
+        """Returns how well a price is known.
+
+        Args:
+            price: one of the profile's prices; None: a price in general.
+
+        Returns:
+            The evidence that the price states, else that of the profile.
+        """
         return price.evidence if price and price.evidence else self.evidence
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema of a profile file."""
+    """Makes the JSON Schema of a profile file (`snnprof/hardware.schema.json`)."""
     schema = HardwareProfile.model_json_schema(by_alias=True)
     schema["properties"]["extends"] = {"type": "string", "description": "id of the profile that this one changes"}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

@@ -1,4 +1,4 @@
-"""Layers of a network on the cores of a chip: how many it takes, where spikes go, and how long a step is."""
+"""Places the layers of a network on the cores of a chip: cores, ways of spikes, and the time of a step."""
 
 from snnprof.mapping.chip import Chip, Cores, Limit, MappingFile
 from snnprof.mapping.library import Target, chips, load_chip, load_target

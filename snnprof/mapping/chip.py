@@ -1,7 +1,7 @@
 """The schema of a chip: what its cores hold, how its spikes travel, and who says so. One YAML file per chip.
 
-A limit that nobody published is left out: what it would decide stays unknown, and it stops no layer. The schema is in
-docs/mapping.md.
+A limit that nobody published is left out: it restricts no layer, and what would follow from it stays unknown.
+docs/mapping.md explains the schema.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from snnprof.hardware import Number, Source
 
 CHIP, MAPPING = "snnprof.chip/1", "snnprof.mapping/1"
-"""The schemas of a chip, and of a mapping of one's own onto a chip."""
+"""Names and versions of two file formats: a chip, and a user's own mapping onto a chip."""
 LARGEST = 2**53
 
 Kind = Literal["conv", "linear", "sparse"]
@@ -24,7 +24,13 @@ class _Record(BaseModel):
 
 
 def whole(value: Any) -> Any:
-    """A whole number from 1 on; YAML readers make 1e6 a float."""
+    """Checks that a value is an integer of at least 1 and returns it.
+
+    YAML readers make 1e6 a float, so a float with an integer value passes.
+
+    Raises:
+        ValueError: it is not such a number.
+    """
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 1 <= value <= LARGEST:
         raise ValueError(f"must be a whole number from 1 on, not {value!r}")
     if value != int(value):
@@ -37,7 +43,13 @@ Seconds = Number
 
 
 class Limit(_Record):
-    """At most so many; `source` is the id of an entry of `sources`."""
+    """A number that something must not exceed.
+
+    Attributes:
+        value: the number.
+        source: id of an entry of `sources`; None if the file does not say which.
+        note: what a reader must know about it.
+    """
 
     value: Count
     source: str | None = None
@@ -52,15 +64,16 @@ LimitField = Annotated[Limit, BeforeValidator(_limit)]
 
 
 class Cores(_Record):
-    """Cores of one kind.
+    """One kind of core of a chip. None means that a limit is unknown: it restricts nothing.
 
     Attributes:
-        count: of them on a chip.
-        neurons: that a core holds.
-        synapses: stored on a core; synapse_bits: the memory for them, of `weight_bits` each.
+        count: number of cores of this kind on a chip.
+        neurons: neurons on a core.
+        synapses: synapses stored on a core.
+        synapse_bits: memory for synapses on a core, in bits; each synapse takes `weight_bits`.
         fan_in: synapses of one neuron.
-        axons_in: sources whose spikes a core can take; of a shared kernel, positions.
-        axons_out: spikes' ways out of a core: Σ over its neurons of the cores that each sends to.
+        axons_in: sources whose spikes a core can take; for a shared kernel, positions.
+        axons_out: ways of spikes out of a core: Σ over its neurons of the cores to which each sends.
     """
 
     count: LimitField
@@ -76,7 +89,15 @@ OF_A_CORE = tuple(name for name in Cores.model_fields if name != "count")
 
 
 class Mesh(_Record):
-    """Routers in rows and columns, each with a tile of cores; tiles are numbered column by column."""
+    """Routers in rows and columns, each with a tile of cores. Tiles are numbered column by column.
+
+    Attributes:
+        width: number of columns.
+        height: number of rows.
+        cores_per_tile: cores at each router.
+        source: id of an entry of `sources`.
+        note: what a reader must know about it.
+    """
 
     width: Count
     height: Count
@@ -86,21 +107,31 @@ class Mesh(_Record):
 
 
 class Barrier(_Record):
-    """Seconds that ending a step takes from so many tiles in use on."""
+    """What it takes to end a step. Of several, the one with the most tiles that are in use applies.
+
+    Attributes:
+        tiles: from this number of tiles in use on.
+        seconds: seconds per step.
+    """
 
     tiles: Count
     seconds: Seconds
 
 
 class Time(_Record):
-    """Seconds of a time step: one figure, or what a core needs for each event.
+    """Seconds of a time step: either one figure (`step`), or what a core needs for each event.
 
     Attributes:
-        step: a time step, whatever happens in it.
-        neuron: looking at one neuron; driven_neuron: updating one with input, beside that.
-        spike: a spike leaving its neuron; message_out, message_in: a message leaving, entering a core.
-        synapse: one synaptic event, by kind of synapse; what is not there costs what `linear` costs.
-        barrier: ending a step: the entry of the most tiles that are in use.
+        step: seconds of a time step, whatever happens in it.
+        neuron: seconds to visit one neuron.
+        driven_neuron: seconds to update one neuron with input, in addition to the visit.
+        spike: seconds for a spike that leaves its neuron.
+        message_out: seconds for a message that leaves the core.
+        message_in: seconds for a message that enters the core.
+        synapse: kind of synapse → seconds for one synaptic event; kinds that are missing take as long as `linear`.
+        barrier: seconds that ending a step takes, by the number of tiles in use.
+        source: id of an entry of `sources`.
+        note: what a reader must know about the figures.
     """
 
     step: Seconds | None = None
@@ -125,18 +156,25 @@ class Time(_Record):
 
 
 class Chip(_Record):
-    """A chip as far as a mapping of layers to its cores depends on it.
+    """The properties of a chip on which the mapping of layers to its cores depends.
 
     Attributes:
-        prices: hardware profiles whose prices are this chip's.
-        cores: by kind.
-        destinations: cores that one neuron can send its spikes to; null where not limited or not known.
-        weight_bits: of a stored weight, where memory is given in bits.
+        schema_: name and version of the format; the key in the file is `schema`.
+        id: short name, which `--mapping` takes.
+        title: name for readers.
+        prices: ids of the hardware profiles that hold prices of this chip.
+        cores: its kinds of cores.
+        destinations: cores to which one neuron can send its spikes; None if unlimited or unknown.
+        weight_bits: bits of a stored weight, if memory is given in bits.
         shared_kernels: a core stores a kernel that its neurons share once; otherwise each neuron has its own synapses.
-        one_core_per_layer: a layer cannot be cut. one_chip: the chip does not work together with others of its kind.
-        spikes: `binary`, or `graded` where a spike carries a number.
-        data_products: the chip multiplies data with data, as attention does.
-        mesh: how its routers lie, where hops can be told from that.
+        one_core_per_layer: a layer cannot be cut.
+        one_chip: the chip does not work together with others of its kind.
+        spikes: `binary`, or `graded` if a spike can carry a number.
+        data_products: the chip can multiply data with data, as attention does.
+        mesh: the arrangement of its routers, from which hops follow; None if unknown.
+        time: the duration of a time step; None if unknown.
+        sources: where these facts come from; at least one.
+        note: what a reader must know about the chip.
     """
 
     schema_: Literal["snnprof.chip/1"] = Field(alias="schema")
@@ -172,6 +210,7 @@ class Chip(_Record):
 
     @property
     def cores_per_chip(self) -> int:
+        """Number of cores of all kinds."""
         return sum(kind.count.value for kind in self.cores)
 
     @property
@@ -181,17 +220,28 @@ class Chip(_Record):
 
     @property
     def has_fixed_step(self) -> bool:
+        """Whether a time step has the same duration whatever happens in it."""
         return self.time is not None and self.time.step is not None
 
     def limits(self) -> list[tuple[str, Limit]]:
-        """Every limit with its name, the kinds of cores one after the other."""
+        """Lists every known limit, kind of core by kind of core, then those of the whole chip.
+
+        Returns:
+            Pairs of the limit's name and the limit.
+        """
         of_cores = [(name, getattr(kind, name)) for kind in self.cores for name in Cores.model_fields]
         of_chip = [("destinations", self.destinations), ("weight_bits", self.weight_bits)]
         return [(name, limit) for name, limit in of_cores + of_chip if limit]
 
 
 class Cut(_Record):
-    """Cores of a layer in a file of one's own: their number, or its runs of positions and of channels."""
+    """How a user's file cuts one layer: into a number of cores, or into runs of positions × runs of channels.
+
+    Attributes:
+        cores: number of cores; None if the file gives positions and channels.
+        positions: number of runs of positions.
+        channels: number of runs of channels.
+    """
 
     cores: Count | None = None
     positions: Count = 1
@@ -212,13 +262,15 @@ CutField = Annotated[Cut, BeforeValidator(_cut)]
 
 
 class MappingFile(_Record):
-    """A mapping of one's own: another number of cores for some layers, other limits.
+    """A user's own mapping: other numbers of cores for some layers, other limits.
 
     Attributes:
-        chip: id of a chip.
-        cores: cores by layer; layers that are not named are packed.
-        limits: instead of the chip's, for a core of any kind.
-        weight_bits: instead of the chip's.
+        schema_: name and version of the format; the key in the file is `schema`.
+        chip: id of a bundled chip.
+        cores: name of a layer → how it is cut; other layers are packed.
+        limits: name of a limit → number that replaces the chip's, for every kind of core; None removes the limit.
+        weight_bits: replaces the chip's.
+        note: what a reader must know about the mapping.
     """
 
     schema_: Literal["snnprof.mapping/1"] = Field(alias="schema")

@@ -1,4 +1,4 @@
-"""What of a network a chip cannot hold or do, and what to do about it. snnprof/explanations.yaml explains the codes."""
+"""What a chip cannot hold or do of a network, and what to do about it. snnprof/explanations.yaml explains the codes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ WORDS = {
     "neurons": "neurons", "synapses": "synapses", "synapse_bits": "bits of synapses",
     "fan_in": "synapses of one neuron", "axons_in": "input axons",
 }  # fmt: skip
-"""Limits of a core as a reader calls them."""
+"""Limit of a core → its name for readers."""
 
 
 def findings(mapping: Mapping, activity: Activity) -> Iterator[Finding]:
-    """All that a reader must know of a mapping, whatever the prices."""
+    """Yields all that a reader must know about a mapping, whatever the prices."""
     yield from _too_much(mapping)
     for placement in mapping.placements:
         yield from _does_not_fit(mapping, placement)
@@ -81,7 +81,7 @@ def _real_input(mapping: Mapping, placement: Placement) -> Iterator[Finding]:
 
 
 def _values(mapping: Mapping, activity: Activity) -> Iterator[Finding]:
-    """Spikes that carry a number; sums of spikes arrive as single ones."""
+    """Finds neurons whose spikes carry numbers, on a chip with binary spikes. Sums of spikes arrive as single ones."""
     if mapping.chip.spikes == "graded":
         return
     for neuron in filter(_is_graded, activity.neurons):
@@ -95,7 +95,7 @@ def _values(mapping: Mapping, activity: Activity) -> Iterator[Finding]:
 
 
 def _several_layers(mapping: Mapping, activity: Activity) -> Iterator[Finding]:
-    """A sum of currents that several layers read: PyTorch computes it once, a chip at each of them."""
+    """Finds sums of currents that several layers read: PyTorch computes them once, a chip once for each layer."""
     for op in activity.ops:
         times = len(op.feeds)
         if times > 1 and len(op.data) == 1:

@@ -1,4 +1,4 @@
-"""From the name after --mapping to a chip, and to what a file of one's own says beside it."""
+"""From the name behind `--mapping` to a chip, and to what a user's own file changes."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ Model = TypeVar("Model", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Target:
-    """What to map onto.
+    """What to map a network to.
 
     Attributes:
-        cores: of the layers that a file of one's own names.
-        file: that file; empty for a chip as it is.
+        chip: the chip, with the limits that a user's file changes.
+        cores: name of a layer → how the user's file cuts it; empty without such a file.
+        file: path of the user's file; `""` for a bundled chip as it is.
     """
 
     chip: Chip
@@ -33,16 +34,16 @@ class Target:
 
 
 def chips() -> dict[str, Path]:
-    """The bundled chips by id."""
+    """Returns the files of the bundled chips by id."""
     folder = Path(str(resources.files("snnprof.chips")))
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
 def load_chip(id: str) -> Chip:
-    """A bundled chip.
+    """Loads a bundled chip.
 
     Raises:
-        SnnprofError: there is none of that id.
+        SnnprofError: there is no chip with that id.
     """
     known = chips()
     if id not in known:
@@ -51,7 +52,7 @@ def load_chip(id: str) -> Chip:
 
 
 def load_target(id_or_path: str | Path) -> Target:
-    """A bundled chip by its id, a chip of one's own, or a mapping of one's own from a YAML file.
+    """Loads a bundled chip by its id, or a user's own chip or mapping from a YAML file.
 
     Raises:
         SnnprofError: there is no such chip or file, or the file does not follow its schema.
@@ -77,7 +78,7 @@ def load_target(id_or_path: str | Path) -> Target:
 
 
 def _changed(chip: Chip, own: MappingFile) -> Chip:
-    """The chip with the limits of a file of one's own; null takes a limit away."""
+    """Returns the chip with the limits of a user's file; null removes a limit."""
     limits = {name: None if value is None else Limit(value=value) for name, value in own.limits.items()}
     cores = [kind.model_copy(update=limits) for kind in chip.cores]
     bits = Limit(value=own.weight_bits) if own.weight_bits else chip.weight_bits

@@ -24,11 +24,12 @@ class Placement:
     """A layer on its cores.
 
     Attributes:
-        cores: null where a limit of the chip is below what the layer needs, however it is cut.
-        grid: runs of positions × runs of channels; of a layer that does not fit, as far as the other limits go.
-        first: number of its first core.
-        messages: cores that a spike reaches; null where one of the places it goes to is not known, or no weighted
-            operation reads it: it leaves the network, or reaches neurons by other ways than synapses.
+        layer: the layer.
+        grid: how it is cut: runs of positions × runs of channels. For a layer that does not fit, the cut that the other
+            limits need.
+        first: number of its first core; cores are numbered from 0, layer by layer.
+        messages: messages per spike, one for each core that it reaches. None if a place to which it goes is unknown, or
+            if no weighted operation reads it: then it leaves the network, or reaches neurons without synapses.
     """
 
     layer: Layer
@@ -38,11 +39,12 @@ class Placement:
 
     @property
     def cores(self) -> int | None:
+        """Number of cores; None if a limit of the chip is below what the layer needs, however it is cut."""
         return self.grid.cores if self.grid.placed else None
 
     @property
     def on_a_core(self) -> int:
-        """Neurons of the fullest core."""
+        """Neurons on the fullest core."""
         rows, columns = self.layer.positions / self.grid.positions, self.layer.channels / self.grid.channels
         return math.ceil(rows) * math.ceil(columns)
 
@@ -52,13 +54,14 @@ class Mapping:
     """A run's network on a chip.
 
     Attributes:
-        file: a mapping of one's own; empty for the chip's packing.
-        placements: every layer.
-        unplaced: products of data with data that the chip cannot do.
-        ways: between layers that have a place.
-        together: limits of a chip's only core that all layers together break, with what they need and what there is.
-        step_s: seconds of a time step by the chip's published model; null where there is none, or a layer has no place.
-        steps: time steps per inference; null where not known.
+        chip: the chip.
+        file: path of the user's own mapping; `""` for the packing of snnprof.
+        placements: every layer on its cores.
+        unplaced: products of data with data that the chip cannot compute.
+        ways: the ways of spikes to layers that have a place.
+        together: for a chip with a single core: limit → (what all layers need, what there is), if they need too much.
+        step_s: seconds of a time step by the chip's published model; None without a model, or if a layer has no place.
+        steps: time steps per inference; None if unknown.
     """
 
     chip: Chip
@@ -72,26 +75,26 @@ class Mapping:
 
     @property
     def cores(self) -> int:
-        """Cores of the layers that have a place: a lower bound where some have none."""
+        """Number of cores of the layers that have a place; a lower bound unless `whole`."""
         if self.chip.is_one_core:
             return 1
         return sum(each.cores or 0 for each in self.placements)
 
     @cached_property
     def chips(self) -> int:
-        """Chips with so many cores."""
+        """Number of chips with these cores; a lower bound unless `whole`."""
         if self.chip.is_one_core:
             return 1
         return chips_of([(each.grid.kind, each.grid.cores) for each in self.placements if each.grid.placed], self.chip)
 
     @property
     def whole(self) -> bool:
-        """Whether every layer has a place; otherwise cores and chips are lower bounds."""
+        """Whether every layer has a place."""
         return all(each.grid.placed for each in self.placements) and not self.together
 
     @property
     def latency_s(self) -> float | None:
-        """Seconds per inference."""
+        """Seconds per inference; None if `step_s` or `steps` is."""
         return self.step_s * self.steps if self.step_s is not None and self.steps else None
 
     @property
@@ -113,26 +116,36 @@ class Mapping:
 
     @property
     def messages_per_spike(self) -> float | None:
-        """Mean over the spikes of the run whose messages are known; null where there is none."""
+        """Mean number of messages over the spikes of the run for which it is known; None if it is known for none."""
         known = [(each.layer.spikes, each.messages) for each in self.placements if each.messages is not None]
         spikes = sum(count for count, _ in known)
         return sum(count * messages for count, messages in known) / spikes if spikes else None
 
     def destinations_of(self, name: str) -> float:
-        """Cores that a spike of a layer goes to, as far as they are known."""
+        """Counts the cores to which a spike of a layer goes, as far as they are known.
+
+        Args:
+            name: name of the layer.
+
+        Returns:
+            Cores per spike, on average over the neurons of the layer.
+        """
         return sum(way.messages for way in self.ways if way.source == name)
 
 
 def map_to_chip(activity: Activity | str | Path, chip: Target | str | Path) -> Mapping:
-    """Lays a run's layers onto the cores of a chip.
+    """Places the layers of a run on the cores of a chip. docs/mapping.md has the rules.
 
     Args:
         activity: what ran, or the path of its run file.
-        chip: a chip's id, or a YAML file: a chip or a mapping of one's own.
+        chip: id of a bundled chip; or a YAML file with a chip or with a user's own mapping.
+
+    Returns:
+        The mapping, for `price(mapping=...)`.
 
     Raises:
-        SnnprofError: there is no such chip or file, the file is not in order, it names a layer that the run has not, or
-            it cuts a layer into more runs than it has positions or channels.
+        SnnprofError: there is no such chip or file; or the file does not follow its schema, names a layer that the run
+            does not have, or cuts a layer into more runs than it has positions or channels.
     """
     ran = activity if isinstance(activity, Activity) else Activity.load(activity)
     target = chip if isinstance(chip, Target) else load_target(chip)
@@ -178,7 +191,7 @@ def map_to_chip(activity: Activity | str | Path, chip: Target | str | Path) -> M
 
 
 def _together(places: Sequence[Place], chip: Chip) -> dict[str, tuple[int, int]]:
-    """What the layers need together of the only core of a chip, where it is more than there is."""
+    """Returns what all layers together need of a chip's only core, for each limit that they exceed."""
     if not chip.is_one_core:
         return {}
     packers = [Packer(place.layer, chip) for place in places]

@@ -1,7 +1,7 @@
-"""What a network asks of a chip: its neuron layers, and the weighted operations between them.
+"""What a network needs of a chip: its neuron layers, and the weighted operations between them.
 
-A layer's neurons stand in a grid: positions (pixels, tokens) × channels. Row by row, position after position, the
-channels of one position beside each other: so the neurons are numbered.
+The neurons of a layer form a grid: positions (pixels, tokens) × channels. They are numbered position by position, so
+the channels of one position are neighbours.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 INPUT = "input"
 MOST_LINKS = 50_000_000
-"""Pairs of positions that are gone through; of a larger operation, each input is taken to reach every output."""
+"""The most pairs of positions to list; in a larger operation, each input is taken to reach every output."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,12 @@ class Connection:
     """A weighted operation as the synapses of one layer.
 
     Attributes:
-        op: the operation; source layers are its `fed_by`.
+        op: the operation; its `fed_by` are the source layers.
         fan_in: synapses of one neuron of the layer.
-        inputs, outputs: positions that it reads, and that it computes.
-        channels_in: channels of a position that it reads.
-        known: whether its geometry is known; otherwise each input is taken to reach every output.
+        inputs: number of positions that it reads.
+        outputs: number of positions that it computes.
+        channels_in: channels of each position that it reads.
+        known: its geometry is known; otherwise each input is taken to reach every output.
     """
 
     op: OpRecord
@@ -43,7 +44,10 @@ class Connection:
 
     @cached_property
     def links(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None:
-        """Pairs (input position, output position) that a synapse joins; null where each joins each."""
+        """Arrays of the input and the output positions that a synapse joins.
+
+        None if each input reaches every output.
+        """
         if self.op.op != "conv":
             import numpy as np
 
@@ -57,12 +61,15 @@ class Layer:
     """A layer of neurons that needs a place on a chip.
 
     Attributes:
-        name: the neuron layer's; of an output without neurons, the operation's.
-        neurons, positions, channels: how many, and their grid.
-        steps: time steps per inference.
-        spikes, driven: over the run.
-        readout: an operation whose result reaches no neuron: its outputs need accumulators all the same.
-        connections: what reaches it.
+        name: name of the neuron layer; of an output without neurons, that of the operation.
+        neurons: number of neurons.
+        positions: number of positions of their grid.
+        channels: number of channels of their grid.
+        steps: time steps per inference; None if unknown.
+        spikes: spikes over the run.
+        driven: neuron-steps with input over the run.
+        readout: it is the output of an operation that feeds no neuron; its results still need accumulators.
+        connections: weighted operations that reach it.
         products: products of data with data that reach it.
     """
 
@@ -79,7 +86,7 @@ class Layer:
 
 
 def layers(activity: Activity) -> list[Layer]:
-    """The layers of a run in its order: neuron layers, then outputs that reach none."""
+    """Returns the layers of a run in its order: neuron layers, then outputs that feed no neuron."""
     reached = [_with_inputs(_of_neurons(neuron), activity) for neuron in activity.neurons if neuron.size]
     return [*reached, *_readouts(activity)]
 
@@ -103,7 +110,7 @@ def _outputs_per_step(op: OpRecord, activity: Activity) -> float:
 
 
 def _with_inputs(layer: Layer, activity: Activity, ops: Sequence[OpRecord] | None = None) -> Layer:
-    """The layer with the operations that reach it, and the grid that the first of them lays it out in."""
+    """Adds the operations that reach a layer, and the grid that follows from the first of them."""
     reaching = [op for op in activity.ops if layer.name in op.feeds] if ops is None else ops
     weighted = [op for op in reaching if len(op.data) == 1]
     channels = next((_channels_out(op) for op in weighted), 1)
@@ -135,7 +142,7 @@ def _channels_out(op: OpRecord) -> int:
 
 
 def _fan_in(op: OpRecord) -> int:
-    """Weights that one output meets; of an operation that does not say, all of them."""
+    """Returns the number of weights of one output; all weights of an operation whose shape is unknown."""
     weight, read = op.shape.get("weight"), op.shape.get("input")
     if op.op == "conv" and _is_shape(weight) and len(weight) > 1:
         kernel = math.prod(weight[2:])
@@ -145,12 +152,13 @@ def _fan_in(op: OpRecord) -> int:
 
 
 def groups_of(op: OpRecord) -> int:
+    """Returns the number of groups of a convolution; 1 if unknown."""
     groups = op.shape.get("groups")
     return groups if type(groups) is int and groups > 0 else 1
 
 
 def _has_geometry(op: OpRecord) -> bool:
-    """Whether a convolution says how its kernel moves, and its positions can be gone through."""
+    """Whether a convolution's record says how its kernel moves, and it has few enough pairs of positions to list."""
     shape, axes = op.shape, len(op.shape["output"]) - 1
     stride, dilation, padding = (shape.get(name) for name in ("stride", "dilation", "padding"))
     sizes = [shape["input"][1:], shape["output"][1:], shape["weight"][2:], stride, dilation, padding]
@@ -168,10 +176,10 @@ def _is_shape(value: Any) -> TypeGuard[list[int]]:
 
 
 def _of_convolution(shape: dict[str, Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Pairs of positions that a kernel joins.
+    """Returns the pairs of positions that a kernel joins.
 
-    Along an axis, input = output · stride + tap · dilation − padding; a transposed convolution has input and output
-    the other way round. The pairs of several axes are all combinations of theirs.
+    Along an axis, input = output · stride + tap · dilation − padding; in a transposed convolution, input and output
+    change places. The pairs of several axes are all combinations of theirs.
     """
     import numpy as np
 

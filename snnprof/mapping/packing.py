@@ -1,8 +1,8 @@
-"""Layers onto cores: each layer alone on its cores, cut into as few as the tightest limit allows.
+"""Packs layers onto cores: each layer alone on its cores, cut into as few as the tightest limit allows.
 
-A layer is cut into P runs of positions × C runs of channels, as even as they go: a core holds one run of positions of
-one run of channels. Of all cuts that keep every limit, the one with the fewest cores is taken, and of those the one
-with the fewest runs of channels, since a spike reaches all runs of channels but not all runs of positions.
+A layer is cut into P runs of positions × C runs of channels, as even as possible: a core holds one run of positions of
+one run of channels. Of all cuts that keep every limit, the packer takes the one with the fewest cores, and of those the
+one with the fewest runs of channels, since a spike reaches all runs of channels but not all runs of positions.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from snnprof.mapping.chip import Chip, Cores
 from snnprof.mapping.network import Connection, Layer
 
 HELD = ("neurons", "synapses", "synapse_bits", "fan_in", "axons_in")
-"""Limits of a core that decide how a layer is cut. How many ways out its neurons need depends on where others lie: that
-is looked at afterwards."""
+"""Limits of a core that decide how a layer is cut. The limit `axons_out` is checked afterwards, since the number of
+ways out of a core depends on where the other layers lie."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,12 @@ class Grid:
     """How a layer is cut.
 
     Attributes:
-        positions, channels: numbers of runs.
+        positions: number of runs of positions.
+        channels: number of runs of channels.
         kind: index of the kind of core that holds it.
-        limits: what stopped it from fewer cores.
-        broken: limits that no cut keeps, with what the layer needs and what there is.
-        given: somebody chose the cut, and answers for limits that it breaks.
+        limits: limits that one run less would break.
+        broken: limit that no cut keeps → (what the layer needs, what there is).
+        given: the user chose the cut, so the layer has a place even if the cut breaks limits.
     """
 
     positions: int
@@ -41,16 +42,18 @@ class Grid:
 
     @property
     def placed(self) -> bool:
+        """Whether the layer has a place."""
         return self.given or not self.broken
 
     @property
     def cores(self) -> int:
+        """Number of cores."""
         return self.positions * self.channels
 
 
 @dataclass
 class Packer:
-    """Cuts one layer for one chip; remembers what was worked out about its inputs."""
+    """Cuts one layer for one chip, and caches the input axons of each cut."""
 
     layer: Layer
     chip: Chip
@@ -59,12 +62,15 @@ class Packer:
         self._axons: dict[int, int] = {}
 
     def packed(self) -> list[Grid]:
-        """The smallest cut on each kind of core, best first: no limit broken, fewest cores, smallest kind."""
+        """Returns the smallest cut on each kind of core, best first: fewest broken limits, fewest cores, first kind."""
         grids = [self._on(index, kind) for index, kind in enumerate(self.chip.cores)]
         return sorted(grids, key=lambda grid: (len(grid.broken), grid.cores, grid.kind))
 
     def given(self, positions: int, channels: int) -> list[Grid]:
-        """A cut that somebody chose on each kind of core, with the limits that it breaks; fewest broken first."""
+        """Returns a cut that the user chose, on each kind of core, with the limits that it breaks.
+
+        Fewest broken first.
+        """
         grids = [
             Grid(positions, channels, index, (), self._broken(positions, channels, kind), given=True)
             for index, kind in enumerate(self.chip.cores)
@@ -72,7 +78,7 @@ class Packer:
         return sorted(grids, key=lambda grid: (len(grid.broken), grid.kind))
 
     def need(self, name: str, positions: int, channels: int) -> int:
-        """What the fullest core of a cut needs of a limit."""
+        """Returns what the fullest core of a cut needs of a limit."""
         rows = math.ceil(self.layer.positions / positions)
         columns = math.ceil(self.layer.channels / channels)
         if name == "neurons":
@@ -93,7 +99,10 @@ class Packer:
         return columns * connection.fan_in * (1 if self.chip.shared_kernels else rows)
 
     def _axons_in(self, positions: int) -> int:
-        """Of a kernel that positions share, each position has one axon, whichever of its channels spikes."""
+        """Returns the input axons of the fullest core.
+
+        With shared kernels each position has one axon, whichever of its channels spikes.
+        """
         if positions not in self._axons:
             self._axons[positions] = sum(
                 reach(each, self.layer.positions, positions).sources_of_fullest()
@@ -103,7 +112,7 @@ class Packer:
         return self._axons[positions]
 
     def _on(self, index: int, kind: Cores) -> Grid:
-        """The smallest cut on one kind of core; limits that no cut keeps are named, and the others kept."""
+        """Returns the smallest cut on one kind of core; it names limits that no cut keeps, and keeps the others."""
         finest = (1, 1) if self._is_whole else (self.layer.positions, self.layer.channels)
         broken = self._broken(*finest, kind)
         limits = {name: limit for name, limit in _limits(kind).items() if name not in broken}
@@ -117,6 +126,12 @@ class Packer:
         return {name: (need, limit) for name, (need, limit) in needs.items() if need > limit}
 
     def _smallest(self, limits: Mapping[str, int]) -> tuple[int, int]:
+        """Returns the cut with the fewest cores that keeps the limits.
+
+        Of several, that with the fewest runs of channels.
+
+        It tries rising numbers of runs of channels, and stops when these alone are as many cores as the best cut has.
+        """
         best: tuple[int, int] | None = None
         for channels in _useful_runs(self.layer.channels):
             if best and channels >= best[0] * best[1]:
@@ -128,7 +143,10 @@ class Packer:
         return best or (self.layer.positions, self.layer.channels)
 
     def _fewest_runs(self, channels: int, at_most: int, limits: Mapping[str, int]) -> int | None:
-        """The fewest runs of positions that keep the limits; more runs never need more of a core."""
+        """Returns the fewest runs of positions that keep the limits.
+
+        By bisection, since more runs never need more of a core.
+        """
         if at_most < 1 or not self._keeps(at_most, channels, limits):
             return None
         low, high = 1, at_most
@@ -141,13 +159,13 @@ class Packer:
         return all(self.need(name, positions, channels) <= limit for name, limit in limits.items())
 
     def _stoppers(self, positions: int, channels: int, limits: Mapping[str, int]) -> tuple[str, ...]:
-        """Limits that one run less would break."""
+        """Returns the limits that one run less would break."""
         fewer = [cut for cut in ((positions - 1, channels), (positions, channels - 1)) if min(cut) >= 1]
         return tuple(name for name, limit in limits.items() if any(self.need(name, *cut) > limit for cut in fewer))
 
 
 def _useful_runs(channels: int) -> Iterator[int]:
-    """Numbers of runs of channels in which the longest run is shorter than in all before.
+    """Yields numbers of runs of channels whose longest run is shorter than with any smaller number.
 
     >>> list(_useful_runs(10))
     [1, 2, 3, 4, 5, 10]
@@ -162,12 +180,12 @@ def _useful_runs(channels: int) -> Iterator[int]:
 
 
 def _below(best: tuple[int, int], channels: int) -> int:
-    """The most runs of positions with which a cut has fewer cores than the best."""
+    """Returns the largest number of runs of positions with which a cut has fewer cores than the best one."""
     return (best[0] * best[1] - 1) // channels
 
 
 def _limits(kind: Cores) -> dict[str, int]:
-    """What a core holds, by name."""
+    """Returns the limits of a core that decide a cut, by name."""
     return {name: limit.value for name in HELD if (limit := getattr(kind, name))}
 
 
@@ -176,7 +194,10 @@ class Reach:
     """Which input positions of an operation reach which runs of a layer's positions, as pairs without repeats.
 
     Attributes:
-        sources, runs: one entry per pair; null where each source reaches each run.
+        inputs: number of input positions.
+        of: number of runs.
+        sources: the input position of each pair; None if each source reaches every run.
+        runs: the run of each pair; None if each source reaches every run.
     """
 
     inputs: int
@@ -185,21 +206,20 @@ class Reach:
     runs: Any = None
 
     def sources_of_fullest(self) -> int:
-        """Input positions that reach the run that most of them reach."""
+        """Returns the number of input positions that reach the run with the most of them."""
         import numpy as np
 
         return self.inputs if self.runs is None else int(np.bincount(self.runs, minlength=1).max())
 
     def mean(self) -> float:
-        """Runs that an input position reaches, on average over all positions."""
+        """Returns the number of runs that an input position reaches, on average over all positions."""
         return float(self.of) if self.runs is None else len(self.runs) / self.inputs
 
 
 def reach(connection: Connection, positions: int, runs: int) -> Reach:
-    """How the inputs of an operation meet a layer that is cut into runs of positions.
+    """Returns how the inputs of an operation reach a layer that is cut into runs of positions.
 
-    Where something pools between the operation and the layer, a run holds the same share of the outputs as of the
-    neurons.
+    If pooling lies between the operation and the layer, a run holds the same share of the outputs as of the neurons.
     """
     import numpy as np
 
@@ -212,7 +232,7 @@ def reach(connection: Connection, positions: int, runs: int) -> Reach:
 
 
 def runs_of(places: Any, positions: int, runs: int) -> Any:
-    """The run of each position, of runs as even as they go, the longer ones first.
+    """Returns the run of each position; runs are as even as possible, the longer ones first.
 
     >>> import numpy as np
     >>> runs_of(np.arange(5), 5, 2).tolist()
@@ -226,10 +246,10 @@ def runs_of(places: Any, positions: int, runs: int) -> Any:
 
 
 def on_kinds(choices: Sequence[Sequence[Grid]], chip: Chip) -> list[Grid]:
-    """One cut of each layer, so that the kinds of core of one chip last: layers with the fewest kinds choose first.
+    """Chooses one cut for each layer so that the kinds of core on one chip suffice, if they can.
 
-    Args:
-        choices: the cuts of each layer on each kind of core, best first.
+    `choices` holds for each layer the cuts on each kind of core, best first. Layers that fit on the fewest kinds choose
+    first.
     """
     free = [kind.count.value for kind in chip.cores]
     chosen = [grids[0] for grids in choices]
@@ -242,7 +262,7 @@ def on_kinds(choices: Sequence[Sequence[Grid]], chip: Chip) -> list[Grid]:
 
 
 def chips_of(cores: Iterable[tuple[int, int]], chip: Chip) -> int:
-    """Chips that hold so many cores of each kind."""
+    """Returns the number of chips that hold the given numbers of cores, each as (kind, number)."""
     used: dict[int, int] = {}
     for kind, count in cores:
         used[kind] = used.get(kind, 0) + count

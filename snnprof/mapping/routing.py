@@ -1,6 +1,7 @@
 """Where spikes go: the cores that each layer's spikes reach, and the routers on the way there.
 
-Averages over the neurons of a layer: a run file knows how many spikes a layer sent, not which of its neurons sent them.
+All figures are averages over the neurons of a layer: a run file says how many spikes a layer sent, not which of its
+neurons sent them.
 """
 
 from __future__ import annotations
@@ -16,11 +17,14 @@ from snnprof.mapping.packing import Grid, Reach, reach, runs_of
 
 @dataclass(frozen=True)
 class Way:
-    """Spikes of one layer on their way to another.
+    """The way of spikes from one layer to another, on average per spike.
 
     Attributes:
-        messages: cores of the other layer that a spike reaches.
-        east_west, north_south: routers that these messages cross; null where the chip's mesh is not known.
+        source: layer that sends them, or `input`.
+        target: layer that they reach.
+        messages: cores of the target that a spike reaches.
+        east_west: routers that these messages cross in the directions east and west; None if the mesh is unknown.
+        north_south: the same for north and south.
     """
 
     source: str
@@ -32,7 +36,7 @@ class Way:
 
 @dataclass(frozen=True)
 class Place:
-    """A layer on its cores, which are numbered through the chip, one layer after the other."""
+    """A layer on its cores; `first` is the number of its first core, and cores are numbered layer by layer."""
 
     layer: Layer
     grid: Grid
@@ -40,10 +44,9 @@ class Place:
 
 
 def ways(places: Sequence[Place], mesh: Mesh | None) -> list[Way]:
-    """One way for each pair of layers that a weighted operation joins; of two operations, the one to more cores.
+    """Returns one way for each pair of layers that a weighted operation joins; of two, the one to more cores.
 
-    Args:
-        mesh: null where hops are not known, or the network needs more than one chip.
+    `mesh` is None if hops are unknown, or if the network needs more than one chip.
     """
     by_name = {place.layer.name: place for place in places}
     found: dict[tuple[str, str], Way] = {}
@@ -59,7 +62,7 @@ def ways(places: Sequence[Place], mesh: Mesh | None) -> list[Way]:
 
 
 def messages_of(ways: Sequence[Way]) -> dict[str, float]:
-    """Messages of a spike, by the layer that sends it."""
+    """Adds up the messages of a spike, by the layer that sends it."""
     total: dict[str, float] = {}
     for way in ways:
         total[way.source] = total.get(way.source, 0.0) + way.messages
@@ -78,7 +81,10 @@ def _way(
 
 
 def _columns_reached(connection: Connection, target: Place) -> float:
-    """Runs of channels that a spike reaches: all; of a grouped convolution, those with a channel of its group."""
+    """Returns the runs of channels that a spike reaches.
+
+    These are all runs; for a grouped convolution, those that hold channels of its group.
+    """
     import numpy as np
 
     groups = groups_of(connection.op)
@@ -90,10 +96,9 @@ def _columns_reached(connection: Connection, target: Place) -> float:
 
 
 def _from_run_to_run(reached: Reach, source: Place) -> Any:
-    """Messages that a spike takes from each run of the source's positions to each run of the target's.
+    """Returns the messages of a spike from each run of the source's positions to each run of the target's.
 
-    Returns:
-        an array [source runs, target runs]; its sum is the mean of runs that a spike reaches.
+    The array is [source runs, target runs]; its sum is the mean number of runs that a spike reaches.
     """
     import numpy as np
 
@@ -107,8 +112,10 @@ def _from_run_to_run(reached: Reach, source: Place) -> Any:
 
 
 def _mean_distances(weights: Any, source: Place, target: Place, mesh: Mesh) -> tuple[float, float]:
-    """Hops along both axes of the mesh that a spike's messages make together; a spike leaves from each run of channels
-    as often as from the others, and goes to each."""
+    """Returns the hops along both axes of the mesh that a spike's messages make together.
+
+    Spikes leave equally often from each run of channels, and go to every one.
+    """
     import numpy as np
 
     sums = [0.0, 0.0]
@@ -122,7 +129,7 @@ def _mean_distances(weights: Any, source: Place, target: Place, mesh: Mesh) -> t
 
 
 def _tiles(place: Place, column: int, mesh: Mesh) -> tuple[Any, Any]:
-    """East-west and north-south coordinates of the tiles that hold the runs of positions of one run of channels."""
+    """Returns the east-west and north-south coordinates of the tiles that hold one run of channels."""
     import numpy as np
 
     core = place.first + column * place.grid.positions + np.arange(place.grid.positions)

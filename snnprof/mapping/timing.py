@@ -1,7 +1,7 @@
-"""How long a time step takes, by the chip's published model: the mean step, on the core that has the most to do.
+"""How long a time step takes, by the chip's published model: the mean step on the cores that have the most to do.
 
-A step ends when all cores are done. This is the mean over steps and over the cores of a layer, so the real step, which
-waits for the busiest core in each step, is longer.
+A step ends when all cores are done. This is the mean over the steps and over the cores of a layer; a real step waits
+for its busiest core, so it is longer.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from snnprof.mapping.routing import Place, Way
 def step_seconds(
     time: Time, mesh: Mesh | None, places: Sequence[Place], ways: Sequence[Way], samples: int
 ) -> float | None:
-    """Seconds of a time step; null where the steps of the run are not known."""
+    """Returns the seconds of a time step; None if the number of steps of a layer is unknown."""
     if time.step is not None:
         return time.step
     busiest = [_core_seconds(time, place, ways, places, samples) for place in places]
@@ -27,6 +27,7 @@ def step_seconds(
 
 
 def _core_seconds(time: Time, place: Place, ways: Sequence[Way], places: Sequence[Place], samples: int) -> float | None:
+    """Returns the mean seconds that a core of a layer needs for one step; None if the number of steps is unknown."""
     layer = place.layer
     if not layer.steps:
         return None
@@ -46,7 +47,7 @@ def _input_spikes(layer: Layer) -> int:
 
 
 def _events(connection: Connection) -> int:
-    """Synaptic events of spikes; real values are no business of a synapse's."""
+    """Returns the synaptic events of spikes; a chip's synapses take no real values."""
     return sum(part.by_value for part in connection.op.parts if part.kind == "spikes")
 
 

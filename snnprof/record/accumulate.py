@@ -1,4 +1,4 @@
-"""The log of a recording: rows of int64 that reads write on their device, added up on the host once a block."""
+"""The log of a recording: reads write rows of int64 on their device, and the host adds them up once per block."""
 
 from __future__ import annotations
 
@@ -15,60 +15,85 @@ from snnprof.record.suspend import Unseen
 
 Array = NDArray[Any]
 _ARENA = 1 << 17
-_ALIGNED = 2  # a kernel is compiled once for rows that start at multiples of 16 bytes
+"""Numbers in the log's memory on one device, 1 MiB."""
+_ALIGNED = 2  # rows start at multiples of 16 bytes: for other addresses Triton would compile the kernel again
 
 
 class Series(Protocol):
-    """Calls that are alike: each writes a row of `size` numbers."""
+    """Calls that are alike; each writes one row of `size` int64 numbers into the log."""
 
     size: int
 
     def take(self, rows: Array) -> None:
-        """Adds up the rows `[calls, size]` that were written since the last time."""
+        """Adds up rows.
+
+        Args:
+            rows: the rows of all calls since the last flush, int64 `[calls, size]` on the host.
+        """
 
 
 class Counter(Protocol):
+    """Adds up the counts of its series, block by block."""
+
     def end_block(self) -> None:
-        """Closes a block with what was taken since the last one."""
+        """Closes a block of all that was added since the last one."""
 
 
 class CountLog:
-    """Where reads write. A device is waited for at the end of a block, and where an arena is full."""
+    """The log that reads write their rows into.
+
+    It synchronises with a device only at the end of a block, or when its memory on that device is full.
+    """
 
     def __init__(self) -> None:
         self._arenas: dict[torch.device, _Arena] = {}
         self._counters: list[Counter] = []
 
     def register(self, counter: Counter) -> None:
-        """A counter whose blocks are closed with the log's."""
+        """Adds a counter, which closes its blocks together with the log.
+
+        Args:
+            counter: receives `end_block` after each flush at the end of a block.
+        """
         self._counters.append(counter)
 
     def record(self, series: Series, device: torch.device, write: Callable[[Tensor], object]) -> None:
-        """Has a row written for one call; what fails leaves none."""
+        """Has one call write a row. If `write` raises, the log keeps no row of the call.
+
+        Args:
+            series: the series that takes the row at the next flush.
+            device: where to write.
+            write: fills the row, int64 zeros `[series.size]` on that device.
+        """
         arena = self._arenas.get(device)
         if arena is None:
             arena = self._arenas[device] = _Arena(device)
         arena.record(series, write)
 
     def copy(self, series: Series, row: Tensor) -> None:
-        """Takes a row that was written elsewhere."""
+        """Adds a row that already exists, as a compiled graph returns it.
+
+        Args:
+            series: the series that takes the row at the next flush.
+            row: int64 `[series.size]`.
+        """
         self.record(series, row.device, lambda own: own.copy_(row))
 
     def flush(self) -> None:
-        """Hands all rows to their series."""
+        """Copies the rows of all devices to the host and hands them to their series."""
         with Unseen():
             for arena in self._arenas.values():
                 arena.flush()
 
     def end_block(self) -> None:
-        """Reads the devices' rows back, one copy for each device."""
+        """Flushes, with one copy per device, and lets all counters close a block."""
         self.flush()
         for counter in self._counters:
             counter.end_block()
 
 
 class _Arena:
-    """Rows side by side in the memory of one device, zeros where none is."""
+    """The log's memory on one device: rows one behind the other, zeros everywhere else."""
 
     def __init__(self, device: torch.device) -> None:
         self._memory = zeros((_ARENA,), torch.int64, device)
@@ -76,6 +101,7 @@ class _Arena:
         self._starts: dict[Series, list[int]] = {}
 
     def record(self, series: Series, write: Callable[[Tensor], object]) -> None:
+        """Has one call write a row; if memory is too small for it, flushes first."""
         start, end = self._used, self._used + series.size
         if end > len(self._memory):
             self.flush()
@@ -87,6 +113,7 @@ class _Arena:
         self._starts.setdefault(series, []).append(start)
 
     def flush(self) -> None:
+        """Hands the rows to their series and clears the memory."""
         if not self._used:
             return
         written = self._memory[: self._used]
@@ -99,10 +126,11 @@ class _Arena:
 
 
 class Total:
-    """Calls of which only the number of non-zeros counts."""
+    """A series of which only the number of non-zeros counts; `add` receives their sum."""
 
     def __init__(self, add: Callable[[int], None]) -> None:
         self.size, self._add = 6, add
 
     def take(self, rows: Array) -> None:
+        """Adds the non-zeros, the first figure of each row."""
         self._add(int(rows[:, 0].sum()))

@@ -1,8 +1,8 @@
-"""The same counting inside torch.compile: the graph itself returns the counts of its own operands.
+"""Counting inside torch.compile: the compiled graph returns the counts of its own operands.
 
-Dynamo's graph is wrapped in a module that interprets it under a dispatch mode while AOTAutograd traces, so each
-counting rule becomes a part of the compiled graph, and its result one more output of it. What each operation is was
-learned on one eager batch: the traced operations of each layer must be those of that batch, in order.
+A module wraps Dynamo's graph and interprets it under a dispatch mode while AOTAutograd traces. Each counting rule thus
+becomes a part of the compiled graph, and its counts become further outputs. The plan of each operation comes from one
+eager batch (the *script*): in each layer, the traced operations must be those of that batch, in the same order.
 """
 
 from __future__ import annotations
@@ -39,25 +39,25 @@ _NO_OPERATION = ("placeholder", "get_attr", "output")
 
 
 class NotCompiled(Exception):
-    """The model does not compile into one graph whose operations are those of the eager batch."""
+    """The model does not compile into one graph with the operations of the eager batch."""
 
 
 class OtherOperations(SnnprofError):
-    """The compiled graph runs other operations than the eager batch did: its counts would belong to no row."""
+    """The compiled graph runs other operations than the eager batch, so its counts would belong to no row."""
 
     def __init__(self, message: str) -> None:
         super().__init__(f"the compiled graph is not the network that was counted: {message}", "run without --compile")
 
 
 class Row(NamedTuple):
-    """What one traced operation adds at each run.
+    """The counts of one traced operation.
 
     Attributes:
-        then: adds what shapes tell.
-        series: says what takes the row of counts that the graph returns, in this run.
-        counts: that row, int64 zeros when it is made.
-        by_neuron: a neuron layer, and its spikes by neuron, which the graph returns as well.
-        looped: whether it is counted in a loop that the model runs anyway.
+        then: called after each run: adds what shapes alone tell.
+        series: called after each run: returns the series that takes the row of counts; None: there is no row.
+        counts: the traced row of counts, int64, which the graph returns.
+        by_neuron: a neuron layer's counter and the traced spikes by neuron, which the graph returns as well; or None.
+        looped: whether the counting joins a loop that the model runs anyway.
     """
 
     then: Callable[[], object] = tuple
@@ -68,16 +68,16 @@ class Row(NamedTuple):
 
     @property
     def tensors(self) -> list[Tensor]:
-        """What the graph returns."""
+        """The tensors that the graph returns for this operation."""
         counted = [] if self.counts is None else [self.counts]
         return counted if self.by_neuron is None else [*counted, self.by_neuron[1]]
 
 
 class CompiledModel:
-    """A model as one compiled graph that counts; what it counts goes into a recorder's call sites.
+    """A model compiled into one graph that counts for a recorder.
 
-    The recorder has watched one eager batch with `keep_script`; its hooks are detached. Batches have the shape of the
-    first one called.
+    The recorder must have watched one eager batch while its call sites kept a script, and must be detached. All batches
+    must have the shape of the first one.
     """
 
     def __init__(self, model: nn.Module, recorder: Recorder) -> None:
@@ -89,7 +89,7 @@ class CompiledModel:
 
     @functools.cached_property
     def _run(self) -> Callable[..., Any]:
-        """Made by the first call, since nothing can be compiled while the recorder is attached."""
+        """The compiled model, made at the first call: while the recorder is attached, nothing compiles."""
         return torch.compile(self._model, backend=self._backend, fullgraph=True, dynamic=False)
 
     def __call__(self, *inputs: Tensor) -> Any:
@@ -97,7 +97,7 @@ class CompiledModel:
 
         Raises:
             NotCompiled: the model does not compile into one graph.
-            OtherOperations: it does, but runs other operations than the eager batch did.
+            OtherOperations: the graph runs other operations than the eager batch did.
         """
         self._counted = None
         try:
@@ -112,7 +112,7 @@ class CompiledModel:
         return result
 
     def _backend(self, graph: fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
-        """Compiles one graph. There are several where the model's own attributes change: each keeps its own rows."""
+        """Compiles one graph. If the model's attributes change, there are several, each with its own rows."""
         self._must_be_the_first(graph)
         counting = _CountingGraph(graph, self)
         outputs = len(tree_leaves(_output(graph.graph).args[0]))
@@ -127,7 +127,11 @@ class CompiledModel:
         return run
 
     def _add(self, rows: Sequence[Row], counts: Sequence[Tensor]) -> None:
-        """Adds what the graph of these rows returned."""
+        """Adds the counts that the graph with these rows returned.
+
+        Raises:
+            NotCompiled: it returned another number of counts than were traced.
+        """
         if len(counts) != sum(len(row.tensors) for row in rows):
             raise NotCompiled("the compiled graph returned another number of counts than was traced")
         found = iter(counts)
@@ -139,7 +143,11 @@ class CompiledModel:
             row.then()
 
     def _must_be_the_first(self, graph: fx.GraphModule) -> None:
-        """A later graph is compiled of the same operations, or none is: the script tells those of the first batch."""
+        """Refuses a later graph with other operations than the first one: the script has those of the first batch.
+
+        Raises:
+            NotCompiled: the graph has other operations.
+        """
         nodes = tuple(_signature(node) for node in graph.graph.nodes if node.op not in _NO_OPERATION)
         if self._nodes is not None and self._nodes != nodes:
             raise NotCompiled("it runs other operations than it did in batches before")
@@ -147,13 +155,13 @@ class CompiledModel:
 
 
 def _signature(node: fx.Node) -> tuple[str, ...]:
-    """What a node runs, in which layer, on what shape of result."""
+    """What a node runs, in which layer, and the shape of its result."""
     shape = getattr(node.meta.get("example_value"), "shape", None)
     return node.op, str(node.target), _layer(node), str(shape)
 
 
 def _reason(error: Exception) -> str:
-    """Why the compiler failed; that its backend did is all that the outermost error says."""
+    """Why the compiler failed; its outermost error only says that the backend did."""
     return first_line(getattr(error, "inner_exception", error))
 
 
@@ -167,6 +175,11 @@ class _CountingGraph(nn.Module):
         self.rows: list[Row] = []
 
     def forward(self, *args: Any) -> tuple[Any, ...]:
+        """Runs the graph and returns its outputs, then the counts.
+
+        Raises:
+            OtherOperations: the graph runs other operations than the eager batch did.
+        """
         from torch.nn.attention import SDPBackend, sdpa_kernel
 
         trace = Trace(self.owner.recorder, self.graph_module)
@@ -175,20 +188,21 @@ class _CountingGraph(nn.Module):
                 results = _Walk(self.graph_module, trace).run(*args)
             trace.finish()
         except OtherOperations as mismatch:
-            self.owner.mismatch = mismatch  # the compiler wraps what it catches
+            self.owner.mismatch = mismatch  # the compiler wraps the error in one of its own
             raise
-        self.rows[:] = trace.rows  # AOTAutograd traces more than once: the last trace is the graph
+        self.rows[:] = trace.rows  # AOTAutograd traces more than once; it compiles the last trace
         return (*results, *(tensor for row in trace.rows for tensor in row.tensors))
 
 
 class _Walk(fx.Interpreter):
-    """Runs the graph node by node, telling the trace which module each belongs to."""
+    """Runs the graph node by node and sets the trace's layer to the module of each node."""
 
     def __init__(self, graph: fx.GraphModule, trace: Trace) -> None:
         super().__init__(graph)
         self.trace = trace
 
     def run_node(self, n: fx.Node) -> Any:
+        """Runs one node and counts its operators, and the neuron layer that begins or ends with it."""
         if n.op in _NO_OPERATION:
             return super().run_node(n)
         trace = self.trace
@@ -205,7 +219,7 @@ class _Walk(fx.Interpreter):
 
 
 class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Sees the operators of one node."""
+    """The dispatch mode that sees the operators of one node."""
 
     def __init__(self, trace: Trace) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -218,9 +232,9 @@ class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         form = reading(name, args, kwargs)
         if form is None and operator(name).rewrite:
             with self:
-                opened = decompose(func, args, kwargs)
-            if opened is not None:
-                return opened
+                decomposed = decompose(func, args, kwargs)
+            if decomposed is not None:
+                return decomposed
         if form is not None:
             self.trace.contraction(form)
         elif overload.writes and not overload.free:
@@ -236,7 +250,7 @@ class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 class Trace:
-    """One trace of the graph against the script of the eager batch."""
+    """One trace of the graph, compared with the script of the eager batch."""
 
     def __init__(self, recorder: Recorder, graph: fx.GraphModule) -> None:
         self.recorder = recorder
@@ -254,7 +268,12 @@ class Trace:
         self._find_neurons(graph)
 
     def finish(self) -> None:
-        """Every operation of the eager batch must have been met."""
+        """Ends the trace, in which every contraction and firing line of the script must have run.
+
+        Raises:
+            NotCompiled: a layer makes its spikes in another way than in the eager batch.
+            OtherOperations: a layer ran another number of contractions.
+        """
         for key, calls in self._script.items():
             if key in self._firing and self._done.get(key, 0) != len(calls):
                 raise NotCompiled(f"{key[0] or 'the model'} makes its spikes in another way in a compiled graph")
@@ -267,6 +286,11 @@ class Trace:
     # -- operators -----------------------------------------------------------------------------------------
 
     def contraction(self, form: contractions.Contraction) -> None:
+        """Counts a contraction by the plan of the same one in the script.
+
+        Raises:
+            OtherOperations: it has another number of MACs.
+        """
         call = self._next("contraction")
         if call.macs != form.macs:
             raise OtherOperations(f"{self.layer or 'the model'}: {form.macs} MACs, but the eager batch had {call.macs}")
@@ -283,7 +307,7 @@ class Trace:
         self._compare(counter, plan, form)
 
     def _compare(self, counter: OpCounter, plan: measure.Plan, form: contractions.Contraction) -> None:
-        """An encoder's input, from step to step within the call or from call to call."""
+        """Compares an encoder's input from step to step, within the call or with the call before."""
         for position in plan.encoded:
             values, steps = form.operands[position], plan.steps[position]
             before = self._before.get((id(counter), position))
@@ -299,11 +323,12 @@ class Trace:
             self.rows.append(Row(series=functools.partial(counter.changes, position), counts=counts))
 
     def other(self, name: str, args: Any, result: Any) -> None:
+        """Counts an operator that is no contraction, as the script did."""
         if self._inside_neuron():
             return
         key = (self.layer, operator(name).arithmetic or name)
         if key not in self._script or self._done.get(key, 0) >= len(self._script[key]):
-            return  # arithmetic on weights alone, which the eager batch did not list either
+            return  # arithmetic on weights alone, which the eager batch did not count either
         call = self._next(key[1])
         if isinstance(call.counter, OpCounter):
             adds = work(name, "bias", args, result)
@@ -317,7 +342,11 @@ class Trace:
             self.rows.append(Row(call.counter))
 
     def may_fire(self, name: str, result: Any) -> None:
-        """Counts spikes that a line of the model's own code makes."""
+        """Counts the spikes that a firing line makes.
+
+        Raises:
+            NotCompiled: the line makes spikes more often than in the eager batch.
+        """
         key = (self.layer, firing_family(name))
         if key not in self._firing:
             return
@@ -328,6 +357,7 @@ class Trace:
             self._fire_line(line, result)
 
     def _fire_line(self, line: FiringLine, spikes: Tensor) -> None:
+        """Counts the spikes of a firing line, and their levels if there are several."""
         if line.counter is not None:
             self._count_spikes(line.counter, spikes, line.steps, line.grid, driven=True)
         if line.source is not None:
@@ -336,12 +366,12 @@ class Trace:
     def _count_spikes(
         self, counter: NeuronCounter, spikes: Tensor, steps: Steps | None, grid: Grid, driven: bool
     ) -> None:
-        """What a neuron layer or a line put out; its neurons are driven where that is known without reading."""
+        """Counts the output of a neuron layer or firing line; `driven`: all of its neurons count as driven."""
         steps, elements = fitting(steps, spikes.shape), spikes.numel()
-        spikes = spikes.float() if spikes.dtype is torch.bool else spikes  # as the next layer reads flags
+        spikes = spikes.float() if spikes.dtype is torch.bool else spikes  # as the next layer reads bools
         keep = neurons_of(spikes, steps, self.recorder.batch_size)
         if steps is not None and steps.dim == 0 and min(keep, default=1) == 2:
-            # As the next layer reads it: the compiler may then lay it out as that layer likes it.
+            # The next layer reads it in this shape; the compiler may then choose the memory order that suits it.
             spikes, keep = spikes.flatten(0, 1), tuple(dim - 1 for dim in keep)
         by_neuron = spikes.new_zeros([spikes.shape[dim] for dim in keep], dtype=torch.int32)
         series = counter.series(steps, grid)
@@ -356,13 +386,18 @@ class Trace:
         self.rows.append(Row(then, lambda: counter.series(steps, grid), counts, (counter, by_neuron)))
 
     def _show(self, source: Source, spikes: Tensor, grid: Grid) -> None:
-        """The levels that a source of spikes shows."""
+        """Counts the levels of a source of multi-level spikes."""
         series = source.series(spikes, grid)
         counts = _row(series, spikes)
         read(spikes, grid, 0, counts)
         self.rows.append(Row(series=lambda: series, counts=counts))
 
     def _next(self, family: str) -> Call:
+        """The script's next call of a family in this layer.
+
+        Raises:
+            OtherOperations: the script has no more of them.
+        """
         key = (self.layer, family)
         position = self._done.get(key, 0)
         if position >= len(self._script.get(key, [])):
@@ -375,7 +410,11 @@ class Trace:
     # -- neurons -------------------------------------------------------------------------------------------
 
     def _find_neurons(self, graph: fx.GraphModule) -> None:
-        """Each call of a neuron layer is a run of neighbouring nodes: what goes into it, and what comes out."""
+        """Finds the calls of neuron layers, each a run of neighbouring nodes, with their inputs and outputs.
+
+        Raises:
+            NotCompiled: a neuron layer has no input, or not exactly one output.
+        """
         self.entering: dict[fx.Node, str] = {}
         self.sources: dict[fx.Node, list[fx.Node]] = {}
         self.leaving: dict[fx.Node, tuple[str, fx.Node]] = {}
@@ -389,7 +428,7 @@ class Trace:
             self.leaving[nodes[-1]] = (name, outputs[0])
 
     def _uses(self, user: fx.Node, name: str, inside: set[fx.Node]) -> bool:
-        """Whether a node outside the neuron layer reads a result; its own next step reads its state."""
+        """Whether a node that reads a result is outside of the neuron layer; its next step reads its state."""
         return user not in inside and not neurons.within(_layer(user), name)
 
     def _inside_neuron(self) -> bool:
@@ -399,19 +438,19 @@ class Trace:
         return any(neurons.within(layer, name) for name in self._neurons)
 
     def enter(self, name: str, sources: list[Any]) -> None:
-        """A neuron layer begins; the first tensor among its sources that is no parameter drives it."""
+        """Begins a neuron layer; the first tensor among its sources that is no parameter drives it."""
         if neurons.recurrent(self._neurons[name]):
-            return  # all its neurons are driven, which its output tells
+            return  # all of its neurons are driven, which its output adds
         current = next(value for value in sources if isinstance(value, Tensor) and not isinstance(value, nn.Parameter))
         self._driven = name, current
 
     def overwrite(self, written: Tensor) -> None:
-        """What drives the neuron layer that runs is counted before something is written to it."""
+        """Counts the input of the running neuron layer before an operator overwrites it."""
         if self._driven and storage_key(self._driven[1]) == storage_key(written):
             self.drive()
 
     def drive(self) -> None:
-        """Counts what drove the neuron layer, once; after its loop over the steps, which the count then joins."""
+        """Counts the input of the running neuron layer, once, so that the counting joins its loop over the steps."""
         if not self._driven:
             return
         (name, current), self._driven = self._driven, None
@@ -421,6 +460,7 @@ class Trace:
         self.rows.append(Row(series=lambda: counter.driving, counts=counts, looped=True))
 
     def fire(self, name: str, output: Any) -> None:
+        """Counts the output of a neuron layer."""
         module = self._neurons[name]
         counter = self.recorder.neuron_counter(module)
         spikes = next(leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor))
@@ -431,19 +471,19 @@ class Trace:
 
 
 def _row(series: Series | measure.Calls, operand: Tensor) -> Tensor:
-    """What a traced read writes into."""
+    """The row that a traced read writes into."""
     return torch.zeros(series.size, dtype=torch.int64, device=operand.device)
 
 
 def _driven(current: Tensor, steps: Steps | None) -> Tensor:
-    """A row of the non-zeros of what drives a neuron layer: step by step, as the layer's own loop reads it."""
+    """A row with the non-zeros of a neuron layer's input, step by step as the layer's own loop reads it."""
     flags = [(step != 0).int() for step in folded(current, steps)]
     total = functools.reduce(torch.add, flags).sum(dtype=torch.int64).reshape(1)
     return torch.nn.functional.pad(total, (0, FIGURES - 1))
 
 
 def _inductor(counting: _CountingGraph, inputs: list[Tensor]) -> Callable[..., Any]:
-    """Compiles a graph in which nothing is computed twice: one operand is counted for several layers."""
+    """Compiles the graph without repeated computations, as several layers count the same operand."""
     compile_fx, compile_inner = torch_private.inductor()
 
     def each_once(module: fx.GraphModule, example_inputs: Sequence[Any], **options: Any) -> Any:
@@ -452,19 +492,20 @@ def _inductor(counting: _CountingGraph, inputs: list[Tensor]) -> Callable[..., A
         module.recompile()
         return compile_inner(module, example_inputs, **options)
 
-    kept_order = {"reorder_for_locality": False}  # it would draw the looped counts away, too
+    kept_order = {"reorder_for_locality": False}  # it would move the looped counts out of their loops
     compiled: Callable[..., Any] = compile_fx(counting, inputs, inner_compile=each_once, config_patches=kept_order)
     return compiled
 
 
 def _counts_last(graph: fx.Graph, looped: Sequence[bool]) -> None:
-    """Moves what only counts behind the model, but for what is counted in the model's own loops.
+    """Moves the nodes that only count behind those of the model, except counts in the model's own loops.
 
-    The compiler joins neighbours into one loop: a neuron's input is counted in the loop over its steps for nothing,
-    while sums over an operand's other axes would slow down the loop that makes it.
+    The compiler fuses neighbouring nodes into one loop. A neuron layer's input is counted in the loop over its steps at
+    no cost; sums over other axes would slow down the loop that computes their operand.
 
     Args:
-        looped: of the graph's last outputs, which are counts, those to leave where they are.
+        graph: the graph; its last outputs are counts.
+        looped: for each of those outputs, whether it stays where it is.
     """
     output = _output(graph)
     results: Sequence[Any] = output.args[0]  # type: ignore[assignment]
@@ -480,16 +521,19 @@ def _counts_last(graph: fx.Graph, looped: Sequence[bool]) -> None:
 
 
 def _add_bias(counter: OpCounter, adds: int) -> None:
+    """Adds additions of a bias to a contraction."""
     counter.bias_adds += adds
 
 
 def _line_row(line: LineCounter, operand: Tensor) -> Row:
+    """The row of one spike operand of a line of other arithmetic."""
     counts = _row(line.series, operand)
     read(operand, ANY, 0, counts)
     return Row(series=lambda: line.series, counts=counts)
 
 
 def _by_layer(script: Sequence[Call]) -> dict[tuple[str, str], list[Call]]:
+    """The calls of a script by layer and family, in order."""
     calls: dict[tuple[str, str], list[Call]] = {}
     for call in script:
         calls.setdefault((call.layer, call.family), []).append(call)
@@ -497,6 +541,7 @@ def _by_layer(script: Sequence[Call]) -> dict[tuple[str, str], list[Call]]:
 
 
 def _segments(graph: fx.GraphModule, names: set[str]) -> list[tuple[str, list[fx.Node]]]:
+    """Runs of neighbouring nodes that belong to one neuron layer."""
     found: list[tuple[str, list[fx.Node]]] = []
     last = ""
     for node in graph.graph.nodes:
@@ -518,5 +563,6 @@ def _layer(node: fx.Node) -> str:
 
 
 def _output(graph: fx.Graph) -> fx.Node:
+    """The output node of a graph, its last one."""
     node: fx.Node = next(iter(reversed(graph.nodes)))
     return node

@@ -1,6 +1,6 @@
-"""The two normal forms of every contraction that PyTorch can run, and the formulas that count them.
+"""The two normal forms of all contractions in PyTorch, a convolution or a product of matrix stacks, and their formulas.
 
-A convolution, or a product of two stacks of matrices; `readings` turns an operator's call into one of them.
+`readings` brings an operator's call into one of them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,14 @@ from snnprof.record.suspend import Unseen
 
 @dataclass(eq=False, slots=True)
 class Convolution:
-    """x `[N, C, *space]` ⊛ weight; `weight` is `[Cout, C/g, *k]`, or `[C, Cout/g, *k]` where transposed."""
+    """A convolution of x `[N, C, *space]` with a weight `[Cout, C/g, *k]`, or `[C, Cout/g, *k]` if transposed.
+
+    Attributes:
+        x: the input.
+        weight: the kernel.
+        bias: whether a bias is added.
+        geometry: sizes, stride, padding and MACs.
+    """
 
     x: Tensor
     weight: Tensor
@@ -31,23 +38,26 @@ class Convolution:
 
     @property
     def operands(self) -> tuple[Tensor, Tensor]:
+        """Input and kernel."""
         return self.x, self.weight
 
     @property
     def macs(self) -> int:
+        """Dense MACs."""
         return self.geometry.macs
 
     @property
     def valid(self) -> int:
-        """MACs on no padding."""
+        """MACs without those on zero padding."""
         return self.geometry.valid
 
     @property
     def outputs(self) -> int:
+        """Elements of the result."""
         return self.geometry.outputs
 
     def absorb_padding(self, zeros: tuple[tuple[int, int], ...]) -> Convolution:
-        """The same convolution, with the zeros that were padded on by an operator before it as its own padding."""
+        """The same convolution on the unpadded input, with `zeros` (before, after) per axis as its own padding."""
         x, was = self.x, self.geometry
         for axis, (before, after) in enumerate(zeros):
             x = x.narrow(axis + 2, before, x.shape[axis + 2] - before - after)
@@ -59,11 +69,11 @@ class Convolution:
 
 
 class Rows(NamedTuple):
-    """Rows of a table that indices selected, to be added up: each index is a spike, its row the synapses.
+    """Rows of a table that indices select and that are added up: each index is a spike, its row the synapses.
 
     Attributes:
-        table: the weight; None where the rows come from an operator before.
-        indices: what selected them, likewise.
+        table: the weight; None if an earlier operator selected the rows.
+        indices: the indices; None likewise.
     """
 
     table: Tensor | None = None
@@ -72,13 +82,15 @@ class Rows(NamedTuple):
 
 @dataclass(eq=False, slots=True)
 class Product:
-    """left `[*b, N, K]` @ right `[*b, K, M]`; the stacks broadcast, and `summed` adds them up.
-
-    A bias is one addition per result.
+    """A product left `[*b, N, K]` @ right `[*b, K, M]`, whose stacks broadcast.
 
     Attributes:
-        rows: where the right operand is rows of a table that were selected, and the left how often each is added.
-        outputs: results.
+        left: the left operand.
+        right: the right operand.
+        bias: whether a bias is added: one addition per element of the result.
+        summed: whether the products of the stack are added up.
+        rows: set if `right` holds selected rows of a table; `left` then holds the factors that they are added with.
+        outputs: elements of the result.
         macs: dense MACs: b · N · K · M.
     """
 
@@ -98,10 +110,12 @@ class Product:
 
     @property
     def operands(self) -> tuple[Tensor, Tensor]:
+        """The left and the right operand."""
         return self.left, self.right
 
     @property
     def valid(self) -> int:
+        """Dense MACs, since a product has no padding."""
         return self.macs
 
 
@@ -113,18 +127,25 @@ Reading = Callable[[tuple[Any, ...], dict[str, Any]], Contraction | None]
 
 
 class Geometry(NamedTuple):
-    """What the shapes and arguments of a convolution tell.
+    """What follows from the shapes and arguments of a convolution.
 
     Attributes:
-        space: input positions.
-        stride, dilation, output_padding: for each axis.
+        space: input positions along each axis.
+        stride: for each axis.
         padding: (before, after) for each axis.
-        out_space: output positions: (i + Σp − d(k−1) − 1) / s + 1, or (i−1)s − Σp + d(k−1) + op + 1 where transposed.
-        macs: dense MACs: positions × Cout × C/g × taps; a transposed convolution's positions are its inputs.
-        outputs: results.
-        taps: by input position, axis by axis, since the fan-out of a convolution is separable.
-        reached: output channels that each tap reaches.
-        valid: MACs on no padding: Σ of the fan-out over all of x.
+        dilation: for each axis.
+        transposed: whether the convolution is transposed.
+        output_padding: for each axis.
+        groups: number of groups g.
+        out_space: output positions along each axis: ⌊(i + Σp − d(k−1) − 1) / s⌋ + 1, or if transposed
+            (i−1)s − Σp + d(k−1) + op + 1.
+        macs: dense MACs: N × positions × Cout × C/g × taps of the kernel, where the positions are those of the output,
+            or of the input if transposed.
+        outputs: elements of the result.
+        taps: for each axis, the number of taps through which each input position reaches an output. The fan-out of a
+            position is their product, since it is separable.
+        reached: output channels that each tap reaches: Cout / g.
+        valid: MACs without those on zero padding: Σ of the fan-out over all elements of x.
     """
 
     space: tuple[int, ...]
@@ -143,6 +164,7 @@ class Geometry(NamedTuple):
 
     @property
     def out_channels(self) -> int:
+        """Channels of the result, Cout."""
         return self.reached * self.groups
 
 
@@ -157,7 +179,10 @@ def geometry(
     output_padding: tuple[int, ...],
     groups: int,
 ) -> Geometry:
-    """Of a convolution with operands of these shapes. One number stands for all axes, or for both sides of one."""
+    """The geometry of a convolution with operands of these shapes.
+
+    A tuple of one element holds for all axes, and one number of padding for both sides of an axis.
+    """
     (batch, channels, *space), kernel = x, weight[2:]
     size = len(kernel)
     stride, dilation, output_padding = (_of_axes(each, size) for each in (stride, dilation, output_padding))
@@ -197,9 +222,9 @@ def _of_axes(values: Sequence[Any], size: int) -> tuple[Any, ...]:
 def taps(
     size: int, out: int, kernel: int, stride: int, padding: int, dilation: int, transposed: bool
 ) -> tuple[int, ...]:
-    """Through how many taps each input position reaches an output, along one axis.
+    """For each input position along one axis, the number of taps through which it reaches an output.
 
-    Input i meets output o through tap k where i + p − k·d = o·s, or o = i·s − p + k·d for a transposed convolution.
+    Input i reaches output o through tap k if i + p − k·d = o·s, or o = i·s − p + k·d for a transposed convolution.
     """
     if transposed:
         return tuple(sum(0 <= i * stride - padding + k * dilation < out for k in range(kernel)) for i in range(size))
@@ -208,7 +233,7 @@ def taps(
 
 
 def fanout(conv: Convolution) -> Reach:
-    """Outputs (positions × channels) that an input value reaches: by its position `[*space]`, or at any."""
+    """Outputs (positions × channels) that an input value reaches: a table `[*space]`, or one number for all."""
     return _fan(conv.geometry.taps, conv.geometry.reached, conv.x.device)
 
 
@@ -224,7 +249,11 @@ def _fan(axes: tuple[tuple[int, ...], ...], channels: int, device: torch.device)
 
 
 def effective_convolution(counts: Tensor, conv: Convolution) -> Tensor:
-    """Events whose weight is not zero: the counts `[steps, C, *space]` convolved with the non-zero weights' number."""
+    """Events whose weight is not zero, `[steps]`.
+
+    Convolves the counts of non-zeros `[steps, C, *space]` with the number of non-zero weights per input channel
+    and tap.
+    """
     live = (conv.weight.detach() != 0).double()
     how = conv.geometry
     if how.transposed:
@@ -235,12 +264,12 @@ def effective_convolution(counts: Tensor, conv: Convolution) -> Tensor:
 
 
 def convolution_sum(conv: Convolution, x: Tensor, kernel: Tensor) -> Tensor:
-    """The sum of all results of the convolution on other operands, float64 `[1]`."""
+    """The sum over all results of the same convolution on other operands, float64 `[1]`."""
     return torch.round(_convolved_as(conv, x, kernel)).sum().reshape(1)
 
 
 def _convolved_as(conv: Convolution, x: Tensor, kernel: Tensor) -> Tensor:
-    """Other operands convolved in the same geometry."""
+    """Convolves other operands in the same geometry."""
     how = conv.geometry
     before = tuple(sides[0] for sides in how.padding)
     extra = [width for a, b in reversed(how.padding) for width in (0, b - a)]
@@ -253,14 +282,16 @@ def _convolved_as(conv: Convolution, x: Tensor, kernel: Tensor) -> Tensor:
 
 
 def _unseen() -> AbstractContextManager[Any]:
-    """The network runs no such operator, so no mode is to see it; but for the one that traces it."""
+    """Hides the recorder's own convolution from all modes, unless a compiled graph is traced, which must see it."""
     return nullcontext() if tracing() else Unseen()
 
 
 def effective_product(counts: Tensor, weight: Tensor, data: int) -> Tensor:
-    """Events whose weight is not zero: the counts `[steps, K]` times the non-zero weights of each of the K inputs.
+    """Events whose weight is not zero, `[steps]`: Σ over inputs of their non-zeros × their non-zero weights.
 
     Args:
-        weight: `[K, M]`, or `[N, K]` where the data is the operand on the right (`data` 1).
+        counts: non-zeros of each input, `[steps, K]`.
+        weight: `[K, M]`, or `[N, K]` if the data is the right operand.
+        data: position of the data operand, 0 or 1.
     """
     return (counts.double() * (weight.detach() != 0).double().sum(1 - data)).sum(-1)

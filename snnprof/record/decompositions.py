@@ -1,4 +1,7 @@
-"""Operators that hide their contractions: the same result by operators one can see."""
+"""Operators with contractions inside, rewritten as operators that the recorder can count.
+
+Each function takes the operator's arguments and computes its result, or returns None if it cannot.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from torch import Tensor
 
 
 def bilinear(i1: Tensor, i2: Tensor, i3: Tensor, *axes: Any) -> Tensor | None:
-    """x₁ᵀ W x₂ is a linear layer on the outer product x₁ ⊗ x₂: one MAC for each weight."""
+    """x₁ᵀ W x₂ (`_trilinear`) as a linear layer on the outer product x₁ ⊗ x₂: one MAC per weight."""
     if [list(axis) for axis in axes[:4]] != [[1, 3], [0], [1, 2], [2, 3]]:
         return None
     outer = i1.unsqueeze(-1) * i3.unsqueeze(-2)
@@ -21,7 +24,7 @@ def bilinear(i1: Tensor, i2: Tensor, i3: Tensor, *axes: Any) -> Tensor | None:
 
 @contextmanager
 def _without_mkldnn() -> Iterator[None]:
-    """The switch warns about TF32, which it has nothing to do with."""
+    """Switches MKLDNN off, and silences the warning about TF32 that the switch gives although it is unrelated."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with torch.backends.mkldnn.flags(enabled=False):
@@ -32,7 +35,7 @@ def one_layer_lstm(
     x: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor, hx: Tensor, cx: Tensor, reverse: bool,
     batch_sizes: Any, mode: int, hidden_size: int, num_layers: int, has_biases: bool, *rest: Any,
 ) -> tuple[Tensor, ...] | None:  # fmt: skip
-    """One direction of an LSTM, `[T, B, I]`, by the kernel that runs it gate by gate."""
+    """One direction of an LSTM layer (`mkldnn_rnn_layer`) on `[T, B, I]`, by the kernel that runs linear layers."""
     if batch_sizes:
         return None
     weights = [w_ih, w_hh, b_ih, b_hh] if has_biases else [w_ih, w_hh]
@@ -48,7 +51,7 @@ def cudnn_rnn(
     hidden: int, projected: int, layers: int, batch_first: bool, dropout: float, train: bool, bidirectional: bool,
     batch_sizes: Any, *rest: Any,
 ) -> tuple[Tensor, ...] | None:  # fmt: skip
-    """A recurrent network by the kernels that run it gate by gate."""
+    """A recurrent network (`_cudnn_rnn`), by the kernels that run linear layers."""
     if batch_sizes:
         return None
     kernels: tuple[Any, ...] = (torch.rnn_relu, torch.rnn_tanh, torch.lstm, torch.gru)

@@ -1,4 +1,4 @@
-"""Sees every operator of any model, below modules and functions, and hands each to the recorder's call sites."""
+"""Intercepts every operator of any model, below modules and functions, and hands it to the recorder's call sites."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ R = TypeVar("R")
 
 _COMPILER = "torch._dynamo"
 _DISABLED = "TORCHDYNAMO_DISABLE"
-"""What the compiler asks for whenever something is to be compiled."""
+"""Environment variable that the compiler reads whenever it would compile something."""
 
 
 class OperatorMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Hands each operator that runs inside the model to the recorder's call sites."""
+    """The dispatch mode of a recorder: hands each operator that runs inside the model to its call sites."""
 
     supports_higher_order_operators = True
 
@@ -42,21 +42,22 @@ class OperatorMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         own = [kind for kind in types if kind.__torch_dispatch__ is not Tensor.__torch_dispatch__] if types else types
         if own and not _describe(own):
-            return NotImplemented  # such tensors hold others: their class runs operators on those, which come here
+            return NotImplemented  # tensors of these classes hold others, on which their class runs operators anew
         overload = overload_of(func)
         if own or not self.sites.path or in_backward() or only_described():
             return overload.run(*args, **kwargs)
-        if torch_private.is_traced():  # in which sizes are no numbers
+        if torch_private.is_traced():  # while torch.jit.trace runs, sizes are tensors
             with torch_private.untraced():
                 return self._watched(overload, args, kwargs, sys._getframe(1))
         return self._watched(overload, args, kwargs, sys._getframe(1))
 
     def _watched(self, overload: Overload, args: Any, kwargs: Any, frame: FrameType) -> Any:
+        """Runs an operator of the model and counts it, by its parts if it has to be decomposed."""
         sites, name = self.sites, overload.name
         form = reading(name, args, kwargs) if overload.contracts and are_readable(args) else None
-        if form is None and overload.opens:
+        if form is None and overload.decompose:
             with self:
-                result = overload.opens(args, kwargs)
+                result = overload.decompose(args, kwargs)
             if result is not None:
                 return result
         if overload.strange:
@@ -68,14 +69,14 @@ class OperatorMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
             result = counted(overload, sites, frame, args, kwargs, facts)
         else:
             result = overload.run(*args, **kwargs)
-            counter = told(sites, name, sites.contraction, name, form)
+            counter = notify(sites, name, sites.contraction, name, form)
         if facts is not None:
             passed = name, overload.writes, args, kwargs, facts, result, counter, form, frame
-            told(sites, name, self._pass_on, *passed)
+            notify(sites, name, self._pass_on, *passed)
         return result
 
     def _facts(self, overload: Overload, args: Any, kwargs: Any) -> list[Facts] | None:
-        """Of the operands, on the first batch."""
+        """The facts of the operands while learning; else None."""
         sites = self.sites
         if not sites.learning:
             return None
@@ -84,26 +85,26 @@ class OperatorMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 "C32", sites.layer, f"{overload.name} ran on complex numbers; each counts as one number, which is "
                 "non-zero if one of its parts is", "Multiply its MACs by 4 for real arithmetic",
             )  # fmt: skip
-        facts = told(sites, overload.name, sites.facts_of, args, kwargs)
+        facts = notify(sites, overload.name, sites.facts_of, args, kwargs)
         return [real(())] if facts is None else facts
 
     def _strange(self, overload: Overload, args: Any, kwargs: Any, frame: FrameType) -> Any:
-        """Lists an operator that no rule is known for; what it makes or writes may depend on all that it is given."""
+        """Lists an operator that no rule can exist for; its results may depend on all of its arguments."""
         sites, name = self.sites, overload.name
         given = tuple(tensors_in((args, kwargs)))
         facts = self._facts(overload, given, {})
         result = overload.run(*args, **kwargs)
-        told(sites, name, sites.other, frame, name, given, result, facts)
+        notify(sites, name, sites.other, frame, name, given, result, facts)
         for target in overload.written(args, kwargs):
             if facts is not None:
-                told(sites, name, self._pass_on, name, True, given, {}, facts, target, None, None, frame)
+                notify(sites, name, self._pass_on, name, True, given, {}, facts, target, None, None, frame)
         if facts is not None:
             made = tuple(tensors_in(result))
-            told(sites, name, self._pass_on, name, False, given, {}, facts, made, None, None, frame)
+            notify(sites, name, self._pass_on, name, False, given, {}, facts, made, None, None, frame)
         return result
 
     def _pass_on(self, name: str, in_place: bool, args: Any, kwargs: Any, facts: Any, result: Any, *rest: Any) -> None:
-        """Writes the facts of a result; what comes of the unknown errs towards real data."""
+        """Stores the facts of a result; if that fails, the result is taken for real data, which costs the most."""
         try:
             self.sites.pass_on(name, in_place, args, kwargs, facts, result, *rest)
         except Exception:
@@ -113,46 +114,58 @@ class OperatorMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     @classmethod
     def ignore_compile_internals(cls) -> bool:
+        """Tells PyTorch to switch this mode off while it compiles."""
         return True
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """Nothing is compiled while this is active (`plain_kernels`), so nothing need keep the compiler out."""
+        """Nothing is compiled while this mode is active (`plain_kernels`), so it need not keep the compiler out."""
         return False
 
 
 def counted(
     overload: Overload, sites: CallSites, frame: FrameType, args: Any, kwargs: Any, facts: list[Facts] | None
 ) -> Any:
-    """Runs it where it is no contraction, and has the sites count it; what it writes to is read before.
+    """Runs an operator that is no contraction and lets the call sites count it.
+
+    Operands that it overwrites are counted before it runs.
 
     Args:
-        frame: of the code that runs it.
-        facts: of its operands, on the first batch.
+        overload: the operator.
+        sites: the call sites of the recorder.
+        frame: frame of the code that calls it.
+        args: positional arguments of the call.
+        kwargs: keyword arguments of the call.
+        facts: facts of its operands while learning; else None.
     """
     if overload.writes and not overload.free:
-        told(sites, overload.name, sites.other, frame, overload.name, args, changed(overload.name, args, kwargs), facts)
+        notify(
+            sites, overload.name, sites.other, frame, overload.name, args, changed(overload.name, args, kwargs), facts
+        )
     result = overload.run(*args, **kwargs)
-    if result is NotImplemented:  # Python asks the other operand next
+    if result is NotImplemented:  # Python will try the method of the other operand
         return result
     if not (overload.writes or overload.free):
-        told(sites, overload.name, sites.other, frame, overload.name, args, result, facts)
+        notify(sites, overload.name, sites.other, frame, overload.name, args, result, facts)
     if overload.quantises and facts is None:
-        told(sites, overload.name, sites.fired, frame, overload.name, result)
+        notify(sites, overload.name, sites.fired, frame, overload.name, result)
     return result
 
 
-def told(sites: CallSites, name: str, tell: Callable[..., R], *facts: Any) -> R | None:
-    """Tells the sites of an overload. What they cannot make anything of is listed, and the model runs on.
+def notify(sites: CallSites, name: str, method: Callable[..., R], *arguments: Any) -> R | None:
+    """Calls a method of the call sites about the operator `name`; if it fails, the operator is listed as uncounted.
 
-    None of it is the model's own work, so that no mode but the recorder's sees it.
+    The model runs on in any case. No mode sees the operators of the method, which are not the model's.
+
+    Raises:
+        SnnprofError: the method refuses the model.
     """
     sites.telling += 1
     try:
         if DISPATCH_MODES.length():
             with Unseen():
-                return tell(*facts)
-        return tell(*facts)
+                return method(*arguments)
+        return method(*arguments)
     except SnnprofError:
         raise
     except Exception as error:
@@ -167,12 +180,13 @@ def told(sites: CallSites, name: str, tell: Callable[..., R], *facts: Any) -> R 
 
 
 def _describe(types: Iterable[type]) -> bool:
-    """Whether tensors of these classes are but described."""
+    """Whether tensors of these classes only describe tensors and hold no values, as fake tensors do."""
     return any(kind.__module__.startswith("torch._subclasses.") for kind in types)
 
 
 @contextmanager
 def _plain_kernels() -> Iterator[None]:
+    """Switches fused kernels and compilation off for the whole process."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
     fast = torch.backends.mha.get_fastpath_enabled()
@@ -186,10 +200,10 @@ def _plain_kernels() -> Iterator[None]:
 
 @contextmanager
 def _uncompiled() -> Iterator[None]:
-    """Compiled modules run eagerly; the compiler is not loaded for it, which would take 50 MB among the tensors.
+    """Runs compiled modules eagerly.
 
-    Where it is not loaded yet, nothing is compiled. A model that compiles inside its forward pass then gets back what
-    it wanted to compile.
+    If the compiler is not loaded yet, an environment variable keeps `torch.compile` from compiling: loading it only to
+    switch it off would take 50 MB of memory between the tensors.
     """
     if _COMPILER in sys.modules:
         with torch.compiler.set_stance("force_eager"):
@@ -209,8 +223,8 @@ _PLAIN_KERNELS = Shared(_plain_kernels)
 
 
 def plain_kernels() -> AbstractContextManager[None]:
-    """Fused attention, fused encoder layers and compiled modules run as operators one can see; undone at the end.
+    """Runs fused attention, fused encoder layers and compiled modules as plain operators inside the `with` block.
 
-    The switches for it are those of the process, so that recorders in several threads share them.
+    The switches belong to the process, so recorders in several threads share them.
     """
     return _PLAIN_KERNELS.held()

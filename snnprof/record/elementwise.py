@@ -1,6 +1,6 @@
-"""Lines of other arithmetic: which one a call belongs to, and how many elements it works on.
+"""Lines of other arithmetic (batch norm, pooling, additions, masks, reductions, comparisons, products).
 
-Batch norm, pooling, adds, masks, reductions, compares; which operator is which stands in `operators`.
+Decides which line a call belongs to, and how many elements it works on; `operators` has the line of each operator.
 """
 
 from __future__ import annotations
@@ -14,16 +14,19 @@ from snnprof.record.operators import operator
 from snnprof.record.provenance import Facts
 
 _OF_RESULT = frozenset(["add", "bias", "mul", "mask"])
-"""Lines of operators that have as many elements as their result."""
+"""Lines that work on as many elements as their results have."""
 _READ_OUT = frozenset(["pool", "reduce", "batch_norm"])
+"""Lines that work on as many elements as their operands have."""
 
 
 def line_of(name: str, facts: list[Facts]) -> str | None:
-    """The line an operator belongs to, or None where it reads no data; `uncounted` where there is no rule.
+    """The line that an operator's call belongs to; None if it reads no data, `uncounted` if no rule counts it.
+
+    An addition of constants is a `bias`; a product of two operands of at most one level is a `mask`.
 
     Args:
-        name: aten operator that does more than move data, without namespace and overload.
-        facts: of its tensor operands, in order.
+        name: aten operator that computes something, without namespace and overload.
+        facts: facts of its tensor operands, in order.
     """
     if not any(f.data for f in facts):
         return None
@@ -36,12 +39,16 @@ def line_of(name: str, facts: list[Facts]) -> str | None:
 
 
 def work(name: str, line: str, args: Sequence[Any], result: Any) -> int:
-    """Elements of a line: of the operand where it is read out (pooling, reductions), else of the result.
+    """The number of elements that a call works on.
 
-    An embedding bag adds a row of the table for each index.
+    Those of the operand for pooling, reductions and batch norm, of the added values for a scatter, of all selected rows
+    for an embedding bag; of the result otherwise, but for a comparison the larger of both.
 
     Args:
-        result: what came out, or the operand that is changed in place.
+        name: aten operator without namespace and overload.
+        line: the line that the call belongs to.
+        args: positional arguments of the call.
+        result: its result, or the operand that it changes in place.
     """
     if line in _OF_RESULT:
         return int(result.numel())
@@ -52,8 +59,9 @@ def work(name: str, line: str, args: Sequence[Any], result: Any) -> int:
         return int(max(value.numel() for value in args[1:] if isinstance(value, Tensor)))
     if line in _READ_OUT or not isinstance(result, Tensor):
         return int(args[0].numel())
-    return int(max(args[0].numel(), result.numel()))  # compares, and largest values: the larger is what was read
+    return int(max(args[0].numel(), result.numel()))  # comparisons broadcast, maxima reduce: the larger was read
 
 
 def _single_level(facts: Facts) -> bool:
+    """Whether all spikes of an operand have the same size."""
     return facts.single

@@ -1,4 +1,4 @@
-"""What a reader of the counts must know, in one sentence each, with the next step."""
+"""Findings: one sentence each that a reader of the counts must know, and what to do next."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ if TYPE_CHECKING:
     from snnprof.record.call_sites import CallSites
 
 NEARLY_SILENT = 1e-3
+"""The largest mean firing rate (spikes per neuron and step) at which neurons hardly fire."""
 ENOUGH_TO_JUDGE = 30
+"""The fewest predictions that are compared with guessing."""
 
 
 def of_sites(sites: CallSites) -> list[Finding]:
-    """Findings from how the recording went."""
+    """Findings about the recording itself: late, disguised, foreign and constant contractions."""
     return [*_late(sites), *_disguised(sites), *_foreign(sites), *_constants(sites)]
 
 
 def of_activity(activity: Activity, idle: list[str]) -> list[Finding]:
-    """Findings from what was counted; `idle` are weighted modules that ran without a contraction."""
+    """Findings about the counts; `idle` names modules with weights that ran without a contraction."""
     return [
         *_flips(activity), *_idle(idle), *_uncounted(activity), *_silence(activity), *_dead(activity),
         *_unbounded(activity),
@@ -30,7 +32,7 @@ def of_activity(activity: Activity, idle: list[str]) -> list[Finding]:
 
 
 def of_accuracy(activity: Activity, classes: int | None) -> list[Finding]:
-    """Whether the network does better than guessing: its correct predictions against those of chance, two sigmas up."""
+    """A finding if the network is no better than guessing: at most two standard deviations above chance."""
     accuracy = activity.accuracy
     if accuracy is None or not classes or classes < 2 or accuracy.total < ENOUGH_TO_JUDGE:
         return []
@@ -49,7 +51,7 @@ def of_accuracy(activity: Activity, classes: int | None) -> list[Finding]:
 
 
 def of_coverage(activity: Activity) -> list[Finding]:
-    """Layers in which fvcore saw more multiply-accumulates than were counted."""
+    """A finding for each layer in which fvcore found more multiply-accumulates than were counted."""
     if activity.coverage is None or activity.coverage >= 1 or not activity.samples:
         return []
     ours: Counter[str] = Counter()
@@ -71,7 +73,7 @@ def of_coverage(activity: Activity) -> list[Finding]:
 
 
 def of_look(sites: CallSites) -> list[Finding]:
-    """Findings from the one sample by which a run checks itself."""
+    """Findings from the sample with which a run checks itself: layers counted as real that look like spikes."""
     return [
         Finding(
             code="C22",
@@ -84,6 +86,7 @@ def of_look(sites: CallSites) -> list[Finding]:
 
 
 def _late(sites: CallSites) -> list[Finding]:
+    """A finding for each layer with an operation that first ran after the first batch."""
     return [
         Finding(
             code="C01",
@@ -97,6 +100,7 @@ def _late(sites: CallSites) -> list[Finding]:
 
 
 def _disguised(sites: CallSites) -> list[Finding]:
+    """A finding for each layer that sums element-wise products, which is a contraction in other words."""
     return [
         Finding(
             code="C02",
@@ -110,6 +114,7 @@ def _disguised(sites: CallSites) -> list[Finding]:
 
 
 def _foreign(sites: CallSites) -> list[Finding]:
+    """A finding for each layer whose contraction reads a tensor of unknown origin."""
     return [
         Finding(
             code="C12",
@@ -123,6 +128,7 @@ def _foreign(sites: CallSites) -> list[Finding]:
 
 
 def _constants(sites: CallSites) -> list[Finding]:
+    """A finding about all products of weights alone."""
     listed = sites.constant_macs()
     if not listed:
         return []
@@ -139,6 +145,7 @@ def _constants(sites: CallSites) -> list[Finding]:
 
 
 def _flips(activity: Activity) -> list[Finding]:
+    """A finding for each contraction that read spikes in some time steps and real values in others."""
     return [
         Finding(
             code="C03",
@@ -164,6 +171,7 @@ def _idle(idle: list[str]) -> list[Finding]:
 
 
 def _uncounted(activity: Activity) -> list[Finding]:
+    """A finding about all operators that no rule counts."""
     if not activity.uncounted:
         return []
     names = sorted({entry.op for entry in activity.uncounted})
@@ -178,6 +186,7 @@ def _uncounted(activity: Activity) -> list[Finding]:
 
 
 def _silence(activity: Activity) -> list[Finding]:
+    """A finding if the network hardly fires."""
     updates = sum(neuron.updates for neuron in activity.neurons)
     spikes = sum(neuron.spikes for neuron in activity.neurons)
     if not updates or spikes / updates > NEARLY_SILENT:
@@ -193,7 +202,7 @@ def _silence(activity: Activity) -> list[Finding]:
 
 
 def _dead(activity: Activity) -> list[Finding]:
-    """Neuron layers that never fired, in a network that does."""
+    """A finding for each neuron layer that never fired, unless the whole network hardly fires."""
     if _silence(activity):
         return []
     return [
@@ -210,6 +219,7 @@ def _dead(activity: Activity) -> list[Finding]:
 
 
 def _unbounded(activity: Activity) -> list[Finding]:
+    """A finding for each contraction that reads multi-level spikes without a known bound."""
     return [
         Finding(
             code="C15",
@@ -229,5 +239,5 @@ def _name(layer: str) -> str:
 
 
 def _place(layer: str) -> str:
-    """Where a finding is about no layer's code but the model's own; reports name layers themselves."""
+    """The place for a finding's sentence: only if it is the model's own forward, since reports print layer names."""
     return "" if layer else f" in {_name(layer)}"

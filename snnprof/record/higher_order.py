@@ -1,7 +1,7 @@
-"""Operators of a higher order: each runs functions that it is given, as `torch.cond` its branches.
+"""Operators of a higher order, which run functions that they receive: `torch.cond`, for example, runs a branch.
 
-Under a dispatch mode PyTorch runs none of them. Here they run as they do without one, so that all that their functions
-do is seen; what is not in these tables nobody can look into.
+Under a dispatch mode PyTorch does not run them. Here they run as they would without a mode, so that the recorder sees
+every operator of their functions. Operators that are in neither table below stay opaque.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from snnprof.record import torch_private
 _BY_KERNEL = frozenset(
     "while_loop while_loop_stack_output map_impl associative_scan flex_attention hints_wrapper".split()
 )
-"""Those whose eager kernel takes no notice of modes."""
+"""Operators whose eager kernel runs under any mode."""
 
 
-def opened(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    """What a higher-order operator makes of its arguments, by operators one can see; None where there is no way."""
+def decompose(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """Computes a higher-order operator's result by operators that the recorder can count; None if it cannot."""
     name = func.name()
     if name in _BY_HAND:
         return _BY_HAND[name](*args, **kwargs)
@@ -36,13 +36,13 @@ def _cond(pred: Any, true: Callable[..., Any], false: Callable[..., Any], operan
 def _scan(
     combine: Callable[..., Any], init: Sequence[Tensor], xs: Sequence[Tensor], additional_inputs: Any, **written: Any
 ) -> Any:
-    """Each step once: in torch 2.9 PyTorch's own loop runs the first one twice, to learn the shapes of the outputs."""
+    """Runs each step once. The loop of torch 2.9 runs the first one twice, to learn the shapes of the outputs."""
     carry, outputs = init, []
     for step in range(len(xs[0])):
         made = combine(*carry, *(x[step] for x in xs), *additional_inputs)
         carry = made[: len(init)]
         outputs.append(made[len(init) :])
-    if not outputs:  # of no steps: PyTorch itself says what shapes come out
+    if not outputs:  # without a step, only PyTorch itself knows the shapes of the outputs
         return None
     return [*carry, *(None if each[0] is None else torch.stack(each) for each in zip(*outputs, strict=True))]
 

@@ -1,4 +1,4 @@
-"""Modules by their paths, and tensors that can be read: none that is a shell round others, or only described."""
+"""Paths of modules, and which tensors can be read: those with values of their own, not wrappers of other tensors."""
 
 from __future__ import annotations
 
@@ -11,15 +11,19 @@ from torch import Tensor, nn
 from snnprof.record import torch_private
 
 PLAIN = (Tensor, nn.Parameter)
+"""Classes of tensors that run their operators themselves."""
 
 
 def is_plain(values: Any) -> bool:
-    """Whether an operator will see a tensor as it is, and not what it wraps."""
+    """Whether a value is a tensor that operators run on directly, not a wrapper of another one."""
     return type(values) in PLAIN and not torch_private.is_mapped(values)
 
 
 def modules_of(model: nn.Module) -> dict[str, nn.Module]:
-    """All modules in a model by their paths, each once; read directly, since classes override `modules()`."""
+    """All modules of a model by their paths, each once.
+
+    Reads `_modules` directly, because classes override `modules()`.
+    """
     found: dict[int, tuple[str, nn.Module]] = {}
     waiting = [("", model)]
     while waiting:
@@ -33,7 +37,7 @@ def modules_of(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def are_readable(operands: Iterable[Any]) -> bool:
-    """Whether the tensors among an operator's arguments hold numbers of their own that can be looked at."""
+    """Whether all tensors among an operator's arguments are plain arrays: not sparse, nested, quantised or meta."""
     return all(
         operand.layout is torch.strided and not (operand.is_nested or operand.is_quantized or operand.is_meta)
         for operand in operands
@@ -42,14 +46,14 @@ def are_readable(operands: Iterable[Any]) -> bool:
 
 
 def is_own(tensor: Tensor) -> bool:
-    """Whether a tensor holds numbers of its own, and is no shell round others: to read a shell crashes Python."""
+    """Whether a tensor is a plain array of its own values; reading the memory of a wrapper would crash Python."""
     return are_readable([tensor]) and not _is_shell(tensor)
 
 
 def held(tensor: Tensor) -> Tensor | None:
-    """The plain tensor that holds a tensor's values, whatever is round them; None where there is none to be had.
+    """The plain tensor that holds a tensor's values, without its wrappers; None if there is none.
 
-    Of all rows that a map runs it on; of what a class of its own keeps among its attributes, the first tensor.
+    Under `torch.vmap` it holds all rows. If the tensor's class keeps tensors as attributes, it is the first of them.
     """
     while not is_own(tensor):
         if torch_private.is_mapped(tensor):
@@ -64,7 +68,7 @@ def held(tensor: Tensor) -> Tensor | None:
 
 
 def parts_of(tensor: Tensor) -> list[Tensor]:
-    """The tensors within one of a class that runs its operators on others: a shard, ragged rows, a mask."""
+    """The tensors inside a tensor of a wrapper class (sharded, ragged or masked); empty for a plain tensor."""
     kind: Any = type(tensor)
     if kind.__torch_dispatch__ is Tensor.__torch_dispatch__:
         return []
@@ -73,5 +77,6 @@ def parts_of(tensor: Tensor) -> list[Tensor]:
 
 
 def _is_shell(tensor: Tensor) -> bool:
+    """Whether a tensor wraps others and runs its operators on them."""
     mapped = torch_private.is_mapped(tensor)
     return mapped or type(tensor).__torch_dispatch__ is not Tensor.__torch_dispatch__

@@ -1,6 +1,6 @@
-"""How a contraction is counted: which operands a call reads, and what the row that it writes says on the host.
+"""How the calls of a contraction are counted: what each call reads into its row of the log, and what the row means.
 
-Kinds are decided here, step by step, from the figures that were read: silent, spikes on the grid, or real.
+Here the figures of each time step decide its kind: silent, spikes on the grid, or real.
 """
 
 from __future__ import annotations
@@ -40,14 +40,20 @@ from snnprof.record.read.operand import (
 )
 
 Role = Literal["data", "weight"]
+"""Role of an operand in a contraction."""
 SILENT, SPIKES, REAL = range(len(KINDS))
 
 
 @dataclass
 class Plan:
-    """How one call site is counted: what provenance expects of each operand, and where its time steps lie.
+    """How a contraction at one call site is counted.
 
     Attributes:
+        roles: role of each operand.
+        facts: provenance of each operand.
+        steps: where the time steps lie in each operand; None: one call is one step.
+        sparse_weights: whether events are counted a second time, without those whose weight is zero.
+        grids: the values that each operand is expected to hold, by its facts.
         size: time steps in one call.
         encoded: positions of the operands that are an encoder's input.
     """
@@ -66,28 +72,32 @@ class Plan:
         self.encoded = tuple(i for i in (0, 1) if self.roles[i] == "data" and encodes(self.facts[i]))
 
     def fitting(self, form: Contraction) -> Plan:
-        """This plan, with the whole call for one step where an axis was taken for time that a later batch disproves."""
+        """This plan or, if the operands of a later batch cannot hold the time steps, the same plan without them."""
         if all(s is None or s.fit(operand.shape) for s, operand in zip(self.steps, form.operands, strict=True)):
             return self
         return self.stepless
 
     @functools.cached_property
     def reading(self) -> Any:
-        """What decides how operands are read: equal for plans under which calls are alike."""
+        """All that decides how operands are read: plans that agree in it count calls alike."""
         return self.roles, self.grids, self.steps, self.sparse_weights
 
     @functools.cached_property
     def stepless(self) -> Plan:
+        """The same plan, in which one call is one time step."""
         return replace(self, steps=(None, None))
 
 
 def encodes(facts: Facts) -> bool:
-    """Whether an operand stands upstream of all neurons: it comes from the input alone, and is no network's spikes."""
+    """Whether an operand is an encoder's input: it comes from the model's input alone and has passed no neuron."""
     return facts.fed_by == {"input"} and (facts.quantum is None or not facts.ops)
 
 
 def grid_of(facts: Facts) -> Grid:
-    """What values of such facts are held to; where no bound is known, as many levels as are told apart."""
+    """The values that a tensor of these facts is expected to hold.
+
+    If no bound is known, it is expected to have as many levels as a histogram has bins for.
+    """
     if facts.quantum is None:
         return Grid()
     levels = HISTOGRAM_LEVELS if facts.levels is None else max(facts.levels, 1)
@@ -95,9 +105,10 @@ def grid_of(facts: Facts) -> Grid:
 
 
 def tolerance(dtype: torch.dtype, grid: Grid) -> float:
-    """How far from the grid rounding alone can leave a value: a few units in the last place of the largest one.
+    """The distance from the grid, in levels, that rounding can cause: a few units in the last place of the top level.
 
-    What is left of terms that cancelled may be off by units in the last place of those, which nobody knows.
+    Values left over after other terms cancelled are off by units in the last place of those terms, whose size is
+    unknown; they are allowed the square root of the machine epsilon.
     """
     step = float(torch.finfo(dtype if dtype.is_floating_point or dtype.is_complex else torch.float32).eps)
     if grid.rough:
@@ -106,12 +117,12 @@ def tolerance(dtype: torch.dtype, grid: Grid) -> float:
 
 
 class OperandStats(NamedTuple):
-    """What an operand's values showed.
+    """What the values of an operand showed in some calls.
 
     Attributes:
-        histogram: elements at each level, in steps that are not real; None where too many levels are possible.
-        residual: largest distance from the grid among steps of spikes.
-        negative: whether a step of spikes had negative levels.
+        histogram: elements at each level, in time steps that are not real; None if there are too many levels.
+        residual: largest distance from the grid, in levels, among time steps of spikes.
+        negative: whether a time step of spikes had negative levels.
     """
 
     histogram: Array | None
@@ -120,9 +131,11 @@ class OperandStats(NamedTuple):
 
 
 class CallCounts(NamedTuple):
-    """What calls of a contraction add: `[steps, kinds, PART_COUNTS]`, and what each operand showed; None for weights.
+    """The counts of some calls of a contraction.
 
-    The steps are those of one call.
+    Attributes:
+        parts: `[steps, kinds, PART_COUNTS]`, summed over the calls; the steps are those of one call.
+        stats: what the values of each operand showed; None for weights.
     """
 
     parts: Array
@@ -130,7 +143,7 @@ class CallCounts(NamedTuple):
 
 
 class OperandCounts:
-    """How one operand of such shape, dtype and plan is read, and what its figures `[calls · steps, width]` say."""
+    """How operands of one shape, dtype and grid are read, and what their figures `[calls · steps, width]` tell."""
 
     def __init__(self, values: Tensor, grid: Grid, steps: Steps | None) -> None:
         self.grid, self.steps = grid, steps
@@ -140,10 +153,14 @@ class OperandCounts:
         self._tolerance = tolerance(values.dtype, grid)
 
     def read(self, values: Tensor, reach: Reach, row: Tensor, sums: Sums | None = None) -> None:
+        """Reads an operand into its part of a row."""
         read(values, self.grid, reach, row, self.steps, sums)
 
     def kinds(self, figures: Array) -> Array:
-        """The kind of each step: spikes where its values lie on the grid; a grid of ones holds nothing else."""
+        """The kind of each time step: silent without non-zeros, spikes if all values lie on the grid, else real.
+
+        On the grid of binary spikes every non-zero value must be exactly 1.
+        """
         if self.grid.quantum is None:
             on_grid = np.zeros(len(figures), bool)
         elif self.grid == SINGLE:
@@ -154,6 +171,7 @@ class OperandCounts:
         return np.where(figures[:, NONZERO] == 0, SILENT, np.where(on_grid, SPIKES, REAL))
 
     def stats(self, figures: Array, kinds: Array) -> OperandStats:
+        """What the values showed: levels over time steps that are not real, the rest over those of spikes."""
         spikes = figures[kinds == SPIKES]
         return OperandStats(
             histogram(self.grid, figures[kinds != REAL], self.elements),
@@ -163,12 +181,12 @@ class OperandCounts:
 
 
 def residuals(figures: Array) -> Array:
-    """The largest distance from the grid in each step."""
+    """The largest distance from the grid in each time step, in levels."""
     return np.ascontiguousarray(figures[:, RESIDUAL]).view(np.float64)
 
 
 def histogram(grid: Grid, figures: Array, elements: int) -> Array | None:
-    """Elements at level 0, 1, … in steps of so many each; None where they are not told apart."""
+    """Elements at level 0, 1, … over time steps of `elements` elements each; None if levels are not counted apart."""
     if grid.quantum is None or grid.levels > HISTOGRAM_LEVELS:
         return None
     if grid.bins:
@@ -179,15 +197,15 @@ def histogram(grid: Grid, figures: Array, elements: int) -> Array | None:
 
 
 class Calls:
-    """Calls of one contraction under one plan whose shapes are alike: how their rows in the log are written and read.
+    """Calls of one contraction with one plan and the same shapes: how they write and read rows of the log.
 
-    A row holds the figures of each data operand, and behind them `extra` numbers for each step: events whose weight is
-    not zero where weights are sparse, or the products of two data operands.
+    A row holds the figures of each data operand, then for each time step further numbers: the events whose weight is
+    not zero if weights are sparse, or for two data operands the four products of their non-zeros and levels.
     """
 
     def __init__(self, form: Contraction, plan: Plan) -> None:
         self.plan = plan
-        self.whole = isinstance(form, Convolution) and plan.roles[1] == "data"  # all steps share a kernel that is made
+        self.whole = isinstance(form, Convolution) and plan.roles[1] == "data"  # one kernel, computed, for all steps
         steps = (None, None) if self.whole else plan.steps
         self._operands = [
             OperandCounts(values, grid, each) if role == "data" else None
@@ -213,7 +231,7 @@ class Calls:
     # -- writing -------------------------------------------------------------------------------------------
 
     def write(self, form: Contraction, row: Tensor) -> None:
-        """Reads a call's operands, as the operator saw them."""
+        """Reads the operands of a call into its row, int64 zeros `[size]`."""
         if isinstance(form, Convolution):
             (self._made_kernel if self.whole else self._convolution)(form, row)
         elif self.paired:
@@ -222,6 +240,7 @@ class Calls:
             self._weighted(form, row, self._data[0])
 
     def _convolution(self, form: Convolution, row: Tensor) -> None:
+        """A convolution with weights: Σ of the fan-out over the positions of non-zeros."""
         counts, figures = self._first, row[: self._first.size]
         counts.read(form.x, contractions.fanout(form), figures)
         if self.plan.sparse_weights:
@@ -230,7 +249,7 @@ class Calls:
             row[counts.size :] = contractions.effective_convolution(sums.nonzero, form).long()
 
     def _weighted(self, form: Product, row: Tensor, data: int) -> None:
-        """Linear layers: Σ nnz(x) · outputs each element reaches."""
+        """A product with weights: non-zeros × the outputs that each element reaches."""
         operand, weight, counts = form.operands[data], form.operands[1 - data], self._first
         sums = None
         if self.plan.sparse_weights:
@@ -253,7 +272,7 @@ class Calls:
         multiply(sums[0], sums[1], row[start:])
 
     def _made_kernel(self, form: Convolution, row: Tensor) -> None:
-        """A convolution whose kernel the network makes: pairs that meet, as in a product, by the operation itself."""
+        """A convolution whose kernel is data: counts pairs by running the convolution on {0, 1} and on levels."""
         flags = [(operand.detach() != 0).double() for operand in form.operands]
         ones = [torch.ones_like(flag) for flag in flags]
         levels = [_levels(*each) for each in zip(form.operands, flags, self.plan.grids, strict=True)]
@@ -274,7 +293,7 @@ class Calls:
     # -- reading back --------------------------------------------------------------------------------------
 
     def counts(self, rows: Array) -> CallCounts:
-        """What the rows of some calls say."""
+        """Reads the rows `[calls, size]` of some calls."""
         figures, start = [], 0
         for counts in self._operands:
             size = counts.size if counts else 0
@@ -298,13 +317,18 @@ class Calls:
         return CallCounts(parts, (stats[0], stats[1]))
 
     def _table(self, figures: Array, kind: Any, extra: Array) -> Array:
-        """A row of `PART_COUNTS` for each step; a level is one where values are real."""
+        """A row of `PART_COUNTS` for each time step, for data × weights; each real value counts as level 1."""
         real = kind == REAL
         by_value = np.where(real, figures[:, REACHED], figures[:, LEVELS_REACHED])
         effective = extra[:, 0] if self._extra else figures[:, REACHED]
         return self._columns(figures, real, figures[:, REACHED], by_value, effective)
 
     def _paired_table(self, figures: list[Array], kinds: list[Any], products: Array) -> Array:
+        """A row of `PART_COUNTS` for each time step, for data × data.
+
+        The four products are non-zeros or levels of the left × non-zeros or levels of the right. By value takes the
+        levels of those operands that are not real.
+        """
         left, right = figures
         which = 2 * (kinds[0] != REAL) + (kinds[1] != REAL)
         by_value = np.take_along_axis(products, which[:, None], 1)[:, 0]
@@ -323,7 +347,7 @@ class Calls:
 
 
 def _sums(values: Tensor, counts: OperandCounts, keep: tuple[int, ...], use: str, *, levels: bool = False) -> Sums:
-    """Working memory for counts that are kept by step and by these dimensions; of a traced graph, part of it."""
+    """Zeroed sums by time step and along some dimensions: working memory or, while tracing, part of the graph."""
     shape, strides = kept(tuple(values.shape), tuple(values.stride()), counts.steps, keep, True)
 
     def zeros(dtype: torch.dtype) -> Tensor:
@@ -336,7 +360,7 @@ def _sums(values: Tensor, counts: OperandCounts, keep: tuple[int, ...], use: str
 
 
 def _effective(counts: Tensor, operand: Tensor, weight: Tensor, steps: Steps | None, data: int) -> Tensor:
-    """Events whose weight is not zero, `[steps]`; a stack of weights `[..., K, M]` may broadcast."""
+    """Events whose weight is not zero, `[steps]`; a stack of weights `[..., K, M]` broadcasts to the operand's."""
     if weight.dim() == 2:
         return contractions.effective_product(counts, weight, data)
     live = (weight.detach() != 0).double().sum(-1 if data == 0 else -2)
@@ -347,18 +371,19 @@ def _effective(counts: Tensor, operand: Tensor, weight: Tensor, steps: Steps | N
 
 
 def _levels(operand: Tensor, flags: Tensor, grid: Grid) -> Tensor:
-    """|level| of each element; one for each non-zero element where the values are real."""
+    """|level| of each element; if the values are real, 1 for each non-zero element."""
     if grid.quantum is None:
         return flags
     return torch.nan_to_num((operand.detach().double() / grid.quantum).round().abs())
 
 
 def differs_over_time(values: Tensor, steps: Steps) -> Tensor:
-    """Whether an operand changes from step to step within one call; bool scalar."""
+    """Whether an operand changes from one time step to the next within a call; a bool scalar."""
     stepped = folded(values, steps)
     return (stepped[1:] != stepped[:1]).any()
 
 
 def _all_but(operand: Tensor, dim: int) -> tuple[int, ...]:
+    """All dimensions of an operand but one."""
     dropped = dim % operand.dim()
     return tuple(d for d in range(operand.dim()) if d != dropped)

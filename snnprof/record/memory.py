@@ -1,7 +1,7 @@
-"""Memory of our own, apart from the heap that the model's tensors come from and go to.
+"""Memory for counters, apart from the heap that the model's tensors use.
 
-What lasts among tensors that come and go leaves gaps that nothing fits into: counters on the heap let a process grow to
-twice its size. So what a recording keeps on the CPU lies in pages of its own.
+Counters stay while the model's tensors come and go. On the heap they would leave gaps between them that no later tensor
+fits into, and the process would grow to twice its size. On the CPU counters therefore lie in memory pages of their own.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from torch import Tensor
 
 
 def pages(size: int, dtype: torch.dtype) -> Tensor:
-    """So many zeros, in pages that are given back when the tensor goes."""
-    with torch.inference_mode(False):  # memory made under it could not be written to outside it
+    """A tensor of `size` zeros in memory pages of its own, which are freed with the tensor."""
+    with torch.inference_mode(False):  # tensors made under inference mode cannot be written to outside it
         return torch.frombuffer(_mapped(max(size, 1) * dtype.itemsize), dtype=dtype)
 
 
 def _mapped(size: int) -> mmap.mmap:
-    """Python maps shared memory by default: a forked process would write into its parent's sums."""
+    """Maps private memory: with Python's default, a forked process would write into its parent's counters."""
     if sys.platform == "win32":
         return mmap.mmap(-1, size)
     return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 
 
 def zeros(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """A sum's start, on any device."""
+    """Zeroed counters on any device."""
     size = math.prod(shape)
     if device.type == "cpu":
         return pages(size, dtype)[:size].view(tuple(shape))
@@ -39,20 +39,22 @@ def zeros(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Ten
 
 
 class _Workspace(threading.local):
-    """Memory for a device and dtype that every call uses again: fresh memory costs more than the arithmetic in it."""
+    """One buffer per device, dtype and use, which every call reuses: to allocate takes longer than to count."""
 
     def __init__(self) -> None:
         self._buffers: dict[tuple[torch.device, torch.dtype, str], Tensor] = {}
 
     def zeros(self, size: int, dtype: torch.dtype, device: torch.device, use: str) -> Tensor:
-        """So many, until the next call for that use."""
+        """A tensor of `size` zeros, valid until the next call for the same use."""
         buffer = self._buffers.get((device, dtype, use))
         if buffer is None or buffer.numel() < size:
             buffer = self._buffers[device, dtype, use] = zeros((size,), dtype, device)
         return buffer[:size].zero_()
 
     def clear(self) -> None:
+        """Frees all buffers of this thread."""
         self._buffers.clear()
 
 
 WORKSPACE = _Workspace()
+"""Working memory, for each thread its own."""

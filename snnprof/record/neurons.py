@@ -1,10 +1,10 @@
-"""The table  framework class → how to read its spikes and reset it.
+"""The table of known neuron classes: how to read the spikes of each and how to reset it.
 
-Frameworks are recognised by the names of a module's classes, never imported. A hand-written neuron is named with
-`--neuron`, or found by its behaviour: an innermost module without weights that turns real input into spikes.
+Classes are recognised by name, so no framework is imported. `--neuron` names a hand-written neuron; otherwise the
+recorder finds it by its behaviour (`Recorder._recognise`).
 
-Third parties add rows by an entry point in the group `snnprof.neurons`, named after the package of the classes: a
-`NeuronClass`, or several. It is loaded when a model holds a module of that package.
+Packages add rows by an entry point in the group `snnprof.neurons`, whose name is the package of the classes and which
+holds a `NeuronClass` or several. It is loaded when a model has a module of that package.
 """
 
 from __future__ import annotations
@@ -25,20 +25,22 @@ from snnprof.record import layers
 from snnprof.record.torch_private import tree_leaves, version
 
 ENTRY_POINTS = "snnprof.neurons"
+"""Group of the entry points that add neuron classes."""
 FoundBy = Literal["class", "named", "behaviour"]
+"""How a neuron layer was found: by a known class, by `--neuron`, or by its behaviour."""
 
 
 @dataclass(frozen=True)
 class NeuronClass:
-    """How to watch one framework's neuron layers.
+    """How to read the neuron layers of one framework.
 
     Attributes:
-        package: first part of the module path of the class.
-        names: class names, any base class counts.
-        spikes: picks the spikes out of what `forward` returns.
-        time_first: whether one call runs all time steps, `[T, B, ...]`.
-        excluded: sub-classes that do not spike.
-        reset: the method, without arguments, that starts a new sequence; where null, `RESETS` may name it.
+        package: top-level package that defines the classes.
+        names: class names; a class matches if its own name or that of a base class is among them.
+        spikes: picks the spikes out of the result of `forward`; None if there are none.
+        time_first: whether one call of a module runs all time steps, `[T, B, ...]`.
+        excluded: names of sub-classes that do not spike.
+        reset: name of the method, without arguments, that starts a new sequence; None: `RESETS` may have it.
     """
 
     package: str
@@ -50,21 +52,21 @@ class NeuronClass:
 
 
 def first_tensor(result: Any) -> Tensor | None:
-    """The usual way to pick the spikes out of what `forward` returns."""
+    """The first tensor in the result of `forward`: for most classes, the spikes."""
     return next(iter(tensors_of(result)), None)
 
 
 def tensors_of(values: Any) -> list[Tensor]:
-    """The tensors among what modules take or return, also in the fields of data classes."""
+    """The tensors among the inputs or results of a module, also in the fields of data classes."""
     leaves = (vars(leaf) if is_dataclass(leaf) and hasattr(leaf, "__dict__") else leaf for leaf in tree_leaves(values))
     return [leaf for leaf in tree_leaves(list(leaves)) if isinstance(leaf, Tensor)]
 
 
 def values(layer: str, tensor: Tensor) -> Tensor:
-    """What goes into a neuron layer or comes out of it, as values that can be read: of all rows that a map runs it on.
+    """The readable values of a neuron layer's input or output; under `torch.vmap`, those of all rows.
 
     Raises:
-        SnnprofError: the tensor has no values that could be read.
+        SnnprofError: the tensor has no readable values.
     """
     found = layers.held(tensor)
     if found is None:
@@ -120,7 +122,10 @@ NEURON_CLASSES: tuple[NeuronClass, ...] = (
     NeuronClass("braincog", _names("BaseNode"), first_tensor, _never),
 )  # fmt: skip
 
+"""The known classes of spiking neurons."""
+
 HAND_WRITTEN = NeuronClass("", frozenset(), first_tensor, _never)
+"""A neuron of an unknown class: its first output tensor holds the spikes, and one call is one time step."""
 
 RESETS: tuple[tuple[str, str, str], ...] = (
     ("snnprof", "NirState", "reset"),
@@ -129,14 +134,21 @@ RESETS: tuple[tuple[str, str, str], ...] = (
     ("sinabs", "StatefulLayer", "reset_states"),
     ("braincog", "BaseNode", "n_reset"),
 )
-"""Package, base class, method: what puts a framework's stateful modules, spiking or not, back to a fresh sequence."""
+"""Package, base class, and the method that resets stateful modules of that class, spiking or not."""
 
 _RESET_NAMES = ("reset", "reset_state", "reset_states", "reset_mem", "n_reset")
+"""Methods by which hand-written neurons may be reset, tried in this order."""
 
 
 @dataclass(frozen=True)
 class NeuronLayer:
-    """One neuron layer of the model at hand; `stateful` where it is known to keep state from step to step."""
+    """One neuron layer of a model.
+
+    Attributes:
+        kind: how to read it.
+        found_by: how it was found.
+        stateful: whether it keeps state from one time step to the next.
+    """
 
     kind: NeuronClass
     found_by: FoundBy
@@ -144,7 +156,7 @@ class NeuronLayer:
 
 
 def known_class(module: nn.Module) -> NeuronClass | None:
-    """The table's entry for a module, by the names of its class and their bases."""
+    """The table's row for a module, by the names of its class and of its base classes; None for other modules."""
     bases = _bases(module)
     for package, name in bases:
         for entry in (*NEURON_CLASSES, *_added(package)):
@@ -155,10 +167,10 @@ def known_class(module: nn.Module) -> NeuronClass | None:
 
 @functools.cache
 def _added(package: str) -> tuple[NeuronClass, ...]:
-    """The rows that an installed package adds for its own classes.
+    """The rows that an installed package adds for its classes.
 
     Raises:
-        SnnprofError: its entry point fails, or holds something else.
+        SnnprofError: the package's entry point fails, or holds something else than rows.
     """
     rows: list[NeuronClass] = []
     for entry in entry_points(group=ENTRY_POINTS, name=package):
@@ -173,15 +185,17 @@ def _added(package: str) -> tuple[NeuronClass, ...]:
 
 
 def _bases(module: nn.Module) -> list[tuple[str, str]]:
-    """Top-level package and name of a module's class and of its bases, nearest first."""
+    """Top-level package and name of a module's class and of its base classes, the nearest first."""
     return [(base.__module__.partition(".")[0], base.__name__) for base in type(module).__mro__]
 
 
 def watched(model: nn.Module, named: Sequence[str] = ()) -> tuple[dict[nn.Module, NeuronLayer], dict[int, str]]:
-    """The model's neuron layers, outermost modules of a known or named class; and named functions, by code object.
+    """Finds a model's neuron layers: the outermost modules of a known class, or of a class that `named` lists.
+
+    The second result has the functions that `named` lists, by the id of their code object.
 
     Raises:
-        SnnprofError: what was named with `--neuron` occurs nowhere in the model.
+        SnnprofError: a name given with `--neuron` occurs nowhere in the model.
     """
     found: dict[nn.Module, NeuronLayer] = {}
     seen: set[str] = set()
@@ -201,15 +215,15 @@ def watched(model: nn.Module, named: Sequence[str] = ()) -> tuple[dict[nn.Module
 
 
 def named_modules(model: nn.Module) -> list[tuple[str, nn.Module]]:
-    """All modules by their paths, whatever a class makes of `modules()`."""
+    """All modules with their paths, even if a class overrides `modules()`."""
     return list(layers.modules_of(model).items())
 
 
 def _functions_named(model: nn.Module, name: str) -> dict[int, str]:
-    """The code objects of a function or autograd.Function that the model's code knows by a name.
+    """Finds the functions and autograd.Functions that the model's code knows by a name, by id of their code object.
 
     Raises:
-        SnnprofError: it knows none.
+        SnnprofError: it knows none of that name.
     """
     found = {id(code): name for known, value in _known_to(model) if known == name for code in _code_of(value)}
     if not found:
@@ -219,7 +233,7 @@ def _functions_named(model: nn.Module, name: str) -> dict[int, str]:
 
 
 def _known_to(model: nn.Module) -> Iterator[tuple[str, Any]]:
-    """Names in the reach of the model's code: globals, closures, attributes of modules and classes."""
+    """Names and values that the model's code can use: globals, closures, attributes of modules and classes."""
     for _, module in named_modules(model):
         forward: Any = getattr(type(module), "forward", None)
         yield from vars(sys.modules.get(type(module).__module__, sys)).items()
@@ -231,9 +245,10 @@ def _known_to(model: nn.Module) -> Iterator[tuple[str, Any]]:
 
 
 def _content(cell: Any) -> Any:
+    """The value in a closure's cell; None while the cell is empty."""
     try:
         return cell.cell_contents
-    except ValueError:  # not filled yet
+    except ValueError:
         return None
 
 
@@ -247,13 +262,16 @@ def _code_of(value: Any) -> list[Any]:
 
 
 def _without_inner(found: dict[nn.Module, NeuronLayer]) -> dict[nn.Module, NeuronLayer]:
-    """A neuron inside a neuron (a wrapper around a node) is part of it."""
+    """The layers without those inside another one: a wrapper and the neuron inside it are one layer."""
     inner = {child for module in found for _, child in named_modules(module) if child is not module}
     return {module: entry for module, entry in found.items() if module not in inner}
 
 
 def reset(model: nn.Module, neurons: dict[nn.Module, NeuronLayer]) -> None:
-    """Calls the methods by which frameworks' stateful modules, and neurons that have one, start a new sequence."""
+    """Resets all stateful modules of known frameworks and all neuron layers for a new sequence.
+
+    A hand-written neuron is reset by the first method of `_RESET_NAMES` that it has.
+    """
     for _, module in named_modules(model):
         bases = _bases(module)
         method = next((method for package, name, method in RESETS if (package, name) in bases), None)
@@ -266,7 +284,7 @@ def reset(model: nn.Module, neurons: dict[nn.Module, NeuronLayer]) -> None:
 
 
 def _call(module: nn.Module, method: str) -> bool:
-    """Calls a module's method without arguments, if it has it."""
+    """Calls a module's method without arguments; returns whether the module has it."""
     function = getattr(module, method, None)
     if callable(function):
         function()
@@ -274,36 +292,37 @@ def _call(module: nn.Module, method: str) -> bool:
 
 
 def recurrent(module: nn.Module) -> bool:
-    """Whether a neuron layer has weights inside, which reach every neuron whatever comes in: all are driven."""
+    """Whether a neuron layer has a weight matrix inside: then every neuron counts as driven, whatever its input is."""
     parameters = (p for _, inner in named_modules(module) for p in inner._parameters.values() if p is not None)
     return any(p.dim() > 1 for p in parameters if not is_lazy(p))
 
 
 def within(layer: str, name: str) -> bool:
-    """Whether a module path is `name` itself or stands inside it."""
+    """Whether a module path is `name`, or a module inside it."""
     return layer == name or name == "" or layer.startswith(f"{name}.")
 
 
 def picking(position: int) -> NeuronClass:
-    """A hand-written neuron whose spikes are one of the tensors that `forward` returns."""
+    """A hand-written neuron whose spikes are the tensor at `position` among the results of `forward`."""
     if position == 0:
         return HAND_WRITTEN
     return replace(HAND_WRITTEN, spikes=lambda result: _leaf(result, position))
 
 
 def _leaf(result: Any, position: int) -> Tensor | None:
+    """The tensor at `position` in a result; None if it has fewer."""
     tensors = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
     return tensors[position] if position < len(tensors) else None
 
 
 def own_state(module: nn.Module) -> dict[str, Any]:
-    """What a module's own attributes and buffers hold, such that `holds_other` can tell whether a call changed it."""
+    """A module's own attributes and buffers with the versions of their tensors, for `wrote_state`."""
     held = {**module._buffers, **{k: v for k, v in module.__dict__.items() if k not in _MACHINERY}}
     return {key: (value, _version(value)) for key, value in held.items()}
 
 
 def wrote_state(before: dict[str, Any], module: nn.Module) -> bool:
-    """Whether a call left other tensors or numbers in a module's attributes than were there before it."""
+    """Whether a call changed a tensor or float in a module's attributes since `before` (`own_state`) was taken."""
     now = own_state(module)
     changed = (key for key in now if key not in before or not _same(before[key], now[key]))
     return any(_is_state(now[key][0]) for key in changed)
@@ -318,7 +337,7 @@ def _is_state(value: Any) -> bool:
 
 
 def _version(value: Any) -> Any:
-    """What changes with the content: of tensors, and of the tensors in lists, dicts and tuples."""
+    """A value that changes when a tensor is overwritten, be it in a list, dict or tuple."""
     leaves = tree_leaves(value) if isinstance(value, list | dict | tuple) else [value]
     return tuple(
         (id(leaf), -1 if leaf.is_inference() else version(leaf)) for leaf in leaves if isinstance(leaf, Tensor)
@@ -326,3 +345,4 @@ def _version(value: Any) -> Any:
 
 
 _MACHINERY = frozenset(nn.Module().__dict__)
+"""Attributes that every module has; they hold no state of the model."""

@@ -1,8 +1,8 @@
-"""The registry of operators: for each its reading as a contraction, its arithmetic, what its result is, its other form.
+"""The registry of aten operators: how each is counted, what facts its result has, and how it is decomposed.
 
-Every name stands once; an operator that changes its operand in place (`add_`) is like the one that does not (`add`).
-Default deny: an operator on data that is neither a contraction, nor in a line of other arithmetic, nor known to move
-values alone, is uncounted, and listed. Adding an operator is adding its name to a row, or a row.
+Every name occurs once; the in-place form (`add_`) of an operator has the entry of the other form (`add`). An operator
+on data that is no contraction, belongs to no line of other arithmetic, and is not known to only move values, is listed
+as uncounted. To support an operator, add its name to a row of the table, or a row.
 """
 
 from __future__ import annotations
@@ -22,26 +22,27 @@ from snnprof.record.provenance import ONE, ZERO, Facts, merged
 from snnprof.record.readings import Reading
 
 MOVES = "moves"
-"""In place of a line: it moves, names or makes values and computes none."""
+"""In place of a line: the operator moves, describes or creates values and computes none."""
 
 
 @dataclass(frozen=True)
 class Operator:
-    """What an operator's name tells of all its calls.
+    """The properties of an operator that hold for all of its calls.
 
     Attributes:
-        line: of other arithmetic, that its work belongs to; `MOVES`; None where there is no rule for it.
-        transfer: what it makes of its operands' facts; None keeps "data" and "fed by" alone.
-        reading: its call as a contraction.
-        rewrite: its result by operators one can see; its own result may be None: it cannot.
-        source: it needs no operand.
-        constant: it makes constants of the numbers that it is called with.
-        random: it makes other values each time.
-        reduces: it may take dimensions away, which its arguments name.
-        adds_rows: it may add up rows of a weight that data selected, which is a contraction.
-        lookup: it selects rows of a table.
-        softmax: it stands between the two products of an attention kernel.
-        direct: the function of its name runs it and nothing else, or at most a copy besides.
+        line: the line of other arithmetic that its work belongs to; `MOVES` if it computes nothing; None if no rule
+            counts it.
+        transfer: computes the facts of its result; None: real values, made of all operands.
+        reading: brings its call into the normal form of a contraction; None: it is none.
+        rewrite: computes its result by operators that the recorder can count, or returns None if it cannot.
+        source: whether it creates a tensor without a tensor operand.
+        constant: whether it makes constants of the numbers among its arguments.
+        random: whether the same arguments may give other values.
+        reduces: whether it may remove dimensions, which its second argument names.
+        adds_rows: whether it may add up rows of a weight that data selected, which is a contraction.
+        lookup: whether it selects rows of a table.
+        softmax: whether it may run between the two products of an attention kernel.
+        direct: whether the Python function of the same name runs this operator alone, or at most a copy besides.
     """
 
     line: str | None = None
@@ -59,31 +60,32 @@ class Operator:
 
     @property
     def moves(self) -> bool:
+        """Whether it only moves, describes or creates values."""
         return self.line == MOVES
 
     @property
     def arithmetic(self) -> str | None:
-        """The line of other arithmetic; None where it computes nothing, or nothing is known."""
+        """The line of other arithmetic; None if it computes nothing or no rule counts it."""
         return None if self.moves else self.line
 
     @property
     def scatters(self) -> bool:
-        """It adds to places that indices name: an addition for each value."""
+        """Whether it adds values at places that an index names: one addition per value."""
         return self.line == "reduce" and self.transfer in (result.of_scatter, result.of_scatter_add)
 
     @property
     def shifts(self) -> bool:
-        """It may add a constant to spikes."""
+        """Whether it may add a constant to spikes."""
         return self.line == "add"
 
     @property
     def decides(self) -> bool:
-        """It turns real values into whole numbers: inside a neuron, that is what fires."""
+        """Whether it turns real values into whole numbers; inside a neuron, this is the operator that fires."""
         return self.transfer in _DECIDING
 
     @property
     def quantises(self) -> bool:
-        """It can turn real values into spikes, bound whole numbers, or shift spikes by a constant."""
+        """Whether it may turn real values into spikes, limit whole numbers, or add a constant to spikes."""
         return self.decides or self.shifts or self.transfer in _MAKING_SPIKES
 
 
@@ -92,7 +94,8 @@ _DECIDING = frozenset([
     result.of_trunc, result.of_floor_divide, result.of_fake_quantised, result.of_random_flags,
 ])  # fmt: skip
 _MAKING_SPIKES = frozenset([
-    result.of_bitwise, result.of_div, result.of_cast, result.of_copied, result.of_where, result.of_masked_fill,
+    result.of_bitwise, result.of_bitwise_not, result.of_div, result.of_cast, result.of_copied, result.of_where,
+    result.of_masked_fill,
     result.of_scatter, result.of_index_put, result.of_scatter_add, result.of_random_whole, result.of_clamp,
     result.of_hardtanh, result.of_clamp_min, result.of_clamp_max, result.of_relu, result.of_minimum, result.of_maximum,
     result.of_copysign, result.of_places, result.of_last_places, result.of_buckets,
@@ -100,7 +103,7 @@ _MAKING_SPIKES = frozenset([
 
 
 def _rows(line: str | None, transfer: Transfer | None, names: str, **traits: Any) -> Iterator[tuple[str, Operator]]:
-    """Operators that are alike."""
+    """Rows of the table: several names with the same properties."""
     operator = Operator(line, transfer, **traits)
     return ((name, operator) for name in names.split())
 
@@ -180,7 +183,8 @@ _ROWS: list[tuple[str, Operator]] = [
     *_rows("add", result.of_sub, "sub", direct=True),
     *_rows("mul", result.of_div, "div", direct=True),
     *_rows("mul", result.of_mul, "mul", direct=True),
-    *_rows("mask", result.of_bitwise, "bitwise_and bitwise_not bitwise_or bitwise_xor"),
+    *_rows("mask", result.of_bitwise, "bitwise_and bitwise_or bitwise_xor"),
+    *_rows("mask", result.of_bitwise_not, "bitwise_not"),
     *_rows("mask", result.of_compare, "logical_and logical_not logical_or logical_xor", direct=True),
     *_rows("mask", result.of_masked_fill, "masked_fill", direct=True),
     *_rows("mask", result.of_where, "where"),
@@ -214,8 +218,7 @@ _ROWS: list[tuple[str, Operator]] = [
     *_rows("compare", result.of_trunc, "fix trunc"),
     *_rows("reduce", result.of_cumsum, "cumsum"),
     *_rows("reduce", result.of_mean, "mean", reduces=True, adds_rows=True, direct=True),
-    *_rows("reduce", result.of_scatter, "scatter_reduce"),
-    *_rows("reduce", result.of_scatter_add, "index_reduce"),
+    *_rows("reduce", result.of_scatter, "index_reduce scatter_reduce"),
     *_rows("reduce", result.of_scatter_add, "index_add scatter_add", adds_rows=True),
     *_rows("reduce", result.of_sum, "sum", reduces=True, adds_rows=True, direct=True),
     *_rows("pool", None, "adaptive_avg_pool2d adaptive_avg_pool3d"),
@@ -259,7 +262,7 @@ _ROWS: list[tuple[str, Operator]] = [
     *_rows(None, result.of_scatter, "index_fill"),
     *_rows(None, result.of_square, "square"),
     *_rows(None, result.of_unit_constant, "eye", constant=True, source=True),
-    *_rows(None, result.of_unit_constant, "tril_indices triu_indices", source=True),
+    *_rows(None, result.of_constant_places, "tril_indices triu_indices", source=True),
     *_rows(None, result.of_within(-ONE, ONE), "cos erf sin tanh"),
     *_rows(None, result.of_within(ZERO, None), "exp rsqrt softplus sqrt"),
     *_rows(None, result.of_within(ZERO, ONE), "hardsigmoid sigmoid softmax"),
@@ -267,13 +270,14 @@ _ROWS: list[tuple[str, Operator]] = [
 ]  # fmt: skip
 
 OPERATORS: dict[str, Operator] = dict(_ROWS)
-assert len(OPERATORS) == len(_ROWS), "an operator stands in two rows"
+"""All known operators by name."""
+assert len(OPERATORS) == len(_ROWS), "an operator is in two rows"
 
 _UNKNOWN = Operator()
 
 
 def operator(name: str) -> Operator:
-    """The operator of a name in aten, without overload; one that nothing is known of, where it is in no row."""
+    """The operator of a name in aten, without overload; without any property if it is in no row."""
     found = OPERATORS.get(name)
     if found is None and name.endswith("_"):
         found = OPERATORS.get(name.removesuffix("_"))
@@ -281,9 +285,9 @@ def operator(name: str) -> Operator:
 
 
 def reading(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Contraction | None:
-    """The normal form of an operator's call, or None where it is no contraction, or not one that can be read.
+    """An operator's call in the normal form of a contraction; None if it is none, or if it cannot be counted.
 
-    Sparse and opaque tensors hold no values that could be counted.
+    Sparse and opaque operands cannot be counted, since they hold no plain array of values.
     """
     read = operator(name).reading
     form = read(args, kwargs) if read else None
@@ -294,9 +298,9 @@ def reading(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Contrac
 
 
 def decompose(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """An operator's result by operators one can see; None where it cannot be had so.
+    """Computes an operator's result by other operators, which the recorder can count; None if that is impossible.
 
-    Jagged tensors bring rules of their own, which are asked last: what is decomposed comes back as it was.
+    Calls on jagged tensors are not decomposed: their class has rules of its own, and would run the same call again.
     """
     if any(isinstance(value, Tensor) and value.layout is torch.jagged for value in args):
         return None
@@ -308,12 +312,14 @@ def decompose(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 def propagate(
     name: str, facts: list[Facts], args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
 ) -> tuple[Facts, ...]:
-    """The facts of an operator's results, one for each or one for all.
+    """Computes the facts of an operator's results: one for each, or one for all.
 
     Args:
         name: aten operator without namespace and overload.
         facts: facts of its tensor arguments, in order.
-        args, kwargs, out: as the operator was called, and its result.
+        args: positional arguments of the call.
+        kwargs: keyword arguments of the call.
+        out: its result.
     """
     known = operator(name)
     if known.transfer is None or (not facts and not known.source):

@@ -1,4 +1,4 @@
-"""One overload of an operator as PyTorch runs it: how, whether it writes, and what the registry knows of its name."""
+"""Overloads of operators: how PyTorch runs each, whether it writes to an operand, and the registry's entry for it."""
 
 from __future__ import annotations
 
@@ -15,25 +15,27 @@ from snnprof.record.torch_private import OVERLOAD, schema, tree_leaves
 
 
 class Overload(NamedTuple):
-    """How one overload runs, or a function that runs one operator and nothing else.
+    """One overload of an operator, or a function that runs one operator and nothing else.
 
     Attributes:
-        func: the operator, or the function that runs it and nothing else; to hold it keeps its address its own.
-        name: in aten; of another library with its namespace, `quantized::linear`.
+        func: the operator or the function. It is kept so that no other object gets its address.
+        name: name in aten; for other libraries with their namespace, as in `quantized::linear`.
         run: runs it.
-        opens: its result, from its arguments, by operators one can see; of a composite that arrives whole (as under
-            inference_mode), a fused kernel, or an operator that runs functions. Its own result may be None: it cannot.
-        contracts: it may be a contraction.
-        writes: it changes an operand in place.
-        free: it moves or names values, and computes none.
-        strange: no rule can be known for it: it is of another library, of a higher order, or returns nothing.
-        quantises: it may make spikes of real values.
+        decompose: computes its result from (args, kwargs) by operators that the recorder can count, or returns None if
+            that is impossible. Set for composites that may arrive whole (as under inference_mode), for fused kernels,
+            and for operators that run functions; else None.
+        contracts: whether it may be a contraction.
+        writes: whether it changes an operand in place.
+        free: whether it only moves or describes values and computes none.
+        strange: whether no rule can exist for it: it belongs to another library, is of a higher order, or returns
+            nothing.
+        quantises: whether it may turn real values into spikes.
     """
 
     func: Any
     name: str
     run: Callable[..., Any]
-    opens: Callable[[Any, Any], Any] | None
+    decompose: Callable[[Any, Any], Any] | None
     contracts: bool
     writes: bool
     free: bool
@@ -47,16 +49,16 @@ class Overload(NamedTuple):
         name: str,
         run: Callable[..., Any],
         writes: bool,
-        opens: Callable[[Any, Any], Any] | None = None,
+        decompose: Callable[[Any, Any], Any] | None = None,
         contracts: bool = False,
         strange: bool = False,
     ) -> Overload:
-        """What runs the operator of that name."""
+        """The entry of `func`, which runs the operator called `name`."""
         known = operator(name)
-        return cls(func, name, run, opens, contracts, writes, known.moves, strange, known.quantises)
+        return cls(func, name, run, decompose, contracts, writes, known.moves, strange, known.quantises)
 
     def written(self, args: Any, kwargs: Any) -> list[Tensor]:
-        """What a strange operator writes to, as far as its schema says."""
+        """The operands that a strange operator writes to, according to its schema."""
         if not self.writes:
             return []
         named = zip(schema(self.func).arguments, args, strict=False)
@@ -66,16 +68,16 @@ class Overload(NamedTuple):
 
 
 def tensors_in(values: Any) -> list[Tensor]:
-    """The tensors among arguments or results, however nested."""
+    """The tensors among arguments or results, at any depth of nesting."""
     return [leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor)]
 
 
-# By address, since to hash an operator is to call Python.
+# By address: hashing an operator would run Python code at each call.
 _OVERLOADS: dict[int, Overload] = {}
 
 
 def overload_of(func: Any) -> Overload:
-    """What is known of an operator."""
+    """The entry of an operator, made at its first call."""
     known = _OVERLOADS.get(id(func))
     if known is None:
         known = _OVERLOADS[id(func)] = _looked_up(func) if isinstance(func, OVERLOAD) else _of_higher_order(func)
@@ -83,7 +85,7 @@ def overload_of(func: Any) -> Overload:
 
 
 def _looked_up(func: Any) -> Overload:
-    """By its name in aten. Another library may give its operators the same names, which say nothing then."""
+    """Makes the entry of an aten operator by its name; the same name in another library means nothing."""
     name, own = func.overloadpacket.__name__, func.namespace == "aten"
     name = name if own else f"{func.namespace}::{name}"
     known = operator(name)
@@ -93,26 +95,30 @@ def _looked_up(func: Any) -> Overload:
         name,
         func,
         schema(func).is_mutable,
-        functools.partial(_opened, func) if is_composite else None,
+        functools.partial(_decomposed, func) if is_composite else None,
         known.reading is not None,
         not own or not (schema(func).returns or known.moves),
     )
 
 
 def _of_higher_order(func: Any) -> Overload:
+    """Makes the entry of an operator that runs functions."""
     return Overload.of(
-        func, f"higher_order::{func.name()}", func, False, functools.partial(higher_order.opened, func), strange=True
+        func, f"higher_order::{func.name()}", func, False, functools.partial(higher_order.decompose, func), strange=True
     )
 
 
-def _opened(func: Any, args: Any, kwargs: Any) -> Any:
-    """What is made of nested tensors is theirs alone: their kernels are no composites."""
+def _decomposed(func: Any, args: Any, kwargs: Any) -> Any:
+    """Decomposes a composite, except on nested tensors, which have kernels of their own for it."""
     nested = any(isinstance(value, Tensor) and value.is_nested for value in args)
     return None if nested else decompose(func, args, kwargs)
 
 
 def changed(name: str, args: Any, kwargs: Any) -> Any:
-    """What an operator is about to write to; for `out`, which may be empty yet, something of its shape to be."""
+    """The operand that an operator is about to change in place.
+
+    `out` may still be empty. For elementwise operators an operand of the result's shape is returned in its place.
+    """
     if "out" not in kwargs or operator(name).line not in ("add", "mul", "mask", "compare"):
         return args[0] if args else None
     operands = (operand for operand in args if isinstance(operand, Tensor))

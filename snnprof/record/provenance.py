@@ -1,7 +1,7 @@
-"""Where a tensor comes from decides what it can be: data or weight, fed by whom, on which grid, within which bounds.
+"""Provenance: the facts that every tensor carries while the recorder learns, and their algebra.
 
-Values alone cannot tell an image from spikes, so while learning every tensor carries `Facts`. This module has the facts
-and their algebra; what each operator makes of its operands' facts stands in `propagation`.
+A tensor is data or weight, is fed by neuron layers or the input, and its values lie on a grid and within bounds. Values
+alone cannot tell an image from spikes; where they come from can. `propagation` has the facts of each operator's result.
 """
 
 from __future__ import annotations
@@ -16,21 +16,28 @@ from fractions import Fraction
 MAX_LEVELS = 1 << 24
 """Above this many levels a grid is too fine to be verified in floating point."""
 INPUT = "input"
+"""Name of the model's input among the feeders of a tensor."""
 ZERO, ONE = Fraction(0), Fraction(1)
 _MOST_TERMS = 8
+"""The most steps that a grid keeps apart."""
 _SIMPLE = 1 << 12
+"""The largest denominator of a number that a float is taken to stand for."""
 _FLOAT32 = 2.0**-23
+"""The relative rounding error of float32."""
 
 Term = tuple[tuple[int, ...], Fraction]
-"""A step of a grid: a coefficient times the units of sources, which the whole run decides (`sources`)."""
+"""A step of a grid: the numbers of sources, and a coefficient. The step is the coefficient times the units of these
+sources, which are known at the end of the run (`unit`)."""
 Bound = Fraction | None
+"""A bound on values; None: unknown."""
 
 
 class Origin(enum.IntEnum):
-    """What a tensor is made of; made of several, it is the largest.
+    """What a tensor is made of; if it is made of several, the largest of them.
 
     WEIGHT: parameters, buffers that the pass does not write, numbers, constants. UNKNOWN: plain attributes, objects,
-    values that left PyTorch and came back: the partner in a contraction decides. DATA: input, spikes, state, noise.
+    values that left PyTorch and came back; the partner in a contraction decides about them. DATA: input, spikes, state,
+    random numbers.
     """
 
     WEIGHT = 0
@@ -40,21 +47,24 @@ class Origin(enum.IntEnum):
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a tensor by construction.
+    """What is known of a tensor by the way it was made.
 
     Attributes:
         origin: what it is made of.
         fed_by: neuron layers (or `input`) whose output it carries.
-        grid: all values are sums of whole multiples of these steps; empty for nothing but zeros; None for real values.
-        low, high: low ≤ value ≤ high, also for real values; None where no bound is known.
-        params: parameters it is made of.
+        grid: all values are sums of whole multiples of these steps. Empty: all values are zero; None: real values.
+        low: lower bound of the values, also of real ones; None: unknown.
+        high: upper bound, likewise.
+        params: names of the parameters that it is made of.
         ops: contractions whose result reaches it without passing a neuron.
-        result_of: the one contraction whose unchanged result it is.
-        product: it is an element-wise product with a real operand: summed, it is a contraction in disguise.
-        rows: it holds rows of a weight that data selected: summed, they are a contraction.
-        decided: call sites at which it, or what it is made of, was already compared or rounded: a later step reads it.
-        proposed: spikes that it is a sum of with real values, which may cancel in a later sum.
-        rough: its grid is left after terms that cancel, which rounding may have moved it off a little.
+        result_of: the contraction whose result it is, unchanged but for a bias; None: of none.
+        product: whether it is an element-wise product with a real operand. If it is summed, multiply and sum are a
+            contraction that the code does not write as one.
+        rows: whether it holds rows of a weight that data selected. If they are summed, that is a contraction.
+        rough: whether its grid remains after other terms cancelled; rounding may have moved values slightly off it.
+        decided: call sites that already compared or rounded it, or what it is made of. If such a site reads it again,
+            it is state.
+        proposed: facts of the spikes in a sum of spikes and real values; the latter may cancel in a later sum.
     """
 
     origin: Origin = Origin.WEIGHT
@@ -73,21 +83,22 @@ class Facts:
 
     @property
     def data(self) -> bool:
+        """Whether it depends on the input, on state or on random numbers."""
         return self.origin is Origin.DATA
 
     @functools.cached_property
     def quantum(self) -> Fraction | None:
-        """All values are multiples of it; 0 for nothing but zeros; None for real values."""
+        """The largest step that all values are multiples of; 0 if all values are zero, None for real values."""
         return None if self.grid is None else _gcd(coefficient for _, coefficient in self.grid)
 
     @property
     def bound(self) -> Bound:
-        """|value| ≤ bound."""
+        """The bound on |value|; None: unknown."""
         return None if self.low is None or self.high is None else max(abs(self.low), abs(self.high))
 
     @property
     def levels(self) -> int | None:
-        """|value| ≤ levels · quantum; None where no bound is known, and for real values."""
+        """The largest |value| / quantum; None if no bound is known, and for real values."""
         if self.quantum is None or self.bound is None:
             return None
         return int(self.bound / self.quantum) if self.quantum else 0
@@ -99,18 +110,21 @@ class Facts:
 
     @property
     def single(self) -> bool:
-        """Whether every spike has the same size."""
+        """Whether at most one level is possible, so that all spikes have the same size."""
         return self.levels is not None and self.levels <= 1
 
     @property
     def sources(self) -> frozenset[int]:
-        """Sources whose units its grid depends on."""
+        """The sources of multi-level spikes whose units the grid depends on."""
         return frozenset(source for sources, _ in self.grid or () for source in sources)
 
 
 UNKNOWN = Facts(Origin.UNKNOWN)
+"""Real values of unknown origin."""
 REAL_WEIGHT = Facts()
+"""Real weights."""
 NOTHING = Facts(grid=frozenset(), low=ZERO, high=ZERO)
+"""Constant zeros."""
 
 
 def on_grid(
@@ -127,6 +141,7 @@ def spikes(fed_by: Iterable[str], levels: int = 1, signed: bool = False, quantum
 
 
 def real(fed_by: Iterable[str]) -> Facts:
+    """Facts of real-valued data."""
     return Facts(Origin.DATA, frozenset(fed_by))
 
 
@@ -139,7 +154,7 @@ def number(value: float) -> Facts:
 
 
 def rational(value: float) -> Fraction:
-    """A number as the simple fraction that it stands for, 0.1 as 1/10, within the rounding of float32; else exactly."""
+    """The simple fraction that a float stands for (0.1 is 1/10), if within float32 rounding; else its exact value."""
     exact = Fraction(value)
     simple = exact.limit_denominator(_SIMPLE)
     return simple if abs(simple - exact) <= _FLOAT32 * abs(exact) else exact
@@ -149,7 +164,7 @@ def rational(value: float) -> Fraction:
 
 
 def merged(parts: Sequence[Facts]) -> Facts:
-    """Real values made of all parts: the union of what feeds them, and no bounds."""
+    """Real values without bounds, made of all parts."""
     return Facts(
         origin=max((p.origin for p in parts), default=Origin.WEIGHT),
         fed_by=frozenset[str]().union(*(p.fed_by for p in parts)),
@@ -161,7 +176,7 @@ def merged(parts: Sequence[Facts]) -> Facts:
 
 
 def joined(parts: Sequence[Facts]) -> Facts:
-    """Values of any of the parts: real where one of them is, else on the grid that all share."""
+    """Values of any of the parts: within the bounds of all, and on the grid that all share; real if a part is real."""
     total = replace(merged(parts), low=_lowest(parts), high=_highest(parts))
     if any(p.grid is None for p in parts):
         return total
@@ -169,9 +184,10 @@ def joined(parts: Sequence[Facts]) -> Facts:
 
 
 def side_by_side(parts: Sequence[Facts]) -> Facts:
-    """Parts that keep to their own elements (cat, stack, slice writes).
+    """Parts that keep their own elements (cat, stack, slice writes).
 
-    Where some are quantised and some real, the grid of the former stays: values decide step by step.
+    If some are quantised and some real, the result keeps grid and bounds of the former: at each time step the values
+    decide whether they are spikes.
     """
     quantised = [p for p in parts if p.grid is not None]
     if len(quantised) == len(parts) or not any(p.grid for p in quantised):
@@ -181,14 +197,14 @@ def side_by_side(parts: Sequence[Facts]) -> Facts:
 
 
 def added(a: Facts, b: Facts, scale: Fraction = ONE) -> Facts:
-    """a + scale · b: the grids' steps unite, the bounds add."""
+    """a + scale · b: the steps of both grids together, and the sum of the bounds."""
     b = scaled(b, scale)
     total = replace(joined([a, b]), low=_plus(a.low, b.low), high=_plus(a.high, b.high))
     return verifiable(total)
 
 
 def multiplied(a: Facts, b: Facts, terms: int = 1) -> Facts:
-    """Products of a and b, summed over `terms` of them."""
+    """Sums of `terms` products of a and b: each step of one grid times each of the other."""
     low, high = _product_bounds(a, b)
     total = replace(merged([a, b]), low=_times(low, terms), high=_times(high, terms))
     if a.grid is None or b.grid is None:
@@ -220,26 +236,26 @@ def summed(a: Facts, count: int) -> Facts:
 
 
 def bounded(a: Facts, low: Bound, high: Bound) -> Facts:
-    """The same values, known to lie within these bounds as well."""
+    """The same values, limited to these bounds as well."""
     narrow_low = low if a.low is None else a.low if low is None else max(a.low, low)
     narrow_high = high if a.high is None else a.high if high is None else min(a.high, high)
     return replace(a, low=narrow_low, high=narrow_high)
 
 
 def derived(a: Facts, grid: Fraction | None, low: Bound, high: Bound) -> Facts:
-    """What is computed from a and lies on another grid within other bounds."""
+    """Values computed from a, with another grid (None: real) and other bounds."""
     steps = None if grid is None else frozenset([((), grid)]) if grid else frozenset[Term]()
     return replace(merged([a]), grid=steps, low=low, high=high, rough=False)
 
 
 def from_source(a: Facts, source: int) -> Facts:
-    """The same values, counted in the unit that a source will have shown at the end of the run."""
+    """The same values as multi-level spikes of a source, whose unit is known at the end of the run."""
     assert a.quantum is not None
     return replace(a, grid=frozenset([((source,), a.quantum)]) if a.quantum else a.grid)
 
 
 def unit(a: Facts, units: Sequence[int]) -> int:
-    """How many quanta make one level, by the units that the sources have shown; 1 for real values and for zeros."""
+    """How many quanta make one level, given the unit of each source; 1 for real values and for zeros."""
     if not a.grid or not a.quantum:
         return 1
     common = _gcd(step * math.prod(units[source] for source in sources) for sources, step in a.grid)
@@ -250,6 +266,7 @@ def unit(a: Facts, units: Sequence[int]) -> int:
 
 
 def _gcd(steps: Iterable[Fraction]) -> Fraction:
+    """The greatest common divisor of fractions; 0 if there are none but zeros."""
     total = ZERO
     for step in steps:
         if total and step:
@@ -265,12 +282,12 @@ def _union(parts: Sequence[Facts]) -> frozenset[Term]:
 
 
 def _limited(grid: frozenset[Term]) -> frozenset[Term]:
-    """Few enough steps to work with; too many are one step whose unit is one."""
+    """The same grid; more than `_MOST_TERMS` steps become their greatest common divisor, without sources."""
     return grid if len(grid) <= _MOST_TERMS else frozenset([((), _gcd(step for _, step in grid))])
 
 
 def verifiable(facts: Facts) -> Facts:
-    """A grid too fine to verify in floating point is no evidence: the values are real."""
+    """The same facts, but real values if the grid is too fine to be verified in floating point."""
     if not facts.grid or not facts.quantum:
         return facts
     largest = facts.bound if facts.bound is not None else max(step for _, step in facts.grid)
@@ -296,6 +313,7 @@ def _highest(parts: Sequence[Facts]) -> Bound:
 
 
 def _product_bounds(a: Facts, b: Facts) -> tuple[Bound, Bound]:
+    """Bounds of a · b; if some are unknown, 0 as the lower one if neither can be negative."""
     known = [bound for bound in (a.low, a.high, b.low, b.high) if bound is not None]
     if len(known) == 4:
         corners = [x * y for x in (known[0], known[1]) for y in (known[2], known[3])]

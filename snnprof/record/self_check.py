@@ -1,6 +1,6 @@
-"""Counts every contraction a second time, by the operation itself on {0, 1}: what the recorder is checked by.
+"""Counts every contraction a second time, by running the operation itself on {0, 1}: the check of the recorder.
 
-It shares nothing with the recorder's rules, so that an error in those shows as a difference.
+It shares no rules with the recorder, so an error in those shows as a difference.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from snnprof.record.torch_private import OVERLOAD, TorchDispatchMode
 
 
 class Recount(NamedTuple):
-    """One contraction as it ran.
+    """One contraction that ran.
 
     Attributes:
         layer: path of the innermost module that ran it; '' is the model itself.
         operator: its name in aten, such as `addmm` or `convolution`.
-        pairs: pairs of two non-zero operands that met; what is added to their sum (bias) makes none.
-        dense: MACs of the same operation on dense operands, padding taps included.
+        pairs: products of two non-zero elements; a bias adds none.
+        dense: MACs of the same operation on dense operands, taps on padding included.
     """
 
     layer: str
@@ -35,7 +35,7 @@ class Recount(NamedTuple):
 
 
 class _Hook:
-    """Calls a method with a module's path first; in a copy of the module it does nothing."""
+    """A hook that calls a method with the module's path as first argument; in a copy of the module it does nothing."""
 
     def __init__(self, method: Callable[..., None], name: str) -> None:
         self.method, self.name = method, name
@@ -56,10 +56,10 @@ def _does_nothing(*args: Any) -> None:
 
 
 class SecondCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the contractions of all passes that a model makes inside it; their results stay as they are.
+    """Counts the contractions of all forward passes of a model inside the `with` block; it does not change results.
 
-    Not counted: operands without values (meta) or without a plain array of them (sparse, opaque, quantised, nested),
-    kernels that fuse contractions, backward passes, and what runs in no module of the model or in another thread.
+    It does not count operands without a plain array of values (meta, sparse, opaque, quantised, nested), kernels that
+    fuse contractions, backward passes, and operators that run outside the model's modules or in another thread.
 
     Example:
         >>> layer = torch.nn.Linear(4, 3, bias=False)
@@ -69,7 +69,7 @@ class SecondCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         [Recount(layer='', operator='mm', pairs=6, dense=12)]
 
     Attributes:
-        calls: one entry for each contraction, in the order in which they ran.
+        calls: one entry per contraction, in the order in which they ran.
     """
 
     supports_higher_order_operators = True
@@ -84,7 +84,7 @@ class SecondCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._depth = 0
 
     def __enter__(self) -> SecondCounter:
-        if self._depth == 0:  # else an operator is being opened
+        if self._depth == 0:  # else an operator is being decomposed
             self._thread = threading.get_ident()
             for name, module in self._model.named_modules():
                 # Scripted modules hide these methods behind ones that refuse; the hooks themselves work.
@@ -109,20 +109,20 @@ class SecondCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _leave(self, name: str, module: nn.Module, args: Any, output: Any) -> None:
         if threading.get_ident() == self._thread:
             while name in self._path and self._path.pop() != name:
-                pass  # a module inside was interrupted by what runs no hooks
+                pass  # an exception for which PyTorch runs no hooks ended a module inside
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if not isinstance(func, OVERLOAD):  # of a higher order: it runs functions that it is given
+        if not isinstance(func, OVERLOAD):  # of a higher order: it runs functions among its arguments
             return func(*map(self._watched, args), **kwargs)
-        if any(hasattr(kind, "__tensor_flatten__") for kind in types):  # it runs operators on the tensors inside
+        if any(hasattr(kind, "__tensor_flatten__") for kind in types):  # a wrapper: it runs operators on its tensors
             return NotImplemented
         if not self._path or torch_private.in_backward() or func.namespace != "aten":
             return func(*args, **kwargs)
         name = func.overloadpacket.__name__
         rule = _RULES.get(name.removesuffix("_"))
         if rule is None:
-            return self._opened(func, args, kwargs)
+            return self._decomposed(func, args, kwargs)
         with _unseen():
             before = [_copied(each) for each in args] if torch_private.schema(func).is_mutable else args
         result = func(*args, **kwargs)
@@ -132,10 +132,10 @@ class SecondCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.calls.append(Recount(self._path[-1], name, *counted))
         return result
 
-    def _opened(self, func: Any, args: Any, kwargs: Any) -> Any:
-        """Runs a composite operator by its parts, which inference mode else leaves whole.
+    def _decomposed(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Runs a composite operator by its parts; under inference mode it would arrive whole.
 
-        `func.decompose` may know other parts, written in Python, which round otherwise.
+        `func.decompose` is not used, since it may run a Python decomposition that rounds differently.
         """
         if not torch_private.is_composite(func):
             return func(*args, **kwargs)
@@ -143,7 +143,7 @@ class SecondCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return torch_private.run_by_parts(func, args, kwargs)
 
     def _watched(self, operand: Any) -> Any:
-        """A function such that its operators are seen; anything else as it is."""
+        """Wraps a function so that this mode sees its operators; returns any other argument as it is."""
         if not callable(operand):
             return operand
 
@@ -155,16 +155,17 @@ class SecondCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     @classmethod
     def ignore_compile_internals(cls) -> bool:
+        """Tells PyTorch to switch this mode off while it compiles."""
         return True
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        return False  # to keep the compiler out would load it
+        return False  # True would load the compiler, only to keep it out
 
 
 @contextmanager
 def _unseen() -> Iterator[None]:
-    """For arithmetic that is none of the model's: no other mode sees it."""
+    """Hides the counter's own arithmetic from all modes."""
     with torch.no_grad(), torch_private.functions_disabled(), torch_private.dispatch_disabled():
         yield
 
@@ -174,6 +175,7 @@ def _copied(operand: Any) -> Any:
 
 
 def _hold_values(args: Any) -> bool:
+    """Whether all tensors among the arguments are plain arrays of values."""
     tensors = [value for value in args if isinstance(value, Tensor)]
     plain = (type(each).__torch_dispatch__ is Tensor.__torch_dispatch__ for each in tensors)
     odd = (t.layout is not torch.strided or t.is_meta or t.is_nested or t.is_quantized for t in tensors)
@@ -181,24 +183,27 @@ def _hold_values(args: Any) -> bool:
 
 
 def _live(values: Tensor, terms: int) -> Tensor:
-    """1 where it is not zero, in the fastest format that holds a sum of so many ones exactly."""
+    """1 where a value is not zero, in the fastest float format in which a sum of `terms` ones is exact."""
     return (values != 0).to(torch.float32 if terms < 2**24 else torch.float64)
 
 
 def _total(met: Tensor) -> int:
-    """The sum of whole numbers; some fast convolutions miss them by a rounding error."""
+    """The sum of whole numbers; it rounds first, since some fast convolutions are off by a rounding error."""
     return int(met.round_().sum(dtype=torch.int64))
 
 
 def _product(left: Tensor, right: Tensor) -> tuple[int, int]:
-    """Pairs and dense MACs of left `[…, N, K]` @ right `[…, K, M]`, or of vectors `[K]`; stacks broadcast."""
+    """Pairs and dense MACs of left `[..., N, K]` @ right `[..., K, M]`, or of vectors `[K]`; stacks broadcast."""
     terms = left.shape[-1]
     met = _live(left, terms) @ _live(right, terms)
     return _total(met), met.numel() * terms
 
 
 def _convolution(func: Any, args: Any, kwargs: Any) -> tuple[int, int]:
-    """x `[N, C, …]`, or without N, and weight `[Cout, C/g, …]`, or `[C, Cout/g, …]` where transposed."""
+    """Pairs and dense MACs of x `[N, C, ...]` (or without N) and weight `[Cout, C/g, ...]`.
+
+    A transposed convolution has a weight `[C, Cout/g, ...]`.
+    """
     x, weight = args[:2]
     name = func.overloadpacket.__name__
     transposed = args[6] if "convolution" in name else "transpose" in name
@@ -212,7 +217,10 @@ def _bag(
     weight: Tensor, indices: Tensor, offsets: Tensor, scale: bool = False, mode: int = 0, sparse: bool = False,
     factors: Tensor | None = None, last: bool = False, padding: int = -1,
 ) -> tuple[int, int] | None:  # fmt: skip
-    """Sums or means of the rows of weight `[rows, width]` that `indices` select, each times a factor if there are."""
+    """Pairs and dense MACs of sums or means of the rows of weight `[rows, width]` that `indices` select.
+
+    `factors` multiply the selected rows. The maximum of rows is no contraction: None.
+    """
     if mode == 2:  # the maximum of each column
         return None
     selected = indices != padding
@@ -232,4 +240,4 @@ _RULES: dict[str, Callable[[Any, Any, Any], tuple[int, int] | None]] = {
     **dict.fromkeys("convolution _convolution convolution_overrideable".split(), _convolution),
     **dict.fromkeys("conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d".split(), _convolution),
 }
-"""By an operator's name, less the underscore of its in-place form: pairs and dense MACs of a call."""
+"""By an operator's name, without the underscore of its in-place form: computes pairs and dense MACs of a call."""

@@ -1,4 +1,4 @@
-"""What is known of the tensors of a pass, kept by storage, so that `out[t] = spikes` and views need no special care."""
+"""The facts of all tensors of a pass, by storage: views and `out[t] = spikes` need no further rules."""
 
 from __future__ import annotations
 
@@ -25,7 +25,13 @@ Geometry = tuple[tuple[int, ...], tuple[int, ...], int]
 
 @dataclass(frozen=True)
 class ZeroPadding:
-    """Zeros that an operator padded on: (before, after) for each of the last axes of a tensor that looks so."""
+    """Zeros that an operator padded onto a tensor.
+
+    Attributes:
+        sides: (before, after) for each of the last axes.
+        shape: sizes of those axes in the padded tensor.
+        stride: strides of those axes in the padded tensor.
+    """
 
     sides: tuple[tuple[int, int], ...]
     shape: tuple[int, ...]
@@ -33,12 +39,13 @@ class ZeroPadding:
 
     @classmethod
     def of(cls, padded: Tensor, widths: Sequence[int]) -> ZeroPadding:
+        """The padding of a tensor, from the widths that `constant_pad_nd` takes (last axis first)."""
         sides = tuple((max(widths[i], 0), max(widths[i + 1], 0)) for i in range(len(widths) - 2, -1, -2))
         last = padded.dim() - len(sides)
         return cls(sides, tuple(padded.shape[last:]), padded.stride()[last:])
 
     def around(self, tensor: Tensor, axes: int) -> tuple[tuple[int, int], ...] | None:
-        """The widths on the last `axes` axes of a tensor, if it is the padded one and no other view of it."""
+        """The widths on the last `axes` axes of a tensor; None for another view, or if other axes are padded, too."""
         last = tensor.dim() - len(self.sides)
         if last < 0 or tuple(tensor.shape[last:]) != self.shape or tensor.stride()[last:] != self.stride:
             return None
@@ -47,19 +54,25 @@ class ZeroPadding:
 
 
 Atom = tuple[int, tuple[int, ...], tuple[int, ...], int]
-"""A value as it was written, seen in one shape, stride and offset; aliases of it are the same atom."""
+"""A written value in one geometry: the value's number, shape, strides and offset. Aliases are the same atom."""
 Form = Mapping[Atom, Fraction]
-"""A tensor as a sum of values times factors, so that `x + a − a.detach()` is seen to be x."""
+"""A tensor as a sum of atoms times factors, which shows that `x + a − a.detach()` is x."""
 
 
 @dataclass
 class _Entry:
-    """What is known of one storage.
+    """All that is known of one storage.
 
     Attributes:
-        value: numbers what was written to it last; the same operator on the same values makes the same value.
-        form: what that is a sum of, in this geometry; None where it is a value of its own.
-        shared: what it held when others than PyTorch got hold of its memory.
+        reference: weak reference to the storage; to the tensor, if it has none.
+        facts: facts of the values that it holds.
+        time: where the time steps lie; None: unknown.
+        value: number of the value that was last written to it. The same operator on the same values makes the same
+            value.
+        geometry: shape, strides and offset of the tensor through which it was written.
+        form: the sum that the value is, in this geometry; None: it is no sum of others.
+        zeros: zeros that were padded on; None: none.
+        shared: the values at the time when code outside PyTorch got access to the memory; None: no such code has.
     """
 
     reference: StorageWeakRef | weakref.ref[Tensor]
@@ -72,16 +85,17 @@ class _Entry:
     shared: Tensor | None = None
 
     def gone(self) -> bool:
+        """Whether the storage no longer exists."""
         if isinstance(self.reference, StorageWeakRef):
             return bool(self.reference.expired())  # type: ignore[no-untyped-call]
         return self.reference() is None
 
 
 class Store:
-    """Facts by storage, for the tensors of a learning pass; holds no tensor alive."""
+    """Facts by storage, for the tensors of a learning pass; keeps no tensor alive."""
 
     def __init__(self) -> None:
-        # A weak reference pins the storage's header, so its address names it for as long as the entry lives.
+        # A weak reference keeps the storage's header, so no other storage gets its address while the entry exists.
         self._entries: dict[int, _Entry] = {}
         self._values: dict[int, Facts] = {}
         self._numbers: dict[Hashable, int] = {}
@@ -89,11 +103,12 @@ class Store:
         self._enough = 0
 
     def get(self, tensor: Tensor) -> Facts | None:
+        """The facts of a tensor; None if none are known."""
         entry = self._entry(tensor)
         return entry.facts if entry else None
 
     def of(self, tensor: Tensor) -> Facts:
-        """The facts of a tensor; one that nobody made inside the pass is unknown."""
+        """The facts of a tensor; those of an unknown one if the pass did not make it, or other code wrote to it."""
         entry = self._entry(tensor)
         if entry is not None and not (entry.shared is not None and _was_written(tensor, entry)):
             return entry.facts
@@ -102,11 +117,11 @@ class Store:
         return facts
 
     def decide(self, tensor: Tensor, site: int) -> None:
-        """A call site compares or rounds a tensor: it, what it is but for constants, and the values that it is a sum of
-        are known to have been.
+        """Marks a tensor as compared or rounded at a call site.
 
-        A potential is often compared as `potential - threshold`, of which nothing later is made, so the potential is
-        marked too. A part of a storage says nothing of the others.
+        The values that it is a sum of are marked as well, and tensors that differ from it by constants only: code often
+        compares `potential - threshold` and later uses the potential. A tensor that covers only a part of a storage
+        does not mark that storage.
         """
         form = self.form(tensor)
         values, but_for_constants = {atom[0] for atom in form}, self._without_constants(form)
@@ -118,16 +133,17 @@ class Store:
                 entry.facts = replace(entry.facts, decided=entry.facts.decided | {site})
 
     def share(self, tensor: Tensor) -> None:
-        """Others than PyTorch get hold of a tensor's memory, as `numpy()` lets them: they may write to it unseen."""
+        """Keeps a copy of a tensor whose memory code outside PyTorch may write to from now on, as after `numpy()`."""
         entry = self._entry(tensor)
         if entry is not None and entry.shared is None:
             entry.shared = tensor.detach().clone()
 
     def forget(self, tensor: Tensor) -> None:
-        """What a tensor holds from now on was made elsewhere."""
+        """Drops the facts of a tensor, whose values now come from elsewhere."""
         self._entries.pop(_key(tensor), None)
 
     def time(self, tensor: Tensor) -> TimeStride | None:
+        """Where the time steps lie in a tensor's storage; None if it is unknown."""
         entry = self._entry(tensor)
         return entry.time if entry else None
 
@@ -139,10 +155,14 @@ class Store:
         form: Form | None = None,
         made: Hashable = None,
     ) -> None:
-        """Says what a tensor holds from now on, and with it all of its storage.
+        """Sets the facts of a tensor, and with it those of its whole storage.
 
         Args:
-            made: operator and operands, where the same ones always make the same values.
+            tensor: the tensor that was written.
+            facts: facts of its values.
+            time: where the time steps lie in its storage; None: unknown.
+            form: the sum that it is; None: it is no sum of others.
+            made: operator and operands, if the same ones always make the same values; else None.
         """
         fresh = self._next
         self._next += 1
@@ -156,7 +176,7 @@ class Store:
             self._enough = len(self._entries) * 9 // 8 + 8
 
     def form(self, tensor: Tensor) -> Form:
-        """What a tensor is a sum of: itself, where nothing else is known."""
+        """The sum that a tensor is: itself times 1 if it is no sum of others, empty if it has no facts."""
         entry = self._entry(tensor)
         if entry is None:
             return {}
@@ -166,32 +186,33 @@ class Store:
         return {(entry.value, *geometry): ONE}
 
     def _without_constants(self, form: Form) -> Form:
-        """A sum without its constants, scaled so that the first factor is 1."""
+        """The terms of a sum that are data, scaled so that the first factor is 1."""
         data = {atom: factor for atom, factor in form.items() if atom[0] in self._values and self._values[atom[0]].data}
         first = next(iter(data.values()), ONE)
         return {atom: factor / first for atom, factor in data.items()}
 
     def new_value(self, facts: Facts, geometry: Tensor) -> Atom:
-        """A value that no tensor holds, such as the whole part of one, as long as another."""
+        """Makes a value that no tensor holds (such as the whole part of one), in the geometry of another tensor."""
         value = self._next
         self._next += 1
         self._values[value] = facts
         return (value, *_geometry(geometry))
 
     def facts_of_value(self, atom: Atom) -> Facts:
+        """The facts of the value that an atom names."""
         return self._values[atom[0]]
 
     def forget_dead(self) -> None:
-        """Drops the entries of storages that are gone.
+        """Drops the entries of storages that no longer exist.
 
-        Each pins its storage's header on the heap, right behind the memory that the next tensors should get.
+        Each entry keeps its storage's header on the heap, where it splits the memory that new tensors could use.
         """
         dead = [key for key, entry in self._entries.items() if entry.gone()]
         for key in dead:
             del self._entries[key]
 
     def begin_pass(self) -> None:
-        """Forgets all but what the tensors that are left hold."""
+        """Forgets everything that no remaining tensor depends on."""
         self.forget_dead()
         self._numbers.clear()
         entries = self._entries.values()
@@ -199,12 +220,12 @@ class Store:
         self._values = {value: facts for value, facts in self._values.items() if value in used}
 
     def pad(self, padded: Tensor, zeros: ZeroPadding) -> None:
-        """Remembers, until the next write, which of a tensor's elements are padding."""
+        """Notes which elements of a tensor are padding, until it is written again."""
         if entry := self._entry(padded):
             entry.zeros = zeros
 
     def padding(self, tensor: Tensor, axes: int) -> tuple[tuple[int, int], ...] | None:
-        """Zeros padded on the last `axes` axes of a tensor, as (before, after); None where there are none."""
+        """Zeros padded onto the last `axes` axes of a tensor, (before, after) for each; None if there are none."""
         entry = self._entry(tensor)
         return entry.zeros.around(tensor, axes) if entry and entry.zeros else None
 
@@ -213,12 +234,13 @@ class Store:
 
 
 def _was_written(tensor: Tensor, entry: _Entry) -> bool:
-    """Whether what others may write to holds something else than it did; of another view of it nobody knows."""
+    """Whether memory that other code may write to has changed; seen in another shape, it counts as changed."""
     before = entry.shared
     return before is None or before.shape != tensor.shape or not torch.equal(before, tensor.detach())
 
 
 def _geometry(tensor: Tensor) -> Geometry:
+    """A tensor's shape, strides and offset; empty for tensors without strided memory."""
     strided = (
         not is_lazy(tensor)
         and tensor.layout is torch.strided
@@ -231,7 +253,7 @@ def _geometry(tensor: Tensor) -> Geometry:
 
 
 def storage_key(tensor: Tensor) -> int | None:
-    """Names a tensor's storage; None for sparse and opaque tensors, which have none."""
+    """A key for a tensor's storage; None for sparse and opaque tensors, which have none."""
     try:
         return storage_address(tensor.untyped_storage())
     except (NotImplementedError, RuntimeError):
@@ -239,6 +261,6 @@ def storage_key(tensor: Tensor) -> int | None:
 
 
 def _key(tensor: Tensor) -> int:
-    """Names a storage or, where there is none, the tensor; addresses of both are apart, and held by references."""
+    """A key for a tensor's storage or, if it has none, for the tensor; the entry's reference keeps it taken."""
     key = storage_key(tensor)
     return id(tensor) if key is None else key

@@ -1,6 +1,6 @@
 """Straight-through forms: `x + a − a.detach()` is x, whatever a is, and lies on the grid of x.
 
-Each tensor is known as a sum of values times factors; what cancels leaves the facts of the rest.
+The store knows each tensor as a sum of values times factors. If terms cancel, the result has the facts of the rest.
 """
 
 from __future__ import annotations
@@ -22,19 +22,26 @@ from snnprof.record.store import Atom, Form, Store
 from snnprof.record.values import values_of_its_own
 
 _LONGEST = 8
+"""The most terms of a sum that is kept."""
 _ONE_ITSELF: Atom = (-1, (), (), 0)
+"""The number 1, of which constants are multiples."""
 
 
 def simplified(
     store: Store, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Tensor, facts: Facts
 ) -> tuple[Facts, Form | None]:
-    """The facts of an operator's result and the sum that it is; facts of the rest where terms of the sum cancel.
+    """Computes the facts of an operator's result, and the sum that it is (None: it is no sum).
 
-    Where cancelling cannot be seen, but spikes come first in a sum with real values and the result lies on their grid,
-    the values decide.
+    If terms of the sum cancel, the facts are those of the rest. Cancelling may also be invisible: if the first operand
+    of a sum is spikes and the result lies on their grid, the result is taken for spikes.
 
     Args:
-        facts: of the result, by propagation.
+        store: facts and sums of the operands.
+        name: aten operator without namespace and overload.
+        args: positional arguments of the call.
+        kwargs: keyword arguments of the call.
+        result: result of the call.
+        facts: facts of the result by propagation.
     """
     combine = _SUMS.get(name)
     if combine is None:
@@ -51,17 +58,21 @@ def simplified(
 
 
 def _of_rest(store: Store, total: Form, facts: Facts) -> Facts:
+    """The facts of the terms that remain after others cancelled."""
     terms = [
         provenance.scaled(provenance.number(1.0) if atom == _ONE_ITSELF else store.facts_of_value(atom), factor)
         for atom, factor in total.items()
     ]
     rest = functools.reduce(provenance.added, terms) if terms else provenance.NOTHING
-    # Every operand was read: what the rest is fed by is data, even if all that made it data cancelled.
+    # The operator read every operand, so its result stays data even if all terms that are data cancelled.
     return replace(rest, origin=facts.origin, rough=True, result_of=None)
 
 
 def _proposed(store: Store, args: tuple[Any, ...], result: Tensor, facts: Facts) -> Facts:
-    """Spikes plus what the values show to be nothing; if it is not yet, it may be after the next sum."""
+    """The facts of a sum of spikes and real values: those of the spikes, if the result lies on their grid.
+
+    If it does not, it may after the next sum, so the facts of the spikes are kept as a proposal.
+    """
     first = store.get(args[0]) if isinstance(args[0], Tensor) else None
     proposal = first and (first if first.grid and first.data else first.proposed)
     if facts.grid is not None or not proposal or not proposal.quantum:
@@ -72,7 +83,7 @@ def _proposed(store: Store, args: tuple[Any, ...], result: Tensor, facts: Facts)
 
 
 def _lies_on(values: Tensor, grid: Facts) -> bool:
-    """Whether values are spikes of a grid, and not all zero."""
+    """Whether all values lie on a grid, within its bound, and at least one is not zero."""
     assert grid.quantum is not None
     if not values.is_floating_point() or not values.numel() or not values_of_its_own(values):
         return False
@@ -83,7 +94,7 @@ def _lies_on(values: Tensor, grid: Facts) -> bool:
 
 
 def _added(parts: list[tuple[Form, Fraction]]) -> tuple[dict[Atom, Fraction], bool]:
-    """The sum of sums times factors, and whether terms of opposite signs met in it."""
+    """Adds sums times factors; returns also whether an atom occurred with opposite signs."""
     total: dict[Atom, Fraction] = {}
     cancelled = False
     for form, factor in parts:
@@ -95,9 +106,11 @@ def _added(parts: list[tuple[Form, Fraction]]) -> tuple[dict[Atom, Fraction], bo
 
 
 Combine = Callable[[Store, tuple[Any, ...], dict[str, Any]], list[tuple[Form, Fraction]] | None]
+"""From an operator's arguments, the sums and factors that its result adds up; None if it is no such sum."""
 
 
 def _operand(store: Store, value: Any) -> Form | None:
+    """The sum that a tensor or a number is; None for other arguments."""
     if isinstance(value, Tensor):
         return store.form(value)
     number = _number(value)
@@ -109,6 +122,8 @@ def _number(value: Any) -> Fraction | None:
 
 
 def _sum(sign: int, reverse: bool = False) -> Combine:
+    """a + sign · alpha · b; reversed, b − alpha · a."""
+
     def combine(store: Store, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[Form, Fraction]] | None:
         first, second = (_operand(store, value) for value in args[:2])
         factor = _number(kwargs.get("alpha", args[2] if len(args) > 2 else 1))
@@ -120,6 +135,8 @@ def _sum(sign: int, reverse: bool = False) -> Combine:
 
 
 def _scaled(divide: bool) -> Combine:
+    """a times, or divided by, one known number."""
+
     def combine(store: Store, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[Form, Fraction]] | None:
         factor = _factor(store, args[1])
         form = _operand(store, args[0])
@@ -131,7 +148,7 @@ def _scaled(divide: bool) -> Combine:
 
 
 def _factor(store: Store, value: Any) -> Fraction | None:
-    """A number, or a tensor of one known value."""
+    """The value of a number or of a constant tensor that holds one number; None if it is unknown."""
     if not isinstance(value, Tensor):
         return _number(value)
     facts = store.get(value)
@@ -139,7 +156,7 @@ def _factor(store: Store, value: Any) -> Fraction | None:
 
 
 def _interpolated(store: Store, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[Form, Fraction]] | None:
-    """a + w · (b − a)."""
+    """a + w · (b − a) of two tensors and a number."""
     weight = _number(args[2]) if len(args) > 2 else None
     if weight is None or not all(isinstance(each, Tensor) for each in args[:2]):
         return None
@@ -148,7 +165,7 @@ def _interpolated(store: Store, args: tuple[Any, ...], kwargs: dict[str, Any]) -
 
 
 def _fraction(divisor: bool) -> Combine:
-    """x less its whole part: what is subtracted from x leaves whole numbers, or multiples of a divisor."""
+    """x minus its whole part, or minus the largest multiple of a divisor: x plus a new value on that grid."""
 
     def combine(store: Store, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[Form, Fraction]] | None:
         step = _factor(store, args[1]) if divisor else ONE

@@ -1,5 +1,7 @@
-"""Where the time steps lie in a storage, and what an operator makes of them: told for inputs and neurons, carried by
-shapes from then on."""
+"""Where the time steps lie in a storage or a tensor.
+
+Known for inputs and neuron outputs, and from there on carried from operand to result by their shapes.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,9 @@ from snnprof.record.operators import operator
 
 @dataclass(frozen=True)
 class TimeStride:
-    """Where the time steps lie in a storage: element at offset o belongs to step (o // stride) % size.
+    """Where the time steps lie in a storage: the element at offset o belongs to step (o // stride) % size.
 
-    A stride of 0 stands for an expanded axis, which shares its elements.
+    A stride of 0 stands for an expanded axis, whose steps share their elements.
     """
 
     stride: int
@@ -33,7 +35,7 @@ class TimeDim:
 
 
 def folding(tensor: Tensor, axis: TimeStride | None) -> TimeDim | None:
-    """Where a storage's time steps lie in this view of it."""
+    """Where a storage's time steps lie in a tensor that views it; None if it has one step or shows them nowhere."""
     if axis is None or axis.size <= 1:
         return None
     for dim, (size, stride) in enumerate(zip(tensor.shape, tensor.stride(), strict=True)):
@@ -48,22 +50,22 @@ def folding(tensor: Tensor, axis: TimeStride | None) -> TimeDim | None:
 
 
 def axis_of(tensor: Tensor, fold: TimeDim | None) -> TimeStride | None:
-    """The inverse of `folding`."""
+    """The inverse of `folding`: where a tensor's time steps lie in its storage."""
     if fold is None or fold.dim >= tensor.dim():
         return None
     return TimeStride(fold.inner * tensor.stride(fold.dim), fold.size)
 
 
 GONE = TimeStride(0, 1)
-"""No time axis, known: a mean over time, or one step of many."""
+"""Known to have no time axis, like a mean over time, or one step of many."""
 
 
 def carried(
     name: str, output: Tensor, inputs: Sequence[tuple[Tensor, TimeStride | None]], args: tuple[Any, ...]
 ) -> TimeStride | None:
-    """The output's time axis: the first input's whose folded dimension is still there, at its full size.
+    """The time axis of an operator's output: that of the first input whose time dimension remains, at its full size.
 
-    `GONE` where inputs had one and none is left; None where nothing is known.
+    `GONE` if inputs have a time axis but none remains; None if no input has one.
     """
     for tensor, axis in inputs:
         fold = folding(tensor, axis)
@@ -76,7 +78,7 @@ def carried(
 
 
 def _moved(name: str, dim: int, tensor: Tensor, output: Tensor, args: tuple[Any, ...]) -> int | None:
-    """Where a dimension of an operand stands in the result; None where it was reduced away."""
+    """The dimension of the result that a dimension of an operand becomes; None if it was reduced."""
     more = output.dim() - tensor.dim()
     if name == "stack":
         new = (args[1] if len(args) > 1 else 0) % output.dim()
@@ -87,4 +89,4 @@ def _moved(name: str, dim: int, tensor: Tensor, output: Tensor, args: tuple[Any,
         if dim in reduced:
             return None
         return dim - sum(axis < dim for axis in reduced) if more else dim
-    return dim + max(more, 0)  # broadcasting adds dimensions in front, products drop them behind
+    return dim + max(more, 0)  # broadcasting adds dimensions at the front, products drop them at the back

@@ -1,6 +1,6 @@
-"""Every private name of PyTorch that is used, and what it is used for.
+"""All private names of PyTorch that snnprof uses, and their purpose.
 
-PyTorch promises nothing about these. A test looks for each and says which file needs it when it is gone.
+PyTorch may change them in any release. A test looks for each one and, if it is gone, names the file that needs it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,13 @@ _C: Any = torch._C
 
 
 class Stack(NamedTuple):
-    """One of PyTorch's stacks of modes."""
+    """One of PyTorch's stacks of modes.
+
+    Attributes:
+        length: returns the number of modes.
+        pop: takes the innermost mode off and returns it.
+        push: puts a mode on top.
+    """
 
     length: Callable[[], int]
     pop: Callable[[], Any]
@@ -38,13 +44,13 @@ DISPATCH_MODES = Stack(
 
 
 dispatch_disabled: Callable[[], Any] = _C._DisableTorchDispatch
-"""A guard: as long as it lives, no mode sees an operator."""
+"""A guard object: while it exists, no mode sees an operator."""
 functions_disabled: Callable[[], Any] = _C.DisableTorchFunction
-"""A context in which no mode sees a call of a function."""
+"""A context manager: inside it, no mode sees a call of a torch function."""
 
 
 def only_described() -> bool:
-    """Whether operators run on descriptions of tensors, as while a model exports itself: nothing is computed."""
+    """Whether operators run on fake tensors and compute nothing, as while a model is exported."""
     return _C._len_torch_dispatch_stack() > 1 and detect_fake_mode() is not None
 
 
@@ -52,17 +58,17 @@ def only_described() -> bool:
 
 
 def in_backward() -> bool:
-    """Whether autograd runs: its operators, and forward passes that it repeats, are no part of the forward pass."""
+    """Whether autograd runs. Its operators, and forward passes that it repeats, do not belong to the forward pass."""
     return bool(_C._current_graph_task_id() != -1)
 
 
 is_traced: Callable[[], Any] = _C._get_tracing_state
-"""Truthy where `torch.jit.trace` makes a graph of what runs, in which sizes are no numbers."""
+"""Truthy while `torch.jit.trace` records a graph; sizes are tensors then, not numbers."""
 
 
 @contextmanager
 def untraced() -> Iterator[None]:
-    """What runs inside is no part of such a graph."""
+    """Keeps operators inside the block out of the graph that `torch.jit.trace` records."""
     state = _C._get_tracing_state()
     _C._set_tracing_state(None)
     try:
@@ -72,9 +78,9 @@ def untraced() -> Iterator[None]:
 
 
 is_mapped: Callable[[Tensor], bool] = _C._functorch.is_functorch_wrapped_tensor
-"""Whether a tensor stands for one row of those that `torch.vmap` and its kin run a function on."""
+"""Whether a tensor stands for one row of a batch that `torch.vmap` or a similar transform runs a function on."""
 all_rows: Callable[[Tensor], Tensor] = _C._functorch.get_unwrapped
-"""What a mapped tensor stands for a row of."""
+"""The batch that a mapped tensor is a row of."""
 
 
 # -- operators and tensors ------------------------------------------------------------------------------------------
@@ -90,29 +96,31 @@ def schema(operator: Any) -> Any:
 
 
 COMPOSITE: Any = _C.DispatchKey.CompositeImplicitAutograd
+"""Key of the kernels of composites: operators that are made of others on every device."""
 BY_PARTS: Any = _C.DispatchKey.CompositeExplicitAutograd
+"""Key of the eager kernels of higher-order operators."""
 
 
 def is_composite(operator: Any) -> bool:
-    """Whether an operator is made of others, whatever it runs on, by a kernel of PyTorch's own."""
+    """Whether PyTorch has a kernel that runs an operator by other operators, on any device."""
     try:
         return bool(_C._dispatch_has_kernel_for_dispatch_key(operator.name(), COMPOSITE))
-    except RuntimeError:  # it tells a property of tensors, and no kernel is known by its name
+    except RuntimeError:  # operators that return a property of a tensor have no registered name
         return False
 
 
 def run_by_parts(operator: Any, args: Any, kwargs: Any) -> Any:
-    """Runs a composite by the operators that it is made of."""
+    """Runs a composite by the operators that it consists of."""
     return operator._op_dk(COMPOSITE, *args, **kwargs)
 
 
 def version(tensor: Tensor) -> int:
-    """Counts the writes to a tensor; inference tensors count none."""
+    """The number of in-place writes to a tensor; inference tensors have none and raise."""
     return int(tensor._version)
 
 
 def storage_address(storage: UntypedStorage) -> int:
-    """Names a storage for as long as it, or a weak reference to it, lives."""
+    """The address that identifies a storage while it, or a weak reference to it, exists."""
     return int(storage._cdata)
 
 
@@ -120,7 +128,7 @@ def storage_address(storage: UntypedStorage) -> int:
 
 
 def without_repeats(graph: torch.fx.Graph) -> torch.fx.Graph:
-    """A graph in which nothing is computed twice."""
+    """A copy of a graph without repeated computations."""
     from torch._functorch.compile_utils import fx_graph_cse
 
     made: torch.fx.Graph = fx_graph_cse(graph)
@@ -128,7 +136,7 @@ def without_repeats(graph: torch.fx.Graph) -> torch.fx.Graph:
 
 
 def inductor() -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """The default compiler, and the part of it that compiles a graph of operators."""
+    """The default compiler, and its part that compiles one graph of operators."""
     from torch._inductor import compile_fx
 
     return compile_fx.compile_fx, compile_fx.compile_fx_inner

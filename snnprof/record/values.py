@@ -1,4 +1,4 @@
-"""What the values of a tensor tell of it, where the pass did not make it: input, unknowns, other people's neurons."""
+"""Facts from the values of tensors whose making the recorder did not see: inputs, unknown tensors, neuron outputs."""
 
 from __future__ import annotations
 
@@ -27,21 +27,28 @@ from snnprof.record.provenance import (
 )
 
 _PIECE = 1 << 18
+"""Values that are looked at in one piece."""
 COUNTS = 15
-"""Whole numbers up to here are event counts."""
+"""The largest whole number that is taken for an event count."""
 _SIZES = 256
+"""The most different sizes of values, and the most levels, among which a common step is looked for."""
 _FEW = 8
+"""The most evenly spaced sizes that look like spikes."""
 _OFF_GRID = 1e-3
+"""The largest distance from a whole number of steps, in steps."""
 
 
 def unknown(tensor: Tensor) -> Facts:
-    """Facts of a tensor that the pass did not make, on the grid of its values; a parameter is weight anywhere."""
+    """Facts of a tensor that the pass did not make: of unknown origin (a parameter: weight), with `constant`'s grid."""
     origin = Origin.WEIGHT if isinstance(tensor, nn.Parameter) else Origin.UNKNOWN
     return replace(constant(tensor), origin=origin)
 
 
 def constant(tensor: Tensor) -> Facts:
-    """Facts of weights, by their values where those are cheap to read and simple: a number, a mask, zeros."""
+    """Facts of a weight by its values: of one number, of zeros, or of whole numbers up to 15 in size; else real.
+
+    More than 2²⁰ values are not read and taken for real.
+    """
     if tensor.numel() == 0 or tensor.is_complex() or not values_of_its_own(tensor):
         return replace(UNKNOWN, origin=Origin.WEIGHT)
     values = tensor.detach()
@@ -58,10 +65,10 @@ def constant(tensor: Tensor) -> Facts:
 
 
 def of_input(tensor: Tensor, kind: str, fed_by: str = INPUT) -> Facts:
-    """Facts of a model input under `--input auto|spikes|real`.
+    """Facts of a model input under `--input auto|spikes|real` (`kind`).
 
-    `auto` takes {0,1}, {−1,0,1} and whole numbers up to 15 (event counts per bin) for spikes, all else for real;
-    `spikes` reads the grid off the values.
+    `auto` takes {0, 1}, {−1, 0, 1} and whole numbers up to 15 (event counts per bin) for spikes, everything else for
+    real values. `spikes` reads the grid off the values.
     """
     if kind == "real" or tensor.numel() == 0 or tensor.is_complex() or not values_of_its_own(tensor):
         return real([fed_by])
@@ -71,19 +78,22 @@ def of_input(tensor: Tensor, kind: str, fed_by: str = INPUT) -> Facts:
     if not math.isfinite(largest):
         return real([fed_by])
     if kind == "spikes":
-        step = smallest_step(values) or ONE  # where some steps are spikes and some are not, the values decide
+        step = smallest_step(values) or ONE  # without a common step, the values of each time step decide
         return spikes([fed_by], max(1, math.ceil(largest / step)), signed, step)
     whole = largest <= (1 if signed else COUNTS) and whole_numbers(values)
     return spikes([fed_by], levels=max(1, int(largest)), signed=signed) if whole else real([fed_by])
 
 
 def of_neuron(tensor: Tensor, known: Facts | None, name: str) -> Facts:
-    """Facts of what a neuron layer puts out.
+    """Facts of a neuron layer's output.
+
+    If the layer's own operators leave a grid on which the values lie, the output has that grid. Otherwise its values
+    decide: those of one amplitude, and whole numbers up to 15, are spikes; all others are real.
 
     Args:
-        known: what its own operators made of it. Where they leave no grid, and one amplitude or small whole numbers
-            are all that the values show, those are its spikes; else its output is real.
-        name: of the layer.
+        tensor: the output.
+        known: its facts by propagation; None: unknown.
+        name: name of the layer.
     """
     values = tensor.detach() if tensor.is_floating_point() else tensor.detach().float()
     if known is not None and known.data and known.grid and known.quantum:
@@ -96,7 +106,7 @@ def of_neuron(tensor: Tensor, known: Facts | None, name: str) -> Facts:
         return real([name])
     low, high = (float(bound) for bound in torch.aminmax(values))
     most = round(max(-low, high) / float(step))
-    if most == 0:  # nothing is seen yet
+    if most == 0:  # no neuron has fired yet
         return on_grid(ONE, ZERO, None, fed_by=[name])
     if most > 1 and not (whole_numbers(values) and most * step <= COUNTS):
         return real([name])
@@ -104,7 +114,7 @@ def of_neuron(tensor: Tensor, known: Facts | None, name: str) -> Facts:
 
 
 def _off_grid(values: Tensor, quantum: float) -> float:
-    """The largest distance of values / quantum from a whole number; in pieces, since doubles take twice the memory."""
+    """The largest distance of values / quantum from a whole number; in pieces, to save memory for the doubles."""
     if not values.numel():
         return 0.0
     pieces = torch.split(values.reshape(-1), _PIECE * 4)
@@ -116,11 +126,10 @@ def _distance(levels: Tensor) -> Tensor:
 
 
 def smallest_step(values: Tensor) -> Fraction | None:
-    """The number that all values are whole multiples of; one for zeros, None where there is none to see.
+    """The number that all values are whole multiples of; 1 for zeros, None if there is none.
 
-    It is the smallest size there is, if that divides all, or else the greatest common divisor, if at least half of its
-    multiples occur. It is read off the first values of so many that they would take long; those that follow are
-    verified as any others.
+    It is the smallest size that occurs, if that divides all others; or else the greatest common divisor, if at least
+    half of its multiples occur. Only the first 2²⁰ values are looked at, to save time; reads verify all of them later.
     """
     sizes = torch.unique(values.detach().reshape(-1)[: _PIECE * 4].double().abs())
     sizes = sizes[sizes > 0]
@@ -133,7 +142,7 @@ def smallest_step(values: Tensor) -> Fraction | None:
         levels = round(float(sizes[-1]) / step) if step else 0
         if not 0 < levels <= _SIZES or (step == common and sizes.numel() * 2 < levels):
             continue
-        step = float(sizes[-1]) / levels  # the largest multiple tells it best
+        step = float(sizes[-1]) / levels  # the largest multiple has the smallest relative error
         multiples = sizes / step
         if bool(((multiples - multiples.round()).abs() <= _OFF_GRID).all()):
             return rational(step)
@@ -141,7 +150,7 @@ def smallest_step(values: Tensor) -> Fraction | None:
 
 
 def _greatest_common_divisor(sizes: list[float]) -> float:
-    """Euclid's algorithm on numbers that rounding moved a little."""
+    """Euclid's algorithm for numbers with rounding errors."""
     common, tolerance = 0.0, sizes[-1] * _OFF_GRID / _SIZES
     for size in sizes:
         while size > tolerance:
@@ -150,7 +159,7 @@ def _greatest_common_divisor(sizes: list[float]) -> float:
 
 
 def raw_bytes(tensor: Tensor) -> bool:
-    """Whether values are whole numbers from 0 to 255, and some of them large."""
+    """Whether the values look like an 8-bit image: whole numbers from 0 to 255, the largest above 63."""
     if not values_of_its_own(tensor) or tensor.is_complex() or not tensor.numel():
         return False
     low, high = (float(bound) for bound in torch.aminmax(tensor.detach().float()))
@@ -158,7 +167,10 @@ def raw_bytes(tensor: Tensor) -> bool:
 
 
 def look_like_spikes(tensor: Tensor) -> bool:
-    """Whether values are zeros and at most eight evenly spaced sizes."""
+    """Whether the values look like spikes: zeros and a few multiples of one step, at most 8 steps large.
+
+    Values of one size with both signs look like spikes, too.
+    """
     if not tensor.is_floating_point() or not values_of_its_own(tensor) or not tensor.numel():
         return False
     sizes = torch.unique(tensor.detach().reshape(-1)[: _PIECE * 4].double().abs())
@@ -170,14 +182,14 @@ def look_like_spikes(tensor: Tensor) -> bool:
 
 
 def whole_numbers(values: Tensor) -> bool:
-    """Whether values are nothing else."""
+    """Whether all values are whole numbers."""
     if not values.is_floating_point():
         return True
     return all(bool((piece == torch.round(piece)).all()) for piece in _pieces(values))
 
 
 def _pieces(values: Tensor) -> Iterator[Tensor]:
-    """Parts that little memory is needed to look at, beside a model that needs much itself."""
+    """Splits values into pieces, so that looking at them takes little memory beside the model's."""
     if not values.dim() or values.numel() <= _PIECE:
         yield values
         return
@@ -187,5 +199,5 @@ def _pieces(values: Tensor) -> Iterator[Tensor]:
 
 
 def values_of_its_own(tensor: Tensor) -> bool:
-    """Whether a tensor holds values of its own, side by side."""
+    """Whether a tensor is a plain array of its own values (`layers.is_own`)."""
     return layers.is_own(tensor)

@@ -1,1 +1,4 @@
-"""Documents → text: terminal, CSV, JSON, Markdown, LaTeX, HTML, figures. No arithmetic beyond the choice of a unit."""
+"""Renders documents as terminal text, CSV, JSON, Markdown, LaTeX, HTML and figures.
+
+There is no arithmetic here beyond the choice of a unit.
+"""

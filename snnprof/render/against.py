@@ -1,4 +1,4 @@
-"""A run beside another tool → a document: layer by layer, then the way from our energy to theirs."""
+"""The document that compares a run with another tool: layer by layer, then the steps between the two energies."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ CONTRACTIONS = ("conv", "linear", "matmul")
 
 
 def against_document(compared: Sequence[tuple[str, Explained]], command: str = "") -> Document:
-    """Ours beside theirs, and why they differ.
+    """The counts of both tools side by side, and why they differ.
 
     Args:
-        compared: models by name; all with the same tool.
-        command: how to make the document again.
+        compared: pairs of a model's name and its comparison; all with the same tool.
+        command: the command that makes the document again.
     """
     peer = compared[0][1].peer
     tool = f"{TITLES[peer.tool]} {peer.version}"
@@ -86,7 +86,7 @@ def _values(name: str, row: Row) -> dict[str, Value]:
 
 
 def _text(ops: Ops, names: Mapping[str, str], signed: bool = False) -> str:
-    """Operations in whole numbers, each kind with its name."""
+    """Operations as integers, each kind with its name."""
     sign = "+" if signed else ""
     parts = [f"{getattr(ops, kind):{sign},.0f} {names[kind]}" for kind in KINDS if getattr(ops, kind)]
     return ", ".join(parts).replace("-", "−") or "0"
@@ -152,7 +152,7 @@ def _facts(compared: Sequence[tuple[str, Explained]]) -> list[tuple[str, str]]:
 
 
 def _own_figures(explained: Explained) -> list[tuple[str, str]]:
-    """What the other tool says beyond operations, each under its own name for it."""
+    """The other tool's figures besides operations, under the tool's own names."""
     peer, title = explained.peer, TITLES[explained.peer.tool]
     facts = []
     if peer.energy_pj is not None:
@@ -167,6 +167,6 @@ def _own_figures(explained: Explained) -> list[tuple[str, str]]:
 def _notes(compared: Sequence[tuple[str, Explained]]) -> list[Notes]:
     found = dict.fromkeys(step.reason for _, explained in compared for step in steps(explained))
     tool = TITLES[compared[0][1].peer.tool]
-    order = sorted(found, key=lambda name: name != "unexplained")  # first what nobody can account for
+    order = sorted(found, key=lambda name: name != "unexplained")  # unexplained differences first
     sentences = tuple(f"{REASONS[name].title}: {REASONS[name].sentence(tool)}" for name in order if name in REASONS)
     return [Notes("Why they differ", sentences)] if sentences else []

@@ -1,4 +1,4 @@
-"""A claim under all conventions and price lists → a document: how often it holds, and the matrix behind that."""
+"""The document of a claim under all conventions and price lists: how often it holds, and the matrix of ratios."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ LOWER_BOUND, UNDECIDED = "†", "?"
 
 
 def agreement_document(agreement: Agreement, command: str = "", published: tuple[str, ...] = ()) -> Document:
-    """The shares, a matrix for each pair, the sentences; every cell for CSV and JSON.
+    """The table of shares, a matrix for each pair, and the claims; CSV and JSON get every cell.
 
     Args:
-        command: how to make the document again.
-        published: rows that were to be compared and have no counts.
+        agreement: the comparison under all conventions and price lists.
+        command: the command that makes the document again.
+        published: names of published rows, which have no counts and are therefore left out.
     """
     matrices = (_matrix(agreement, pair, number) for number, pair in enumerate(agreement.pairs, 1))
     return Document(
@@ -67,7 +68,7 @@ def _share_values(pair: Pair) -> dict[str, Value]:
 
 
 def _matrix(agreement: Agreement, pair: Pair, number: int) -> Table:
-    """Conventions by price lists; the lists have numbers, so that a page has room for all."""
+    """The matrix of conventions by price lists; the columns are headed by numbers to save width."""
     lists = agreement.telling
     columns = [
         Column("convention", "Convention"),
@@ -123,7 +124,7 @@ def _uncounted(agreement: Agreement) -> Iterator[str]:
 
 
 def _not_priced(agreement: Agreement) -> Iterator[str]:
-    """Why cells are empty, and on which lists."""
+    """Says why cells are empty, and on which price lists."""
     reasons: dict[str, dict[str, int]] = {}
     for pair in agreement.pairs:
         for cell in pair.not_priced:
@@ -172,7 +173,7 @@ def _data(agreement: Agreement) -> Mapping[str, Any]:
 
 
 def _cells(agreement: Agreement) -> Table:
-    """Every cell, for machines."""
+    """The table for machines: one row for each cell."""
     columns = (
         Column("name"), Column("baseline"), Column("convention"), Column("hardware"),
         Column("energy_ratio", kind="ratio"), Column("energy_ratio_low", kind="ratio"),

@@ -1,4 +1,4 @@
-"""What is printed where there is nothing but ASCII: the signs that people type instead."""
+"""Replaces signs that are not ASCII, for terminals and encodings without them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ ASCII = str.maketrans(
         **dict(zip(SPARKS, "_.:-=+*#", strict=True)),
     }
 )  # fmt: skip
-"""Each height of a spark line has a sign of its own."""
+"""The replacement of each sign; every height of a sparkline has its own."""
 
 
 def in_ascii(text: str) -> str:
-    r"""The text in ASCII, in the signs that people type instead; a letter of a name as its escape.
+    r"""The text in ASCII: signs are replaced by those that people type instead, other characters by their escapes.
 
     >>> in_ascii("≥ 3 µJ ± 1 %"), in_ascii("é")
     ('>= 3 uJ +- 1 %', '\\xe9')

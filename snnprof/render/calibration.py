@@ -1,4 +1,4 @@
-"""A calibration as a document: the prices, how well each run is met, and what the log cannot tell."""
+"""The document of a calibration: the prices, how well they fit each run, and what the log leaves open."""
 
 from __future__ import annotations
 
@@ -33,10 +33,12 @@ _RUNS = (
 
 
 def calibration(fit: Fit, log: PowerLog, macs: Sequence[tuple[str, float]]) -> Document:
-    """What was fitted.
+    """The document of a fit.
 
     Args:
-        macs: runs with MACs that no price was fitted to, and how many an inference.
+        fit: the fitted prices.
+        log: the power log.
+        macs: names of the runs with MACs for which no price was fitted, each with its MACs per inference.
     """
     tables = (
         Table("prices", "Prices", _PRICES, tuple(map(_price, fit.terms))),

@@ -1,4 +1,4 @@
-"""A run → a reviewer's card: everything that decides its figures, and the commands that check them, on one page."""
+"""The reviewer's card of a run: everything that decides its figures, and the commands that check them, on one page."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from snnprof.units import count_text
 
 WIDTH, LABEL = 100, 19
 FEW = 6
-"""So many layers are named where more multiply."""
+"""At most this many layers with MACs are named."""
 UNKNOWN = "not recorded"
 
 
 @dataclass(frozen=True)
 class File:
-    """The run file behind a card.
+    """The run file of a card.
 
     Attributes:
-        name: as the commands name it.
-        checksum: that it holds; null where it holds none.
-        changed: its content is not what the checksum was made of.
-        pricing: flags that price it as the card does.
+        name: the file as the commands on the card name it.
+        checksum: the checksum in the file; None if it has none.
+        changed: whether the content was changed after the checksum was written.
+        pricing: the flags that price the run as the card does.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Card:
-    """What a reviewer asks of a run."""
+    """The reviewer's card of a run: its title and sections."""
 
     title: str
     sections: tuple[Section, ...]
@@ -107,7 +107,7 @@ def _options(convention: Convention) -> str:
 
 
 def _multiplies(summary: Summary) -> str:
-    """The contractions that multiply, and how often."""
+    """The number of MACs, and the layers that need them."""
     rows = summary.mac_rows
     if not rows:
         return "nothing: each operation is an accumulate"
@@ -117,7 +117,7 @@ def _multiplies(summary: Summary) -> str:
 
 
 def _operators(activity: Activity) -> str:
-    """What ran and has no rule."""
+    """The operators that ran and have no counting rule."""
     names = sorted({entry.op for entry in activity.uncounted})
     return f"not counted: {', '.join(names)}" if names else "all that ran have a counting rule"
 
@@ -135,7 +135,7 @@ def _figures(reports: Sequence[EnergyReport], known: dict[str, str]) -> Iterator
 
 
 def _quantised(report: EnergyReport) -> str:
-    """The ANN twin with activations as narrow as the spike trains are."""
+    """The comparison with the ANN twin whose activations have as few bits as the spike trains."""
     twin = report.quantised_twin
     gain = split_gain(twin, report) if twin else None
     if twin is None or gain is None:
@@ -153,7 +153,7 @@ def _constants(reports: Sequence[EnergyReport]) -> Iterator[tuple[str, str]]:
 
 
 def _left_out(reports: Sequence[EnergyReport]) -> Iterator[tuple[str, str]]:
-    """What the price lists do not cover; work without a price stands at each energy."""
+    """Yields what the price lists and the convention leave out; work without a price is named at each energy."""
     lists: dict[str, list[str]] = {}
     for report in reports:
         excluded = [words for name, words in COMPONENTS.items() if name in report.hardware.excludes]
@@ -194,7 +194,7 @@ def _commands(activity: Activity, file: File) -> Iterator[tuple[str, str]]:
 
 
 def as_text(card: Card) -> str:
-    """In columns, wrapped at 100 characters; commands stay whole."""
+    """The card as text in two columns, wrapped at 100 characters; commands are not wrapped."""
     parts = [card.title]
     for section in card.sections:
         parts.append(f"\n{section.title}")
@@ -209,7 +209,7 @@ def as_text(card: Card) -> str:
 
 
 def as_markdown(card: Card) -> str:
-    """A heading, and a table for each section."""
+    """The card as Markdown: a heading, and a table for each section."""
     parts = [f"## {markdown.escaped(card.title)}"]
     for section in card.sections:
         text = _code if section.code else markdown.escaped
@@ -219,14 +219,14 @@ def as_markdown(card: Card) -> str:
 
 
 def _code(text: str) -> str:
-    """A command as it is typed, between more back-ticks than it holds; a table ends its cells at each bar."""
+    """A command as Markdown code, between more back-ticks than it contains; bars are escaped, since they end a cell."""
     ticks = "`" * (1 + max(map(len, "".join(c if c == "`" else " " for c in text).split()), default=0))
     pad = " " if "`" in text else ""
     return f"{ticks}{pad}{text}{pad}{ticks}".replace("|", r"\|")
 
 
 def as_latex(card: Card) -> str:
-    """A document of one page, made smaller where the text is long."""
+    """The card as a LaTeX document of one page; a long card is scaled down."""
     parts = [rf"{{\large\textbf{{{latex.breakable(card.title)}}}}}\par"]
     for section in card.sections:
         parts.append(rf"\medskip\textbf{{{latex.escaped(section.title)}}}\par\smallskip")

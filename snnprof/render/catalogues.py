@@ -1,4 +1,4 @@
-"""Hardware profiles and bundled models as documents."""
+"""Documents of hardware profiles, chips and bundled models."""
 
 from __future__ import annotations
 
@@ -67,7 +67,8 @@ def chip_alone(chip: Chip, unpriced: str | None) -> Document:
     """A chip that is no hardware profile.
 
     Args:
-        unpriced: why nobody can price it; null where profiles of other names do.
+        chip: the chip.
+        unpriced: why there are no prices for it; None if profiles of other names have them.
     """
     return Document(
         title=f"{chip.id}: {chip.title}",
@@ -84,7 +85,7 @@ def chip_alone(chip: Chip, unpriced: str | None) -> Document:
 
 
 def hardware_profile(profile: HardwareProfile, chip: Chip | None = None) -> Document:
-    """Every price of one profile, what it covers and its sources; and the limits of a chip of the same name."""
+    """All prices of one profile, what they cover and their sources; and the limits of the chip of the same name."""
     columns = (
         Column("event", "Event"),
         Column("energy_pj", "Energy (pJ)", "decimal"),
@@ -139,7 +140,7 @@ def _profile_facts(profile: HardwareProfile) -> tuple[tuple[str, str], ...]:
 
 
 def source_text(source: Source) -> str:
-    """Citation, where in it, and whether it was read or cited via a secondary source."""
+    """The citation of a source, the place in it, and whether it was read or cited via a secondary source."""
     where = [source.citation or source.id, source.locator, f"doi:{source.doi}" if source.doi else source.url]
     access = {"read": "read", "secondary": "cited via a secondary source", "memory": "from memory, unverified"}[
         source.access
@@ -148,7 +149,7 @@ def source_text(source: Source) -> str:
 
 
 def _memory_facts(memory: Memory) -> Iterator[tuple[str, str]]:
-    """How a memory is priced, then the price of each of its levels."""
+    """Yields how a memory is priced, then the prices of its levels."""
     prices = {"levels", "per_byte", "weight_bit", "state_bit"}
     yield "memory", _listed(memory.model_dump(exclude_none=True, exclude=prices))
     per = "bit" if memory.access_bits == 1 else f"access of {memory.access_bits} bits"
@@ -198,7 +199,7 @@ def model_list(entries: Sequence[ModelEntry]) -> Document:
 
 
 def model_entry(entry: ModelEntry, published: Sequence[Published]) -> Document:
-    """A model's presets, paper, what is known and assumed, and the published rows about it."""
+    """The presets and the paper of a model, what is known and assumed about it, and its published rows."""
     rows = tuple(Row(_preset_row(name, preset)) for name, preset in entry.presets.items())
     tables = [Table("presets", "Presets", _PRESET_COLUMNS, rows)]
     if published:

@@ -1,4 +1,4 @@
-"""A run → what a paper must say about it: methods paragraph, table footnote, BibTeX."""
+"""The texts that a paper needs about a run: methods paragraph, table footnote, BibTeX."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SOFTWARE = f"""@misc{{snnprof,
   howpublished = {{Computer software}},
   note         = {{Version {__version__}}}
 }}"""
-"""As CITATION.cff has it. Standard styles know no type `software`."""
+"""The entry for snnprof, with the data of CITATION.cff; `misc`, since standard styles know no type `software`."""
 
 COMPONENTS = {
     "arithmetic": "arithmetic", "weight_read": "reading weights",
@@ -33,20 +33,20 @@ COMPONENTS = {
     "routing": "routing spikes", "io": "input and output", "static": "static power", "leakage": "leakage",
     "host": "the host computer",
 }  # fmt: skip
-"""What an energy may leave out, in the words of a paper."""
+"""The kinds of work that an energy may leave out, in the words of a paper."""
 
 _DOI = re.compile(r"10\.\d{4,9}/[-._;()/:A-Za-z0-9]+")
 _URL = re.compile(r"https?://[-A-Za-z0-9:/?@!'()*+,;=._~]+")
 
 
 def render(reports: Sequence[EnergyReport]) -> str:
-    """LaTeX for the methods section and under the table, then the BibTeX of what they cite."""
+    """LaTeX of the methods paragraph and the footnote of the table, then the BibTeX of their citations."""
     parts = ["% Methods", methods(reports), "% Footnote of the table", footnote(reports), "% BibTeX", *bibtex(reports)]
     return "\n\n".join(parts) + "\n"
 
 
 def methods(reports: Sequence[EnergyReport]) -> str:
-    """What was counted, on what, how, and how it was priced."""
+    """The methods paragraph: model, data, convention and prices."""
     report = reports[0]
     activity, convention, keys = report.activity, report.convention, _keys(reports)
     sentences = [
@@ -60,12 +60,12 @@ def methods(reports: Sequence[EnergyReport]) -> str:
 
 
 def _rule(convention: Convention) -> str:
-    """What a convention counts, and whose it is."""
+    """The rule of a convention, with its source unless that is snnprof."""
     return convention.rule if convention.source == "snnprof" else f"{convention.rule} ({convention.source})"
 
 
 def footnote(reports: Sequence[EnergyReport]) -> str:
-    """What the columns hold and what they leave out."""
+    """The footnote of the table: what its columns hold and leave out."""
     report = reports[0]
     samples = report.activity.samples
     means = f"means over {samples} sample{'s' * (samples != 1)}" if samples else "totals of one run"
@@ -78,7 +78,7 @@ def footnote(reports: Sequence[EnergyReport]) -> str:
 
 
 def bibtex(reports: Sequence[EnergyReport]) -> Iterable[str]:
-    """Entries of the tool, the model's paper and every price's source."""
+    """BibTeX entries of snnprof, of the model's paper and of the sources of all prices."""
     yield SOFTWARE
     name = reports[0].activity.run.model.name
     if catalogue.is_known(name):
@@ -89,7 +89,7 @@ def bibtex(reports: Sequence[EnergyReport]) -> Iterable[str]:
 
 
 def _keys(reports: Sequence[EnergyReport]) -> dict[str, str]:
-    """The key of each source: its id, less what would end a key or begin a command; no two share one."""
+    """A unique BibTeX key for each source: its id, without characters that end a key or begin a command."""
     taken = {_key(SOFTWARE).lower()}
     name = reports[0].activity.run.model.name
     if catalogue.is_known(name):
@@ -97,7 +97,7 @@ def _keys(reports: Sequence[EnergyReport]) -> dict[str, str]:
     keys: dict[str, str] = {}
     for id in dict.fromkeys(source.id for report in reports for source in report.hardware.sources):
         key = re.sub(r"[^A-Za-z0-9.:/+-]+", "-", id) or "source"
-        while key.lower() in taken:  # BibTeX takes capitals for small letters
+        while key.lower() in taken:  # BibTeX ignores the case of keys
             key += "-"
         taken.add(key.lower())
         keys[id] = key
@@ -136,7 +136,7 @@ def _price_sentence(hardware: HardwareProfile, keys: Mapping[str, str]) -> str:
 
 
 def charges(hardware: HardwareProfile) -> list[tuple[str, str]]:
-    """What a price list asks for one operation, and for which: `4.6 pJ`, `multiply-accumulate`."""
+    """The prices of a list, each with its operation in words: (`4.6 pJ`, `multiply-accumulate`)."""
     prices = [
         (getattr(hardware.energy, name), words) for name, words in PRICES.items() if name not in _NOT_OF_AN_INFERENCE
     ]
@@ -144,7 +144,7 @@ def charges(hardware: HardwareProfile) -> list[tuple[str, str]]:
 
 
 def _estimate(hardware: HardwareProfile, keys: Mapping[str, str]) -> str:
-    """The price list as the subject of a sentence; a list without sources is its users' own."""
+    """The price list as the subject of a sentence; a list without sources is the author's own."""
     if not hardware.sources:
         return f"The energy estimate with our own prices ({escaped(hardware.id)})"
     cited = ",".join(keys[source.id] for source in hardware.sources)
@@ -179,12 +179,12 @@ def _as_sentence(text: str) -> str:
 
 
 def _entry(key: str, source: Source) -> str:
-    """The paper's own entry; for a source of which a profile says no more than a sentence, that sentence."""
+    """The BibTeX entry of a source: the one in our bibliography, else a note with the citation in the profile."""
     known = bibliography.entry_of(source)
     if known:
         return known.replace(f"{{{source.id},", f"{{{key},", 1)
     fields = {
-        "key": key,  # by which styles sort an entry without an author
+        "key": key,  # styles sort an entry without an author by this field
         "note": _field(source.citation or source.id),
         "doi": _address(source.doi, _DOI),
         "url": _address(source.url, _URL),
@@ -194,7 +194,7 @@ def _entry(key: str, source: Source) -> str:
 
 
 def _field(text: str) -> str:
-    r"""The text within a field: BibTeX counts braces, and a backslash before one does not stop it.
+    r"""Escapes a text for a BibTeX field. BibTeX counts braces, also those after a backslash.
 
     >>> _field("a} b_c")
     'a\\textbraceright{} b\\_c'
@@ -203,7 +203,7 @@ def _field(text: str) -> str:
 
 
 def _address(text: str | None, usual: re.Pattern[str]) -> str:
-    r"""A DOI or URL; styles read a usual one as it stands. In any other, what TeX would obey is percent-encoded.
+    r"""A DOI or URL for BibTeX; in an unusual one, the characters that TeX would interpret are percent-encoded.
 
     >>> _address("https://a.org/b_c", _URL), _address(r"https://a.org/\input{x}#1", _URL)
     ('https://a.org/b_c', 'https://a.org/\\%5Cinput\\%7Bx\\%7D\\#1')

@@ -1,4 +1,4 @@
-"""Where texts enter rendering: nothing that a file says steers a terminal, breaks a line or misleads a reader."""
+"""Cleans the texts of a document: no text from a file can control a terminal, break a line or hide characters."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ T = TypeVar("T")
 
 
 def line(text: str) -> str:
-    """The text on one line, with everything that nobody would see written out."""
+    """The text on one line; control and invisible characters are replaced by visible escapes."""
     return visible(text.replace("\r\n", "\n")).replace("\n", " ")
 
 
 def cleaned(document: Document) -> Document:
-    """The document as every format for people and spreadsheets prints it; numbers, keys and figures are ours."""
+    """The document with all texts cleaned. Numbers and keys of columns need no cleaning, since no file sets them."""
     return replace(
         document,
         title=line(document.title),
@@ -31,7 +31,7 @@ def cleaned(document: Document) -> Document:
 
 
 def _value(thing: T) -> T:
-    """A plain value with every text in it cleaned."""
+    """The value with every text in its tuples and dataclasses cleaned."""
     if isinstance(thing, str):
         return cast(T, line(thing))
     if isinstance(thing, tuple):

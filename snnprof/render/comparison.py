@@ -1,4 +1,4 @@
-"""Comparisons → documents: side by side, in detail, and in the layouts papers print."""
+"""Documents of comparisons: side by side, in detail, and in the layouts that papers print."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ def comparison_document(
     """The figures side by side, the ratios to the baseline, and what differs.
 
     Args:
-        by: what one row of the details stands for; null for no details.
-        command: how to make the document again.
-        figures: with the page that formats with pictures show.
+        comparison: the comparison.
+        by: what one row of the details stands for; None for no details.
+        command: the command that makes the document again.
+        figures: add the page with pictures, for HTML.
     """
     tables = [_side_by_side(comparison)]
     if comparison.ratios:
@@ -103,7 +104,7 @@ def _side_values(side: Side, ids: Iterable[str]) -> dict[str, Value]:
 
 
 def bounds_text(interval: Interval | None) -> str | None:
-    """Bounds of an accuracy in percent, e.g. `97.6–99.7`."""
+    """The bounds of an accuracy in percent, such as `97.6–99.7`; None if they are unknown."""
     if interval is None or interval.low is None or interval.high is None:
         return None
     return f"{100 * interval.low:.1f}–{100 * interval.high:.1f}"
@@ -170,7 +171,7 @@ def _has_spread(side: Side) -> bool:
 
 
 def _notes(comparison: Comparison) -> tuple[Notes, ...]:
-    """What differs; what a reader of any of the runs must know, once, with its name; where published rows are from."""
+    """The notes: what to read first, what differs between the sides, other notes on the runs, sources of rows."""
     sides = comparison.sides
     runs = [side for side in sides if side.entry.reports]
     remarks = notes.together([notes.remarks(side.entry.reports, side.name) for side in runs])
@@ -194,7 +195,7 @@ def _published_sources(sides: Sequence[Side]) -> Iterable[str]:
 
 
 def _detail(comparison: Comparison, by: By) -> Table:
-    """SOPs and energy of each layer, block or role, one pair of columns per run."""
+    """The table of SOPs and energy of each layer, block or role, with one pair of columns per run."""
     sides = [side for side in comparison.sides if side.entry.reports]
     groups = {side.name: {g.name: g for g in grouped([side.entry.reports[0]], by)} for side in sides}
     names = dict.fromkeys(name for table in groups.values() for name in table)
@@ -221,13 +222,13 @@ def _pairs(sides: Sequence[Side], groups: dict[str, dict[str, Group]], name: str
 
 
 def paper_document(comparison: Comparison, layout: PaperLayout, command: str = "") -> Document:
-    """The comparison in a layout that papers print."""
+    """The comparison in a layout that papers print: `main` or `ablation`."""
     table = _main(comparison) if layout == "main" else _ablation(comparison)
     return Document(title="Comparison", tables=(table,), notes=_notes(comparison), command=command, schema=SCHEMA)
 
 
 def _main(comparison: Comparison) -> Table:
-    """Method, architecture, parameters, operations, energy, T, accuracy; each run's ANN twin under it."""
+    """The table `main`: method, architecture, parameters, operations, energy, T, accuracy; ANN twins below runs."""
     columns = (
         Column("method", "Method"),
         Column("architecture", "Architecture", drop=2),
@@ -243,7 +244,7 @@ def _main(comparison: Comparison) -> Table:
 
 
 def _unlike(comparison: Comparison) -> Iterable[str]:
-    """Rows of other data, sizes or T than the baseline's."""
+    """A note on the rows whose data, image size or T differ from the baseline's."""
     if comparison.unlike:
         rows = "; ".join(f"{name} ({text})" for name, text in comparison.unlike.items())
         yield f"Not in the setting of {comparison.baseline.name}: {rows}."
@@ -273,7 +274,7 @@ def _twin_row(report: EnergyReport, side: Side) -> Row:
 
 
 def _architecture(entry: Entry) -> str | None:
-    """The network as papers name it: family, blocks, width; whatever data or training its preset is for."""
+    """The network as papers name it, by family, blocks and width; None if unknown."""
     if entry.published:
         return catalogue.architecture_of(entry.published)
     if entry.activity is None:
@@ -296,7 +297,7 @@ def _main_notes(sides: Sequence[Side]) -> Iterable[str]:
 
 
 def _ablation(comparison: Comparison) -> Table:
-    """One row per method, one group of columns per data set: Acc, fr_attn, fr_out, SOPs, mJ."""
+    """The table `ablation`: one row per method; for each data set the columns Acc, fr_attn, fr_out, SOPs, Energy."""
     sides = comparison.sides
     sets = list(dict.fromkeys(_data_set(side) for side in sides))
     columns = [Column("method", "Method")]

@@ -1,4 +1,7 @@
-"""Documents as tidy CSV: one table, one row per record, units in the headers, `per` in each row, empty = unknown."""
+"""Renders documents as tidy CSV: one table, one row per record, units in the headers, `per` in each row.
+
+An empty cell is an unknown value.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,16 @@ from snnprof.render.cleaning import cleaned
 from snnprof.render.table import Document, Value
 from snnprof.units import without_noise
 
-_EXACT = 2**53  # the integers that a float holds
+_EXACT = 2**53  # a float holds all integers up to here
 _FORMULA = re.compile(r"[\s'\"“”‘’]*[=+\-@＝＋－＠]")
 
 
 def render(document: Document, raw: bool = False) -> str:
-    """The document's records.
+    """The document's table for machines, or its first table, as CSV.
 
     Args:
-        raw: leave a text that a spreadsheet would run as a formula as it is, for programs that compare names.
+        document: the document.
+        raw: do not change texts that a spreadsheet would run as formulas; for programs that compare names.
     """
     document = cleaned(document)
     table = document.machine or document.tables[0]
@@ -41,5 +45,5 @@ def _field(value: Value, raw: bool) -> str:
 
 
 def _text(text: str, raw: bool) -> str:
-    """A spreadsheet shows what begins with an apostrophe; what begins with =, +, - or @ it runs."""
+    """Puts an apostrophe before a text that begins with =, +, - or @, since a spreadsheet would run it as a formula."""
     return text if raw or not _FORMULA.match(text) else f"'{text}"

@@ -1,4 +1,4 @@
-"""The steps behind a layer's figures → a document: one table for each line of the layer."""
+"""The document of the steps behind a layer's figures: one table for each operation of the layer."""
 
 from __future__ import annotations
 
@@ -23,10 +23,12 @@ COLUMNS = (
 
 
 def derivation_document(report: EnergyReport, found: Sequence[Derivation], command: str = "") -> Document:
-    """All steps of a layer.
+    """The document with all steps of some layers.
 
     Args:
-        command: how to make the document again.
+        report: the priced run.
+        found: the steps of each operation.
+        command: the command that makes the document again.
     """
     activity = report.activity
     about = (

@@ -1,4 +1,4 @@
-"""The sentences around the numbers: what ran, on what, counted and priced how, and what a reader must know."""
+"""The texts around the numbers of a report: what ran on which data, and how it was counted and priced."""
 
 from __future__ import annotations
 
@@ -30,19 +30,21 @@ WORK = {
     "matmul": "dense MACs of matrix products", "shift": "shifts",
     "memory access": "memory accesses", "static power, inferences": "inferences' static power",
 }  # fmt: skip
-"""What was priced, or had no price, as a reader calls it."""
+"""The kinds of work, priced or not, in words."""
 FEW = 3
-"""Of fewer right or wrong predictions, Wilson's interval holds 85 to 100 % (docs/statistics.md)."""
+"""With fewer right or wrong predictions, Wilson's 95 % interval covers the true accuracy with a probability between 85
+and 100 % (docs/statistics.md)."""
 
 
 def title(activity: Activity) -> str:
+    """The title of a report: `MODEL on DATA`."""
     data = activity.run.data
     name = model_name(activity) or "a model"
     return f"{name} on {data.source}" if data.source else name
 
 
 def model_name(activity: Activity) -> str:
-    """The model and its preset, e.g. `SSA_Bin (preset digits)`."""
+    """The model and its preset, such as `SSA_Bin (preset digits)`."""
     model = activity.run.model
     name, _, preset = model.label.rpartition(" ")
     if not name or preset != model.preset:
@@ -51,12 +53,12 @@ def model_name(activity: Activity) -> str:
 
 
 def per(activity: Activity) -> str:
-    """What the figures stand for."""
+    """What the figures refer to: one inference or the whole run."""
     return "per inference" if activity.samples else "over the whole run (number of samples unknown)"
 
 
 def facts(reports: Sequence[EnergyReport]) -> Iterator[tuple[str, str]]:
-    """Label and text of everything that decides the numbers."""
+    """Yields label and text of each fact that decides the numbers."""
     report = reports[0]
     activity = report.activity
     yield "model", _model(activity)
@@ -86,7 +88,7 @@ def facts(reports: Sequence[EnergyReport]) -> Iterator[tuple[str, str]]:
 
 
 def data(reports: Sequence[EnergyReport]) -> dict[str, Any]:
-    """The facts for machines."""
+    """The facts as data for JSON."""
     activity, convention = reports[0].activity, reports[0].convention
     products = estimates.attention_products(activity)
     return {
@@ -112,13 +114,13 @@ def data(reports: Sequence[EnergyReport]) -> dict[str, Any]:
 
 
 def excluded_text(report: EnergyReport) -> str:
-    """The layers that --exclude leaves out, with their dense MACs; e.g. `head (5.12 k dense MACs)`."""
+    """A sentence on the layers that --exclude leaves out, with their dense MACs."""
     parts = (f"{name} ({count_text(macs)})" for name, macs in _excluded(report).items())
     return f"left out by --exclude, dense MACs {per(report.activity)}: {', '.join(parts)}"
 
 
 def _excluded(report: EnergyReport) -> dict[str, float]:
-    """Dense MACs of the excluded layers, per inference where the samples are known."""
+    """Dense MACs of the excluded layers, per inference if the number of samples is known."""
     each = report.per_inference if report.activity.samples else float
     return {name: each(macs) or 0.0 for name, macs in report.excluded}
 
@@ -164,7 +166,7 @@ def _accuracy(activity: Activity) -> str:
 
 
 def accuracy_detail(activity: Activity) -> str:
-    """How many were right, and the interval of the accuracy, e.g. `357/360, 95 % CI 97.6–99.7`."""
+    """The number of right predictions and the interval of the accuracy, such as `357/360, 95 % CI 97.6–99.7`."""
     counted, interval = activity.accuracy, estimates.accuracy(activity)
     if counted is None:
         return UNKNOWN
@@ -193,7 +195,7 @@ def _tail(ratio: float) -> str:
 
 
 def _with_interval(value: float | None, interval: Interval | None, text: Callable[[float | None], str]) -> str:
-    """The figure, ± its 95 % interval for new data where there are blocks enough."""
+    """A figure, with ± its 95 % interval if the run has enough blocks for one."""
     if interval is None or interval.half is None:
         return text(value)
     return f"{text(value)} ± {percent_text(interval.relative)}"
@@ -274,7 +276,7 @@ def _self_check(check: SelfCheck) -> str:
 
 
 def findings(reports: Sequence[EnergyReport]) -> list[Finding]:
-    """The run's findings, then those of each price list, each once."""
+    """The findings of the run, then those of each price list, without duplicates."""
     each = [finding for report in reports for finding in report.findings]
     found = [*reports[0].activity.findings, *each, *spread(reports)]
     return [finding for position, finding in enumerate(found) if finding not in found[:position]]

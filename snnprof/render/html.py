@@ -1,7 +1,7 @@
-"""Documents as one HTML file: offline, readable without JavaScript, light and dark, at any width.
+"""Renders documents as one HTML file: it works offline and without JavaScript, in light and dark, at any width.
 
-Every text is escaped by the template; what the page's script reads is JSON in which no tag can begin or end. The
-page's policy lets no other script run and nothing be loaded.
+The template escapes every text, and the page's script reads JSON in which no tag can begin or end. The content security
+policy of the page allows no other script and loads nothing.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ if TYPE_CHECKING:
 
     from snnprof.render.web.values import Prices
 
-_LONG = 28  # characters beyond which a text may be broken into lines
-_IN_THE_TREE = ("operations", "neurons")  # tables whose rows the tree of layers has too
+_LONG = 28  # characters; longer texts may be wrapped
+_IN_THE_TREE = ("operations", "neurons")  # tables whose rows are in the tree of layers too
 _CODE = re.compile(r"\(([CW]\d\d)\)$")
 
 
 def render(document: Document) -> str:
+    """The document as an HTML page."""
     from markupsafe import Markup
 
     document = cleaned(document)
@@ -52,7 +53,7 @@ def render(document: Document) -> str:
 
 
 def _foot(document: Document) -> Iterator[tuple[str, str]]:
-    """Where a page's sentences stand."""
+    """The last entries of the page's table of contents: (anchor, title)."""
     if document.notes:
         yield "findings", "What a reader must know"
     if document.facts:
@@ -77,12 +78,12 @@ def _file(name: str) -> str:
 
 
 def _amounts(prices: Prices) -> dict[str, Any]:
-    """A price list as the page's script reads it."""
+    """A price list as data for the page's script."""
     return {**asdict(prices), "total": prices.total.text, "whole": prices.total.value}
 
 
 def _finding(text: str) -> dict[str, object]:
-    """A sentence and, where it ends in a code, what that means."""
+    """A sentence and, if it ends with the code of a finding, the explanation of the code."""
     code = _CODE.search(text)
     return _sentence(text, [code[1]] if code else [])
 
@@ -121,7 +122,7 @@ def _look(column: Column, row: Row, text: str) -> str:
 
 
 def _breakable(text: str) -> Markup:
-    """A layer's path may be broken after a dot or an underscore."""
+    """Allows a line break after each dot and underscore in a layer's path."""
     from markupsafe import Markup, escape
 
     return Markup(re.sub(r"([._])(?=\w{3})", r"\1<wbr>", str(escape(text))))

@@ -1,4 +1,4 @@
-"""Documents as JSON: the facts for machines and every table as a list of records. NaN is a bug, not a value."""
+"""Renders documents as JSON: the data for machines and every table as a list of records. NaN raises an error."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from snnprof.units import without_noise
 
 
 def render(document: Document) -> str:
+    """The document as JSON."""
     first = [document.machine, *document.tables[1:]] if document.machine else document.tables
     content = {
         "schema": document.schema,
@@ -23,7 +24,7 @@ def render(document: Document) -> str:
 
 
 def _plain(content: Any) -> Any:
-    """The same content with plain floats, however deep."""
+    """The content with floats rounded to 12 significant digits, at any depth."""
     if isinstance(content, dict):
         return {key: _plain(value) for key, value in content.items()}
     if isinstance(content, list | tuple):
@@ -32,7 +33,7 @@ def _plain(content: Any) -> Any:
 
 
 def _escaped(text: str) -> str:
-    """The same JSON, in which what a terminal would obey, or nobody see, is escaped; it stands in strings alone."""
+    """Escapes control and invisible characters in JSON, which occur only within its strings."""
     if text.isascii() and "\x7f" not in text:
         return text
     return "".join(c if c == "\n" or visible(c) == c else json.dumps(c)[1:-1].replace("\x7f", "\\u007f") for c in text)

@@ -1,8 +1,8 @@
-"""Documents as LaTeX: booktabs tabulars that compile as they stand and fit the line of an article.
+"""Renders documents as LaTeX: booktabs tables that compile unchanged and fit the line of an article.
 
-Columns that do not fit are left out, the most expendable first, unless they were asked for by name; names that are too
-long are broken into lines. Needs UTF-8 input and the packages array and booktabs; siunitx where numbers are to stand
-with their points under each other.
+Columns that do not fit are left out, those with the highest `drop` first, unless the user named them; names that are
+too long are broken into lines. The tables need UTF-8 input and the packages array and booktabs; and siunitx, if numbers
+are aligned at their decimal points.
 """
 
 from __future__ import annotations
@@ -31,23 +31,25 @@ _SPECIAL = {
     "*": "{*}", "†": r"\textdagger{}",
 }  # fmt: skip
 _NUMBER = re.compile(r"([+−]?)(\d[\d,]*)(?:\.(\d+))?(?: ± (\d[\d,]*)(?:\.(\d+))?)?")
-_LINE = 345.0  # points: the text of an article on A4 or letter paper
+_LINE = 345.0  # points: the width of the text in an article on A4 or letter paper
 _CHARACTER = 4.3  # points, on average in \footnotesize
 _GAP = 6.0  # points between two columns
-_SHORTEST_NAME = 100.0  # points
+_SHORTEST_NAME = 100.0  # points: a column of names is not made narrower
 _STRANGE = re.compile(rf"[^\x00-\u017f{re.escape(''.join(_SPECIAL))}]")  # printed as code points
-_CODE_POINT = 8  # characters of one
+_CODE_POINT = 8  # characters of a printed code point: [U+4E2D]
 _BREAK = re.compile(rf"(?<=[._/:])(?!\d)|(?<=\s)|(?<={_STRANGE.pattern})|(?={_STRANGE.pattern})")
-_LONGEST_PIECE = 20  # characters without a place to break
+_LONGEST_PIECE = 20  # characters without a place where a line may end
 
 
 def render(document: Document, siunitx: bool = False, caption: str = "", label: str = "", fit: bool = True) -> str:
-    """The document's tables; with a caption or a label the first one alone, as a float.
+    """The document's tables as LaTeX; with a caption or a label, only the first one, as a float.
 
     Args:
-        siunitx: align numbers at their points, in S columns.
-        caption, label: of the float.
-        fit: leave out columns that make a table wider than the line.
+        document: the document.
+        siunitx: align numbers at their decimal points, in S columns.
+        caption: caption of the float.
+        label: label of the float.
+        fit: leave out columns if the table is wider than the line.
     """
     document = cleaned(document)
     comments = [f"{name}: {text}" for name, text in document.facts]
@@ -69,12 +71,14 @@ def render(document: Document, siunitx: bool = False, caption: str = "", label: 
 
 @dataclass(frozen=True)
 class _Laid:
-    """A column as it is set.
+    """A column of a LaTeX table.
 
     Attributes:
-        heading: the lines of its head: its name, no wider than its cells or its longest word, then its unit.
-        pointed: an S column of siunitx.
-        limit: points that its text may take; null: what it needs.
+        column: the column of the document.
+        heading: the lines of its heading: its name, wrapped to the width of the cells, then its unit.
+        cells: the texts of its cells.
+        pointed: whether it is an S column of siunitx.
+        limit: width of its text in points, in which texts are wrapped; None does not wrap.
     """
 
     column: Column
@@ -92,12 +96,12 @@ class _Laid:
 
     @property
     def natural(self) -> float:
-        """Points that its longest text needs."""
+        """The width of its longest text in points."""
         return _CHARACTER * max(map(_length, (*self.heading, *self.cells)))
 
     @property
     def least(self) -> float:
-        """Points without which a digit would be lost, or a name become unreadable."""
+        """The smallest width in points: numbers are not wrapped, and names not below `_SHORTEST_NAME`."""
         return self.natural if self.column.numeric else min(self.natural, _SHORTEST_NAME)
 
     @property
@@ -132,7 +136,7 @@ def _context(table: Table, siunitx: bool, fit: bool) -> dict[str, object]:
 
 
 def _fitting(columns: list[_Laid]) -> list[_Laid]:
-    """The columns that fit the line, without the most expendable; those marked 0 always stay."""
+    """The columns that fit the line; those with the highest `drop` are left out first, those with 0 never."""
     while _width(laid.least for laid in columns) > _LINE and any(laid.column.drop for laid in columns):
         worst = max(columns, key=lambda laid: laid.column.drop)
         columns = [laid for laid in columns if laid is not worst]
@@ -140,7 +144,7 @@ def _fitting(columns: list[_Laid]) -> list[_Laid]:
 
 
 def _limited(columns: list[_Laid]) -> list[_Laid]:
-    """The same columns, those of the longest names as narrow as makes the table fit the line."""
+    """Limits the width of the columns with the longest names so that the table fits the line."""
     limit = max((laid.natural for laid in columns if not laid.column.numeric), default=0.0)
 
     def width(laid: _Laid) -> float:
@@ -152,17 +156,17 @@ def _limited(columns: list[_Laid]) -> list[_Laid]:
 
 
 def _width(columns: Iterable[float]) -> float:
-    """Points of a table whose columns have these."""
+    """The width in points of a table with columns of these widths."""
     return sum(width + _GAP for width in columns)
 
 
 def _length(text: str) -> int:
-    """Characters of a text as it is printed."""
+    """The number of characters of a text as it is printed."""
     return len(text) + (_CODE_POINT - 1) * len(_STRANGE.findall(text))
 
 
 def _header_lines(columns: Sequence[_Laid]) -> list[str]:
-    """The lines of the head; short headings stand at its foot, over their numbers."""
+    """The lines of the table's head; headings with fewer lines are aligned at the bottom."""
     height = max(len(laid.heading) for laid in columns)
     padded = [("",) * (height - len(laid.heading)) + laid.heading for laid in columns]
     braced = [[f"{{{escaped(text)}}}" if laid.pointed else escaped(text) for text in heading]
@@ -175,7 +179,7 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def _groups(columns: Sequence[Column]) -> list[str]:
-    """The line of headings over groups of columns, and the rules under it."""
+    """The line of headings over groups of columns, and the rules below it."""
     groups = [(name, len(list(each))) for name, each in groupby(columns, key=lambda column: column.group)]
     if not any(name for name, _ in groups):
         return []
@@ -200,7 +204,7 @@ def _cell(laid: _Laid, text: str, bold: bool) -> str:
 
 
 def breakable(text: str) -> str:
-    """The text with places where a line may end: after what separates names, and within what has no such place."""
+    """Escapes a text and marks where a line may end: after separators in names, and within very long pieces."""
     parts = [part[i : i + _LONGEST_PIECE] for part in _BREAK.split(text) for i in range(0, len(part), _LONGEST_PIECE)]
     pieces = [escaped(part) + (" " if part.endswith(" ") else r"\allowbreak{}") for part in parts]
     return "".join(pieces).removesuffix(r"\allowbreak{}")
@@ -218,7 +222,7 @@ def _aligned(cells: tuple[str, ...]) -> str:
 
 
 def escaped(text: str) -> str:
-    """The text as LaTeX prints it; a character pdflatex has no glyph for becomes its code point.
+    """Escapes a text for LaTeX; a character for which pdflatex has no glyph becomes its code point.
 
     >>> escaped("a_b%c"), escaped("中")
     ('a\\\\_b\\\\%c', '{[}U+4E2D{]}')
@@ -236,7 +240,7 @@ def _character(character: str) -> str:
 
 
 def _label(text: str) -> str:
-    """What may name a label: TeX would obey the rest."""
+    """Replaces the characters of a label that TeX would interpret."""
     return re.sub(r"[^A-Za-z0-9.:/+@_ -]", "-", text)
 
 

@@ -1,4 +1,4 @@
-"""A network on a chip: its table, its line on the first screen, its facts; and a chip's limits as a document."""
+"""A network mapped to a chip (table, line on the first screen, facts), and the limits of a chip."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ COLUMNS = (
 
 
 def mapping_table(mapping: Mapping) -> Table:
-    """One row per layer; `–` for what is not known."""
+    """The table of a mapping: one row per layer, `–` for unknown values."""
     rows = [Row(_placement(mapping, placement)) for placement in mapping.placements]
     total: dict[str, Value] = {
         "layer": "total",
@@ -71,7 +71,7 @@ def _limit(placement: Placement) -> str | None:
 
 
 def in_a_line(mapping: Mapping) -> str:
-    """What a chip makes of the network: `54 cores on 1 chip · 3 messages a spike · 547 µs per inference (modelled)`."""
+    """The mapping in one line: `54 cores on 1 chip · 3 messages a spike · 547 µs per inference (modelled)`."""
     least = "" if mapping.whole else "at least "
     chips = f"{mapping.chips} chip{'s' * (mapping.chips != 1)}"
     parts = [f"{least}{mapping.cores} core{'s' * (mapping.cores != 1)} on {chips}"]
@@ -84,14 +84,14 @@ def in_a_line(mapping: Mapping) -> str:
 
 
 def mapping_fact(mapping: Mapping) -> str:
-    """The same with the file and what to know of the chip."""
+    """The mapping in one line, with the chip, the user's file and the chip's note."""
     own = f", changed by {mapping.file}" if mapping.file else ""
     note = f"; {mapping.chip.note}" if mapping.chip.note else ""
     return f"{mapping.chip.title}{own}: {in_a_line(mapping)}{note}"
 
 
 def mapping_data(mapping: Mapping) -> dict[str, Any]:
-    """For machines."""
+    """The mapping as data for JSON."""
     return {
         "chip": mapping.chip.id, "file": mapping.file or None, "cores": mapping.cores, "chips": mapping.chips,
         "complete": mapping.whole, "step_s": mapping.step_s, "latency_s": mapping.latency_s,
@@ -116,7 +116,7 @@ def _layer_data(mapping: Mapping, placement: Placement) -> dict[str, Any]:
 
 
 def chip_table(chip: Chip) -> Table:
-    """Every limit with its source, and how well that was read."""
+    """The table of a chip's limits with their sources, and whether each source was read."""
     columns = (
         Column("limit", "Limit"),
         Column("value", "Value", "integer"),
@@ -137,7 +137,7 @@ _ACCESS = {"read": "read", "secondary": "cited second-hand", "memory": "not read
 
 
 def chip_facts(chip: Chip) -> list[tuple[str, str]]:
-    """What a mapping depends on beside the limits."""
+    """The properties of a chip, besides its limits, on which a mapping depends."""
     kernels = "stored once on a core" if chip.shared_kernels else "stored for each neuron"
     return [
         ("chip", chip.title),
@@ -170,7 +170,7 @@ def _step(chip: Chip) -> str:
 
 
 def chip_list(chips: Named[str, Chip]) -> Table:
-    """One row per chip."""
+    """The table of chips: one row per chip."""
     columns = (
         Column("id", "Chip"),
         Column("cores", "Cores", "integer"),

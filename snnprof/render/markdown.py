@@ -1,4 +1,4 @@
-"""Documents as GitHub Markdown, fit for a comment on a pull request."""
+"""Renders documents as GitHub Markdown, for example for a comment on a pull request."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|~#$&])")
 
 
 def render(document: Document) -> str:
+    """The document as Markdown."""
     document = cleaned(document)
     parts = [f"### {escaped(document.title)}", *(_table(table) for table in document.tables)]
     if document.facts:
@@ -42,5 +43,5 @@ def _line(cells: list[str]) -> str:
 
 
 def escaped(text: str) -> str:
-    """The text with everything Markdown or HTML would interpret made literal, on one line."""
+    """Escapes a text for Markdown and HTML, on one line."""
     return _SPECIAL.sub(r"\\\1", " ".join(text.split())) if text else ""

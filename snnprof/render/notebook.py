@@ -1,7 +1,7 @@
-"""Documents as a piece of HTML for the output of a notebook's cell: the figures that sum it up and its first tables.
+"""Renders documents as HTML for the output of a notebook's cell: the main figures and the first tables.
 
-No style sheet and no script, so that a notebook full of them stays small and passes every viewer's filter. Notebooks
-typeset `$…$` as a formula wherever it stands; two class names keep them from doing so with the names of layers.
+There is no style sheet and no script, so that notebooks stay small and viewers do not filter the output. Notebooks
+typeset `$…$` as a formula in any text; two class names in the template prevent that for names of layers.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SUMMED_UP = ("accuracy", "operations", "energy")
 
 
 def render(document: Document, tables: int = 1) -> str:
-    """The document's first tables, and what must be read before their figures are used."""
+    """The main figures and first tables of a document, and the notes to read first."""
     document = cleaned(document)
     first = [text for notes in document.notes if notes.topic == FIRST for text in notes.texts]
     return _template().render(

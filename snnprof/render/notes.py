@@ -1,7 +1,7 @@
-"""What a reader must know: findings of runs and of price lists, the weightiest first, each sentence once.
+"""The notes on a run: findings of the run and of the price lists, most important first, each sentence once.
 
-Sentences that say the same of several layers, price lists or models become one sentence that names them; where they
-differ in a number alone, it becomes a range.
+Equal sentences about several layers, price lists or models become one sentence that names all of them; sentences that
+differ only in numbers become one with ranges of numbers.
 """
 
 from __future__ import annotations
@@ -38,11 +38,16 @@ _PREFIXES = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 
 @dataclass(frozen=True)
 class Remark:
-    """One sentence and whom it is about.
+    """One note and what it is about.
 
     Attributes:
-        layers, hardware, models: whom; empty where it is about none in particular.
-        code: the finding's, by which scripts and documentation know it.
+        topic: one of `TOPICS`.
+        text: the fact.
+        hint: what to do about it.
+        layers: the layers that it is about; empty for none in particular.
+        hardware: the price lists that it is about; empty for none in particular.
+        models: the models that it is about; empty for none in particular.
+        code: code of the finding, which scripts and the documentation use; "" if it is no finding.
     """
 
     topic: str
@@ -55,11 +60,11 @@ class Remark:
 
 
 def remarks(reports: Sequence[EnergyReport], model: str = "") -> list[Remark]:
-    """Everything to be said of one run on several machines.
+    """All notes on one run on several price lists.
 
     Args:
-        reports: the same run, one report per hardware.
-        model: the run's name, where it is one of several.
+        reports: the reports of the run, one per price list.
+        model: the name of the run, if it is one of several; else "".
     """
     activity = reports[0].activity
     run = activity.run
@@ -73,16 +78,18 @@ def remarks(reports: Sequence[EnergyReport], model: str = "") -> list[Remark]:
 
 
 def together(each: Iterable[Sequence[Remark]]) -> list[Remark]:
-    """The remarks about several models as one list."""
+    """Merges the notes on several models into one list."""
     every = [remark for remarks in each for remark in remarks]
     return _merged(_merged(every, "models", _exactly), "models", _template)
 
 
 def topics(remarks: Iterable[Remark], hardware: Sequence[str], models: Sequence[str] = ()) -> tuple[Notes, ...]:
-    """The remarks as sentences by topic, in order of weight.
+    """The notes as sentences by topic, the most important topic first.
 
     Args:
-        hardware, models: all that the document is about; what concerns all of them names none.
+        remarks: the notes.
+        hardware: all price lists of the document; a note about all of them names none.
+        models: all models of the document; a note about all of them names none.
     """
     ordered = list(remarks)
     return tuple(
@@ -93,7 +100,7 @@ def topics(remarks: Iterable[Remark], hardware: Sequence[str], models: Sequence[
 
 
 def listed(names: Sequence[str], at_most: int = 3) -> str:
-    """The first few names, and how many more there are."""
+    """The first names, and the number of the others: `a, b, c and 2 more`."""
     more = f" and {len(names) - at_most} more" if len(names) > at_most else ""
     return ", ".join(names[:at_most]) + more
 
@@ -131,7 +138,7 @@ def _full(sentence: str) -> str:
     return sentence if sentence.endswith((".", "!", "?")) else f"{sentence}."
 
 
-# -- the same thing said twice ---------------------------------------------------------------------------------
+# -- merging equal notes ---------------------------------------------------------------------------------------
 
 Field = Literal["layers", "hardware", "models"]
 
@@ -141,12 +148,12 @@ def _exactly(text: str) -> str:
 
 
 def _template(text: str) -> str:
-    """The text without its numbers."""
+    """The text with # in place of its numbers."""
     return _NUMBER.sub("#", text)
 
 
 def _merged(remarks: Iterable[Remark], field: Field, likeness: Callable[[str], str]) -> list[Remark]:
-    """Remarks that differ in `field` alone, and in their text no more than `likeness` lets through, as one."""
+    """Merges notes that differ only in `field` and whose texts are equal after `likeness` is applied."""
     groups: dict[Remark, list[Remark]] = {}
     for remark in remarks:
         key = _about(replace(remark, text=likeness(remark.text)), field, ())
@@ -165,7 +172,7 @@ def _about(remark: Remark, field: Field, names: tuple[str, ...]) -> Remark:
 
 
 def _ranged(texts: Sequence[str]) -> str:
-    """One text for several that differ in their numbers.
+    """Merges texts that differ only in their numbers into one text with ranges.
 
     >>> _ranged(["up to 5, not 1", "up to 2, not 1"])
     'up to 2–5, not 1'

@@ -1,4 +1,4 @@
-"""Lines of text laid out at a width: columns, wrapped sentences, bars. Names are never cut; in ASCII if need be."""
+"""Lays out lines of text at a width: columns, wrapped sentences and bars. Names are never cut."""
 
 from __future__ import annotations
 
@@ -15,23 +15,31 @@ from snnprof.render.ascii import SPARKS, in_ascii
 
 GAP = 2
 _BREAK = re.compile(r" (?!(?:%|[kMGT]|[mµun]?J|[pf]J)(?![\w-]))")
-"""A blank that may end a line: none between a number and its unit."""
+"""A space at which a line may end; there is none between a number and its unit."""
 BAR_EIGHTHS = " ▏▎▍▌▋▊▉█"
 Cell = Text | str
 
 
 @dataclass
 class Page:
-    """Collects lines; every text goes through `text`, so that widths are those of what is printed."""
+    """Collects lines of text.
+
+    Every text passes `text`, so that its width is that of the printed text.
+
+    Attributes:
+        width: width of the page in columns.
+        ascii: print ASCII only.
+        lines: the lines so far.
+    """
 
     width: int
     ascii: bool = False
     lines: list[Text] = field(default_factory=list)
 
     def text(self, cell: Cell) -> Text:
-        """The cell as it is printed: on one line, nothing that steers a terminal, in ASCII if need be.
+        """The cell as it is printed: on one line, without control characters, in ASCII if the page needs it.
 
-        A text made of several styles is printable already: it was put together of such cells.
+        A text with several styles was assembled from such cells and is returned unchanged.
         """
         if isinstance(cell, Text) and cell.spans:
             return cell
@@ -39,11 +47,11 @@ class Page:
         return Text(in_ascii(plain) if self.ascii else plain, style=cell.style if isinstance(cell, Text) else "")
 
     def line(self, *cells: Cell) -> None:
-        """Cells one after the other."""
+        """Adds a line of cells, one after the other."""
         self.lines.append(_trimmed(Text.assemble(*map(self.text, cells))))
 
     def ends(self, left: Cell, right: Cell) -> None:
-        """One text at each edge; the right one on a line of its own where both do not fit."""
+        """Adds a line with one text at each edge; if they do not fit, the right one follows on the next line."""
         first, last = self.text(left), self.text(right)
         room = self.width - first.cell_len - last.cell_len
         if room < GAP:
@@ -53,7 +61,7 @@ class Page:
             self.line(first, " " * room, last)
 
     def wrapped(self, cell: Cell, indent: str = "  ", mark: Cell = "", right: str = "") -> None:
-        """A sentence over as many lines as it needs, with a mark before it and a short text at the right edge."""
+        """Adds a wrapped sentence, with a mark before it and a short text at the right edge of its last line."""
         start = Text.assemble(indent, self.text(mark), " ") if mark else Text(indent)
         self.hanging(start, cell, gap=0)
         end = self.text(right)
@@ -65,7 +73,7 @@ class Page:
             self.lines[-1].append(" " * max(0, room) + end.plain, style="dim")
 
     def hanging(self, head: Text, cell: Cell, gap: int = GAP) -> None:
-        """A text beside a head, folded within its own column."""
+        """Adds a text to the right of a head; the text is wrapped in its own column."""
         before = head.cell_len + gap
         for position, line in enumerate(_folded(self.text(cell), max(20, self.width - before))):
             start = Text(" " * before) if position else Text.assemble(head, " " * gap)
@@ -75,7 +83,8 @@ class Page:
         """Rows of cells as lines, each column as wide as its widest cell.
 
         Args:
-            aligned: `l` or `r` for each column.
+            rows: the cells of each row.
+            aligned: for each column, `l` (left) or `r` (right).
         """
         texts = [[self.text(cell) for cell in row] for row in rows]
         widths = [max(column) for column in zip(*([text.cell_len for text in row] for row in texts), strict=True)]
@@ -84,7 +93,7 @@ class Page:
         ]
 
     def table(self, rows: Sequence[Sequence[Cell]], aligned: str, indent: str = "  ") -> None:
-        """Rows of cells as lines of the page; a name that leaves no room for the rest has a line of its own."""
+        """Adds rows of cells; a name in the first column that leaves no room for the others gets its own line."""
         names, others = [self.text(row[0]) for row in rows], self.columns([row[1:] for row in rows], aligned[1:])
         room = self.width - cell_len(indent) - others[0].cell_len - GAP
         widest = max((name.cell_len for name in names if name.cell_len <= room), default=0)
@@ -95,7 +104,7 @@ class Page:
             self.lines.append(_trimmed(Text.assemble(indent, _padded(name, widest, aligned[0]), " " * GAP, rest)))
 
     def bar(self, share: float, cells: int) -> str:
-        """A share of a bar that is `cells` long when full."""
+        """A bar for a share from 0 to 1; the full bar is `cells` long."""
         eighths = round(max(0.0, share) * cells * 8)
         if self.ascii:
             return "#" * round(eighths / 8)
@@ -108,7 +117,7 @@ class Page:
 
 
 def sparkline(values: Sequence[float], highest: float) -> str:
-    """One sign per value, between nothing and the highest."""
+    """One sign per value; its height is the value's share of `highest`."""
     steps = len(SPARKS) - 1
     return "".join(SPARKS[round(steps * value / highest) if highest else 0] for value in values)
 
@@ -124,7 +133,7 @@ def _trimmed(text: Text) -> Text:
 
 
 def _folded(text: Text, width: int) -> list[Text]:
-    """Lines of whole words; a word longer than a line stays whole, because it may be a name to copy."""
+    """Breaks a text into lines of whole words; a word longer than a line is not cut, since users may copy names."""
     breaks: list[int] = []
     start = end = 0
     for word in _BREAK.split(text.plain):

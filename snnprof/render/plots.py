@@ -1,4 +1,4 @@
-"""Reports and runs → figures: which numbers go into which picture."""
+"""Draws figures from runs and reports: computes the numbers by `charts` and draws them by `figures`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure, and what it does not show although it was asked for."""
+    """A figure.
+
+    Attributes:
+        kind: the kind of figure.
+        figure: matplotlib's figure.
+        left_out: what the figure does not show although the user named it, with the reasons.
+    """
 
     kind: str
     figure: Figure
@@ -53,16 +59,18 @@ def drawn(
     over: str | None = None,
     hardware: Sequence[HardwareProfile] = (),
 ) -> Drawing:
-    """Priced runs and published rows as a figure.
+    """Draws priced runs and published rows.
 
     Args:
-        kind: one of `charts.KINDS`; None for what suits the entries (`suitable`).
-        by: energy: what a bar is; rates: `layer` for a row per neuron layer. A role by default.
-        over: sweep: the setting, where the runs differ in several.
-        hardware: conventions: the price lists to try; all bundled ones where none is named.
+        kind: one of `charts.KINDS`; None chooses by the entries (`suitable`).
+        entries: the runs and rows.
+        look: size, fonts and labels; None is the default look.
+        by: for `energy`, what a bar stands for; for `rates`, `layer` draws a row per neuron layer. None is a role.
+        over: for `sweep`, the setting on the horizontal axis, if the runs differ in several.
+        hardware: for `conventions`, the price lists; if empty, all bundled ones.
 
     Raises:
-        SnnprofError: there is no such kind, or the entries hold nothing of it.
+        SnnprofError: there is no such kind, or the entries have no data for it.
     """
     kind, look = kind or suitable(entries), look or Look()
     _must_suit(kind, by, over)
@@ -82,8 +90,11 @@ def drawn(
 
 
 def suitable(entries: Sequence[Entry]) -> str:
-    """The energy of one run; of several, a sweep where they differ in one setting, their trade-off where they can have
-    one, else their energies."""
+    """The kind of figure for these entries.
+
+    `energy` for one run. For several: `sweep` if they differ in a setting, else `tradeoff` if all have an accuracy or
+    are published rows, else `energy`.
+    """
     if _alone(entries):
         return "energy"
     if is_sweep(entries):
@@ -93,12 +104,16 @@ def suitable(entries: Sequence[Entry]) -> str:
 
 
 def energy(reports: Sequence[EnergyReport], by: By | None = None, look: Look | None = None) -> Figure:
-    """Energy of one run by role, block or layer, stacked by kind of work; one panel per hardware."""
+    """Energy of one run by role, block, layer or operation, stacked by kind of work; one panel per price list."""
     return draw_energy(energy_of_run(reports, by), look or Look())
 
 
 def energies(entries: Sequence[Entry], by: By | None = None, look: Look | None = None) -> Figure:
-    """Energy of several runs, stacked by role; one panel per hardware."""
+    """Energy of several runs, stacked by role; one panel per price list.
+
+    Raises:
+        SnnprofError: `by` is no role, or an entry has no layers or no known samples.
+    """
     if by not in (None, "role"):
         raise SnnprofError(
             f"--by {by} is for the energy of one run, not of {len(entries)}",
@@ -108,7 +123,7 @@ def energies(entries: Sequence[Entry], by: By | None = None, look: Look | None =
 
 
 def rates(activity: Activity, by: By | None = None, look: Look | None = None) -> Figure:
-    """Firing rates with intervals: by role and block, or by layer where roles do not repeat or the user wants it."""
+    """Firing rates with intervals: by role and block, or by layer if `by` says so or roles do not repeat."""
     grouped = rates_by_role(activity)
     if by == "layer" or (by is None and not roles_repeat(grouped)):
         return draw_rate_rows(rates_by_layer(activity), look or Look())
@@ -116,7 +131,7 @@ def rates(activity: Activity, by: By | None = None, look: Look | None = None) ->
 
 
 def timesteps(activity: Activity, look: Look | None = None) -> Figure:
-    """Firing rates at each time step: lines by role, or a heat map of roles and blocks where the steps are many."""
+    """Firing rates at each time step: lines by role, or a heat map of roles and blocks if steps or roles are many."""
     by_role = rates_by_step(activity)
     few = max(len(rate.values) for rate in by_role) <= MOST_STEPS
     if few and len(by_role) <= MOST_ROLES:
@@ -125,36 +140,39 @@ def timesteps(activity: Activity, look: Look | None = None) -> Figure:
 
 
 def attention(activity: Activity, look: Look | None = None) -> Figure:
-    """Attention values: the share of ones where they are binary, else how often each value occurs."""
+    """Attention values: the share of ones if they are binary, else how often each value occurs."""
     matrices = attention_values(activity)
     draw = draw_attention_bars if is_binary(matrices) else draw_attention_lines
     return draw(matrices, look or Look())
 
 
 def attention_maps(kept: AttentionMaps, samples: Sequence[int] | None = None, look: Look | None = None) -> Figure:
-    """Each sample beside what every block's attention gives to its tokens."""
+    """Attention maps: each sample next to the map of every block."""
     return draw_maps(overlays(kept, samples), look or Look())
 
 
 def tradeoff(entries: Sequence[Entry], look: Look | None = None) -> Figure:
-    """Accuracy against energy per inference; published rows are hollow and at their papers' own prices."""
+    """Accuracy against energy per inference; published rows are hollow and have the energy that their paper printed."""
     return draw_tradeoff(tradeoff_of(entries), look or Look())
 
 
 def sweep(entries: Sequence[Entry], over: str | None = None, look: Look | None = None) -> Figure:
-    """Accuracy and energy of runs that differ in one setting, against it."""
+    """Accuracy and energy of runs against the setting in which they differ."""
     return draw_sweep(sweep_of(entries, over), look or Look())
 
 
 def agreement(value: Agreement, look: Look | None = None) -> Figure:
-    """The ratios under every convention and price list."""
+    """The energy ratios under every convention and price list."""
     return draw_matrix(matrix_in(value), look or Look())
 
 
 def conventions(
     entries: Sequence[Entry], hardware: Sequence[HardwareProfile] = (), look: Look | None = None
 ) -> Drawing:
-    """Each run's energy over the first one's under every convention and price list; that of the entries comes first."""
+    """The energy of each run over that of the first, under every convention and price list.
+
+    The convention of the entries' reports comes first.
+    """
     chart = matrix_of(entries, hardware, entries[0].reports[0].convention if entries[0].reports else None)
     published = (entry.name for entry in entries if entry.published)
     rows = (SnnprofError(f"{name}: a published row has one convention, its paper's") for name in published)
@@ -162,7 +180,7 @@ def conventions(
 
 
 def _must_suit(kind: str, by: By | None, over: str | None) -> None:
-    """Raises SnnprofError for a kind that is not known, or options that would change nothing of it."""
+    """Raises SnnprofError for an unknown kind, or for options that have no effect on it."""
     if kind not in KINDS:
         raise unknown("kind of figure", kind, KINDS)
     if over and kind != "sweep":

@@ -1,4 +1,4 @@
-"""Some rows and columns of a report's first table, in an order of one's own: --sort, --top and --columns."""
+"""Selects and sorts rows and columns of a report's first table: --sort, --top and --columns."""
 
 from __future__ import annotations
 
@@ -12,16 +12,21 @@ COLUMNS = (
     "layer", "block", "role", "op", "input", "rate", "fed_by", "dense_macs", "exact_sops", "sops", "macs",
     "formula_sops", "deviation", "energy",
 )  # fmt: skip
-"""`energy` stands for the columns of all price lists; to sort by, for the first."""
+"""The names that users can choose. `energy` means the columns of all price lists; in --sort, that of the first."""
 _IDENTITY = ("block", "role", "layer", "op", "index", "category", "per")
-"""Columns that say what a row for machines is, and stay."""
+"""Columns that identify a row of the table for machines; they always stay."""
 _ALSO = {"sops": "exact_sops"}
-"""A column that a table for people has under another name, where the convention counts exactly."""
+"""The column to show instead if a table does not have the chosen one."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What to show of a table; null or empty: all, in the network's order.
+    """The rows and columns of a table to show.
+
+    Attributes:
+        sort: the column to sort by, largest first; None keeps the order of the network.
+        top: the number of rows; None shows all.
+        columns: names of the columns; empty shows all.
 
     Raises:
         SnnprofError: there is no such column, or no row would be left.
@@ -39,7 +44,7 @@ class Selection:
             raise SnnprofError(f"--top needs a number of rows from 1, not {self.top}")
 
     def of(self, document: Document) -> Document:
-        """The document with these rows and columns in its first table and in the rows for machines."""
+        """Applies the selection to the first table of a document and to its table for machines."""
         first, *others = document.tables
         machine = self._selected(document.machine) if document.machine else None
         return replace(document, tables=(self._selected(first), *others), machine=machine)
@@ -61,7 +66,7 @@ class Selection:
         return [replace(row, section="") for row in ordered]
 
     def _columns(self, columns: Sequence[Column]) -> tuple[Column, ...]:
-        """The chosen ones, in the order they were named, after those that say what a row is."""
+        """The columns that identify a row, then the chosen ones in the order in which they were named."""
         if not self.columns:
             return tuple(columns)
         there = {column.key for column in columns}
@@ -71,10 +76,11 @@ class Selection:
 
 
 def with_columns(document: Document, names: Sequence[str]) -> Document:
-    """The document with these columns in its first table, in this order, after the one that names the rows.
+    """Selects columns of the first table of a document, in the given order, after the one that names the rows.
 
     Args:
-        names: as in CSV; `energy` stands for the columns of all price lists; none: all columns.
+        document: the document.
+        names: names of the columns as in CSV; `energy` means the columns of all price lists. Empty keeps all columns.
 
     Raises:
         SnnprofError: there is no such column.
@@ -95,7 +101,7 @@ def _is(column: Column, name: str) -> bool:
 
 
 def _size(value: Value) -> tuple[bool, float, str]:
-    """Names by letter, numbers by size; unknown comes last where the largest is first."""
+    """The sort key of a cell: texts by letter, numbers by size, unknown values below all others."""
     if isinstance(value, str):
         return (True, 0.0, value)
     return (value is not None, float(value or 0.0), "")

@@ -1,4 +1,4 @@
-"""`report --by step`: each layer at each time step, as a document."""
+"""The document of `report --by step`: each layer at each time step."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ _COLUMNS = (
 
 
 def steps_document(report: EnergyReport, command: str = "") -> Document:
-    """A row per layer and time step.
+    """The document with one row per layer and time step.
 
     Args:
-        command: how to make the document again.
+        report: the priced run.
+        command: the command that makes the document again.
     """
     sheet = step_sheet(report)
     rows = tuple(Row(dict(row), section=f"{row['layer']} {row['op']} {row['index']}") for row in sheet.rows)

@@ -29,7 +29,7 @@ ROLES = {
     "residual": "residual additions", "other contraction": "other products", "other elementwise": "other arithmetic",
     "other neuron": "other neurons", "other static": "static power",
 }  # fmt: skip
-"""The catalogue's roles as a reader calls them; the others are words already."""
+"""Names for readers of the catalogue's roles; the other roles are shown unchanged."""
 HEADINGS = {
     "rate": "Input rate", "sops": "SOPs", "macs": "MACs", "dense_macs": "Dense MACs", "energy": "Energy",
     "share": "Share",
@@ -41,10 +41,11 @@ class View:
     """How a summary is shown.
 
     Attributes:
-        file: the run file as the next command names it; empty where there is none.
-        seconds: how long the run took, where that is known.
-        ascii: for terminals that show nothing else.
-        quiet: the result's lines alone.
+        file: the run file as the user can name it in the next command; "" if there is none.
+        seconds: duration of the run in seconds; None if unknown.
+        ascii: print ASCII only.
+        quiet: print only the lines of the result.
+        choice: which parts of the network and which columns are shown.
     """
 
     file: str = ""
@@ -55,7 +56,7 @@ class View:
 
 
 class Renderable:
-    """A report as rich prints it, at the width of the console."""
+    """A report that a rich console can print, at the console's width."""
 
     def __init__(self, reports: Sequence[EnergyReport], view: View | None = None) -> None:
         self.view = view or View()
@@ -68,11 +69,13 @@ class Renderable:
 def text(
     reports: EnergyReport | Sequence[EnergyReport], width: int = WIDTH, view: View | None = None, colour: bool = False
 ) -> str:
-    """A report as plain text at a width.
+    """The first screen as text.
 
     Args:
-        reports: one run, on one or several price lists.
-        colour: with the escapes that colour a terminal.
+        reports: the reports of one run, one per price list.
+        width: width of the screen in columns; it is at least 60 and at most 120.
+        view: what to show; None is the default.
+        colour: include the escape sequences for bold and colour.
     """
     every = [reports] if isinstance(reports, EnergyReport) else reports
     view = view or View()
@@ -81,7 +84,7 @@ def text(
 
 
 def page(summary: Summary, width: int, view: View) -> Page:
-    """The summary laid out at a width."""
+    """The summary, laid out at a width."""
     sheet = Page(min(max(width, NARROWEST), WIDEST), view.ascii)
     if view.quiet:
         _result(sheet, summary)
@@ -192,7 +195,7 @@ def _spikes(per_synapse: float) -> str:
 
 
 def _about_macs(summary: Summary) -> str:
-    """Which layers multiply, and why."""
+    """Which layers need MACs, and why."""
     rows = summary.mac_rows
     if not rows:
         return ""
@@ -203,7 +206,7 @@ def _about_macs(summary: Summary) -> str:
 
 
 def _energies(totals: Sequence[Total]) -> list[str]:
-    """The energies, with the signs of those that are lower bounds under each other."""
+    """The energies, aligned, with ≥ before lower bounds."""
     texts = [brief_energy(total.energy_pj) for total in totals]
     widest = max(map(len, texts))
     bounds = ["≥ " if total.lower_bound and total.energy_pj is not None else "" for total in totals]
@@ -211,7 +214,7 @@ def _energies(totals: Sequence[Total]) -> list[str]:
 
 
 def _about_energies(sheet: Page, totals: Sequence[Total], room: int) -> tuple[list[Text], bool]:
-    """The price list, what it covers, and how the energy compares with the ANN's; whether what it covers has room."""
+    """For each price list: its id, what it covers, and the comparison with the ANN; whether the second has room."""
     cells: list[list[Cell]] = [[total.hardware.id, covers(total.hardware), _verdict(total)] for total in totals]
     whole = sheet.columns(cells, "lll")
     if whole[0].cell_len <= room:
@@ -220,7 +223,7 @@ def _about_energies(sheet: Page, totals: Sequence[Total], room: int) -> tuple[li
 
 
 def covers(hardware: HardwareProfile) -> str:
-    """What a price list's figures stand for, in a few words."""
+    """What the prices of a list cover, in a few words."""
     if hardware.scope in WHOLE:
         return "whole chip"
     if hardware.memory or "weight_read" in hardware.includes:
@@ -240,7 +243,7 @@ def _verdict(total: Total) -> Text:
 
 
 def factor_text(value: float) -> str:
-    """How many times as much; close to 1 by how many percent more."""
+    """A factor as `3.2×`; below 1.1 as the percentage above 1."""
     if value < 1.1:
         return f"{percent_text(value - 1, 0)}"
     return f"{value:.1f}×" if value < 10 else f"{value:,.0f}×"
@@ -306,7 +309,7 @@ def _cells(part: Part, columns: Sequence[str]) -> list[Cell]:
 
 
 def _cell(part: Part, column: str, beside: bool) -> str:
-    """A value in its own unit; MACs go beside SOPs, or in their place, where they have no column."""
+    """The text of a value; if MACs have no column, they are shown next to the SOPs or instead of them."""
     if column == "rate":
         return "" if part.rate is None else rate_text(part.rate)
     if column == "share":
@@ -343,7 +346,7 @@ def _rates(sheet: Page, rates: Rates) -> None:
 
 
 def _filled(sheet: Page, words: Sequence[str], gap: str = "     ") -> None:
-    """As many on a line as fit."""
+    """Adds lines with as many words as fit."""
     line = ""
     for word in words:
         if line and len(line) + len(gap) + len(word) + 2 > sheet.width:
@@ -358,14 +361,19 @@ def _filled(sheet: Page, words: Sequence[str], gap: str = "     ") -> None:
 
 @dataclass(frozen=True)
 class Check:
-    """A sentence to read before publishing, and the codes of the findings that it is made of."""
+    """A sentence to read before publishing.
+
+    Attributes:
+        text: the sentence.
+        codes: the codes of the findings in it.
+    """
 
     text: str
     codes: tuple[str, ...] = ()
 
 
 def checks(summary: Summary) -> list[Check]:
-    """What matters most: the run's own findings of that kind, the first few, then what the prices call for."""
+    """The most important sentences: the first findings to read on the run, then those on the prices."""
     return [*_first(summary)[:MOST_FIRST], *_of_prices(summary)]
 
 
@@ -401,7 +409,7 @@ def _checks(sheet: Page, summary: Summary, view: View) -> None:
 
 
 def _said(remark: notes.Remark) -> str:
-    """The fact alone, as a sentence; its advice is among the notes."""
+    """The fact of a note as a sentence, without its advice, which --notes shows."""
     subjects = "".join(f"{notes.listed(names)}: " for names in (remark.hardware, remark.layers) if names)
     text = f"{subjects}{remark.text}" if subjects else remark.text[:1].upper() + remark.text[1:]
     return text if text.endswith((".", "!", "?")) else f"{text}."
@@ -415,7 +423,7 @@ def _sign_turns(summary: Summary) -> Iterator[Check]:
 
 
 def _left_out(summary: Summary) -> Iterator[Check]:
-    """What the convention does not count, the largest first."""
+    """A sentence on the work that the convention does not count, largest first."""
     if summary.left_out:
         works = [_work(*each) for each in summary.left_out]
         more = [f"{len(works) - MOST_WORKS} more kinds of work"] if len(works) > MOST_WORKS else []
@@ -428,7 +436,7 @@ def _work(what: str, count: float) -> str:
 
 
 def _bound(summary: Summary, codes: set[str]) -> Iterator[Check]:
-    """What the energy on the first list leaves out; of memory it is silent where another list prices it."""
+    """A sentence on what the energy on the first list excludes; memory only if no list prices it."""
     first = summary.totals[0]
     if not first.lower_bound or first.energy_pj is None:
         return

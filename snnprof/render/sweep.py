@@ -1,4 +1,4 @@
-"""A sweep → a document: a row for each setting, the Pareto front marked, and energies at equal accuracy."""
+"""The document of a sweep: one row per value of the setting, the Pareto front, and energies at equal accuracy."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ MATCH_NOTE = (
 
 
 def sweep_document(sweep: Sweep, command: str = "") -> Document:
-    """The table of a sweep, and the comparison of its families.
+    """The table of a sweep, and the comparison of its curves at equal accuracy.
 
     Args:
-        command: how to make the document again.
+        sweep: the sweep.
+        command: the command that makes the document again.
     """
     tables = [_stops(sweep)]
     if sweep.matched:
@@ -81,7 +82,7 @@ def _stops(sweep: Sweep) -> Table:
 
 
 def energy_keys(sweep: Sweep) -> dict[str, str]:
-    """The energy columns, always with the hardware's name."""
+    """The key of the energy column of each price list."""
     return {id: f"energy_pj_{slug(id)}" for id in sweep.hardware}
 
 
@@ -92,7 +93,7 @@ def _setting_column(sweep: Sweep, key: str) -> Column:
 
 
 def _setting_key(key: str) -> str:
-    """The setting's column in CSV: `threshold.block.*` is `threshold_block`; apart from the columns of figures."""
+    """The key of a setting's column: `threshold_block` for `threshold.block.*`; `set_` keeps it from other keys."""
     name = slug(key).strip("_").lower()
     return f"set_{name}" if name in _FIGURES or name.startswith(("energy_pj", "pareto")) else name
 
@@ -160,7 +161,7 @@ def _heading(sweep: Sweep, id: str) -> str:
 
 
 def _matched(sweep: Sweep) -> Table:
-    """With one pair of families, its columns bear their names."""
+    """The table of energies at equal accuracy; for a single pair of curves, the columns have their names."""
     pairs = list(dict.fromkeys(match.names for match in sweep.matched))
     several = len(pairs) > 1
     named = ("First", "Second") if several else tuple(short(sweep, name) for name in pairs[0])
@@ -178,7 +179,7 @@ def _matched(sweep: Sweep) -> Table:
 
 
 def short(sweep: Sweep, name: str) -> str:
-    """A family's name without that of the network, where all are of one."""
+    """The name of a curve, without the name of the network if all curves have the same."""
     models = {curve.model for curve in sweep.curves}
     return name.removeprefix(f"{models.pop()}, ") if len(models) == 1 else name
 
@@ -194,7 +195,7 @@ def _match_values(sweep: Sweep, match: Match) -> Mapping[str, Value]:
 
 
 def _notes(sweep: Sweep) -> tuple[Notes, ...]:
-    """Families that cannot be compared; then what a reader of any of the runs must know, once."""
+    """The notes: the curves that cannot be compared, then the notes on all runs, each once."""
     stops = [stop for curve in sweep.curves for stop in curve.stops]
     named = [(short(sweep, stop.side.name), stop.side.entry.reports) for stop in stops]
     remarks = notes.together([notes.remarks(reports, name) for name, reports in named])

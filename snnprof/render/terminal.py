@@ -1,6 +1,7 @@
-"""Documents for a terminal or a pipe.
+"""Renders documents for a terminal or a pipe.
 
-A narrow terminal loses columns first; then texts take several lines, and long paths lose their middle; never a digit.
+If the terminal is narrow, columns are left out first, then texts are wrapped, and then long paths are shortened in the
+middle. Numbers are never cut.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from snnprof.render.cleaning import cleaned
 from snnprof.render.table import Column, Document, Table, sections
 
 UNLIMITED = 100_000
-_GAP = 3  # padding on both sides and the blank that stands for a rule
+_GAP = 3  # cells between two columns: the padding of both and the space between them
 _SHORTEST_NAME = 20
 
 
@@ -27,17 +28,19 @@ def render(document: Document, width: int | None = None, colour: bool = False) -
     """The document as text.
 
     Args:
-        width: columns of the terminal; null for a pipe: nothing is cut or wrapped.
-        colour: whether to use bold and colour.
+        document: the document.
+        width: width of the terminal in columns; None for a pipe, where nothing is cut or wrapped.
+        colour: use bold and colour.
     """
     return printed(lambda console: _print_document(console, cleaned(document), width), colour)
 
 
 def printed(write: Callable[[Console], None], colour: bool = False) -> str:
-    """What is written on a console as wide as it takes, as text without blanks at the ends of lines.
+    """The text that `write` prints on a console of unlimited width, without spaces at the ends of lines.
 
     Args:
-        colour: with the escapes that colour a terminal.
+        write: prints on the console.
+        colour: include the escape sequences for bold and colour.
     """
     stream = io.StringIO()
     console = Console(
@@ -102,7 +105,7 @@ def _styled(text: str, column: Column, best: frozenset[str], name_width: int | N
 
 
 def fitting(table: Table, width: int | None) -> tuple[Column, ...]:
-    """The columns that fit the width, dropped from the most expendable on; those marked 0 always stay."""
+    """The columns that fit the width; those with the highest `drop` are left out first, those with 0 never."""
     columns = table.printed
     while width is not None and _width(table, columns) > width:
         expendable = [column for column in columns if column.drop]
@@ -114,7 +117,7 @@ def fitting(table: Table, width: int | None) -> tuple[Column, ...]:
 
 
 def _width(table: Table, columns: Sequence[Column]) -> int:
-    """Width with every name already at its shortest."""
+    """The width of the table if every name is shortened as far as possible."""
     texts = table.texts(columns)
     widths = _widths(table, columns, texts)
     least = [
@@ -131,7 +134,7 @@ def _widths(table: Table, columns: Sequence[Column], texts: Sequence[Sequence[st
 def _name_width(
     table: Table, columns: Sequence[Column], texts: Sequence[Sequence[str]], width: int | None
 ) -> int | None:
-    """The longest a name may be so that the table fits; null where all fit."""
+    """The greatest width of names with which the table fits; None if it fits anyway."""
     widths = _widths(table, columns, texts)
     excess = sum(widths) + _GAP * (len(columns) - 1) - (width or UNLIMITED)
     if excess <= 0:
@@ -144,7 +147,7 @@ def _name_width(
 
 
 def shortened(text: str, width: int) -> str:
-    """The text with some of its middle left out; the end of a layer's path says more than its beginning.
+    """Shortens a text in the middle and keeps more of its end: the end of a layer's path says most.
 
     >>> shortened("block.0.attention.query", 16)
     'blo…ention.query'

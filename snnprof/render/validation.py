@@ -1,4 +1,4 @@
-"""Measured cases and the estimates held against them, as a document."""
+"""The document of the validation: measured cases and the estimates for them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _MACHINE = (
 
 
 def validation(chosen: Sequence[Case], checks: Sequence[Check]) -> Document:
-    """Estimates beside measurements; what an event would have to cost; why, and what is missing."""
+    """The document: estimates next to measurements, the necessary cost of one event, reasons, and what is missing."""
     tables = [
         _checks("energy", "Energy per inference", [case for case in chosen if case.measured.energy], checks),
         _checks("power", "Power", [case for case in chosen if case.measured.power], checks),
@@ -52,7 +52,7 @@ def validation(chosen: Sequence[Case], checks: Sequence[Check]) -> Document:
 
 
 def tally_text(found: Tally) -> str:
-    """What the checks amount to, in one or two sentences."""
+    """The result of all checks in one or two sentences."""
     text = (
         f"{found.checks} of {found.estimates} estimates check a profile; of the {found.directed} that must err to one "
         f"side, {found.holding} do (a range that holds the measurement does)."
@@ -66,7 +66,7 @@ def tally_text(found: Tally) -> str:
 
 
 def _checks(name: str, title: str, chosen: Sequence[Case], checks: Sequence[Check]) -> Table:
-    """A row for each check, and for each case that has none."""
+    """The table with one row for each check, and one for each case without any."""
     rows = []
     for case in chosen:
         of_case = [each for each in checks if each.case.id == case.id]
@@ -90,7 +90,7 @@ def _case(case: Case) -> dict[str, Value]:
 
 
 def _text_of(case: Case) -> Callable[[float | None], str]:
-    """How the case's figures are printed."""
+    """The function that prints the figures of a case: energies or powers."""
     return brief_energy if case.measured.power is None else brief_power
 
 
@@ -120,7 +120,7 @@ def _error(check: Check) -> str:
 
 
 def _ratio(ratio: float) -> str:
-    """Estimate over measurement: as an error in percent, or as a factor from tenfold on.
+    """Estimate over measurement: as an error in percent, or as a factor if they differ at least tenfold.
 
     >>> _ratio(0.945), _ratio(111.2), _ratio(0.00014), _ratio(0.0)
     ('−5.5 %', '×111', '1/7,143', '−100.0 %')
@@ -191,7 +191,7 @@ def _for_machines(check: Check) -> dict[str, Value]:
 
 
 def parts_text(check: Check) -> str:
-    """An estimate by what was done, in six digits; empty where that is one thing alone."""
+    """The parts of an estimate by kind of work, with six digits; "" if there is only one kind."""
     parts = [f"{WORK.get(what, what)} {energy_text(pj, 6)}" for what, pj in check.parts.items() if pj]
     return f"{energy_text(sum(check.parts.values()), 6)}: {', '.join(parts)}" if len(parts) > 1 else ""
 
@@ -202,7 +202,7 @@ def _figure(case: Case) -> str:
 
 
 def case_facts(case: Case) -> list[tuple[str, str]]:
-    """Everything that is known of one case, as labelled lines."""
+    """The facts about one case: pairs of label and text."""
     return [
         (case.evidence, f"{case.measured.what}: {_figure(case)}"),
         *case.figures.items(),

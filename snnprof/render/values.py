@@ -1,4 +1,7 @@
-"""What `snnprof.shown.Shown` asks of rendering: reports, comparisons, sweeps → text, documents, figures, frames."""
+"""Renders the public results (reports, comparisons, sweeps) as text, documents, figures and data frames.
+
+`snnprof.shown.Shown` calls these functions.
+"""
 
 from __future__ import annotations
 
@@ -27,13 +30,13 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-_NO_TERMINAL = (100, 24)  # columns and lines where nothing says how wide the output may be
+_NO_TERMINAL = (100, 24)  # columns and lines to assume without a terminal
 _FEW_ROWS = 30
 _SCREEN_DPI = 100
 
 
 def text(value: Shown) -> str:
-    """A run as `snnprof report` prints it; a comparison as its tables."""
+    """The first screen of a report, as `snnprof report` prints it; the tables of other results."""
     width = shutil.get_terminal_size(_NO_TERMINAL).columns
     if isinstance(value, Comparison | Agreement | Sweep):
         return terminal.render(_document(value), width)
@@ -41,6 +44,7 @@ def text(value: Shown) -> str:
 
 
 def in_a_line(value: Shown) -> str:
+    """The result in one line, for `repr`."""
     return line(_summed_up(value))
 
 
@@ -67,7 +71,7 @@ def _energy(report: EnergyReport) -> str:
 
 
 def in_a_notebook(value: Shown) -> str:
-    """A long network by its blocks, so that a notebook with many of them stays light; a comparison with its claims."""
+    """The result as HTML for a notebook: a report by operations, by blocks if they are many; others as two tables."""
     if isinstance(value, Comparison | Agreement | Sweep):
         return notebook.render(_document(value), tables=2)
     short = len(_reports(value)[0].activity.ops) <= _FEW_ROWS
@@ -75,21 +79,25 @@ def in_a_notebook(value: Shown) -> str:
 
 
 def page(value: Shown, by: By) -> str:
+    """The result as an HTML page."""
     return html.render(_document(value, by, figures=True))
 
 
 def markdown_text(value: Shown, by: By) -> str:
+    """The result as Markdown."""
     return markdown.render(_document(value, by))
 
 
 def latex_tables(
     value: Shown, by: By, columns: Sequence[str], caption: str, label: str, siunitx: bool
 ) -> str:  # fmt: skip
+    """The result's tables as LaTeX; if columns are named, none is left out to fit the line."""
     document = with_columns(_document(value, by), columns)
     return latex.render(document, siunitx, caption, label, fit=not columns)
 
 
 def plot(value: Shown, kind: Plot | None, by: By | None) -> Figure:
+    """The result as a matplotlib figure, which a notebook can show."""
     from snnprof.render import plots
     from snnprof.render.figures import encoded
 
@@ -102,7 +110,7 @@ def plot(value: Shown, kind: Plot | None, by: By | None) -> Figure:
         figure = plots.drawn("sweep" if over else kind, _entries(value), by=by, over=over).figure
     width, height = figure.get_size_inches()
     size = {"width": round(_SCREEN_DPI * width), "height": round(_SCREEN_DPI * height)}
-    # A notebook draws figures of pyplot alone, which keeps each of them for ever; so this one says how it is drawn.
+    # Notebooks show figures of pyplot only, and pyplot keeps every figure in memory. So this one brings its own repr.
     figure._repr_png_ = lambda: (encoded(figure, ".png"), size)  # type: ignore[attr-defined]
     return figure
 
@@ -117,6 +125,11 @@ def _entries(value: Shown) -> list[Entry]:
 
 
 def dataframe(value: Shown, per: Per | None) -> pd.DataFrame:
+    """The result as a data frame; `attrs["per"]` says whether its figures are per inference or over the run.
+
+    Raises:
+        SnnprofError: `per` is unknown, or is `run` for a sweep or comparison.
+    """
     import pandas as pd
 
     _must_be("per", per, (*get_args(Per), None))
@@ -137,7 +150,7 @@ def dataframe(value: Shown, per: Per | None) -> pd.DataFrame:
 
 
 def _document(value: Shown, by: By = "op", figures: bool = False) -> Document:
-    """A comparison has rows for operations of none of its sides: by `op` it shows no detail."""
+    """The document of a result. A comparison has no details by `op`, since its sides have different operations."""
     _must_be("by", by, get_args(By))
     if isinstance(value, Agreement):
         return agreement_document(value)

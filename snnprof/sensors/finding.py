@@ -1,4 +1,4 @@
-"""Which sensors this machine has for a device."""
+"""Finds the energy sensors that this machine has for a device."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ HINT = "leave --measure out; the counts and the estimated energies need no senso
 
 
 def must_have_any() -> None:
-    """Looks before anything is loaded.
+    """Checks that this machine has a sensor, before anything is loaded.
 
     Raises:
-        SnnprofError: this machine has neither an NVIDIA driver nor RAPL, or a driver that nothing here can ask.
+        SnnprofError: it has neither an NVIDIA driver nor RAPL, or the package that reads the driver is missing.
     """
     if rapl.zones() or nvml.is_there():
         return
@@ -28,10 +28,9 @@ def must_have_any() -> None:
 
 
 def sensors_of(gpu: str | None) -> list[Sensor]:
-    """The sensors of a device; of a GPU also those of the processor that drives it, where they can be read.
+    """Returns the sensors of a device: of an NVIDIA GPU with this UUID, or of the processor (None).
 
-    Args:
-        gpu: the UUID of an NVIDIA GPU; null for the processor.
+    Those of a GPU include the processor that drives it, if they can be read.
 
     Raises:
         SnnprofError: there is none, or it cannot be read.

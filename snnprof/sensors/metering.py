@@ -1,4 +1,4 @@
-"""From sensors and a pass to stretches of time with their energy: idle first, then busy."""
+"""Measures the energy of a machine: first periods at rest, then periods in which a pass over the batches repeats."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Progress = Callable[[int, int], None]
 
 
 class Stopped(Exception):
-    """The caller ended the measurement before it was whole."""
+    """The caller stopped the measurement before it was complete."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Plan:
     """How long to measure.
 
     Attributes:
-        repeats: stretches of each kind; their spread gives the interval.
-        seconds: of one stretch, at least; much longer than a sensor takes to show a change (NVML: about 0.1 s).
+        repeats: number of periods of each kind; their spread gives the interval.
+        seconds: minimum length of a period; much longer than a sensor takes to show a change (NVML: about 0.1 s).
     """
 
     repeats: int = 10
@@ -34,7 +34,7 @@ class Plan:
 
 
 class Meter:
-    """A sensor that a thread reads as often as it must be."""
+    """A sensor, and a thread that reads it as often as necessary."""
 
     def __init__(self, sensor: Sensor) -> None:
         self.sensor = sensor
@@ -53,6 +53,11 @@ class Meter:
         self._thread.join()
 
     def joules(self) -> float:
+        """Returns the joules since the first reading.
+
+        Raises:
+            SnnprofError: the sensor cannot be read, now or earlier in the thread.
+        """
         if self._failed is not None:
             raise self._failed
         with self._lock:
@@ -68,16 +73,16 @@ class Meter:
 
 
 class _Bench:
-    """Some meters, read together at both ends of a stretch."""
+    """Meters that are read together at both ends of a period."""
 
     def __init__(self, meters: Sequence[Meter], clock: Callable[[], float]) -> None:
         self._meters, self._clock = meters, clock
 
     def stretch(self, work: Callable[[], tuple[int, int]]) -> list[Stretch]:
-        """One for each meter; `work` says how many samples and passes it was.
+        """Runs `work` and returns one period for each meter; `work` returns the samples and passes that it ran.
 
         Raises:
-            SnnprofError: a sensor fails, or its counter was set back.
+            SnnprofError: a sensor fails, or its counter was reset.
         """
         begun, before = self._clock(), [meter.joules() for meter in self._meters]
         samples, passes = work()
@@ -91,7 +96,7 @@ class _Bench:
         ]
 
     def repeated(self, run_pass: Callable[[], int], seconds: float) -> tuple[int, int]:
-        """Passes for at least so long."""
+        """Runs passes for at least this many seconds; returns the samples and passes."""
         samples, passes, begun = 0, 0, self._clock()
         while not passes or self._clock() - begun < seconds:
             samples, passes = samples + run_pass(), passes + 1
@@ -110,22 +115,20 @@ def metered(
 ) -> Measurement:
     """Measures a machine at rest and at work.
 
-    One stretch of rest and one of work are run first and not kept: the machine cools down and clocks up in them.
-
-    Args:
-        run_pass: runs the work once, returns when the device is done, and says how many samples it was.
-        should_stop: asked before each stretch.
+    It discards the first period of rest and the first of work, in which the machine cools down and clocks up.
+    `run_pass` runs the work once, returns when the device has finished, and gives the number of samples. `should_stop`
+    is called before each period.
 
     Raises:
         SnnprofError: a sensor fails.
-        Stopped: `should_stop` said so.
+        Stopped: `should_stop` returned True.
     """
 
     def rest() -> tuple[int, int]:
         wait(plan.seconds)
         return 0, 0
 
-    run_pass()  # what happens only once, such as compiling, belongs to neither
+    run_pass()  # work that happens only once, such as compiling, is not measured
     rows: list[list[Stretch]] = []
     with ExitStack() as opened:
         bench = _Bench([opened.enter_context(Meter(sensor)) for sensor in sensors], clock)

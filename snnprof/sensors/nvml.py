@@ -1,7 +1,7 @@
 """NVML: the energy of an NVIDIA GPU, through the package nvidia-ml-py.
 
-Cards since Volta count millijoules (`nvmlDeviceGetTotalEnergyConsumption`); of older ones the power is sampled, in
-milliwatts, and added up.
+Cards since Volta count millijoules (`nvmlDeviceGetTotalEnergyConsumption`). For older cards a thread samples the power
+in milliwatts and adds it up.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SAMPLE_S = 0.02
 
 
 class Nvml:
-    """One GPU, by the UUID that its driver gives it."""
+    """One GPU, identified by the UUID that its driver gives it."""
 
     name = "NVML"
 
@@ -25,7 +25,7 @@ class Nvml:
         """Opens the driver's library.
 
         Raises:
-            SnnprofError: the package or the driver is missing, or the card tells neither energy nor power.
+            SnnprofError: the package or the driver is missing, or the card reports neither energy nor power.
         """
         self._nvml, self._clock = _library(), clock
         self._read = self._counter
@@ -41,13 +41,18 @@ class Nvml:
             raise _failed(error) from error
 
     def joules(self) -> float:
+        """Returns the joules since the sensor was opened.
+
+        Raises:
+            SnnprofError: the driver reports an error.
+        """
         try:
             return self._read()
         except self._nvml.NVMLError as error:
             raise _failed(error) from error
 
     def _found(self, uuid: str) -> Any:
-        """The card: torch leaves out the beginning of its name."""
+        """Returns the card; torch leaves out the beginning of its UUID."""
         names = [uuid] if uuid.startswith(("GPU-", "MIG-")) else [f"GPU-{uuid}", f"MIG-{uuid}"]
         for name in names[:-1]:
             try:
@@ -57,7 +62,7 @@ class Nvml:
         return self._nvml.nvmlDeviceGetHandleByUUID(names[-1])
 
     def _choose(self) -> None:
-        """The counter, where the card has one."""
+        """Uses the energy counter if the card has one, else samples of the power."""
         try:
             self._start = self._millijoules()
         except self._nvml.NVMLError:
@@ -72,7 +77,7 @@ class Nvml:
         return int(self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._card))
 
     def _samples(self) -> float:
-        """The trapezoids between the samples so far."""
+        """Adds up the trapezoids between the samples so far."""
         (before, watts), now = self._last, (self._clock(), self._watts())
         self._sum += (now[0] - before) * (watts + now[1]) / 2
         self._last = now
@@ -83,7 +88,7 @@ class Nvml:
 
 
 def is_there() -> bool:
-    """Whether this machine has an NVIDIA driver; where the package is missing, nobody can say."""
+    """Whether this machine has a GPU with an NVIDIA driver; False if the package that reads the driver is missing."""
     try:
         nvml = _library()
         nvml.nvmlInit()

@@ -15,7 +15,7 @@ from snnprof.errors import SnnprofError
 
 FOLDER = "/sys/class/powercap"
 VARIABLE = "SNNPROF_POWERCAP"
-"""Names another folder, where a container shows the host's files elsewhere."""
+"""Environment variable that names another folder, for containers that mount the host's files elsewhere."""
 POLL_S = 20.0
 """A counter of 2³² µJ, the smallest in use, wraps after 21 s at 200 W."""
 
@@ -23,8 +23,8 @@ POLL_S = 20.0
 class Rapl:
     """The zones of one machine as one sensor: all packages and their memory (`dram`).
 
-    Zones that lie within a package (`core`, `uncore`) would count twice, and `psys` covers the packages; it is read
-    where there are none.
+    Zones inside a package (`core`, `uncore`) would count twice. `psys` covers the packages, so it is read only if there
+    are none.
     """
 
     name = "RAPL"
@@ -41,6 +41,7 @@ class Rapl:
         self.device = f"{_processor()}, {' + '.join(zone.name for zone in self._zones)}"
 
     def joules(self) -> float:
+        """Returns the joules since the zones were opened."""
         return sum(zone.microjoules() for zone in self._zones) / 1e6
 
 
@@ -52,7 +53,7 @@ class _Zone:
         self._last, self._sum = self._now(), 0
 
     def microjoules(self) -> int:
-        """Since this zone was opened; a counter that is lower than before has wrapped around once."""
+        """Returns the microjoules since this zone was opened; a counter that has fallen has wrapped around once."""
         now = self._now()
         self._sum += now - self._last if now >= self._last else now + self._range - self._last
         self._last = now
@@ -63,7 +64,7 @@ class _Zone:
 
 
 def zones() -> list[Path]:
-    """The folders of the zones to add up; empty where there is no RAPL."""
+    """Returns the folders of the zones to add up; empty without RAPL."""
     root = Path(os.environ.get(VARIABLE) or FOLDER)
     named = {folder: _name(folder) for folder in sorted(root.glob("intel-rapl:*")) if (folder / "energy_uj").exists()}
     added = [folder for folder, name in named.items() if name.startswith("package") or name == "dram"]
@@ -91,7 +92,7 @@ def _text(path: Path) -> str:
 
 
 def _processor() -> str:
-    """The processor's name as Linux gives it, else its architecture."""
+    """Returns the processor's name as Linux gives it, else its architecture."""
     try:
         found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.M)
     except OSError:

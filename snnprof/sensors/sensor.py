@@ -1,4 +1,4 @@
-"""What a sensor is: a counter of joules that only grows."""
+"""The interface of a sensor: a counter of joules that only grows."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Protocol
 
 
 class Sensor(Protocol):
-    """Energy of one device.
+    """The energy of one device.
 
     Attributes:
         name: the interface: `NVML` or `RAPL`.
-        device: what its energy is of, as the machine names it.
-        method: how joules come about: from a counter, or from samples of the power.
-        poll_s: it must be read at least this often, or energy is lost.
+        device: whose energy it is, as the machine names it.
+        method: how it gets joules: from a counter, or from samples of the power.
+        poll_s: seconds after which it must be read again, or energy is lost.
     """
 
     name: str
@@ -21,8 +21,8 @@ class Sensor(Protocol):
     poll_s: float
 
     def joules(self) -> float:
-        """Energy since the first reading.
+        """Returns the joules since the first reading.
 
         Raises:
-            SnnprofError: the sensor cannot be read any more.
+            SnnprofError: the sensor can no longer be read.
         """

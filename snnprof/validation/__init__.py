@@ -1,4 +1,4 @@
-"""Estimates held against measurements: cases that others measured, and what the hardware profiles say of them."""
+"""Compares estimates with measurements: cases that others measured, and the energies by the hardware profiles."""
 
 from snnprof.validation.cases import Case, Demand, cases, find
 from snnprof.validation.checks import Check, Span, Tally, check, checks, tally

@@ -1,4 +1,4 @@
-"""A measured case as an activity of one inference, as far as its counts are published."""
+"""Makes an activity of one inference of a measured case, as far as its counts are published."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _CELLS = "neurons"
 
 
 def activity_of(case: Case) -> Activity | None:
-    """What ran in one inference; None where neither sizes nor spikes are published.
+    """Returns what ran in one inference; None if neither sizes nor spikes are published.
 
-    Where the activity is not known, it is one in which no neuron fires: `EnergyReport.energy_range_pj` spans the rest.
+    If the spikes are unknown, no neuron fires in it: `EnergyReport.energy_range_pj` spans the possible energies.
     """
     counts = case.activity or Counts()
     if case.layers:
@@ -30,7 +30,7 @@ def activity_of(case: Case) -> Activity | None:
 
 
 def traffic_of(case: Case) -> Traffic:
-    """Messages and hops, which are published of a whole network, shared evenly among its spikes."""
+    """Returns messages and hops per spike: the published totals of the whole network, divided by its spikes."""
     counts = case.activity
     if not counts or not counts.spikes or counts.messages is None:
         return Traffic()
@@ -73,7 +73,7 @@ def _spikes() -> Operand:
 
 
 def _cells(network: Network, counts: Counts) -> NeuronRecord:
-    """All neurons as one layer, since totals are what is published."""
+    """Returns all neurons as one layer, since publications give totals."""
     size, spikes = neurons(network), counts.spikes or 0
     return NeuronRecord(
         layer=_CELLS, type="LIF", size=size, steps=network.steps, updates=size * network.steps,

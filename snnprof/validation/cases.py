@@ -1,7 +1,7 @@
 """The measured cases as data: which network ran on which chip, what was measured, and who says so.
 
-`cases.yaml` holds them; docs/validation.md shows them. A case may lack its activity, since few papers print it: then
-there is a range, from no neuron that ever fires to all that fire at each step.
+`cases.yaml` holds them; docs/validation.md shows them. A case may lack its activity, since few papers print it. Then
+the estimate is a range: no neuron fires, or every neuron fires at each step.
 """
 
 from __future__ import annotations
@@ -30,10 +30,13 @@ class _Record(BaseModel):
 
 
 def watts(text: Any) -> Any:
-    """A power with its unit in watts.
+    """Converts a power with its unit to watts.
 
     >>> watts("232 mW")
     0.232
+
+    Raises:
+        ValueError: the value is no such text.
     """
     match = _POWER.fullmatch(text) if isinstance(text, str) else None
     if not match:
@@ -42,11 +45,12 @@ def watts(text: Any) -> Any:
 
 
 class Measured(_Record):
-    """What a check is held against: an energy per inference or a power.
+    """What a check compares an estimate with: an energy per inference, or a power.
 
     Attributes:
         what: in words, such as `dynamic energy per inference`.
-        energy: picojoules; power: watts. One of them.
+        energy: picojoules; None for a power.
+        power: watts; None for an energy.
     """
 
     what: str
@@ -55,19 +59,23 @@ class Measured(_Record):
 
     @property
     def value(self) -> float:
+        """The energy in picojoules, or the power in watts."""
         value = self.energy if self.power is None else self.power
         assert value is not None, self.what
         return value
 
 
 class Counts(_Record):
-    """What happened in one inference, as far as it is published.
+    """The activity of one inference, as far as it is published.
 
     Attributes:
         dense: nothing is sparse: every multiply-accumulate of every step ran on real numbers.
-        events: spikes × synapses by layer, in the order of the layers.
-        driven: neuron-steps that had input. spikes: sent. fan_out: synapses that each meets, where no layers are known.
-        messages, east_west, north_south: of all spikes, and the hops of these messages.
+        events: spikes × synapses of each layer, in the order of the layers.
+        driven: neuron-steps with input.
+        spikes: spikes that neurons sent.
+        fan_out: synapses that each spike meets, if the layers are unknown.
+        messages: messages of all spikes.
+        east_west, north_south: hops of these messages.
     """
 
     dense: bool = False
@@ -81,11 +89,13 @@ class Counts(_Record):
 
 
 class Demand(_Record):
-    """A profile to hold against the case.
+    """A profile to compare with the case.
 
     Attributes:
-        relation: whose prices they are: the chip's `own`, those of its `predecessor`, of `other` hardware.
-        errs: how the estimate must lie: `low`, `high`, `either` (nothing is known), `equal`.
+        profile: id of the profile.
+        relation: whose prices it has: the chip's `own`, those of its `predecessor`, or those of `other` hardware.
+        errs: how the estimate must deviate: `low`, `high`, `either` (unknown), `equal`.
+        why: the reason for that.
     """
 
     profile: str
@@ -98,14 +108,17 @@ class Case(_Record):
     """One measurement.
 
     Attributes:
-        machine: the chip or computer. network: what ran, in words.
-        evidence: `measured`, or `simulated` where no silicon was involved.
+        machine: the chip or computer.
+        network: what ran, in words.
+        evidence: `measured`, or `simulated` if no silicon was involved.
         figures: what else was published, by name.
-        layers: the network's sizes, where they are published.
-        latency_s: of an inference, where the measured energy contains static power.
-        prices_of: the profile whose prices a simulation used: agreement checks the counting, not the prices.
+        layers: sizes of the network, if they are published.
+        activity: counts of one inference, if they are published.
+        latency_s: seconds per inference, if the measured energy contains static power.
+        prices_of: id of the profile whose prices a simulation used: agreement then checks the counting, not the prices.
         missing: what one would need to know for more.
-        unverified: fields that we filled in without finding them in a source.
+        unverified: fields that were filled in without a source.
+        checks: the profiles to compare with.
     """
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
@@ -125,21 +138,22 @@ class Case(_Record):
 
     @property
     def title(self) -> str:
+        """The machine and what ran on it."""
         return f"{self.machine}, {self.network}"
 
 
 @cache
 def cases() -> dict[str, Case]:
-    """All cases by id, in the order of the file."""
+    """Returns all cases by id, in the order of the file."""
     read = [Case.model_validate(each) for each in read_yaml(CASES).data["cases"]]
     return {case.id: case for case in read}
 
 
 def find(id: str) -> Case:
-    """The case of that id.
+    """Finds a case by its id.
 
     Raises:
-        SnnprofError: there is none.
+        SnnprofError: there is none with this id.
     """
     if id not in cases():
         raise unknown("measured case", id, cases(), see="snnprof hardware validate")

@@ -1,4 +1,4 @@
-"""Each case on the profiles that it is held against: what they say, the error, and whether it lies as it must."""
+"""Compares each case with its profiles: the estimate, its error, and whether it deviates as it must."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ from snnprof.validation.activities import activity_of, traffic_of
 from snnprof.validation.cases import Case, Demand, Direction, Relation, cases
 
 _EQUAL = 1e-4
-_UNTOLD = "nothing is known of how these prices lie to this machine's"
+_UNKNOWN_RELATION = "it is unknown how these prices compare with those of the measured machine"
 
 
 @dataclass(frozen=True)
 class Span:
-    """A figure, or what it lies between: picojoules per inference, or watts.
+    """A figure, or the range in which it lies: picojoules per inference, or watts.
 
     Attributes:
-        value: None where only the ends are known.
+        low: lower end of the range.
+        value: the figure; None if only the range is known.
+        high: upper end of the range.
     """
 
     low: float
@@ -35,18 +37,17 @@ class Span:
 
 @dataclass(frozen=True)
 class Check:
-    """One profile held against one case.
+    """One profile compared with one case.
 
     Attributes:
-        relation: whose prices they are; `derived`: worked out from this very case; `same prices`: the case is a
+        relation: whose prices they are. `derived`: they were derived from this very case. `same prices`: the case is a
             simulation with them.
-        errs, why: how the estimate must lie to the measurement, and for what reason.
-        estimate: from silent to all firing where the activity is not published; from the lowest to the highest price
-            where the profile has a range. None where the profile has no price for what ran.
-        ratio: estimate / measured.
+        errs, why: how the estimate must deviate from the measurement, and the reason.
+        estimate: a range from silent to all firing if the activity is not published, and from the lowest to the highest
+            price if the profile has ranges; None if the profile has no price for the work.
         evidence: how well the prices are known.
-        parts: picojoules of the estimate by what was done; none of a range.
-        unpriced: work that the estimate lacks, since the profile has no price for it.
+        parts: what was done → picojoules of the estimate; empty for a range.
+        unpriced: work that the estimate excludes, since the profile has no price for it.
     """
 
     case: Case
@@ -61,34 +62,35 @@ class Check:
 
     @property
     def counts(self) -> bool:
-        """Whether it says anything of the prices: those derived from a case agree with it by construction."""
+        """Whether it tests the prices: those derived from a case agree with it by construction."""
         return self.relation not in ("derived", "same prices") and self.estimate is not None
 
     @property
     def ratio(self) -> Span | None:
+        """Estimate / measurement; None without an estimate."""
         return self.estimate / self.case.measured.value if self.estimate else None
 
     @property
     def error(self) -> float | None:
-        """Estimate / measured − 1; None where the estimate is a range."""
+        """Estimate / measurement − 1; None if the estimate is a range."""
         value = self.ratio.value if self.ratio else None
         return None if value is None else value - 1
 
     @property
     def error_range(self) -> tuple[float, float] | None:
-        """The error at both ends."""
+        """The error at both ends of the estimate; None without an estimate."""
         return (self.ratio.low - 1, self.ratio.high - 1) if self.ratio else None
 
     @property
     def inside(self) -> bool | None:
-        """Whether the measurement lies within the range; None where there is none."""
+        """Whether the measurement lies within the range; None if the estimate is no range."""
         if not self.ratio or self.ratio.low == self.ratio.high:
             return None
         return self.ratio.low <= 1 <= self.ratio.high
 
     @property
     def holds(self) -> bool | None:
-        """Whether the estimate errs as it must; None where nothing is known of that."""
+        """Whether the estimate deviates as it must; None if there is no estimate, or nothing to hold it to."""
         if self.ratio is None or self.errs == "either" or self.relation == "derived":
             return None
         if self.errs == "equal":
@@ -97,7 +99,7 @@ class Check:
 
 
 def checks(chosen: Iterable[Case] | None = None, hardware: Sequence[HardwareProfile] = ()) -> list[Check]:
-    """Cases on the profiles that they name, or on those of `hardware`; all cases by default."""
+    """Compares cases (all by default) with the profiles that they name, or with those in `hardware`."""
     held = list(cases().values() if chosen is None else chosen)
     if hardware:
         return [check(case, _demand(case, each.id), each) for case in held for each in hardware]
@@ -106,13 +108,13 @@ def checks(chosen: Iterable[Case] | None = None, hardware: Sequence[HardwareProf
 
 
 def _demand(case: Case, id: str) -> Demand:
-    """What the case demands of a profile; of one that it does not name, nothing."""
+    """Returns what the case demands of a profile; nothing of a profile that it does not name."""
     named = {demand.profile: demand for demand in case.checks}
-    return named.get(id) or Demand(profile=id, relation="other", errs="either", why=_UNTOLD)
+    return named.get(id) or Demand(profile=id, relation="other", errs="either", why=_UNKNOWN_RELATION)
 
 
 def check(case: Case, demand: Demand, hardware: HardwareProfile) -> Check:
-    """One profile on one case."""
+    """Compares one case with one profile."""
     relation: Relation = demand.relation
     if case.id in hardware.derived_from:
         relation = "derived"
@@ -123,15 +125,15 @@ def check(case: Case, demand: Demand, hardware: HardwareProfile) -> Check:
 
 
 def _with_power(check: Check) -> Check:
-    """The profile's power at rest."""
+    """Estimates the power at rest."""
     static = check.hardware.static
     return replace(check, estimate=Span(*[static.power_w] * 3)) if static else check
 
 
 def _with_energy(check: Check) -> Check:
-    """From the least to the most that can have happened, at the lowest and at the highest prices.
+    """Estimates the energy from the least to the most activity, at the lowest and the highest prices.
 
-    Static power belongs to a total alone, which is a case with a latency: other energies are those above rest.
+    Static power belongs only to a total energy, that is, to a case with a latency: other energies are those above rest.
     """
     case, activity = check.case, activity_of(check.case)
     hardware = check.hardware if case.latency_s else check.hardware.model_copy(update={"static": None})
@@ -154,7 +156,7 @@ def _with_energy(check: Check) -> Check:
 
 
 def _unpriced(case: Case, report: EnergyReport) -> Iterator[str]:
-    """Where no sizes are published, neuron updates have no count, either."""
+    """Yields the work without a price. Without published sizes, neuron updates have no count either."""
     yield from (what for what, _ in report.unpriced)
     if not case.layers and not report.hardware.covers("neuron_update"):
         yield "neuron update"
@@ -165,7 +167,7 @@ def _priced(case: Case, activity: Activity, hardware: HardwareProfile) -> Energy
 
 
 def _at(hardware: HardwareProfile, end: Literal["low", "high"]) -> HardwareProfile:
-    """The profile with each price at an end of its published range."""
+    """Returns the profile with each price at one end of its published range."""
     moved = {
         name: price.model_copy(update={"value": getattr(price, end)})
         for name, price in hardware.energy
@@ -176,13 +178,15 @@ def _at(hardware: HardwareProfile, end: Literal["low", "high"]) -> HardwareProfi
 
 @dataclass(frozen=True)
 class Tally:
-    """What many checks amount to.
+    """What many checks add up to.
 
     Attributes:
-        estimates: that there are; checks: those of them that check a profile.
-        directed: checks that must err to one side; holding: those that do.
-        own: checks on silicon with prices of the machine itself that give one figure, no range; close: those within a
-            factor of 2.
+        estimates: number of checks with an estimate.
+        checks: those of them that test a profile.
+        directed: checks whose estimate must deviate to one side.
+        holding: those of them that do.
+        own: checks on silicon with the machine's own prices, whose estimate is one figure.
+        close: those of them within a factor of 2.
     """
 
     estimates: int
@@ -194,6 +198,7 @@ class Tally:
 
 
 def tally(checks: Sequence[Check]) -> Tally:
+    """Adds up checks."""
     counting = [each for each in checks if each.counts]
     directed = [each for each in counting if each.errs != "either"]
     own = [each for each in counting if each.relation == "own" and each.case.evidence == "measured"]

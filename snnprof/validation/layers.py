@@ -11,10 +11,10 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 
 class Layer(BaseModel):
-    """One layer: `conv` or `dense` with as many channels or neurons, or `pool`, which takes windows of that side.
+    """One layer: `conv` with its channels, `dense` with its neurons, or `pool` with the side of its windows.
 
     Attributes:
-        kernel, stride, padding: one number, or that of rows and columns.
+        kernel, stride, padding: one number, or one for rows and one for columns.
     """
 
     conv: int | None = None
@@ -34,12 +34,13 @@ class Layer(BaseModel):
 
 
 class Network(BaseModel):
-    """Layers after each other.
+    """Layers in sequence.
 
     Attributes:
-        input: channels, rows, columns; or features alone.
-        steps: time steps of an inference.
-        input_neurons: whether each value of the input is a neuron too.
+        input: channels, rows and columns; or only features.
+        layers: the layers.
+        steps: time steps per inference.
+        input_neurons: each value of the input is a neuron too.
     """
 
     input: list[int]
@@ -52,11 +53,13 @@ class Network(BaseModel):
 
 @dataclass(frozen=True)
 class Size:
-    """One layer with weights, per time step.
+    """One layer with weights; counts are per time step.
 
     Attributes:
-        input, output: shapes, without the batch.
-        dense_macs: multiply-accumulates, with taps on padding; valid_macs: without them.
+        op: `conv` or `linear`.
+        input, output, weight: shapes without the batch.
+        dense_macs: multiply-accumulates, taps on padding included.
+        valid_macs: the same without taps on padding.
     """
 
     op: Literal["conv", "linear"]
@@ -68,12 +71,12 @@ class Size:
 
 
 def sizes(network: Network) -> list[Size]:
-    """The layers that have weights."""
+    """Returns the sizes of the layers that have weights."""
     return [size for size in _each(network) if isinstance(size, Size)]
 
 
 def neurons(network: Network) -> int:
-    """Neurons of all layers with weights, and of the input where its values are neurons."""
+    """Returns the number of neurons in all layers with weights, and in the input if its values are neurons."""
     behind = sum(math.prod(size.output) for size in sizes(network))
     return behind + (math.prod(network.input) if network.input_neurons else 0)
 
@@ -95,7 +98,10 @@ def _dense(outputs: int, shape: Sequence[int]) -> Size:
 
 
 def _convolution(layer: Layer, shape: Sequence[int]) -> Size:
-    """Taps of rows and of columns are independent, so those that fall on the input multiply."""
+    """Returns the sizes of a convolution.
+
+    Taps of rows and of columns are independent, so the numbers of those inside the input multiply.
+    """
     channels, *sides = shape
     filters = layer.conv or 0
     kernel, stride, padding = _pair(layer.kernel), _pair(layer.stride), _pair(layer.padding)
@@ -111,7 +117,7 @@ def _convolution(layer: Layer, shape: Sequence[int]) -> Size:
 
 
 def _taps_inside(outputs: int, side: int, taps: int, stride: int, padding: int) -> int:
-    """Taps of one axis, over all outputs, that lie on the input and not on its padding.
+    """Counts the taps of one axis, over all outputs, that lie on the input and not on its padding.
 
     >>> _taps_inside(4, 4, 3, 1, 1)  # 2, 3, 3 and 2
     10

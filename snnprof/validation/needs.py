@@ -1,4 +1,4 @@
-"""What one event would have to cost, if all that was measured were spent on such events."""
+"""What one event would cost if the whole measured energy were spent on events of its kind."""
 
 from __future__ import annotations
 
@@ -13,13 +13,17 @@ from snnprof.validation.cases import Case
 
 @dataclass(frozen=True)
 class Need:
-    """Measured energy / events, in picojoules.
+    """Measured energy / number of events, in picojoules.
 
     Attributes:
-        operations: SOPs, or MACs where nothing is sparse; at most that many where `at_least`.
-        at_least: the activity is not published, so that fewer events would have to cost more.
-        spike: per spike; None where their number is not published.
-        neuron_step: per neuron and time step, which bounds the price of an update; None where no sizes are published.
+        case: the measurement.
+        operations: SOPs, or MACs of a dense run; an upper bound if `at_least`.
+        operation_pj: picojoules per operation.
+        at_least: the activity is not published: fewer operations than assumed would each cost more.
+        dense: the operations are MACs.
+        spike_pj: picojoules per spike; None if the number of spikes is not published.
+        neuron_step_pj: picojoules per neuron and time step, a bound on the price of an update; None if the sizes are
+            not published.
     """
 
     case: Case
@@ -32,7 +36,7 @@ class Need:
 
 
 def need(case: Case) -> Need | None:
-    """None where the case is a power, or neither sizes nor spikes are published."""
+    """Returns the need of a case; None if it is a power, or if neither sizes nor spikes are published."""
     activity, measured = activity_of(case), case.measured.energy
     if measured is None or activity is None:
         return None
@@ -47,5 +51,5 @@ def need(case: Case) -> Need | None:
 
 
 def needs(chosen: Iterable[Case]) -> list[Need]:
-    """Of all cases that have one."""
+    """Returns the needs of all cases that have one."""
     return [found for case in chosen if (found := need(case))]

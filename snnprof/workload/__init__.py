@@ -1,1 +1,1 @@
-"""What to run: a model by name, module or file, its checkpoint, the data, and the loop over the data."""
+"""Runs models over data: loads a model and its weights, opens the data, and drives the recorder over the batches."""

@@ -1,4 +1,4 @@
-"""Files of arrays: `.npz`, `.npy`, `.pt`, `.h5` and `.csv`, as samples and, where there are any, labels."""
+"""Reads samples and labels from files of arrays: `.npz`, `.npy`, `.pt`, `.h5` and `.csv`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NAMES = (
     ("images", "labels"), ("inputs", "labels"), ("data", "labels"), ("data", "label"), ("inputs", "targets"),
     ("data", "targets"), ("data", "target"),
 )  # fmt: skip
-"""What people call samples and labels, first choice first; a test split comes before what may be all of the data."""
+"""Usual names of samples and labels, first choice first; a test split comes before names that may hold all data."""
 LABEL_COLUMNS = ("label", "labels", "y", "class", "target", "targets")
 NUMPY_HINT = "save it with numpy.savez(FILE, x=..., y=...)"
 TORCH_HINT = "save it with torch.save({'x': ..., 'y': ...}, FILE)"
@@ -35,11 +35,12 @@ SHOWN = 6
 
 @dataclass(frozen=True)
 class Content:
-    """What a file holds.
+    """The samples and labels of a file.
 
     Attributes:
-        x, y: as stored; y is null where there are no labels.
-        note: how they were found, where that is not obvious.
+        x: the samples as stored.
+        y: the labels as stored; None if there are none.
+        note: how they were found, for the run file; None where that is obvious.
     """
 
     x: Any
@@ -48,10 +49,10 @@ class Content:
 
 
 def read(path: Path) -> Content:
-    """The arrays of a file.
+    """Reads the samples and labels of a file.
 
     Raises:
-        SnnprofError: it is missing, damaged, would not fit in memory, or holds no samples.
+        SnnprofError: the file is missing or damaged, would not fit in memory, or holds no samples.
     """
     if not path.is_file():
         raise SnnprofError(f"there is no data file {path}")
@@ -67,7 +68,7 @@ def _npz(path: Path) -> Content:
             arrays = {name: found[name] for name in (x, y) if name}
     except SnnprofError:
         raise
-    except Exception as error:  # a damaged archive raises zipfile, zlib, memory and header errors of many kinds
+    except Exception as error:  # a damaged archive raises errors of many kinds
         raise SnnprofError(f"{path} is not a readable .npz file: {_first_line(error)}", hint=NUMPY_HINT) from error
     return Content(arrays[x], arrays.get(y or ""), _named(x, y))
 
@@ -84,7 +85,7 @@ def _pt(path: Path) -> Content:
     capacity.must_unpack(path, (), PIECES_HINT)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of old kinds of tensors, which are refused later
+            warnings.simplefilter("ignore")  # about old kinds of tensors, which are refused later
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise SnnprofError(f"{path} is not a readable file of tensors", hint=TORCH_HINT) from error
@@ -108,7 +109,7 @@ def _hdf5(path: Path) -> Content:
             return Content(found[x][()], found[y][()] if y else None, _named(x, y))
     except SnnprofError:
         raise
-    except Exception as error:  # a damaged file raises whatever the HDF5 library says of it
+    except Exception as error:  # for a damaged file, the HDF5 library raises errors of many kinds
         raise SnnprofError(f"{path} is not a readable HDF5 file: {_first_line(error)}", hint=HDF5_HINT) from error
 
 
@@ -132,7 +133,7 @@ def _csv(path: Path) -> Content:
 
 
 def _header(path: Path) -> tuple[bool, str]:
-    """Whether the first line names the columns, and what separates them."""
+    """Whether the first line of a table holds the names of the columns, and which character separates them."""
     with path.open(encoding="utf-8-sig", newline="") as stream:
         line = stream.readline(1 << 20)
     separator = max(",;\t", key=line.count)
@@ -154,10 +155,10 @@ READERS: dict[str, Callable[[Path], Content]] = {
 
 
 def _names_in(path: Path, names: Collection[str], hint: str, kind: str = "array") -> tuple[str, str | None]:
-    """What samples and labels are called here.
+    """The names of samples and labels among the names in a file; None for labels if there are none.
 
     Raises:
-        SnnprofError: no name is known.
+        SnnprofError: none is a usual name of samples.
     """
     for x, y in NAMES:
         if x in names and y in names:
@@ -177,6 +178,6 @@ def _named(x: str, y: str | None) -> str | None:
 
 
 def _first_line(error: Exception) -> str:
-    if "allow_pickle" in str(error):  # numpy's advice to load it unsafely is not ours
+    if "allow_pickle" in str(error):  # NumPy advises to load the file with allow_pickle=True, which is unsafe
         return "it holds Python objects, or no arrays at all"
     return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -1,4 +1,4 @@
-"""Arrays of any library as tensors of plain numbers."""
+"""Converts arrays of any library to tensors."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 NATIVE = {"u2": "i4", "u4": "i8", "u8": "i8", "f16": "f8", "f12": "f8"}
-"""NumPy's number formats that PyTorch computes little or nothing with, and what holds the same numbers."""
+"""NumPy's number formats that PyTorch hardly supports, each with the format that it is converted to."""
 
 
 def as_tensor(value: Any) -> Tensor:
-    """A tensor of what a user's code or file gives: tensors, arrays in any byte order, lists, data frames.
+    """Converts a value from a user's code or file: a tensor, an array in any byte order, a list, a data frame.
 
     Raises:
-        TypeError, ValueError, RuntimeError: it holds no numbers.
+        TypeError, ValueError, RuntimeError: the value holds no numbers.
     """
     if isinstance(value, Tensor):
         return value.detach()
@@ -26,16 +26,16 @@ def as_tensor(value: Any) -> Tensor:
 
 
 def native(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The same numbers in this machine's byte order, in memory that PyTorch can read."""
+    """The array in this machine's byte order, in a number format and memory layout that PyTorch can read."""
     kind = f"{array.dtype.kind}{array.dtype.itemsize}"
     wanted = np.dtype(NATIVE.get(kind, array.dtype.newbyteorder("=")))
     if kind == "u8" and array.size and array.max() > np.iinfo(np.int64).max:
         wanted = np.dtype(np.float64)
     copied = array if array.dtype == wanted and array.flags.writeable else array.astype(wanted)
-    return np.ascontiguousarray(copied).reshape(copied.shape)  # which gives a single number an axis
+    return np.ascontiguousarray(copied).reshape(copied.shape)  # ascontiguousarray gives a 0-dimensional array an axis
 
 
 def swapped(value: Any) -> bool:
-    """Whether an array's bytes are in the other order than this machine's."""
+    """Whether an array has another byte order than this machine."""
     dtype = getattr(value, "dtype", None)
     return isinstance(dtype, np.dtype) and not dtype.isnative

@@ -1,4 +1,4 @@
-"""Attention read off a running model, by plain forward hooks on the modules that show it."""
+"""Records the attention of a running model by forward hooks on its `AttentionMap` modules."""
 
 from __future__ import annotations
 
@@ -16,29 +16,32 @@ Hook = Callable[[nn.Module, object, Tensor], None]
 
 
 class AttentionTap:
-    """What passed the `AttentionMap` modules of a model while the tap was open; see models/attention_map.py."""
+    """The attention that passed the `AttentionMap` modules of a model; see models/attention_map.py."""
 
     def __init__(self) -> None:
         self._seen: dict[str, tuple[str, list[Tensor]]] = {}
 
     def maps(self, samples: int) -> tuple[LayerMaps, ...]:
-        """The maps of the first `samples` samples, layer by layer; a module called several times shows their mean."""
+        """The maps of the first samples, layer by layer; for a module that ran several times, the mean of its calls."""
         return tuple(
             LayerMaps(layer, kind, (sum(calls[1:], calls[0]) / len(calls))[:samples].cpu().numpy())
             for layer, (kind, calls) in self._seen.items()
         )
 
     def note(self, layer: str, kind: str, passing: Tensor) -> None:
-        """Keeps [T, B, heads or channels, ...] averaged over time steps and heads or channels."""
+        """Keeps the attention of one call, [T, B, heads or channels, ...], averaged over T and heads or channels."""
         self._seen.setdefault(layer, (kind, []))[1].append(passing.detach().float().mean((0, 2)))
 
 
 @contextmanager
 def tapped(model: nn.Module) -> Iterator[AttentionTap]:
-    """Watches the attention of a model.
+    """Records the attention of a model.
+
+    Yields:
+        The tap, which holds the maps after a forward pass.
 
     Raises:
-        SnnprofError: the model does not show any.
+        SnnprofError: the model has no `AttentionMap` module.
     """
     shown = {name: module for name, module in modules_of(model).items() if type(module).__name__ == SHOWN_BY}
     if not shown:
@@ -56,7 +59,7 @@ def tapped(model: nn.Module) -> Iterator[AttentionTap]:
 
 
 def _noting(tap: AttentionTap, name: str, module: nn.Module) -> Hook:
-    """A forward hook that notes what passes one module."""
+    """A forward hook that passes the output of one module to the tap."""
     kind, layer = getattr(module, "kind", ""), name.rpartition(".")[0] or name
     if kind not in KINDS:
         raise SnnprofError(f"--maps: {name} must have a kind, one of {', '.join(KINDS)}, not {kind!r}")

@@ -1,4 +1,4 @@
-"""What a source deals out: which samples run in which batch, and how a batch lies before the model."""
+"""Batches: which samples a batch holds, the layout of its axes, and digests that identify data."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ from snnprof.workload.inputs import Input
 
 Labels = Tensor | None
 Needed = Callable[[int, int], bool]
-"""Whether a batch is needed here, by its number and by how many samples come before it."""
-PRINTED_BYTES = 16 << 20
-READING_BITS = 128
+"""Given the number of a batch and the number of samples before it: whether this process needs the batch."""
+PRINTED_BYTES = 16 << 20  # of the data enter a fingerprint
+READING_BITS = 128  # of the digest of a batch
 
 
 @dataclass(frozen=True)
 class InputSpec:
-    """What a model needs of its data.
+    """What a model needs of its data; None for what is unknown.
 
     Attributes:
-        shape: one sample as the model takes it, without the batch axis; null where unknown.
+        shape: shape of one sample as the model takes it, without the batch axis.
         layout: `batch`, `time-batch`, `batch-time` or `step`.
-        timesteps: T, where known.
-        classes: outputs of the model, where known.
-        events: the model reads event frames.
-        dtype: number format of the model's weights, in which real numbers of a file are given.
-        tokens: rows of the embedding that the model begins with; whole numbers below it stay whole numbers.
-        mean, std: normalisation of images in [0, 1], per channel.
+        timesteps: T.
+        classes: number of the model's outputs.
+        events: whether the model takes event frames.
+        dtype: number format of the model's weights; real numbers from files are converted to it.
+        tokens: number of rows of the embedding that the model begins with; integers below it stay integers.
+        mean: mean of each channel, to normalise images in [0, 1]; empty for none.
+        std: standard deviation of each channel, as `mean`.
     """
 
     shape: tuple[int, ...] | None = None
@@ -48,12 +49,12 @@ class InputSpec:
 
 @dataclass(frozen=True)
 class Sampler:
-    """Which samples run, and in which batches: the same in every process of a run and after a resume.
+    """Which samples run in which batches; the same in every process of a run and when a run is resumed.
 
     Attributes:
-        size: samples in a batch; the last one may hold fewer.
-        samples: stop after so many; null runs all.
-        seed: of a permutation; null keeps the order in which the samples are stored.
+        size: number of samples in a batch; the last one may hold fewer.
+        samples: number of samples that run; None runs all.
+        seed: seed of a permutation of the samples; None keeps the order in which they are stored.
     """
 
     size: int
@@ -61,7 +62,7 @@ class Sampler:
     seed: int | None = None
 
     def batches(self, count: int) -> list[list[int]]:
-        """The positions of each batch's samples among `count`."""
+        """For each batch, the positions of its samples in a data set of `count` samples."""
         positions = torch.arange(count)
         if self.seed is not None:
             positions = torch.randperm(count, generator=torch.Generator().manual_seed(self.seed))
@@ -71,11 +72,13 @@ class Sampler:
 
 @dataclass(frozen=True)
 class Batch:
-    """Samples `start` to `stop` − 1 of the order, as the model takes them.
+    """Samples in the model's layout.
 
     Attributes:
-        x: null where the batch was not needed, and so not read.
-        y: labels `[B]`, where there are any.
+        start: number of samples before the batch.
+        stop: number of samples up to the end of the batch.
+        x: the inputs; None if the batch was not needed and therefore not read.
+        y: labels `[B]`; None if there are none.
     """
 
     start: int
@@ -89,12 +92,12 @@ Batches = Generator[Batch, None, None]
 
 @dataclass(frozen=True)
 class Loading:
-    """How samples are brought to the process that counts; what they are does not depend on it.
+    """How batches are loaded; their content does not depend on it, except for the seed.
 
     Attributes:
-        workers: processes that read batches ahead; 0 reads them here, null leaves it to the source.
-        pinned: in page-locked memory, which a CUDA device copies without making this process wait.
-        seed: of what the data's own code draws at random.
+        workers: number of processes that read batches ahead; 0 reads in this process, None leaves it to the source.
+        pinned: load into page-locked memory, from which a CUDA device copies while this process goes on.
+        seed: seed of what the code of the data draws at random.
     """
 
     workers: int | None = None
@@ -106,28 +109,28 @@ DEFAULT_LOADING = Loading()
 
 
 class Source(Protocol):
-    """Data that can be dealt out in batches.
+    """Data that can be read in batches.
 
     Attributes:
-        facts: complete once the first batch was drawn.
-        ordered: the source follows a sampler's seed.
-        no_workers: why workers cannot read it ahead; "" where they can.
+        ordered: whether the source follows the order of the sampler; an iterable has its own.
     """
 
     ordered: bool
 
     @property
-    def facts(self) -> DataFacts: ...
+    def facts(self) -> DataFacts:
+        """The facts of the data for the run file; complete once the first batch was drawn."""
 
     @property
-    def no_workers(self) -> str: ...
+    def no_workers(self) -> str:
+        """Why workers cannot read the batches ahead; "" if they can."""
 
     def batches(self, sampler: Sampler, needed: Needed, loading: Loading = DEFAULT_LOADING) -> Batches:
-        """Every batch of the sampler in its turn; only those needed are read."""
+        """Yields every batch of the sampler in order; those that are not needed have no x."""
 
 
 def arranged(x: Tensor, wanted: InputSpec) -> Tensor:
-    """Samples `[B, ...]` as the layout wants them; `step` shows them T times where their first axis is not T long."""
+    """Moves the axes of samples `[B, ...]` as the layout needs; layout `step` repeats samples that are no T frames."""
     if wanted.layout == "time-batch" and x.dim() > 1:
         return x.movedim(1, 0)
     if wanted.layout == "step" and wanted.timesteps:
@@ -136,31 +139,34 @@ def arranged(x: Tensor, wanted: InputSpec) -> Tensor:
 
 
 def holds_frames(sample: Sequence[int], wanted: InputSpec) -> bool:
-    """Whether a sample of this shape is T frames to layout `step`, each with an axis less, where that is known."""
+    """Whether layout `step` takes a sample of this shape for T frames.
+
+    Its first axis must be T long. If the model's input shape is known, the frames must also have as many axes as that.
+    """
     axes = None if wanted.shape is None or wanted.events else len(wanted.shape)
     return len(sample) > 1 and sample[0] == wanted.timesteps and axes in (None, len(sample) - 1)
 
 
 def shown(x: Tensor, times: int) -> Tensor:
-    """A batch `[B, ...]` as `[T, B, ...]`, without a copy; a batch of single numbers stays what it is."""
+    """Repeats a batch `[B, ...]` as `[T, B, ...]`, without a copy; a batch `[B]` of single numbers is unchanged."""
     return x.unsqueeze(0).expand(times, *x.shape) if x.dim() > 1 else x
 
 
 def batch_axis(x: Tensor, layout: str, timesteps: int | None) -> int:
-    """Which axis of a batch counts samples; the other of the first two is time, where the layout has one first."""
+    """The axis of a batch that counts samples: 1 if the layout has time first, else 0."""
     time_first = layout == "time-batch" or (layout == "step" and x.shape[0] == timesteps)
     return 1 if time_first and x.dim() > (2 if layout == "step" else 1) else 0
 
 
 def array_facts(source: str, kind: str, x: Tensor, note: str | None = None) -> DataFacts:
-    """The facts of samples held in memory, sample axis first."""
+    """The facts of samples in memory, sample axis first."""
     return DataFacts(
         source=source, kind=kind, shape=list(x.shape[1:]), total=len(x), note=note, fingerprint=fingerprint(x)
     )
 
 
 def oddity(tensor: Tensor) -> str:
-    """What keeps its numbers from being read one after the other as real ones; "" where nothing does."""
+    """Why a tensor is no dense tensor of real numbers, in words; "" if it is one."""
     if tensor.is_meta:
         return "a shape without content (device meta)"
     if tensor.is_nested:
@@ -171,7 +177,7 @@ def oddity(tensor: Tensor) -> str:
 
 
 def fingerprint(x: Tensor, size: int = PRINTED_BYTES) -> str:
-    """Tells data apart: a digest of shape, dtype and the first `size` bytes of values."""
+    """A digest of shape, dtype and about the first `size` bytes of values, to recognise data."""
     digest = hashlib.sha256(str((tuple(x.shape), x.dtype)).encode())
     rows = max(1, size // max(1, x[:1].numel() * x.element_size()))
     digest.update(x[:rows].detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
@@ -179,7 +185,10 @@ def fingerprint(x: Tensor, size: int = PRINTED_BYTES) -> str:
 
 
 def reading(batch: Batch) -> int:
-    """A digest of x, y and the place of a batch: those of several batches add up to one, whoever reads which."""
+    """A digest of x, y and the place of a batch, as an integer.
+
+    The digests of several batches are added, so the sum does not depend on which process reads which batch.
+    """
     digest = hashlib.blake2b(str((batch.start, batch.stop)).encode(), digest_size=READING_BITS // 8)
     for name, value in _named({"x": batch.x, "y": batch.y}):
         digest.update(f"{name} {type(value).__name__}".encode())
@@ -191,7 +200,7 @@ def reading(batch: Batch) -> int:
 
 
 def _named(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Every tensor of a batch, which may hold several, with the way to it."""
+    """Yields each value in a nest of dicts, lists and tuples, with its path."""
     if isinstance(value, dict | list | tuple):
         inner = value.items() if isinstance(value, dict) else enumerate(value)
         for key, part in inner:

@@ -1,4 +1,4 @@
-"""A run checks itself: one sample once more, counted by the recorder and by a second counter at once."""
+"""The self-check of a run: the recorder and a second, independent counter count the same sample again."""
 
 from __future__ import annotations
 
@@ -16,16 +16,19 @@ Counter = OpCounter | ConstantCounter
 
 
 def self_check(recorder: Recorder, run: Callable[[Input], Any], batches: Sequence[Input], samples: int) -> SelfCheck:
-    """Counts a batch twice and compares row by row.
+    """Counts a batch by the recorder and a second counter, and compares both operation by operation.
 
     Args:
-        recorder: that has counted the run; what it adds here must go into no activity.
-        run: the model on a batch, from the start of a sequence.
-        batches: to try in this order: one sample, and a whole batch for a model that takes no single one.
-        samples: in the whole batch.
+        recorder: the recorder of the run. It counts on, so no activity may be taken from it afterwards.
+        run: runs the model on a batch, from the start of a sequence.
+        batches: the batches to try in this order: one sample, and a whole batch, for models that take no single sample.
+        samples: number of samples in the whole batch.
 
     Returns:
-        How many operations both saw alike, and the others.
+        The number of operations that were compared, how many were equal, and the others.
+
+    Raises:
+        SnnprofError: the model does not run on the last batch, or there is none.
     """
     for number, batch in enumerate(batches, 1):
         last = number == len(batches)
@@ -40,7 +43,7 @@ def self_check(recorder: Recorder, run: Callable[[Input], Any], batches: Sequenc
 
 
 def _runs(run: Callable[[Input], Any], batch: Input, must: bool) -> bool:
-    """Whether the model takes a batch."""
+    """Runs the model on a batch; if it fails, returns False, or raises the error if it `must` run."""
     try:
         run(batch)
     except SnnprofError:
@@ -51,6 +54,7 @@ def _runs(run: Callable[[Input], Any], batch: Input, must: bool) -> bool:
 
 
 def _compared(trace: Sequence[tuple[str, Counter, int]], calls: Sequence[Recount], samples: int) -> SelfCheck:
+    """Compares the calls that both counters saw, layer by layer."""
     layers = dict.fromkeys([*(layer for layer, _, _ in trace), *(call.layer for call in calls)])
     rows, differences = 0, []
     for layer in layers:
@@ -63,7 +67,7 @@ def _compared(trace: Sequence[tuple[str, Counter, int]], calls: Sequence[Recount
 
 
 def _of_layer(layer: str, counted: Sequence[tuple[Counter, int]], recounted: Sequence[Recount]) -> list[Difference]:
-    """A layer's operations; their calls meet in the order in which they ran, so both must have equally many."""
+    """Compares the operations of one layer; calls are paired in their order if both counters saw equally many."""
     if len(counted) != len(recounted):
         ours = len(counted) or None
         return [Difference(layer=layer, op="number of contractions", counted=ours, recounted=len(recounted) or None)]
@@ -80,7 +84,7 @@ def _of_layer(layer: str, counted: Sequence[tuple[Counter, int]], recounted: Seq
 
 
 def findings(check: SelfCheck) -> list[Finding]:
-    """One for each disagreement."""
+    """One finding for each operation on which both counters disagree."""
     return [
         Finding(
             code="C16",

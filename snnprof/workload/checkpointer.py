@@ -1,4 +1,4 @@
-"""Between batches: handles interrupts, checks the stopping rule, saves the run; and merges what processes counted."""
+"""Between batches: handles interrupts, checks the stopping rule, saves the run. Merges the counts of all processes."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from snnprof.workload.stopping import Counted, StoppingRule
 
 SAVE_SECONDS = 60.0
 READING = 1 << READING_BITS
+"""Sums of batch digests are kept modulo this number."""
 
 
 class Checkpointer:
-    """Keeps a run: what was counted so far, by all processes and an earlier run, and the file it is saved in."""
+    """Merges the counts of this run's processes and of an earlier run, and saves them to the run file."""
 
     def __init__(
         self,
@@ -38,19 +39,20 @@ class Checkpointer:
         earlier: Activity | None = None,
         stopping: StoppingRule | None = None,
     ) -> None:
-        """Begins a run.
+        """Prepares a run.
 
         Args:
             session: runs this process's batches.
             group: the processes that share the run.
-            interrupt: hears an interrupt.
+            interrupt: whether Ctrl-C was pressed.
             run: adds the facts of the run to those that the recorder knows.
-            check: refuses a run whose first batch shows that it is not what the earlier run or the other processes run.
-            target: the run file; null saves nothing.
-            warn: says that it could not be saved; it is tried again.
-            draws_all: every process draws every batch, so that all can tell whether theirs are the same.
-            earlier: a run to go on from.
-            stopping: when to stop.
+            check: called after the first batch; raises if the data or weights differ from those of the earlier run or
+                of another process.
+            target: the run file; None saves nothing.
+            warn: called with a warning if the run could not be saved; the next save tries again.
+            draws_all: every process draws every batch, so that they can compare their data.
+            earlier: the run to resume; None if there is none.
+            stopping: the stopping rule; None runs all batches.
         """
         self.session, self.group, self.run, self.check = session, group, run, check
         self.target, self.warn, self.earlier, self.stopping = target, warn, earlier, stopping
@@ -63,7 +65,12 @@ class Checkpointer:
         self._first_span = session.span
 
     def should_stop(self, number: int) -> bool:
-        """Called before each batch is drawn: whether the run ends here."""
+        """Called before batch `number` is drawn: saves the run when that is due; True if the run ends here.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C came before a new batch was counted.
+            SnnprofError: the data or weights differ from those of the earlier run or of another process.
+        """
         if self._interrupt.requested:
             return self._interrupted(number)
         if number == 0:
@@ -81,10 +88,10 @@ class Checkpointer:
         return False
 
     def result(self) -> Activity:
-        """The run as it ended: complete unless Ctrl-C ended it.
+        """The finished run; complete unless Ctrl-C ended it.
 
         Raises:
-            KeyboardInterrupt: it ended the run where what was counted does not add up; what was saved stays.
+            KeyboardInterrupt: Ctrl-C came at a moment at which the counts do not add up. The last save stays.
         """
         activity = self.activity(complete=not (self._stopped or self.session.stopped))
         if self.session.stopped:
@@ -92,7 +99,7 @@ class Checkpointer:
         return activity
 
     def activity(self, complete: bool) -> Activity:
-        """Everything counted so far; every process must call it."""
+        """The counts of all processes and of the earlier run so far. Every process must call it."""
         self._must_have_reread()
         part = self.session.part()
         met = self.group.gather((part, self.session.read), self._place())
@@ -107,7 +114,7 @@ class Checkpointer:
         return whole.model_copy(update={"run": run, "findings": findings})
 
     def save(self) -> None:
-        """Writes what there is, marked incomplete; where that fails, says so and leaves it to the next time."""
+        """Saves the counts so far, marked as incomplete; if that fails, warns, and the next save tries again."""
         with undisturbed() if self.group.size == 1 else nullcontext():
             activity = self.activity(complete=False)
             if self.target is not None and self.group.leads:
@@ -124,12 +131,12 @@ class Checkpointer:
             self._failure = ""
 
     def _all_read(self, now: int) -> str | None:
-        """The reading of all batches that this run and the earlier one counted; null where one of them kept none."""
+        """The digest, as hex digits, of all data that this run and the earlier one counted; None if one kept none."""
         before = "0" if self.earlier is None else self.earlier.run.data.read
         return _shown(int(before, 16) + now) if self.session.remembers and before is not None else None
 
     def _place(self) -> str:
-        """Where this process is in the data: all must be there to meet."""
+        """Where this process is in the data; all processes must be at the same place when they meet."""
         drawn = f", data {_shown(self.session.drawn)[:8]}" if self._draws_all else ""
         return f"at batch {self.session.batches}, sample {self.session.samples_seen}{drawn}"
 
@@ -150,10 +157,10 @@ class Checkpointer:
     # -- the earlier run -----------------------------------------------------------------------------------
 
     def _must_have_reread(self) -> None:
-        """What the earlier run counted was read again by now, by one process or another.
+        """Checks the data of the earlier run once all processes together have read them again.
 
         Raises:
-            SnnprofError: it was something else then.
+            SnnprofError: they differ from what the earlier run read.
         """
         if self._reread or self.earlier is None or self.session.samples_seen < self.session.shard.done:
             return
@@ -174,10 +181,12 @@ class Checkpointer:
         ]
 
     def _earlier_positions(self) -> list[int]:
-        """Which blocks of this run the earlier run's belong to: they were as wide as so few batches called for.
+        """For each block of the earlier run, the number of the block of this run that it becomes a part of.
+
+        The earlier run had fewer batches, so its blocks may be narrower; `merging.span` says how wide they were.
 
         Raises:
-            SnnprofError: the data ended before the earlier run did, or its blocks are not of this kind.
+            SnnprofError: the data ended before the earlier run did, or its blocks have another width.
         """
         assert self.earlier is not None
         batches = self.session.resumed_batches
@@ -201,7 +210,7 @@ def _must_be_readable(activity: Activity) -> None:
 
 
 class _Schedule:
-    """When to save: by the clock in one process; at batch numbers that rank 0 names where several must meet."""
+    """When to save: by the clock in one process; of several, at batch numbers that rank 0 chooses, so that all meet."""
 
     def __init__(self, group: ProcessGroup) -> None:
         self._group = group
@@ -210,6 +219,7 @@ class _Schedule:
         self._time = time.monotonic()
 
     def is_due(self, number: int) -> bool:
+        """Whether to save before batch `number`."""
         if self._group.size == 1:
             return time.monotonic() - self._time >= SAVE_SECONDS
         if not self._next:
@@ -217,7 +227,7 @@ class _Schedule:
         return number >= self._next
 
     def saved(self, number: int) -> None:
-        """Looks a minute ahead, but not more than twice as far as last time."""
+        """Chooses the batch number of the next save: about a minute away, and at most twice as far as last time."""
         now = time.monotonic()
         pace = (now - self._time) / max(1, number - self._last)
         step = min(2 * self._step, max(1, int(SAVE_SECONDS / max(pace, 1e-6))))

@@ -1,4 +1,4 @@
-"""Weights from files into models."""
+"""Loads weights from files into models."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ __all__ = ["Checkpoint", "WeightsFile", "load_into", "notes", "read", "shapes_of
 
 
 def load_into(model: nn.Module, weights: WeightsFile | Checkpoint, name: str, hint: str = "") -> Checkpoint:
-    """Loads every weight.
+    """Loads weights into a model.
 
     Args:
-        model: takes them.
-        weights: a file, of which the fitting state dict is taken, or that state dict.
-        name: of the model, for messages.
-        hint: what to do where it does not fit.
+        model: the model.
+        weights: a file, from which the state dict that fits is taken, or a state dict.
+        name: name of the model, for messages.
+        hint: advice for the message if the weights do not fit.
 
     Returns:
-        What was loaded.
+        The state dict that was loaded.
 
     Raises:
-        SnnprofError: names or shapes differ; the message counts them, names the first of each kind, and says whose
-            weights they are. Or a weight is no finite number: what such a network does says nothing.
+        SnnprofError: names or shapes differ; the message counts them, shows the first of each kind, and names the model
+            whose weights they are. Or a weight is not finite, so that the network's activity would mean nothing.
     """
     shapes = shapes_of(model)
     if isinstance(weights, Checkpoint):
@@ -52,7 +52,7 @@ def load_into(model: nn.Module, weights: WeightsFile | Checkpoint, name: str, hi
 
 
 def notes(wanted: Collection[str], found: Checkpoint) -> str:
-    """What of a checkpoint was not loaded, or of the model was not in it, in one line; "" where it fits exactly."""
+    """A note on entries of the checkpoint that are not used and of the model that it lacks; "" if it fits exactly."""
     left = left_over(wanted, found.shapes)
     lacking = [name for name in wanted if name not in found.state]
     parts = []
@@ -68,7 +68,7 @@ def _entries(names: Sequence[str]) -> str:
 
 
 def _must_be_plain(state: State, path: Path) -> None:
-    """Weights whose numbers can be copied into a parameter; a tensor on `meta` has none."""
+    """Raises SnnprofError unless all weights are dense and real, so that their values can be copied."""
     odd = [
         name for name, tensor in state.items()
         if tensor.layout is not torch.strided or tensor.is_meta or tensor.is_quantized or tensor.is_complex()
@@ -80,6 +80,6 @@ def _must_be_plain(state: State, path: Path) -> None:
 
 
 def _not_finite(model: nn.Module) -> list[str]:
-    """Parameters with NaN or infinity, and buffers with NaN: a buffer may be an attention mask, which is infinite."""
+    """Names of parameters with NaN or infinity and of buffers with NaN; an attention mask may hold infinity."""
     broken = [name for name, tensor in model.named_parameters() if not bool(torch.isfinite(tensor).all())]
     return broken + [name for name, tensor in model.named_buffers() if bool(torch.isnan(tensor).any())]

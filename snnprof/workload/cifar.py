@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 from the files users already have, python or binary version; nothing is downloaded."""
+"""CIFAR-10 and CIFAR-100 from the user's files, in the python or the binary version; nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Bytes = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class _Version:
-    """Where the test split lies and how it is labelled; in the binary version the last label byte counts."""
+    """Where the files of a data set are and how they hold labels; in the binary version the last label byte counts."""
 
     python: str
     binary: str
@@ -38,12 +38,12 @@ _VERSIONS = {
 
 
 def open_folder(name: str, folder: Path, wanted: InputSpec) -> TensorDataset:
-    """The test split, scaled to [0, 1] and normalised as in the model's training.
+    """Reads the test split, scaled to [0, 1] and normalised as in the model's training.
 
     Args:
         name: `cifar10` or `cifar100`.
-        folder: the unpacked archive, or the folder it lies in.
-        wanted: what the model needs; mean and standard deviation come from its preset.
+        folder: the unpacked archive, or the folder that contains it.
+        wanted: what the model needs of its data; mean and standard deviation come from its preset.
 
     Raises:
         SnnprofError: the folder holds neither version, or a damaged file.
@@ -66,7 +66,7 @@ def normalisation(wanted: InputSpec) -> tuple[Tensor, Tensor]:
 
 
 def scaling(wanted: InputSpec) -> str:
-    """What was done to the pixels, in words."""
+    """How the pixels were scaled, in words for the run file."""
     if not wanted.mean:
         return "pixels scaled to [0, 1], not normalised"
     return f"pixels scaled to [0, 1], then normalised by mean {list(wanted.mean)} and std {list(wanted.std)}"
@@ -85,7 +85,7 @@ def _test_file(name: str, folder: Path, version: _Version) -> Path:
 
 
 class _Numpy(pickle.Unpickler):
-    """CIFAR's pickles hold numpy arrays and nothing else; anything else is refused, not run."""
+    """Reads CIFAR's pickles, which hold NumPy arrays only; it refuses all other classes and functions."""
 
     def find_class(self, module: str, name: str) -> Any:
         if module.partition(".")[0] == "numpy" and name in ("_reconstruct", "ndarray", "dtype", "_frombuffer"):
@@ -100,7 +100,7 @@ def _python(path: Path, version: _Version) -> tuple[Bytes, NDArray[np.int64]]:
         with path.open("rb") as stream:
             content = _Numpy(stream, encoding="bytes").load()
         images, labels = np.asarray(content[b"data"]), np.asarray(content[version.key])
-    except Exception as error:  # a damaged pickle raises whatever its bytes happen to mean
+    except Exception as error:  # a damaged pickle raises errors of any kind
         raise SnnprofError(f"{path} is not a readable CIFAR file: {type(error).__name__}: {error}") from error
     if images.dtype != np.uint8 or images.ndim != 2 or images.shape[1] != PIXELS or not len(images):
         raise SnnprofError(f"{path} is not a CIFAR file: its images are {images.dtype} {list(images.shape)}")

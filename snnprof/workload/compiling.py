@@ -1,4 +1,4 @@
-"""`--compile`: the first batch runs as it is, the others of its shape as one compiled graph that counts."""
+"""`--compile`: the first batch runs eagerly, the others of its shape as one compiled graph that also counts."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _OF_MODULES = frozenset(vars(nn.Module())) - {"training"}
 
 
 class Compiling:
-    """A model under a recorder that runs compiled where it can, and says where it could not.
+    """A model under a recorder that runs compiled where possible, and notes where it was not.
 
-    The first batch teaches the recorder what each operation is. A batch of another shape (the last one) runs as it
-    is: compiling again takes longer than that. So does one before which an attribute of the model has another value,
-    which may make it run other operations than the first batch taught.
+    From the first batch the recorder learns what each operation is. A batch of another shape, such as the last one,
+    runs eagerly, since compiling again would take longer. So does a batch before which an attribute of the model has
+    changed: the model may then run other operations than those of the first batch.
     """
 
     def __init__(self, model: nn.Module, recorder: Recorder) -> None:
@@ -29,7 +29,7 @@ class Compiling:
         self._attributes: dict[str, str] = {}
 
     def __call__(self, x: Tensor) -> Any:
-        """One batch."""
+        """Runs one batch."""
         if self._shape is None:
             self._shape, self._attributes = x.shape, _attributes(self.model)
             self.recorder.sites.script = []
@@ -44,11 +44,11 @@ class Compiling:
         return self.model(x)
 
     def forget(self) -> None:
-        """What was learned on the first batch is forgotten: it runs once more."""
+        """Forgets the first batch; the next one takes its place."""
         self._shape = self._compiled = None
 
     def _changed(self) -> bool:
-        """Whether an attribute differs from what it was before the first batch, if it was anything then."""
+        """Whether an attribute that existed before the first batch has another value now."""
         found = _attributes(self.model)
         different = [name for name, value in self._attributes.items() if found.get(name, value) != value]
         self._attributes = {**found, **self._attributes}
@@ -65,7 +65,7 @@ class Compiling:
 
 
 def _attributes(model: nn.Module) -> dict[str, str]:
-    """The model's own numbers and words, which may decide what it runs; those that are not yet set are left out."""
+    """The numbers and texts among the attributes of the model's modules; they may decide which operations run."""
     return {
         f"{place}.{name}" if place else name: repr(value)
         for place, module in model.named_modules()

@@ -1,4 +1,4 @@
-"""Several processes, started by torchrun, that share one run."""
+"""Processes, started by torchrun, that share one run."""
 
 from __future__ import annotations
 
@@ -18,16 +18,22 @@ from snnprof.errors import Dismissed, SnnprofError
 T = TypeVar("T")
 
 PEER_SECONDS = 600.0
-"""How long a process waits for the others: they meet about once a minute, and where a batch takes longer, at a batch.
-What has not come by then has stopped."""
+"""How long a process waits for the others. They meet about once a minute, or after a batch that takes longer; a process
+that has not come by then has stopped."""
 LAST_MESSAGE_SECONDS = 0.1
-"""For gloo's thread to let go of the last message, which needs the interpreter's lock: up to torch 2.7 the lock is held
-while a process group ends, and both would wait for ever (https://github.com/pytorch/pytorch/pull/154976)."""
+"""How long to wait before a process group is destroyed. Gloo's thread needs the interpreter's lock to release the last
+message, but up to torch 2.7 the lock is held while the group is destroyed: without the wait, both can block each other
+for ever (https://github.com/pytorch/pytorch/pull/154976)."""
 
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """The processes of a run; one process alone is a group of one."""
+    """The processes of a run; one process alone is a group of size 1.
+
+    Attributes:
+        rank: number of this process.
+        size: number of processes.
+    """
 
     rank: int = 0
     size: int = 1
@@ -38,10 +44,14 @@ class ProcessGroup:
         return self.rank == 0
 
     def gather(self, value: T, where: str = "") -> list[T]:
-        """Every rank's value, in order of rank; all ranks must call it, and be at the same place.
+        """Every rank's value, in order of rank; all ranks must call it.
+
+        Args:
+            value: the value of this rank; it is pickled.
+            where: where this rank is in the data, for example "at batch 3". All ranks must be at the same place.
 
         Raises:
-            SnnprofError: on every rank, that a rank is somewhere else, or that one has stopped.
+            SnnprofError: on every rank, if one of them is at another place or has stopped.
         """
         if self.size == 1:
             return [value]
@@ -59,10 +69,10 @@ class ProcessGroup:
         return [value for _, value in met]
 
     def run_on_all(self, step: Callable[[], T]) -> T:
-        """Does a step on every rank; where it fails on any, rank 0 says so and the others leave in silence.
+        """Calls `step` on every rank and returns this rank's result; if it fails on any, all ranks end.
 
         Raises:
-            SnnprofError: on rank 0, what failed.
+            SnnprofError: on rank 0, the first error of any rank; the other ranks exit without a message.
         """
         outcome: list[T] = []
         failure = None
@@ -78,7 +88,11 @@ class ProcessGroup:
         raise first if rank == 0 else SnnprofError(f"rank {rank}: {first}", first.hint)
 
     def exit_workers(self, status: int = 0) -> None:
-        """Ends every process but the one that leads."""
+        """Ends every process except rank 0.
+
+        Raises:
+            Dismissed: on all other ranks, with the exit status.
+        """
         if not self.leads:
             raise Dismissed(status)
 
@@ -89,7 +103,7 @@ def _at(place: str) -> str:
 
 @contextmanager
 def _answered() -> Iterator[None]:
-    """Raises SnnprofError where the others cannot be reached, which torch says in words of its own."""
+    """Turns torch's error for a process that cannot be reached into a SnnprofError."""
     try:
         yield
     except RuntimeError as error:
@@ -101,10 +115,13 @@ def _answered() -> Iterator[None]:
 
 @contextmanager
 def process_group(device: str) -> Iterator[tuple[ProcessGroup, str]]:
-    """The processes that torchrun started, and this process's device; a group of one elsewhere.
+    """Joins the processes that torchrun started; without torchrun, a group of size 1.
 
-    Counts are host integers, so gloo carries the messages for GPUs too: it says that a process is gone, where NCCL
-    ends the others.
+    The messages are counts in host memory, so gloo carries them for GPUs too. If a process is gone, gloo raises an
+    error on the others, where NCCL would end them.
+
+    Yields:
+        The group, and the device of this process: each takes a GPU of its own if the machine has enough of them.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) < 2 or "RANK" not in os.environ:
         yield ProcessGroup(), device

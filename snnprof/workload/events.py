@@ -1,6 +1,6 @@
-"""Event recordings as frames, through tonic's readers: CIFAR10-DVS, DVS128-Gesture, N-Caltech101.
+"""Converts event recordings to frames: CIFAR10-DVS, DVS128-Gesture and N-Caltech101, read by tonic.
 
-Tonic's own data set classes download what they do not find; only its readers and its framing are used here.
+Tonic's data set classes download missing files, so only its readers and its `ToFrame` are used here.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from snnprof.workload.map_dataset import GPU_WORKERS
 
 Events = NDArray[Any]
 EVENT = np.dtype([("x", np.int64), ("y", np.int64), ("t", np.int64), ("p", np.int64)])
-"""Column, row, microseconds, and 0 (OFF) or 1 (ON)."""
+"""One event: column and row of its pixel, time in microseconds, polarity 0 (OFF) or 1 (ON)."""
 TENTH = 10
 
 
 @dataclass(frozen=True)
 class Recordings:
-    """One data set as it lies on disk.
+    """How one data set is stored.
 
     Attributes:
-        sensor: width and height, in pixels.
-        find: the test recordings in the user's folder.
-        read: the events of one file.
-        where: where to get it, and how to lay it out.
-        note: which recordings are taken, and what is done to their events.
+        sensor: width and height of the sensor in pixels.
+        find: returns the test recordings in the user's folder.
+        read: returns the events of one file.
+        where: where to get the data, and into which folders to unpack them.
+        note: which recordings are used, and how their events are changed; for the run file.
     """
 
     sensor: tuple[int, int]
@@ -49,14 +49,14 @@ class Recordings:
 
 
 def open_folder(name: str, folder: Path, wanted: InputSpec) -> LazyDataset:
-    """Recordings read when their turn comes, as frames [T, 2, H, W] of event counts.
+    """Opens recordings as frames [T, 2, H, W] of event counts; each is read when its batch is drawn.
 
-    Frames of another size than the model's are resized, and then hold real values; so do normalised ones.
+    Frames whose size is not the model's are resized, and then hold real values; so do normalised frames.
 
     Args:
         name: a key of `RECORDINGS`.
-        folder: the user's copy.
-        wanted: T comes from its shape or its time steps, H and W from its shape or from the sensor.
+        folder: the user's folder with the recordings.
+        wanted: gives T by its shape or its time steps, and H and W by its shape; else H and W are the sensor's.
 
     Raises:
         SnnprofError: tonic is missing, the folder holds no recordings, or the model takes no event frames.
@@ -85,11 +85,14 @@ def open_folder(name: str, folder: Path, wanted: InputSpec) -> LazyDataset:
 
 @dataclass(frozen=True)
 class Frames:
-    """How events become frames: T bins, at the sensor's size first and then at the model's.
+    """Converts events to frames: T bins of event counts at the sensor's size, then resized to the model's.
 
     Attributes:
+        bins: T.
+        sensor: width and height of the sensor in pixels.
         size: height and width that the model takes.
-        mean, std: per channel [2, 1, 1], or null where counts are left as they are.
+        mean: mean to subtract, per channel [2, 1, 1]; None leaves the counts unchanged.
+        std: standard deviation to divide by, as `mean`.
     """
 
     bins: int
@@ -100,6 +103,11 @@ class Frames:
 
     @classmethod
     def of(cls, name: str, kind: Recordings, wanted: InputSpec) -> Frames:
+        """The frames of a data set that a model takes.
+
+        Raises:
+            SnnprofError: the model takes no event frames, or T is unknown.
+        """
         shape = wanted.shape
         if shape is not None and (len(shape) != 4 or shape[1] != 2):
             raise SnnprofError(
@@ -115,10 +123,12 @@ class Frames:
 
     @property
     def resized(self) -> bool:
+        """Whether the model's size is not the sensor's."""
         return self.size != (self.sensor[1], self.sensor[0])
 
     @property
     def words(self) -> str:
+        """The conversion in words, for the run file."""
         width, height = self.sensor
         resized = f"{height} × {width} resized to {self.size[0]} × {self.size[1]} (bilinear), so values are real"
         parts = [
@@ -130,7 +140,11 @@ class Frames:
         return "; ".join(parts)
 
     def counted(self, events: Events, path: Path) -> Tensor:
-        """Event counts [T, 2, H, W] at the sensor's size."""
+        """Event counts [T, 2, H, W] at the sensor's size.
+
+        Raises:
+            SnnprofError: the recording in file `path` has fewer events than bins.
+        """
         from tonic.transforms import ToFrame
 
         if len(events) < self.bins:
@@ -139,25 +153,25 @@ class Frames:
         return torch.from_numpy(counts.astype(np.float32))
 
     def prepared(self, counts: Tensor) -> Tensor:
-        """Frames [B, T, 2, H, W] as the model takes them."""
+        """Resizes and normalises frames [B, T, 2, H, W] as the model takes them."""
         if self.resized:
             flat = torch.nn.functional.interpolate(counts.flatten(0, 1), self.size, mode="bilinear")
             counts = flat.reshape(*counts.shape[:3], *self.size)
         return counts if self.mean is None or self.std is None else (counts - self.mean) / self.std
 
     def seen(self, counts: Tensor) -> str:
-        """Mean and maximum count of a batch, for the note."""
+        """Mean and maximum count of a batch in words, for the run file."""
         mean, largest = float(counts.mean()), int(counts.max())
         return f"in the first batch a pixel holds {mean:.3g} events per bin on average and {largest} at most"
 
 
 def _checked(kind: Recordings, path: Path) -> Events:
-    """The events of a file, which must lie on the sensor."""
+    """Reads the events of a file and checks that they lie on the sensor."""
     try:
         events = kind.read(path)
     except SnnprofError:
         raise
-    except BaseException as error:  # tonic's readers assert, and the AEDAT 4 decoder panics, on a damaged file
+    except BaseException as error:  # on a damaged file, tonic's readers assert and the AEDAT 4 decoder panics
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise
         raise SnnprofError(f"{path} is not a readable recording: {type(error).__name__}: {error}") from error
@@ -179,9 +193,13 @@ def _events(x: Any, y: Any, t: Any, p: Any) -> Events:
 
 
 def _cifar10_dvs(path: Path) -> Events:
-    """The authors' AEDAT 2 files, or tonic's AEDAT 4 files.
+    """Reads the authors' AEDAT 2 files or tonic's AEDAT 4 files.
 
-    SpikingJelly turns the former by 180° and swaps polarities, and the models of the papers were trained so.
+    SpikingJelly rotates the AEDAT 2 recordings by 180° and swaps the polarities. The models of the papers were trained
+    on these, so the events are changed in the same way here.
+
+    Raises:
+        SnnprofError: the file does not end on a whole event.
     """
     from tonic import io
 
@@ -205,7 +223,7 @@ def _fields(raw: Events, names: tuple[str, ...]) -> list[str]:
 
 
 def _dvs128_gesture(path: Path) -> Events:
-    """Tonic's version: an array [events, 4] of x, y, polarity and milliseconds."""
+    """Reads a file of tonic's version: an array [events, 4] of x, y, polarity and milliseconds."""
     raw = np.load(path, allow_pickle=False)
     if raw.ndim != 2 or raw.shape[1] != 4 or not np.isfinite(raw).all():
         raise SnnprofError(f"{path} is not a recording of DVS128-Gesture: it holds {raw.dtype} {list(raw.shape)}")
@@ -214,7 +232,7 @@ def _dvs128_gesture(path: Path) -> Events:
 
 
 def _gesture_files(folder: Path) -> Labelled:
-    """`ibmGestureTest/userNN_LIGHT/LABEL.npy`, labels 0 to 10."""
+    """Finds the files `ibmGestureTest/userNN_LIGHT/LABEL.npy`, labels 0 to 10."""
     for place in (folder / "DVSGesture" / "ibmGestureTest", folder / "ibmGestureTest", folder):
         files = sorted(path for path in place.glob("user*_*/*.npy") if path.stem.isdigit())
         if files:
@@ -238,7 +256,10 @@ def _n_caltech101(path: Path) -> Events:
 
 
 def _last_tenth(*places: str, suffixes: tuple[str, ...]) -> Callable[[Path], Labelled]:
-    """Class folders in the user's folder or at one of the places inside it; of each class the last tenth, by name."""
+    """A function that finds the class folders in a folder or in one of `places` inside it.
+
+    Of each class it keeps the last tenth of the files, in order of name.
+    """
 
     def find(folder: Path) -> Labelled:
         for place in [folder / name for name in places] + [folder]:

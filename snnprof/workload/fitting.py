@@ -1,4 +1,4 @@
-"""State dicts against a model: under which names they fit, what is missing, and what may be left over."""
+"""Fits state dicts to a model: finds the naming that fits, what is missing, and what may be left unused."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from snnprof.errors import SnnprofError
 from snnprof.workload.weights_file import State, WeightsFile, first
 
 WRAPPERS = ("module", "_orig_mod")
-"""Parts of names that DataParallel and torch.compile put in, before all names or in their middle."""
+"""Parts of names that DataParallel and torch.compile add, at the beginning or in the middle."""
 COUNTERS = ("num_batches_tracked", "total_ops", "total_params", "n_averaged")
-"""Last parts of names that no result depends on: of batch norm in training, of the counting tool thop, of averaging."""
-TRIED = 8  # prefixes of a state dict
-UNKNOWN = [-1]  # the shape of a lazy parameter
+"""Last parts of names whose values no result depends on: of batch norm in training, of the tool thop, of averaging."""
+TRIED = 8  # most prefixes that are tried for a state dict
+UNKNOWN = [-1]  # stands for the shape of a lazy parameter
 
 Shapes = Mapping[str, Sequence[int]]
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One state dict of a file, with the names that a model gives its weights.
+    """One state dict of a file, renamed to the names of the model's weights.
 
     Attributes:
         path: the file.
-        state: parameters and buffers by name, those that the model has not got included.
-        facts: what the file says about them (preset, seed, accuracy, epoch, …), plain values only.
-        sha256: of the file.
-        key: where in the file they stand, prefix included.
-        chosen: what the user named of it, or "".
-        only: whether it is all that the file holds.
+        state: parameters and buffers by name, including those that the model does not have.
+        facts: plain values that the file holds beside them (preset, seed, accuracy, epoch, …).
+        sha256: digest of the file.
+        key: key of the state dict in the file, with the prefix of its names.
+        chosen: the key that the user named, or "".
+        only: whether the file holds no other state dict and no other naming is possible.
     """
 
     path: Path
@@ -49,28 +49,29 @@ class Checkpoint:
 
     @property
     def shapes(self) -> dict[str, list[int]]:
+        """The shapes of the parameters and buffers by name."""
         return {name: list(tensor.shape) for name, tensor in self.state.items()}
 
     @property
     def name(self) -> str:
-        """The file, with the state dict's key where there are others."""
+        """The name of the file, with the key that was chosen or that distinguishes the state dict from others."""
         key = self.chosen or ("" if self.only else self.key)
         return f"{self.path}:{key}" if key else str(self.path)
 
 
-# -- which state dict, under which names -----------------------------------------------------------------------
+# -- choosing a state dict and its naming ----------------------------------------------------------------------
 
 
 def nearest(file: WeightsFile, wanted: Shapes, fits: Callable[[Checkpoint], bool]) -> Checkpoint:
-    """The state dict of a file, and the naming, that fit a model; where none does, the one that comes nearest.
+    """The state dict of a file, in the naming that fits a model; if none fits, the one with most names in common.
 
     Args:
-        file: where to look.
-        wanted: names and shapes of the model.
-        fits: whether a state dict is the model's.
+        file: the file with state dicts.
+        wanted: names and shapes of the model's parameters and buffers.
+        fits: whether a state dict fits the model.
 
     Raises:
-        SnnprofError: several fit, and hold different weights.
+        SnnprofError: several fit and hold different weights.
     """
     found = sorted(readings(file, wanted), key=lambda reading: _nearness(wanted, reading), reverse=True)
     if len(found) == 1:
@@ -86,13 +87,13 @@ def nearest(file: WeightsFile, wanted: Shapes, fits: Callable[[Checkpoint], bool
 
 
 def _nearness(wanted: Shapes, reading: Checkpoint) -> tuple[int, int]:
-    """How many names agree, and how many of them in shape."""
+    """The number of names in common, and how many of these have the same shape."""
     shared = [name for name in wanted if name in reading.state]
     return len(shared), sum(list(reading.state[name].shape) == list(wanted[name]) for name in shared)
 
 
 def _distinct(readings: Iterable[Checkpoint], wanted: Collection[str]) -> list[Checkpoint]:
-    """Without those that hold the same weights as one before."""
+    """The checkpoints without those that hold the same weights as an earlier one."""
     kept: list[Checkpoint] = []
     for reading in readings:
         if not any(_same(reading.state, other.state, wanted) for other in kept):
@@ -109,7 +110,7 @@ def _equal(a: Tensor, b: Tensor) -> bool:
 
 
 def readings(file: WeightsFile, wanted: Shapes) -> Iterator[Checkpoint]:
-    """Every state dict under every naming that meets the model's names; as it stands where none does."""
+    """Yields every state dict in every naming that has names of the model; in its own naming if there is none."""
     for key, state in file.states.items():
         namings = list(_namings(state, wanted)) or [("", state)]
         for prefix, renamed in namings:
@@ -120,9 +121,13 @@ def readings(file: WeightsFile, wanted: Shapes) -> Iterator[Checkpoint]:
 
 
 def _namings(state: State, wanted: Shapes) -> Iterator[tuple[str, State]]:
-    """Names as they are, without a prefix, or with the one that all names of the model have; each with its prefix.
+    """Yields the namings of a state dict that have names of the model, each with the prefix that it removes.
 
-    Names that do not begin with the prefix stay as they are: they are no weights of this model.
+    A naming removes a prefix (perhaps an empty one) and may add the prefix that all names of the model share. Names
+    that do not begin with the removed prefix stay unchanged, since they are no weights of this model.
+
+    Yields:
+        The removed prefix, and the renamed state dict.
     """
     seen = set()
     for names in (dict(zip(state, state, strict=True)), _unwrapped(state)):
@@ -139,12 +144,12 @@ def _namings(state: State, wanted: Shapes) -> Iterator[tuple[str, State]]:
 
 
 def _unwrapped(state: State) -> dict[str, str]:
-    """Names without what DataParallel and torch.compile put into them, by the old ones."""
+    """For each name, the name without the parts that DataParallel and torch.compile add."""
     return {name: ".".join(part for part in name.split(".") if part not in WRAPPERS) for name in state}
 
 
 def _common_prefixes(names: Iterable[str]) -> list[str]:
-    """Of `net.model.a.weight` and `net.model.b.bias`: `net.model.` and `net.`."""
+    """The prefixes that all names share, longest first: `net.model.` and `net.` of `net.model.a`, `net.model.b.c`."""
     parts = [name.split(".")[:-1] for name in names]
     common = []
     for position in zip(*parts, strict=False):
@@ -155,7 +160,7 @@ def _common_prefixes(names: Iterable[str]) -> list[str]:
 
 
 def _prefixes(names: Iterable[str], wanted: Collection[str]) -> list[str]:
-    """What stands before the model's own names, most frequent first, the shortest first among equals."""
+    """The prefixes before the model's names, most frequent first, among equally frequent ones shortest first."""
     counts: Counter[str] = Counter()
     for name in names:
         cuts = [0, *(at + 1 for at, sign in enumerate(name) if sign == ".")]
@@ -164,7 +169,7 @@ def _prefixes(names: Iterable[str], wanted: Collection[str]) -> list[str]:
     return [prefix for prefix in ranked if 2 * counts[prefix] >= counts[ranked[0]]][:TRIED]
 
 
-# -- what differs ----------------------------------------------------------------------------------------------
+# -- differences -----------------------------------------------------------------------------------------------
 
 
 def shapes_of(model: nn.Module) -> dict[str, list[int]]:
@@ -177,7 +182,7 @@ def shapes_of(model: nn.Module) -> dict[str, list[int]]:
 
 
 def differences(wanted: Shapes, given: Shapes) -> str:
-    """How two state dicts differ, in one line; "" where the second fills the first."""
+    """How the state dict `given` differs from the model's, `wanted`, in one line; "" if it fits."""
     extra = {*wanted, *left_over(wanted, given)}
     missing = [name for name in wanted if name not in given and name.rpartition(".")[2] not in COUNTERS]
     unexpected = [name for name in given if name not in extra]
@@ -192,9 +197,10 @@ def differences(wanted: Shapes, given: Shapes) -> str:
 
 
 def left_over(wanted: Collection[str], found: Shapes) -> list[str]:
-    """Entries that may stay in the file: counters, and what lies outside of all modules of the model (a loss, a head).
+    """The entries that may stay unused: counters, and those outside of all modules of the model (a loss, a head).
 
-    A third block where the model has two is none of them: then the weights are another network's.
+    An entry inside a module of the model, such as a third block where the model has two, is none of them: it shows that
+    the weights belong to another network.
     """
     roots = {name.partition(".")[0] for name in wanted}
     return [name for name, shape in found.items() if name not in wanted and _is_left(name, shape, roots)]

@@ -1,8 +1,9 @@
-"""fvcore's FLOPs per layer: an independent look at the same forward pass, and the FLOPs of the papers' formula.
+"""FLOPs per layer from fvcore: a cross-check of our MACs, and the FLOPs in the formula of the papers.
 
-The trace that they are taken from has aborted Python, where a model goes on after an exception in one of its modules,
-and a failed one leaves hooks behind. So it is made in a child process where one can be forked: without a device, which
-does not outlive a fork, and on Linux, whose libraries do. Elsewhere it is made here, and the hooks are put back.
+fvcore traces the model. Tracing can abort the Python process (if the model catches an exception of one of its modules),
+and a failed trace leaves hooks on the modules. So the trace runs in a forked child process where that is possible: on
+Linux, and with no CUDA device in use, since a device cannot be used after a fork. Elsewhere it runs in this process,
+and the hooks are restored.
 """
 
 from __future__ import annotations
@@ -32,23 +33,23 @@ from snnprof.record.overloads import tensors_in
 
 CONTRACTIONS = frozenset(f"aten::{name}" for name in "addmm bmm _convolution matmul mm linear einsum".split())
 LIMIT_S = 300.0
-"""After so long a child is given up."""
+"""The time limit of the child process in seconds."""
 _HOOKS = tuple(name for name in nn.Module().__dict__ if name.startswith(("_forward_hooks", "_forward_pre_hooks")))
 
 
 def layer_flops(model: nn.Module, inputs: Any, repeats: int = 1) -> list[LayerFlops] | None:
-    """FLOPs (1 FLOP = 1 MAC) of each module itself, without its children, for one sample.
+    """The FLOPs (1 FLOP = 1 MAC) of each module itself, without its children, for one sample.
 
-    Only contractions count; batch norm and other element-wise work is left out. The model is traced once in
-    evaluation mode under its current state, which the caller resets.
+    Only contractions count; batch norm and other element-wise work are left out. The model is traced once, in the mode
+    and from the state that it has; the caller sets both.
 
     Args:
         model: the network.
-        inputs: what its forward takes, for one sample.
-        repeats: how often the caller runs it per sample (T in a loop over steps).
+        inputs: the arguments of its `forward` for one sample.
+        repeats: how often the caller runs the model per sample (T in a loop over time steps).
 
     Returns:
-        The layers with FLOPs, or None where fvcore cannot trace the model.
+        The layers with FLOPs; None if fvcore cannot trace the model.
     """
     totals = _in_a_child(model, inputs) if _can_fork(model, inputs) else _here(model, inputs)
     if totals is None:
@@ -58,7 +59,10 @@ def layer_flops(model: nn.Module, inputs: Any, repeats: int = 1) -> list[LayerFl
 
 
 def coverage(activity: Activity) -> float | None:
-    """Σ min(ours, fvcore) / Σ fvcore over modules; null where fvcore saw nothing."""
+    """The share of fvcore's MACs that snnprof counts too: Σ min(ours, fvcore) / Σ fvcore over modules.
+
+    None if fvcore saw no operation.
+    """
     total = sum(entry.flops for entry in activity.layers)
     if not total or not activity.samples:
         return None
@@ -77,10 +81,10 @@ def _can_fork(model: nn.Module, inputs: Any) -> bool:
 
 
 def _in_a_child(model: nn.Module, inputs: Any) -> Counter[str] | None:
-    """What a child process finds; None where it found nothing, died, or took too long."""
+    """The FLOPs by module that a child process finds; None if it could not trace, died, or took too long."""
     reading, writing = os.pipe()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads: see `_report`
+        warnings.simplefilter("ignore", DeprecationWarning)  # about forking with threads; `_report` deals with them
         child = os.fork()
     if child == 0:
         _report(model, inputs, writing)
@@ -91,17 +95,18 @@ def _in_a_child(model: nn.Module, inputs: Any) -> Counter[str] | None:
         return None
     finally:
         os.close(reading)
-        with contextlib.suppress(OSError):  # whoever waits for all children may have been first
+        with contextlib.suppress(OSError):  # the program may have waited for all its children already
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
     return None if found is None else Counter(found)
 
 
 def _report(model: nn.Module, inputs: Any, writing: int) -> None:
-    """Writes what is found, and ends this process, which is a child.
+    """Traces the model in the child process, writes the result to the pipe, and ends the process.
 
-    It goes on alone: the threads that compute beside the parent's are not there. With one thread PyTorch asks for
-    none, and what ends with an object that others still use (a loader's workers, a connection) does not end here.
+    A fork copies only the calling thread, so PyTorch's compute threads are missing in the child: with the number of
+    threads set to 1, PyTorch does not use them. Garbage collection is off and the process ends by `os._exit`, so that
+    no finaliser in the child closes what the parent still uses, such as a loader's workers or a connection.
     """
     try:
         gc.disable()
@@ -118,7 +123,7 @@ def _report(model: nn.Module, inputs: Any, writing: int) -> None:
 
 
 def _all_of(reading: int, deadline: float) -> bytes:
-    """What a pipe holds until it is closed; nothing where that takes too long."""
+    """Reads a pipe until it is closed; returns nothing if that takes until the deadline."""
     parts: list[bytes] = []
     while select.select([reading], [], [], max(deadline - time.monotonic(), 0))[0]:
         part = os.read(reading, 1 << 16)
@@ -132,13 +137,13 @@ def _here(model: nn.Module, inputs: Any) -> Counter[str] | None:
     try:
         with _hooks_kept(model):
             return _by_module(model, inputs)
-    except Exception:  # fvcore and the tracer fail in as many ways as there are models
+    except Exception:  # fvcore and the tracer raise errors of any kind
         return None
 
 
 @contextlib.contextmanager
 def _hooks_kept(model: nn.Module) -> Iterator[None]:
-    """All modules have the hooks at the end that they had before."""
+    """Restores the hooks of all modules at the end."""
     hooks = [
         (own[name], dict(own[name]))
         for own in (module.__dict__ for module in modules_of(model).values())
@@ -155,9 +160,10 @@ def _hooks_kept(model: nn.Module) -> Iterator[None]:
 
 
 def _by_module(model: nn.Module, inputs: Any) -> Counter[str]:
+    """fvcore's FLOPs of each module together with its children; operators other than contractions count 0."""
     logging.getLogger("fvcore").setLevel(logging.ERROR)
     with _quiet(), torch.no_grad():
-        from fvcore.nn import FlopCountAnalysis  # its import warns as well
+        from fvcore.nn import FlopCountAnalysis  # imported here, since the import warns too
 
         analysis = FlopCountAnalysis(model, inputs).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
         analysis.tracer_warnings("none")
@@ -174,7 +180,7 @@ def _of_children(model: nn.Module, name: str, totals: Counter[str]) -> int:
 
 @contextlib.contextmanager
 def _quiet() -> Any:
-    """The tracer talks to standard output and by warnings; neither is the user's business."""
+    """Suppresses warnings and standard output of the tracer, which mean nothing to the user."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         yield

@@ -1,4 +1,4 @@
-"""Random generators that a model holds: they run on from batch to batch, and are put back at the end of a run."""
+"""Random generators that a model holds: they continue from batch to batch and are restored at the end of a run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Restorer = Callable[[], Any]
 
 
 def restorers(model: nn.Module) -> list[Restorer]:
-    """What puts each generator back to where it is now: those of the processes' libraries, and the model's own."""
+    """Functions that restore the present state of each generator: NumPy's and Python's global ones, and the model's."""
     held = [
         leaf for module in nn.Module.modules(model) for value in vars(module).values() for leaf in tree_leaves(value)
     ]
@@ -26,7 +26,7 @@ def restorers(model: nn.Module) -> list[Restorer]:
 
 
 def _own(value: Any) -> Iterator[Restorer]:
-    """What puts a generator back, if a value is one."""
+    """Yields the function that restores a generator, if the value is one."""
     if isinstance(value, torch.Generator):
         tensor = value.get_state()
         yield lambda: value.set_state(tensor)

@@ -1,4 +1,4 @@
-"""`imagefolder:DIR`: a folder of class folders of images, prepared as for ImageNet models."""
+"""`imagefolder:DIR`: images in one folder per class, preprocessed as for ImageNet models."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
-CROPPED = 0.875  # of the shortest side: 224 of 256, as ImageNet models are evaluated
+CROPPED = 0.875  # share of the shortest side that the centre crop keeps: 224 of 256, as ImageNet models are evaluated
 MODES = {1: "L", 3: "RGB"}
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """The files of a folder of class folders, class by class in order of name.
+    """Files in one folder per class, class by class in order of name.
 
     Attributes:
-        files: paths.
-        labels: for each file the position of its class.
+        files: paths of the files.
+        labels: for each file, the position of its class in `classes`.
         classes: names of the class folders.
     """
 
@@ -45,7 +45,7 @@ class Labelled:
     classes: list[str]
 
     def last(self, share: int) -> Labelled:
-        """The last one in `share` of each class, at least one file."""
+        """The last 1/share of the files of each class, at least one file."""
         kept = []
         for label in range(len(self.classes)):
             inside = [i for i, own in enumerate(self.labels) if own == label]
@@ -53,18 +53,19 @@ class Labelled:
         return Labelled([self.files[i] for i in kept], [self.labels[i] for i in kept], self.classes)
 
     def fingerprint(self, root: Path) -> str:
-        """A digest of names and sizes; the files themselves are not read."""
+        """A digest of the names and sizes of the files, whose contents are not read."""
         lines = (f"{path.relative_to(root)} {path.stat().st_size}" for path in self.files)
         return hashlib.sha256(os.fsencode("\n".join(lines))).hexdigest()[:16]  # names need not be UTF-8
 
 
 def open_folder(folder: Path, wanted: InputSpec) -> LazyDataset:
-    """Images read when their turn comes: shortest side resized, centre cropped, normalised as in training.
+    """Opens images, read when their batch is drawn: shortest side resized, centre cropped, normalised as in training.
 
-    Labels are left out where the number of class folders is not the model's: their positions would mean nothing.
+    If the number of class folders is not the model's number of classes, there are no labels: the position of a folder
+    would not be the number of its class.
 
     Raises:
-        SnnprofError: no images in class folders, an unknown input size, or Pillow is missing.
+        SnnprofError: there are no images in class folders, the model's input size is unknown, or Pillow is missing.
     """
     if wanted.shape is None:
         raise SnnprofError(
@@ -93,7 +94,7 @@ def open_folder(folder: Path, wanted: InputSpec) -> LazyDataset:
 
 
 def labelled(folder: Path, suffixes: Sequence[str]) -> Labelled:
-    """Files with these suffixes in the sub-folders of a folder; a sub-folder without any is no class.
+    """The files with these suffixes in the sub-folders of a folder; a sub-folder without any is no class.
 
     Raises:
         SnnprofError: the folder does not exist.
@@ -111,6 +112,17 @@ def labelled(folder: Path, suffixes: Sequence[str]) -> Labelled:
 
 @dataclass(frozen=True)
 class _Preparation:
+    """How an image becomes a model's input.
+
+    Attributes:
+        mode: Pillow's mode, `L` (grey) or `RGB`.
+        height: height of the centre crop in pixels.
+        width: width of the centre crop in pixels.
+        side: shortest side before the crop in pixels.
+        mean: mean to subtract from values in [0, 1], per channel [C, 1, 1].
+        std: standard deviation to divide by, as `mean`.
+    """
+
     mode: str
     height: int
     width: int
@@ -133,7 +145,11 @@ class _Preparation:
         return f"shortest side resized to {self.side} (bicubic), centre crop {self.height} × {self.width}"
 
     def read(self, path: Path) -> Tensor:
-        """One image as [C, H, W]."""
+        """Reads one image as [C, H, W].
+
+        Raises:
+            SnnprofError: the image is damaged or too large.
+        """
         from PIL import Image
 
         try:
@@ -141,7 +157,7 @@ class _Preparation:
                 pixels = np.array(self._cropped(image.convert(self.mode)))
         except SnnprofError as error:
             raise SnnprofError(f"{path} {error}") from error
-        except Exception as error:  # damaged files and decompression bombs, each in its own way
+        except Exception as error:  # damaged files and decompression bombs raise errors of many kinds
             raise SnnprofError(f"{path} is not a readable image: {error}") from error
         planes = torch.from_numpy(pixels).view(self.height, self.width, -1).permute(2, 0, 1)
         return (planes.float() / 255 - self.mean) / self.std
@@ -159,7 +175,7 @@ class _Preparation:
 
 
 def _refuse_bombs() -> None:
-    """Pillow itself refuses only what is twice as large; up to there it warns, in a sentence of its own style."""
+    """Makes Pillow's warning of a very large image an error; Pillow itself raises only from twice that size on."""
     from PIL.Image import DecompressionBombWarning
 
     warnings.filterwarnings("error", category=DecompressionBombWarning)

@@ -1,4 +1,4 @@
-"""What a model takes: one tensor, several in order, or several by name. The first one counts the samples."""
+"""The inputs of a model: one tensor, several in order, or several by name. The first gives the number of samples."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ Input = Tensor | tuple[Tensor, ...] | dict[str, Tensor]
 
 
 def tensors(x: Input) -> list[Tensor]:
-    """All tensors, in order."""
+    """All tensors of an input, in order."""
     if isinstance(x, Tensor):
         return [x]
     return list(x.values()) if isinstance(x, dict) else list(x)
 
 
 def first(x: Input) -> Tensor:
-    """The tensor whose axes count samples and steps."""
+    """The first tensor, whose axes give the numbers of samples and time steps."""
     return x if isinstance(x, Tensor) else tensors(x)[0]
 
 
 def mapped(x: Input, change: Callable[[Tensor], Tensor]) -> Input:
-    """The same arguments with each tensor changed."""
+    """The same inputs with each tensor changed."""
     if isinstance(x, Tensor):
         return change(x)
     if isinstance(x, dict):
@@ -34,7 +34,7 @@ def mapped(x: Input, change: Callable[[Tensor], Tensor]) -> Input:
 
 
 def narrowed(x: Input, axis: int, length: int) -> Input:
-    """The first `length` samples; a tensor that has another size than the batch on that axis belongs to all samples."""
+    """The first `length` samples along `axis`; a tensor of another size than the batch there belongs to all samples."""
     size = first(x).shape[axis]
 
     def cut(tensor: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ def narrowed(x: Input, axis: int, length: int) -> Input:
 
 
 def at_step(x: Input, step: int, steps: int) -> Input:
-    """What the caller of a loop over T gives at one step: frame `step` of a sequence, or the same tensor each time."""
+    """The input of one step of a loop over T: frame `step` of a sequence, or the same tensor in every step."""
 
     def frame(tensor: Tensor) -> Tensor:
         return tensor[step] if tensor.dim() > 2 and tensor.shape[0] == steps else tensor
@@ -53,10 +53,10 @@ def at_step(x: Input, step: int, steps: int) -> Input:
 
 
 def joined(samples: Sequence[Input]) -> Input:
-    """Single samples as a batch.
+    """Stacks single samples to a batch.
 
     Raises:
-        RuntimeError: they differ in shape or in the number of their tensors.
+        RuntimeError: they differ in shape or in their tensors.
     """
     one = samples[0]
     if isinstance(one, Tensor):
@@ -68,7 +68,7 @@ def joined(samples: Sequence[Input]) -> Input:
 
 
 def call(model: Callable[..., Any], x: Input) -> Any:
-    """`model(x)`, `model(x1, x2, ...)` or `model(**{name: x})`."""
+    """Calls `model(x)`, `model(x1, x2, ...)` or `model(**{name: x})`."""
     if isinstance(x, Tensor):
         return model(x)
     if not isinstance(x, dict):
@@ -77,7 +77,7 @@ def call(model: Callable[..., Any], x: Input) -> Any:
 
 
 def positional(model: nn.Module, x: Input) -> tuple[Tensor, ...] | None:
-    """The arguments in the order of `forward`; None where only their names can pass them."""
+    """The inputs in the order of `forward`; None if they can be passed by name only."""
     if not isinstance(x, dict):
         return tuple(tensors(x))
     if len(x) == 1:
@@ -87,17 +87,17 @@ def positional(model: nn.Module, x: Input) -> tuple[Tensor, ...] | None:
 
 
 def shapes(x: Input) -> str:
-    """The shapes, for a message."""
+    """The shapes of the inputs, for a message."""
     if isinstance(x, dict):
         return ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in x.items())
     return ", ".join(str(list(tensor.shape)) for tensor in tensors(x))
 
 
 def several(value: Any) -> bool:
-    """Whether what a user's iterable gives as x is several inputs.
+    """Whether the x from a user's iterable is several inputs.
 
-    A sequence of arrays of one shape is a batch of samples, as NumPy takes it. Tensors are several inputs: PyTorch
-    makes no batch of them either.
+    A list of arrays of one shape is one input, a batch of samples, as in NumPy. A list of tensors is several inputs:
+    PyTorch does not convert it to a tensor either.
     """
     if isinstance(value, Mapping):
         return bool(value)
@@ -110,7 +110,7 @@ def several(value: Any) -> bool:
 
 
 def _takes(model: Callable[..., Any], name: str) -> bool:
-    """Whether `forward` has an argument of this name; a data set's "image" is the one input of most models."""
+    """Whether `forward` has a parameter of this name; a single input may be called "image" by the data and x by it."""
     parameters = inspect.signature(getattr(model, "forward", model)).parameters.values()
     return any(parameter.name == name or parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
 

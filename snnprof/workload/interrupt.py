@@ -1,4 +1,4 @@
-"""Ctrl-C between batches: the first one is kept until a batch has ended, the second until what is written is whole."""
+"""Ctrl-C: the first one takes effect when the batch has ended, the second at once, but never within a save."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """An interrupt that comes meanwhile comes afterwards: what happens in here is whole or has not begun.
+    """Delays interrupts until the block has ended, so that what it does is done completely.
 
-    The handler is exchanged, not the signal blocked: another thread of the process would take it then.
+    It replaces the handler and does not block the signal: a blocked signal would go to another thread of the process.
     """
     before = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(before):
@@ -31,10 +31,10 @@ def undisturbed() -> Iterator[None]:
 
 
 class Interrupt:
-    """While it is entered, the first interrupt only sets `heard`; the next raises KeyboardInterrupt as ever."""
+    """While it is entered, the first interrupt only sets `requested`; the next one raises KeyboardInterrupt."""
 
     def __init__(self, listens: bool = True) -> None:
-        """Signals reach the main thread only; elsewhere, or where it does not listen, nothing changes."""
+        """Outside the main thread, which alone receives signals, or without `listens`, Ctrl-C works as usual."""
         self.requested = False
         self._listens = listens and threading.current_thread() is threading.main_thread()
         self._before: Any = None

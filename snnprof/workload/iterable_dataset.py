@@ -1,4 +1,4 @@
-"""The user's own iterable: batches come as they are, in its own order."""
+"""Data from a user's iterable: it makes the batches, in its own order."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from snnprof.workload.batches import (
 )
 from snnprof.workload.inputs import Input
 
-BATCH_BYTES = 1 << 20  # of the first batch: what is read of it each time that a program calls `profile`
+BATCH_BYTES = 1 << 20  # of the first batch enter the fingerprint; few, since every call of `profile` reads them
 OWN_ORDER = "in the order of the iterable itself: shuffle it there if it is sorted and only part of it runs"
 LABELS = ("label", "labels", "y", "target", "targets")
-"""What a dictionary without a label beside it calls its labels."""
+"""Usual names of the labels in a batch that is a dictionary."""
 
 
 class IterableDataset:
-    """An iterable of x or (x, label), where x is a batch in the model's layout: a tensor, several, or several by name.
+    """An iterable of x or (x, label), where x is a batch in the model's layout.
 
-    The first tensor says how many samples there are.
+    x is a tensor, a tuple of tensors, or a dictionary of tensors; the first tensor gives the number of samples.
     """
 
     ordered = False
@@ -48,13 +48,21 @@ class IterableDataset:
 
     @property
     def no_workers(self) -> str:
+        """Why workers cannot read the batches."""
         return (
             f"{self.facts.source} gives whole batches; let it return a map-style Dataset of samples, or a DataLoader "
             "with num_workers"
         )
 
     def batches(self, sampler: Sampler, needed: Needed, loading: Loading = DEFAULT_LOADING) -> Batches:
-        """Every batch is drawn, whether it is needed or not; the last one is cut to the samples asked for."""
+        """Draws every batch, also those that are not needed; the last one is cut to the sampler's number of samples.
+
+        Yields:
+            Each batch; without x and labels if it is not needed.
+
+        Raises:
+            SnnprofError: a batch is empty or is no tensor of numbers, or the user's code failed.
+        """
         start = 0
         for number, item in enumerate(self._drawn()):
             x, y = as_batch(item)
@@ -77,7 +85,10 @@ class IterableDataset:
                 return
 
     def _batch_axis(self, x: Tensor) -> int:
-        """Layout `step`: the first batch decides for all; a later one may happen to hold as many samples as steps."""
+        """The axis of x that counts samples.
+
+        In layout `step` the first batch decides for all, since a later one may happen to hold T samples.
+        """
         if self._still is None:
             self._still = not x.dim() or batch_axis(x, self.layout, self.timesteps) == 0
         return 0 if self._still or x.dim() < 2 else 1
@@ -86,7 +97,7 @@ class IterableDataset:
         return shown(x, self.timesteps) if self.layout == "step" and self._still and self.timesteps else x
 
     def _know(self, item: Any, x: Input, axis: int, sampler: Sampler) -> None:
-        """The first batch tells the data apart from other data, and from itself in another order."""
+        """Learns the facts of the data from the first batch; other data or another order give another fingerprint."""
         shape = [size for dim, size in enumerate(inputs.first(x).shape) if dim != axis]
         notes = [None if sampler.samples is None else OWN_ORDER, *_notes(item, x)]
         prints = "".join(fingerprint(tensor, BATCH_BYTES) for tensor in inputs.tensors(x))
@@ -94,7 +105,7 @@ class IterableDataset:
         self.facts = self.facts.model_copy(update=known)
 
     def _know_total(self, seen: int) -> None:
-        """An iterable may give more than its length says: then nobody knows how many samples there are."""
+        """Sets the total number of samples to unknown if the iterable gives more than its length says."""
         said = self.facts.total
         if said is not None and seen > said:
             note = f"the iterable gave more samples than the {said} that its length says"
@@ -102,6 +113,7 @@ class IterableDataset:
             self.facts = self.facts.model_copy(update={"total": None, "note": notes})
 
     def _drawn(self) -> Iterator[Any]:
+        """Iterates over the user's iterable, and turns the errors of its code into a SnnprofError."""
         items: Iterator[Any] | None = None
         while True:
             try:
@@ -120,7 +132,7 @@ class IterableDataset:
 
 
 def as_batch(item: Any) -> tuple[Input, Labels]:
-    """`x`, `(x, label)`, or a dictionary with labels in it, as tensors.
+    """Splits a batch into inputs and labels, as tensors: `x`, `(x, label)`, or a dictionary that may hold the labels.
 
     Raises:
         SnnprofError: it is none of them.
@@ -130,7 +142,7 @@ def as_batch(item: Any) -> tuple[Input, Labels]:
 
 
 def parts(item: Any) -> tuple[Any, Any]:
-    """What goes into the model, and the labels or None."""
+    """Splits a batch into what goes into the model, and its labels or None."""
     if isinstance(item, Mapping):
         label = next((name for name in LABELS if name in item and len(item) > 1), None)
         return {name: value for name, value in item.items() if name != label}, item.get(label)
@@ -140,10 +152,10 @@ def parts(item: Any) -> tuple[Any, Any]:
 
 
 def as_input(x: Any, what: str) -> Input:
-    """One tensor, several, or several by name.
+    """Converts x to a tensor, a tuple of tensors, or a dictionary of tensors; `what` names it in messages.
 
     Raises:
-        SnnprofError: something of it is no array of numbers.
+        SnnprofError: a part of it is no array of numbers.
     """
     if isinstance(x, tuple | list) and len(x) == 1:
         x = x[0]
@@ -155,10 +167,10 @@ def as_input(x: Any, what: str) -> Input:
 
 
 def as_numbers(value: Any, what: str) -> Tensor:
-    """What the user's own code made, as a tensor of plain numbers.
+    """Converts a value from the user's code to a dense tensor of real numbers; `what` names it in messages.
 
     Raises:
-        SnnprofError: it is none.
+        SnnprofError: it cannot be converted.
     """
     try:
         tensor = arrays.as_tensor(value)
@@ -173,7 +185,7 @@ def as_numbers(value: Any, what: str) -> Tensor:
 
 
 def _notes(item: Any, x: Input) -> list[str]:
-    """What a reader should know of how batches were read."""
+    """Notes for the run file on how the batches were interpreted."""
     found = []
     if not isinstance(x, Tensor) and len(x) > 1:
         found.append(f"the model takes {len(x)} inputs: {inputs.shapes(x)}")

@@ -1,4 +1,4 @@
-"""Labels as people store them: class numbers, a column of them, or one-hot rows."""
+"""Converts labels to class numbers: from class numbers, a column of them, or one-hot rows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def class_numbers(y: Tensor, samples: int) -> tuple[Tensor | None, str]:
-    """Class numbers `[B]`, or None and why the labels are none.
+    """The labels as class numbers `[B]` and ""; None and the reason if they are no class numbers.
 
     >>> class_numbers(torch.eye(3), 3)
     (tensor([0, 1, 2]), '')

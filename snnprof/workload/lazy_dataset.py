@@ -1,4 +1,4 @@
-"""Samples read one by one when their turn comes: data sets larger than memory."""
+"""Data sets larger than memory: each sample is read when its batch is drawn."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ Sample = tuple[Input, Any]
 
 
 def _nothing(position: int) -> Sample:
+    """The default of `LazyDataset.load`: a field after fields with defaults needs one."""
     raise NotImplementedError
 
 
@@ -31,9 +32,9 @@ class LazyDataset(MapDataset):
     """Samples that a function reads by their position.
 
     Attributes:
-        load: gives one sample as stored, and its label or null, by its position.
-        prepare: makes a batch of stored samples what the model takes.
-        describe: says for the note what the first batch of stored samples holds.
+        load: reads the sample at a position, as stored, and its label or None.
+        prepare: converts a batch of stored samples to what the model takes.
+        describe: describes the first batch of stored samples, for the note in the run file.
     """
 
     load: Callable[[int], Sample] = _nothing
@@ -42,6 +43,11 @@ class LazyDataset(MapDataset):
     _known: bool = field(default=False, repr=False)
 
     def read(self, positions: list[int]) -> Loaded:
+        """See `MapDataset.read`.
+
+        Raises:
+            SnnprofError: a sample cannot be read, or the samples differ in shape.
+        """
         samples = [self._sample(position) for position in positions]
         try:
             x = inputs.joined([x for x, _ in samples])
@@ -67,7 +73,7 @@ class LazyDataset(MapDataset):
             ) from error
 
     def _know(self, x: Input) -> None:
-        """What only the first batch shows."""
+        """Completes the facts with what only the first batch shows: shape, fingerprint and description."""
         self._known = True
         facts, first = self.facts, inputs.first(x)
         note = facts.note if self.describe is None else f"{facts.note}; {self.describe(first)}"

@@ -1,4 +1,4 @@
-"""The machine a run happens on: its device, number formats, and the facts for the record."""
+"""The machine on which a model runs: device, number formats, and the facts about it for the run file."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _DTYPES: dict[Amp, torch.dtype] = {
 
 @contextmanager
 def on_device(model: nn.Module, device: str | None) -> Iterator[None]:
-    """Moves the model for the run and back again; null leaves it where it is.
+    """Moves a model to a device, and back at the end; None leaves it on its device.
 
     Raises:
-        SnnprofError: there is no such device.
+        SnnprofError: there is no such device, or the model cannot be moved to it.
     """
     if device is None:
         yield
@@ -49,43 +49,46 @@ def on_device(model: nn.Module, device: str | None) -> Iterator[None]:
 
 
 def device_of(model: nn.Module) -> torch.device:
+    """The device of the model's first parameter or buffer; the CPU for a model without any."""
     tensor = next(iter(_held_by(model)), None)
     return tensor.device if tensor is not None else torch.device("cpu")
 
 
 def _held_by(model: nn.Module) -> list[Tensor]:
-    """Parameters first; read directly, since classes override `parameters()`."""
+    """All parameters, then all buffers; read from the modules' dicts, since classes may override `parameters()`."""
     modules = modules_of(model).values()
     held = [*(p for m in modules for p in m._parameters.values()), *(b for m in modules for b in m._buffers.values())]
     return [tensor for tensor in held if tensor is not None]
 
 
 def default_device() -> str:
+    """The device to run on if none is named: a CUDA GPU if there is one."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def device_name(device: torch.device) -> str:
-    """A GPU's name, else the kind of device."""
+    """The name of a CUDA GPU; for other devices the type, such as `cpu`."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def gpu_uuid(device: torch.device) -> str | None:
-    """What the driver knows a GPU by, whatever number CUDA_VISIBLE_DEVICES gives it; null for a processor."""
+    """The UUID by which the driver identifies a GPU, independent of CUDA_VISIBLE_DEVICES; None for other devices."""
     return str(torch.cuda.get_device_properties(device).uuid) if device.type == "cuda" else None
 
 
 def synchronise(device: torch.device) -> None:
-    """Waits until the device has done what it was given."""
+    """Waits until a CUDA device has finished its work; other devices return at once."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def cuda_devices(model: nn.Module) -> list[int]:
+    """The numbers of the CUDA devices that hold parameters or buffers of the model."""
     return sorted({t.device.index or 0 for t in _held_by(model) if t.device.type == "cuda"})
 
 
 def other_formats(model: nn.Module) -> list[str]:
-    """The number formats of a model's weights besides float32."""
+    """The floating-point formats of a model's parameters besides float32."""
     return sorted(str(dtype).removeprefix("torch.") for dtype in _formats(model) - {torch.float32})
 
 
@@ -95,18 +98,18 @@ def _formats(model: nn.Module) -> set[torch.dtype]:
 
 
 def only_format(model: nn.Module) -> torch.dtype | None:
-    """The number format of a model's weights, where they all have one."""
+    """The floating-point format of a model's parameters; None if they have several or none."""
     formats = _formats(model)
     return next(iter(formats)) if len(formats) == 1 else None
 
 
 def autocast(dtype: Amp | None, device: torch.device) -> AbstractContextManager[Any]:
-    """Autocast to the number format that `--amp` names; null does nothing."""
+    """Autocast to the number format that `--amp` names; None does nothing."""
     return nullcontext() if dtype is None else torch.autocast(device.type, dtype=_DTYPES[dtype])
 
 
 def facts(model: nn.Module) -> dict[str, Any]:
-    """The facts of the machine and the moment."""
+    """The facts for the run file about versions, platform, device, number format and time."""
     device = device_of(model)
     parameter = next((tensor for tensor in _held_by(model) if isinstance(tensor, nn.Parameter)), None)
     return {
@@ -124,10 +127,10 @@ def facts(model: nn.Module) -> dict[str, Any]:
 
 
 def now() -> datetime:
-    """The clock, or what SOURCE_DATE_EPOCH says in its place.
+    """The present time; if the environment variable SOURCE_DATE_EPOCH is set, the time that it states.
 
     Raises:
-        SnnprofError: that is no time.
+        SnnprofError: SOURCE_DATE_EPOCH holds no time.
     """
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     try:

@@ -1,4 +1,4 @@
-"""Samples that can be read in any order, in this process or ahead of it by workers: PyTorch's DataLoader."""
+"""Data sets whose samples can be read in any order; PyTorch's DataLoader reads them here or ahead in workers."""
 
 from __future__ import annotations
 
@@ -36,18 +36,21 @@ from snnprof.workload.interrupt import undisturbed
 
 Loaded = tuple[Input, Labels]
 FORKS = "fork" in multiprocessing.get_all_start_methods() and sys.platform != "darwin"
-"""Whether workers can be forked, so that nothing need be picklable; macOS's own libraries do not bear it."""
+"""Whether workers can be forked, so that the data set need not be picklable. On macOS a fork can crash in libraries."""
 GPU_WORKERS = max(1, min(8, (os.cpu_count() or 1) // max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))))
-"""For files that take longer to read than a GPU takes for a pass; each of several processes has workers of its own."""
+"""Workers for data files that take longer to read than a GPU takes for a pass; each process of a run has its own."""
 
 
 @dataclass
 class MapDataset:
-    """Samples by position; a subclass says how a batch of them is read.
+    """Samples that can be read by position; a subclass defines `read`.
 
     Attributes:
-        workers: processes that read ahead for a GPU where `Loading` leaves it open. On a CPU the passes take all cores,
-            and many times as long as loading (docs/overhead.md).
+        facts: the facts of the data for the run file.
+        wanted: what the model needs of its data.
+        workers: number of processes that read ahead for a GPU if `Loading.workers` is None. On a CPU the model uses all
+            cores and takes many times as long as loading (docs/overhead.md), so no workers start.
+        ordered: True: the samples come in the order of the sampler.
     """
 
     facts: DataFacts
@@ -60,13 +63,15 @@ class MapDataset:
 
     @property
     def no_workers(self) -> str:
+        """Why workers cannot read the samples; "" if they can."""
         return "" if FORKS else "this system cannot fork processes"
 
     def read(self, positions: list[int]) -> Loaded:
-        """Samples `[B, ...]` and labels `[B]`."""
+        """Reads the samples at these positions: a batch `[B, ...]`, and its labels `[B]` or None."""
         raise NotImplementedError
 
     def batches(self, sampler: Sampler, needed: Needed, loading: Loading = DEFAULT_LOADING) -> Batches:
+        """Yields every batch of the sampler; only those needed are read, and those have the model's layout."""
         dealt = sampler.batches(len(self))
         starts = [number * sampler.size for number in range(len(dealt))]
         taken = [needed(number, start) for number, start in enumerate(starts)]
@@ -83,7 +88,13 @@ class MapDataset:
         return 0 if self.no_workers else own if loading.workers is None else loading.workers
 
     def _loaded(self, dealt: list[list[int]], loading: Loading) -> Iterator[Loaded]:
-        """The first batch is read in this process, to learn what the data are; workers read the next ones meanwhile."""
+        """Yields the batches at these positions; workers read ahead all but the first, which is read in this process.
+
+        From the first batch `read` may learn facts of the data, which a worker could not pass on.
+
+        Yields:
+            Inputs and labels of each batch.
+        """
         reader = _Reader(self.read, loading.seed)
         workers = self._workers(loading)
         with _explained(workers):
@@ -96,12 +107,18 @@ class MapDataset:
                     raise loaded
                 yield loaded
         finally:
-            del ahead  # ends the workers, also where a traceback keeps this frame
+            del ahead  # ends the workers; without it, a traceback that keeps this frame would keep them alive
 
 
 @dataclass
 class TensorDataset(MapDataset):
-    """Samples held in memory, sample axis first; `prepare` makes a batch of stored values what the model takes."""
+    """Samples in memory.
+
+    Attributes:
+        x: the samples as stored, sample axis first.
+        y: their labels `[N]`; None if there are none.
+        prepare: converts a batch of stored values to what the model takes.
+    """
 
     x: Tensor = field(default_factory=lambda: torch.empty(0))
     y: Labels = None
@@ -109,9 +126,11 @@ class TensorDataset(MapDataset):
 
     @property
     def no_workers(self) -> str:
+        """Why workers do not read the samples: it would gain nothing."""
         return f"{self.facts.source} is in memory already"
 
     def read(self, positions: list[int]) -> Loaded:
+        """See `MapDataset.read`."""
         return self.prepare(self.x[positions]), None if self.y is None else self.y[positions]
 
 
@@ -120,9 +139,9 @@ class TensorDataset(MapDataset):
 
 @dataclass
 class _Reader(Dataset[Any]):
-    """Reads a batch, in whatever process. What it draws at random depends on the batch alone.
+    """Reads batches for the DataLoader, here or in a worker. Random numbers in `read` depend only on run and batch.
 
-    An error is an answer: from a worker, DataLoader would raise it with a traceback in its message.
+    A SnnprofError is returned as a value: if a worker raised it, DataLoader would put a traceback into its message.
     """
 
     read: Callable[[list[int]], Loaded]
@@ -137,14 +156,14 @@ class _Reader(Dataset[Any]):
 
 
 def _started(reader: _Reader, dealt: list[list[int]], workers: int, pinned: bool) -> Iterator[Any]:
-    """The batches in their order; workers begin at once.
+    """Starts the workers and returns an iterator over the batches in their order.
 
-    Without DataLoader's handler of SIGCHLD, which raises for a worker that was killed wherever this process is, for
-    example within the model's own code; without it the next batch says so.
+    DataLoader installs a handler of SIGCHLD that raises an error when a worker was killed, wherever this process is at
+    that moment, for example within the model's code. It is removed; then the next batch raises the error.
     """
     workers = min(workers, len(dealt))
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "This DataLoader will create")  # more workers than cores: as asked for
+        warnings.filterwarnings("ignore", "This DataLoader will create")  # more workers than cores: the user's choice
         loader = DataLoader(
             reader, batch_size=None, sampler=dealt, collate_fn=_same, num_workers=workers, pin_memory=pinned,
             multiprocessing_context="fork" if workers else None, worker_init_fn=_ignore_ctrl_c,
@@ -154,7 +173,7 @@ def _started(reader: _Reader, dealt: list[list[int]], workers: int, pinned: bool
             return iter(loader)
         handler = signal.getsignal(signal.SIGCHLD)
         try:
-            with undisturbed():  # a worker that is still starting must not end by Ctrl-C either
+            with undisturbed():  # Ctrl-C would end a worker that has not yet called `_ignore_ctrl_c`
                 return iter(loader)
         finally:
             signal.signal(signal.SIGCHLD, handler or signal.SIG_DFL)
@@ -165,13 +184,13 @@ def _same(loaded: Any) -> Any:
 
 
 def _ignore_ctrl_c(worker: int) -> None:
-    """A terminal interrupts all processes; this one's parent decides how the run ends."""
+    """Makes a worker ignore Ctrl-C: a terminal interrupts all processes, and the main one decides how the run ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @contextmanager
 def _explained(workers: int) -> Iterator[None]:
-    """Raises SnnprofError where workers cannot be started, or one is gone."""
+    """Turns the errors for workers that cannot start or have died into a SnnprofError."""
     try:
         yield
     except (RuntimeError, OSError) as error:

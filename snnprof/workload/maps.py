@@ -1,4 +1,4 @@
-"""`snnprof profile --maps K`: a pass of its own over the run's first K samples, so that it disturbs no count."""
+"""`snnprof profile --maps K`: a separate pass over the run's first K samples, which does not affect the counts."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from snnprof.workload.plan import RunPlan
 
 
 def attention_maps(options: ProfileOptions) -> AttentionMaps:
-    """The attention of the first `options.maps` samples that the run sees.
+    """The attention maps of the first `options.maps` samples of the run.
 
     Raises:
-        SnnprofError: anything about model or data is wrong, or the model does not show its attention.
+        SnnprofError: the model or data are missing or wrong, or the model has no `AttentionMap` module.
     """
     plan = RunPlan.of(replace(options, resume=None))
     model, layout = plan.loaded.module, plan.wanted.layout

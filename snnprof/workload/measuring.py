@@ -1,4 +1,4 @@
-"""`snnprof profile --measure`: the bare model, without a recorder, over batches of the run, while sensors are read."""
+"""`snnprof profile --measure`: runs the model without a recorder over batches of the run, and reads energy sensors."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from snnprof.workload.plan import RunPlan
 
 LASTING = Plan()
 OF_MEASURING = ("C34", "C35")
-"""Findings that an earlier measurement, or the want of one, left behind."""
+"""The findings of an earlier measurement; a new measurement replaces them."""
 MOST_BATCHES = 16
 MOST_BYTES = 1 << 30
-"""Batches of one pass lie on the device, so that reading and moving data is not measured."""
+"""Limits of one pass. Its batches are on the device beforehand, so that reading and moving data is not measured."""
 
 
 def sensors_for(plan: RunPlan, group: ProcessGroup) -> list[Sensor]:
-    """The sensors of the device that the model is on.
+    """The energy sensors of the model's device.
 
     Raises:
-        SnnprofError: there are none, or several processes would heat one machine.
+        SnnprofError: there are none, or the run has several processes, whose energy cannot be told apart.
     """
     if group.size > 1:
         raise SnnprofError("--measure is for one process", hint="measure without torchrun: --resume RUN.json --measure")
@@ -44,14 +44,14 @@ def sensors_for(plan: RunPlan, group: ProcessGroup) -> list[Sensor]:
 def with_measurement(
     activity: Activity, plan: RunPlan, sensors: Sequence[Sensor], progress: Progress, should_stop: Callable[[], bool]
 ) -> Activity:
-    """The run with what the machine used; where that fails, the counts stay, and a finding says why."""
+    """Adds the measured energy to a run; if the measurement fails, a finding that says why."""
     others = [finding for finding in activity.findings if finding.code not in OF_MEASURING]
     activity = activity.model_copy(update={"findings": others})
     try:
         measurement = measured(plan, sensors, progress, should_stop, LASTING)
     except Stopped:
         return _unmeasured(activity, "Ctrl-C ended the measurement of energy before it was whole")
-    except Exception as error:  # the counts are whole without it
+    except Exception as error:  # the counts are complete without the measurement
         return _unmeasured(activity, f"The energy could not be measured: {first_line(error)}")
     return activity.model_copy(update={"measurement": measurement})
 
@@ -63,17 +63,17 @@ def measured(
     should_stop: Callable[[], bool],
     lasting: Plan,
 ) -> Measurement:
-    """Passes over the run's first batches, each from the start of a sequence.
+    """Measures the energy of passes over the run's first batches, each batch from the start of a sequence.
 
     Raises:
-        SnnprofError: a sensor fails, or the model or the data.
-        Stopped: `should_stop` said so.
+        SnnprofError: a sensor, the model or the data failed.
+        Stopped: `should_stop` returned True.
     """
     device = machine.device_of(plan.loaded.module)
     session = plan.session(ProcessGroup(), ignore_progress)
     with closing(plan.fresh_batches()) as source, torch.random.fork_rng(devices=[]):
         batches = _kept(source, plan.options.seed, device)
-    session.run(_again(batches[:1]))  # shows which modules are neurons, and what is their state
+    session.run(_again(batches[:1]))  # finds which modules are neurons, and what their state is
     with session.uncounted(compiled=plan.options.compile) as run:
 
         def run_pass() -> int:
@@ -91,7 +91,11 @@ def measured(
 
 
 def _kept(source: Batches, seed: int, device: torch.device) -> list[Batch]:
-    """The first batches, drawn with the run's seeds, on the device, as many as fit; at least one."""
+    """The first batches of the run, on the device: as many as the limits allow, at least one.
+
+    Raises:
+        SnnprofError: there is no batch.
+    """
     kept: list[Batch] = []
     size = 0
     for number in range(MOST_BATCHES):

@@ -1,4 +1,4 @@
-"""Models: from `NAME[:PRESET]`, `FILE.py:FUNCTION`, `package.module:ATTR` or `FILE.nir` to a module with weights."""
+"""Loads models: turns `NAME[:PRESET]`, `FILE.py:FUNCTION`, `package.module:ATTR` or `FILE.nir` into a module."""
 
 from __future__ import annotations
 
@@ -28,25 +28,26 @@ from snnprof.workload import checkpoints, nir_network, recognition
 from snnprof.workload.checkpoints import Checkpoint, WeightsFile
 from snnprof.workload.settings import must_suit
 
-WEIGHTLESS = {"timesteps"}  # settings that leave trained weights what they are
+WEIGHTLESS = {"timesteps"}  # settings that may change while the shipped weights still fit
 UNTRAINED = "No checkpoint given. If the model is untrained, rates and energies are meaningless."
 _LOADED: WeakKeyDictionary[nn.Module, tuple[ModelFacts, str]] = WeakKeyDictionary()
-"""What `load_model` made, as long as somebody holds it: what is known of it, and the digest of its weights."""
+"""For each module that `load_model` returned and that is still alive: its facts and the digest of its weights."""
 FORMS = "NAME[:PRESET], FILE.py:FUNCTION, package.module:ATTR or FILE.nir"
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model ready to run, and what is known about it; null where nobody said.
+    """A model ready to run, and the known facts about it; None for what is unknown.
 
     Attributes:
-        module: in evaluation mode, on the CPU.
-        facts: for the run file; `note` says where weights are random.
+        module: the model, in evaluation mode, on the CPU.
+        facts: the model's facts for the run file; `note` says so if its weights are random.
         timesteps: T.
-        layout: axes of its input (`batch`, `time-batch`, `batch-time`, `step`).
-        input_shape: one sample, without the batch axis; event models include T.
-        classes: outputs.
-        entry, preset: the catalogue's, for models known by name.
+        layout: first axes of its input (`batch`, `time-batch`, `batch-time`, `step`).
+        input_shape: shape of one sample, without the batch axis; for event models, T is its first axis.
+        classes: number of outputs.
+        entry: the entry of the catalogue, for bundled models.
+        preset: the preset of that entry, for bundled models.
     """
 
     module: nn.Module
@@ -60,16 +61,35 @@ class LoadedModel:
 
 
 def load_model(spec: str, settings: Mapping[str, Any] | None = None, checkpoint: str | Path | None = None) -> nn.Module:
-    """The module behind a name, file or import path; see `resolve`. `snnprof.profile` knows it again."""
+    """Builds a model and loads its weights.
+
+    `snnprof.profile` recognises the returned module and writes its name and checkpoint to the run file.
+
+    Args:
+        spec: `NAME[:PRESET]` for a bundled model (`snnprof models list` lists them), `FILE.py:FUNCTION` or
+            `package.module:ATTR` for a module or a function that returns one, or `FILE.nir` for a graph in the
+            Neuromorphic Intermediate Representation.
+        settings: keyword arguments of the function that builds the model. A string is parsed as YAML: `"4"` is a
+            number, `"[3, 4]"` a list.
+        checkpoint: a file with a state dict, or `FILE:KEY` for one of several in a file. None takes the weights shipped
+            with the preset, if there are any and the settings fit them; otherwise the weights stay as the model's code
+            initialises them (seed 0). A NIR graph holds its own weights and takes no checkpoint.
+
+    Returns:
+        The model in evaluation mode, on the CPU.
+
+    Raises:
+        SnnprofError: the name, file, function, setting or checkpoint is wrong, or the model's own code failed.
+    """
     loaded = resolve(spec, settings, checkpoint)
     _LOADED[loaded.module] = (loaded.facts, digest(loaded.module))
     return loaded.module
 
 
 def facts_of(module: nn.Module) -> ModelFacts | None:
-    """What is known of a module that `load_model` made; null of any other.
+    """The facts of a module that `load_model` returned; None for any other module.
 
-    Whoever trained it since, or gave it other weights, has another network: no checkpoint is named for it.
+    If its weights have changed since then, the facts name no checkpoint, and their note says why.
     """
     if module not in _LOADED:
         return None
@@ -81,7 +101,7 @@ def facts_of(module: nn.Module) -> ModelFacts | None:
 
 
 def digest(model: nn.Module) -> str:
-    """Tells weights apart: a digest of the names and bytes of all parameters and buffers."""
+    """A digest of the names, shapes and bytes of all parameters and buffers: equal if the weights are equal."""
     found = hashlib.sha256()
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
         found.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
@@ -98,19 +118,19 @@ def resolve(
     timesteps: int | None = None,
     layout: str | None = None,
 ) -> LoadedModel:
-    """Builds a model and gives it weights.
+    """Builds a model and loads its weights.
 
-    A name without a preset takes the preset that the checkpoint's shapes show, else the default one. Without a
-    checkpoint a preset's shipped weights are used, unless the settings change the network; then, as for any other
-    model, weights are random from `seed`, and the facts' note says so.
+    For a name without a preset, the shapes in the checkpoint select the preset; without a checkpoint it is the default
+    preset. Without a checkpoint, a preset's shipped weights are loaded, unless the settings change the network. In all
+    other cases the weights are random, drawn with `seed`, and the note of the facts says so.
 
     Args:
         spec: `NAME[:PRESET]`, `FILE.py:FUNCTION`, `package.module:ATTR` or `FILE.nir`.
-        settings: keyword arguments of the builder; text is read as YAML reads a value.
+        settings: keyword arguments of the function that builds the model; a string is parsed as YAML.
         checkpoint: `FILE` or `FILE:KEY`, a state dict to load.
-        seed: for random weights.
-        timesteps: T, for models known by name that have such a setting.
-        layout: axes of the input, for graphs, which have no time of their own.
+        seed: seed of random weights.
+        timesteps: T, for bundled models that have this setting.
+        layout: first axes of the input, for NIR graphs, whose file does not say them.
 
     Raises:
         SnnprofError: the name, file, function, setting or checkpoint is wrong; or the model's own code failed.
@@ -128,20 +148,23 @@ def resolve(
 
 
 def tokens(model: nn.Module) -> int | None:
-    """Rows of the embedding that a model begins with: its first module that has weights of its own; else None."""
+    """The number of rows of the embedding that a model begins with; None if it begins with another layer.
+
+    A model begins with its first module that has parameters of its own.
+    """
     first = next((module for module in model.modules() if any(True for _ in module.parameters(recurse=False))), None)
     return first.num_embeddings if isinstance(first, nn.Embedding | nn.EmbeddingBag) else None
 
 
 def untrained(spec: str, settings: Mapping[str, Any] | None = None, seed: int = 0) -> nn.Module:
-    """A model of the catalogue with random weights, in training mode, whatever is shipped."""
+    """A bundled model with random weights, in training mode, also where trained weights are shipped."""
     name, preset = catalogue.split(spec)
     entry = catalogue.entry(name)
     return _built(_builder(entry), {**entry.presets[preset].settings, **(settings or {})}, spec, seed)
 
 
 def yaml_value(value: Any) -> Any:
-    """A setting given as text, as YAML reads it: `4` is a number, `[3, 4]` a list."""
+    """Parses the text of a setting as YAML: `4` is a number, `[3, 4]` a list; other values are returned unchanged."""
     if not isinstance(value, str):
         return value
     try:
@@ -153,6 +176,7 @@ def yaml_value(value: Any) -> Any:
 def _known(
     spec: str, name: str, wanted: str | None, given: dict[str, Any], file: WeightsFile | None, seed: int
 ) -> LoadedModel:
+    """A bundled model with the weights of the user's file, else with shipped ones if they fit, else random ones."""
     entry = catalogue.entry(name)
     weights = None if file is None else recognition.of_entry(file, entry, wanted)
     preset_name, read_off = _chosen_preset(entry, wanted, weights)
@@ -163,7 +187,7 @@ def _known(
         raise SnnprofError(contradiction, hint=_preset_hint(entry, weights))
     builder = _builder(entry)
     module = _built(builder, settings, f"{name}:{preset_name}", seed)
-    must_suit(builder, given, f"{name}:{preset_name}")  # what would only fail in the run
+    must_suit(builder, given, f"{name}:{preset_name}")  # a value of a wrong type may not fail before the run
     shipped = entry.checkpoint_path(preset_name)
     if weights is None and shipped is not None and set(given) <= WEIGHTLESS:
         weights = recognition.of_entry(checkpoints.read(shipped), entry, preset_name)
@@ -186,7 +210,7 @@ def _known(
 
 
 def _chosen_preset(entry: ModelEntry, wanted: str | None, weights: Checkpoint | None) -> tuple[str, dict[str, Any]]:
-    """The preset's own name, and the settings in which a checkpoint of an unnamed preset departs from it."""
+    """The preset's full name, and the settings that a checkpoint shows to be others, where no preset was named."""
     if wanted is not None or weights is None:
         return entry.preset_name(wanted), {}
     return recognition.recognised(entry, weights)
@@ -201,6 +225,7 @@ def _preset_hint(entry: ModelEntry, weights: Checkpoint) -> str:
 
 
 def _foreign(spec: str, given: dict[str, Any], file: WeightsFile | None, seed: int) -> LoadedModel:
+    """A model from the user's code: a module, or what a function returns."""
     found = find(spec)
     if isinstance(found, nn.Module):
         if given:
@@ -214,6 +239,7 @@ def _foreign(spec: str, given: dict[str, Any], file: WeightsFile | None, seed: i
 
 
 def _graph(spec: str, given: dict[str, Any], checkpoint: str | Path | None) -> LoadedModel:
+    """A NIR graph, which holds its own weights."""
     if checkpoint is not None:
         raise SnnprofError(f"{spec} holds its own weights; --checkpoint is for models in code", hint="leave it out")
     path = Path(spec).expanduser()
@@ -233,7 +259,7 @@ def _graph(spec: str, given: dict[str, Any], checkpoint: str | Path | None) -> L
 
 
 def find(spec: str) -> Any:
-    """The object that `FILE.py:NAME` or `package.module:NAME` stands for.
+    """Imports the object that `FILE.py:NAME` or `package.module:NAME` names.
 
     Raises:
         SnnprofError: there is no such file, module or attribute, or its own code failed on import.
@@ -306,6 +332,7 @@ def _builder(entry: ModelEntry) -> Callable[..., Any]:
 
 
 def _built(builder: Any, settings: Mapping[str, Any], spec: str, seed: int) -> nn.Module:
+    """Calls the function that builds a model; random weights are drawn with the seed."""
     if not callable(builder):
         raise SnnprofError(f"{spec} is a {type(builder).__name__}, neither a module nor a function that returns one")
     _check_settings(builder, settings, spec)
@@ -316,7 +343,9 @@ def _built(builder: Any, settings: Mapping[str, Any], spec: str, seed: int) -> n
         except SnnprofError:
             raise
         except Exception as error:
-            must_suit(builder, settings, spec)  # the likeliest reason, in words
+            must_suit(
+                builder, settings, spec
+            )  # a value of a wrong type is the likeliest reason, and has a clear message
             raise _failed(f"building {spec} failed", error) from error
     if not isinstance(built, nn.Module):
         raise SnnprofError(f"{spec} returned a {type(built).__name__}, not an nn.Module")
@@ -324,6 +353,7 @@ def _built(builder: Any, settings: Mapping[str, Any], spec: str, seed: int) -> n
 
 
 def _check_settings(builder: Callable[..., Any], settings: Mapping[str, Any], spec: str) -> None:
+    """Raises SnnprofError for a setting that the builder does not take, or one that it needs and does not get."""
     parameters = inspect.signature(builder).parameters
     if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
         return
@@ -354,7 +384,7 @@ def _random_note(seed: int, shipped: bool) -> str:
 
 
 def _unused_note(module: nn.Module, weights: Checkpoint | None) -> str | None:
-    """What of the checkpoint was left in its file."""
+    """A note on the entries of the checkpoint that the model does not use; None if it uses all of them."""
     return None if weights is None else checkpoints.notes(checkpoints.shapes_of(module), weights) or None
 
 
@@ -378,5 +408,5 @@ def _facts(
 
 
 def _checkpoint_name(weights: Checkpoint) -> str:
-    """The file, and the key that was taken of it where there was a choice."""
+    """The name of the file, with the key of the state dict if the file holds several."""
     return weights.path.name + weights.name.removeprefix(str(weights.path))

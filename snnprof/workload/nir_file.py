@@ -1,7 +1,7 @@
-"""A graph of the Neuromorphic Intermediate Representation (NIR) from its HDF5 file, as arrays and edges.
+"""Reads a graph of the Neuromorphic Intermediate Representation (NIR) from its HDF5 file: nodes, arrays and edges.
 
-The file is read with h5py alone: files of every version of the `nir` package are read alike, and nothing is read before
-its size is known. Graphs within a graph are laid flat: their nodes are named `outer/inner`.
+The file is read with h5py, not with the `nir` package: so files of all its versions can be read, and the size of an
+array is known before it is read. Graphs within a graph are flattened: their nodes are named `outer/inner`.
 
 Source of the format: J. E. Pedersen et al., Neuromorphic intermediate representation, Nature Communications 15:8122,
 2024, and the files that `nir` writes.
@@ -22,7 +22,7 @@ from snnprof import capacity
 from snnprof.errors import SnnprofError, first_line
 
 INSIDE = "/"
-"""Between the name of a graph and that of a node in it; no name in HDF5 holds one."""
+"""Separates the name of a graph from that of a node in it; names in HDF5 cannot contain it."""
 POOL = ("kernel_size", "stride", "padding")
 CONV = ("weight", "bias", "stride", "padding", "dilation", "groups")
 NEEDED: dict[str, tuple[str, ...]] = {
@@ -33,11 +33,11 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "CubaLI": ("tau_syn", "tau_mem", "r", "v_leak"),
     "CubaLIF": ("tau_syn", "tau_mem", "r", "v_leak", "v_threshold"),
 }  # fmt: skip
-"""Every kind of node that snnprof runs, with the parameters that it cannot do without."""
+"""The kinds of nodes that snnprof runs, each with its required parameters."""
 OPTIONAL = ("v_reset", "w_in")
 DT_NAMES = ("dt", "simulation_timestep")
 MOST_NODES, MOST_EDGES, DEEPEST = 10_000, 100_000, 16
-"""Far above any network; a file may hold links to itself, and so a tree without an end."""
+"""Limits far above any network: a file may hold links to itself, and so an endless tree."""
 HINT = "write it again with nir.write(FILE, graph)"
 
 
@@ -47,7 +47,7 @@ class Node:
 
     Attributes:
         kind: its type in NIR.
-        values: its parameters as the file has them; text is `str`.
+        values: its parameters by name: arrays as stored, or `str` for text.
     """
 
     kind: str
@@ -59,10 +59,10 @@ class Graph:
     """A flat graph.
 
     Attributes:
-        version: of NIR, as the file says; "" where it does not.
-        nodes: by name.
-        edges: from node to node, each once.
-        dt: length of a time step in seconds, where the metadata say so.
+        version: version of NIR that the file states; "" if it states none.
+        nodes: the nodes by name.
+        edges: pairs of names (from, to), without duplicates.
+        dt: length of a time step in seconds; None if the metadata do not state it.
     """
 
     version: str
@@ -75,7 +75,7 @@ def read(path: Path) -> Graph:
     """Reads a file that `nir.write` made.
 
     Raises:
-        SnnprofError: h5py is missing; the file is missing, damaged, larger than memory, or points outside itself; or it
+        SnnprofError: h5py is missing; the file is missing, damaged, larger than memory or refers to other files; or it
             holds a kind of node that snnprof cannot run.
     """
     if not path.is_file():
@@ -89,18 +89,23 @@ def read(path: Path) -> Graph:
             return _Reader(h5py, path).graph(file)
     except SnnprofError:
         raise
-    except Exception as error:  # a damaged file raises whatever the HDF5 library says of it
+    except Exception as error:  # for a damaged file, the HDF5 library raises errors of many kinds
         raise SnnprofError(f"{path} is not a readable NIR file: {first_line(error)}", hint=HINT) from error
 
 
 class _Reader:
-    """Walks through one file, and counts what it has met."""
+    """Reads one file, and counts nodes and bytes against the limits."""
 
     def __init__(self, h5py: Any, path: Path) -> None:
         self.h5py, self.path = h5py, path
         self.bytes = self.met = 0
 
     def graph(self, file: Any) -> Graph:
+        """The flat graph of the open file.
+
+        Raises:
+            SnnprofError: the file holds no NIR graph, or one that cannot be read.
+        """
         root = self._entry(file, "node")
         if root is None or self._kind(root, "the root") != "NIRGraph":
             raise SnnprofError(f"{self.path} holds no NIR graph", hint=HINT)
@@ -109,7 +114,7 @@ class _Reader:
         return Graph(version if isinstance(version, str) else "", nodes, list(dict.fromkeys(edges)), self._dt(root))
 
     def _flat(self, group: Any, prefix: str, depth: int) -> tuple[dict[str, Node], list[tuple[str, str]]]:
-        """The nodes and edges of a graph and of those within it."""
+        """The nodes and edges of a graph and of the graphs within it; names get `prefix`."""
         nodes: dict[str, Node] = {}
         inner_edges: list[tuple[str, str]] = []
         ends: dict[str, tuple[str, str]] = {}  # where an edge to the node goes, and where one from it begins
@@ -155,7 +160,7 @@ class _Reader:
             yield names[0], names[1]
 
     def _only(self, nodes: dict[str, Node], kind: str, prefix: str) -> str:
-        """The one Input or Output of a graph within, not of those within that."""
+        """The single Input or Output node of the graph at `prefix` itself, not of graphs within it."""
         found = [name for name in nodes if nodes[name].kind == kind and INSIDE not in name.removeprefix(prefix)]
         if len(found) != 1:
             raise SnnprofError(
@@ -185,16 +190,16 @@ class _Reader:
         return kind
 
     def _dt(self, root: Any) -> float | None:
-        """The time step among the metadata of the whole graph, which NIR does not standardise."""
+        """The time step in seconds from the metadata of the graph, which NIR does not standardise; None if missing."""
         metadata = self._entry(root, "metadata")
         found = [] if metadata is None else [self._value(metadata, name) for name in DT_NAMES]
         return next((float(each) for each in found if isinstance(each, np.ndarray) and each.size == 1), None)
 
     def _entry(self, group: Any, name: str) -> Any:
-        """A group's entry; null where there is none.
+        """An entry of a group; None if there is none.
 
         Raises:
-            SnnprofError: it lies in another file, which nobody asked snnprof to open.
+            SnnprofError: it is a link to another file, which the user did not name.
         """
         if not isinstance(group, self.h5py.Group) or name not in group:
             return None
@@ -203,10 +208,10 @@ class _Reader:
         return group[name]
 
     def _value(self, group: Any, name: str) -> Any:
-        """A dataset as an array, or as text; null where there is none.
+        """A dataset as an array or as text; None if there is none.
 
         Raises:
-            SnnprofError: it does not fit in memory, or lies in another file.
+            SnnprofError: it does not fit in memory, or its data are in another file.
         """
         found = self._entry(group, name)
         if not isinstance(found, self.h5py.Dataset):
@@ -221,7 +226,7 @@ class _Reader:
 
 
 def _text(value: Any) -> Any:
-    """Text as `str`, numbers as an array."""
+    """Converts text to `str` and numbers to an array."""
     if isinstance(value, bytes):
         return value.decode("utf-8", errors="replace")
     return value if isinstance(value, str) else np.asarray(value)

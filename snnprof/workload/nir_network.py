@@ -1,8 +1,8 @@
-"""A NIR graph as a module that runs: its nodes in topological order, one time step after the other.
+"""Runs a NIR graph as a PyTorch module: in each time step, the nodes in topological order.
 
-A cycle must pass a node that keeps state. It is cut behind one: what lies after it reads the output of the previous
-step, and 0 at the first. All other edges carry the output of the same step; where several edges lead to one node, it
-reads their sum.
+Every cycle must contain a node that keeps state. The cycle is cut at an edge that leaves such a node: this edge carries
+the node's output of the previous step, and 0 in the first step. All other edges carry the output of the same step. A
+node with several incoming edges reads their sum.
 """
 
 from __future__ import annotations
@@ -28,26 +28,27 @@ from snnprof.workload.nir_file import INSIDE, Graph, Node
 from snnprof.workload.nir_neurons import NirState, Reset
 
 DT = 1e-4
-"""Seconds of a time step where neither the file nor the user says: what most exporters of NIR assume."""
+"""Length of a time step in seconds if neither the file nor the user gives it; most exporters of NIR assume it."""
 LAYOUTS = ("step", "time-batch", "batch-time")
 STATEFUL = ("I", "IF", "LI", "LIF", "CubaLI", "CubaLIF", "Delay")
 ELEMENTWISE = (*STATEFUL, "Threshold", "Scale")
 AXES = {"Affine": 1, "Linear": 1, "Conv1d": 2, "Conv2d": 3, "SumPool2d": 3, "AvgPool2d": 3}
-"""How many axes one sample has that such a node reads."""
+"""The number of axes of one sample that a node of this kind reads."""
 PASS = ("Input", "Output")
-MOST_RECURRENT = 1000
+MOST_RECURRENT = 1000  # edges; for each the whole graph is sorted again
 TAUS = ("tau", "tau_mem", "tau_syn")
 Edge = tuple[str, str]
 
 
 class SumPool(nn.Module):
-    """The sum of each window."""
+    """Sum pooling over windows of height and width."""
 
     def __init__(self, **window: Any) -> None:
         super().__init__()
         self.window = window
 
     def forward(self, x: Tensor) -> Tensor:
+        """Sums each window of `[B, C, H, W]`."""
         return F.avg_pool2d(x, **self.window, divisor_override=1)
 
 
@@ -59,6 +60,7 @@ class Scale(nn.Module):
         self.scale = nn.Parameter(scale, requires_grad=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Multiplies each element of `[B, ...]`."""
         return x * self.scale
 
 
@@ -67,9 +69,9 @@ class NirNetwork(NirState):
 
     Attributes:
         layout: `step`: a call is one time step, `[B, ...]`; `time-batch` and `batch-time`: a call is a sequence.
-        sample_shape: of one sample at one time step.
-        output_shape: the same of what comes out.
-        about: what was assumed, in words.
+        sample_shape: shape of one sample at one time step.
+        output_shape: shape of the output for one sample at one time step.
+        about: the assumptions about what the file leaves open, for the run file.
     """
 
     def __init__(self, graph: Graph, dt: float, reset: Reset, layout: str) -> None:
@@ -92,16 +94,19 @@ class NirNetwork(NirState):
         self.reset()
 
     def reset(self) -> None:
-        """Starts a new sequence: nothing has come out of any node yet."""
+        """Starts a new sequence: the recurrent edges carry 0 in its first step."""
         self._previous: dict[str, Tensor] = {}
 
     def forward(self, x: Tensor) -> Tensor:
-        """One step, `[B, ...]`, or a sequence, as `layout` says; a sequence's output has its axes.
+        """Runs one step, `[B, ...]`, or a sequence, `[T, B, ...]` or `[B, T, ...]`, as `layout` says.
 
-        Samples may have another shape than the Input, if they hold as many numbers.
+        Samples may have another shape than the Input node if they hold the same number of elements.
+
+        Returns:
+            The values of the Output node, with the same first axes as x.
 
         Raises:
-            ValueError: they hold more or fewer.
+            ValueError: the samples hold another number of elements.
         """
         if self.layout == "step":
             return self._step(x)
@@ -109,6 +114,7 @@ class NirNetwork(NirState):
         return torch.stack([self._step(frame) for frame in x.unbind(axis)], axis)
 
     def _step(self, x: Tensor) -> Tensor:
+        """Runs all nodes for one time step, and keeps the outputs that recurrent edges carry to the next."""
         if x[0].numel() != math.prod(self.sample_shape):
             raise ValueError(f"a sample has the shape {list(x.shape[1:])}, and the Input {list(self.sample_shape)}")
         x = x if x.is_floating_point() else x.float()
@@ -132,15 +138,15 @@ class NirNetwork(NirState):
         return x if module is None else module(x)
 
     def _inferred(self, graph: Graph) -> dict[str, tuple[int, ...]]:
-        """The shape of what comes out of each node, worked out without any memory.
+        """The shape of each node's output for one sample, computed on the meta device, which takes no memory.
 
         Raises:
-            SnnprofError: a node does not take what reaches it, nothing reaches it, or its output would not fit.
+            SnnprofError: a node does not fit its input or has none, or its output would not fit in memory.
         """
         known: dict[str, Tensor] = {self._input: torch.empty(1, *self.sample_shape, device="meta")}
         waiting = [name for name in self._order if name != self._input]
         before = 0
-        while len(known) > before:  # in order, so that one round does for all but what lies behind a cut
+        while len(known) > before:  # in topological order, so further rounds are only for nodes behind a cut
             before = len(known)
             for name in waiting:
                 if name not in known and (reached := [s for s in self._sources[name] if s in known]):
@@ -155,6 +161,7 @@ class NirNetwork(NirState):
         return {name: tuple(result.shape[1:]) for name, result in known.items()}
 
     def _result(self, graph: Graph, name: str, x: Tensor) -> Tensor:
+        """The output of a node for one sample, on the meta device."""
         module, kind = self._modules_of.get(name), graph.nodes[name].kind
         if module is None:
             return x
@@ -173,16 +180,16 @@ class NirNetwork(NirState):
 
 
 def load(path: Path, dt: float | None = None, reset: Reset = "file", layout: str = "step") -> NirNetwork:
-    """The network in a file.
+    """Builds the network of a NIR file.
 
     Args:
         path: `FILE.nir`.
-        dt: seconds of a time step; null: what the file's metadata say, else `DT`.
-        reset: what a spike does to a potential.
-        layout: axes of its input; NIR has no time of its own.
+        dt: length of a time step in seconds; None takes it from the file's metadata, else `DT`.
+        reset: what a spike does to the potential of its neuron; see `Reset`.
+        layout: first axes of the input, `step`, `time-batch` or `batch-time`; NIR does not define a time axis.
 
     Raises:
-        SnnprofError: the file is no graph that can run, or a setting is wrong.
+        SnnprofError: the file holds no graph that can run, or a setting is wrong.
     """
     for name, value, known in (("layout", layout, LAYOUTS), ("reset", reset, get_args(Reset))):
         if value not in known:
@@ -196,7 +203,7 @@ def load(path: Path, dt: float | None = None, reset: Reset = "file", layout: str
 
 
 def _seconds(dt: Any, path: Path) -> float:
-    """A time step; YAML takes `1e-4`, without a point, for text."""
+    """The length of a time step as a number; YAML parses `1e-4`, without a decimal point, as text."""
     try:
         seconds = float("nan" if isinstance(dt, bool) else dt)
     except (TypeError, ValueError):
@@ -236,7 +243,7 @@ def _conv(kind: type[nn.Conv1d] | type[nn.Conv2d], values: dict[str, Any]) -> nn
 
 
 def _weighted(module: nn.Module, values: dict[str, Any]) -> nn.Module:
-    """A module made without memory, with the weights of the file."""
+    """Gives the weights of the file to a module on the meta device, which has none of its own."""
     for name in ("weight", "bias"):
         if name in values:
             found, wanted = _tensor(values[name]), getattr(module, name).shape
@@ -251,7 +258,7 @@ def _pool(kind: Callable[..., nn.Module], values: dict[str, Any]) -> nn.Module:
 
 
 def _flatten(values: dict[str, Any]) -> nn.Module:
-    """NIR counts axes without the batch."""
+    """A Flatten module; NIR counts axes without the batch axis, so those from the front move by one."""
     start, end = (int(values[name]) for name in ("start_dim", "end_dim"))
     return nn.Flatten(start + (start >= 0), end + (end >= 0))
 
@@ -281,7 +288,7 @@ def _tensor(value: Any) -> Tensor:
 
 
 def _whole(value: Any, axes: int) -> Any:
-    """Whole numbers, one for each axis; or `same` and `valid`, as they stand."""
+    """Integers, one for each axis; a text (padding `same` or `valid`) is returned unchanged."""
     if isinstance(value, str):
         return value
     numbers = np.asarray(value).reshape(-1)
@@ -291,7 +298,7 @@ def _whole(value: Any, axes: int) -> Any:
 
 
 def _register(root: nn.Module, modules: Mapping[str, nn.Module]) -> None:
-    """Gives modules to the network under their names, those of a graph within it to a plain module for that graph."""
+    """Registers the modules in the network by their names; those of an inner graph in a plain module for that graph."""
     owners = {"": root}
     for name, module in modules.items():
         outer = ""
@@ -305,7 +312,7 @@ def _register(root: nn.Module, modules: Mapping[str, nn.Module]) -> None:
 
 
 def _free(owner: nn.Module, name: str) -> str:
-    """The name as modules can have it, with a line at its end where it is taken."""
+    """The name without dots, which module names cannot have; underscores are appended until it is free."""
     name = name.replace(".", "_")
     while hasattr(owner, name):
         name += "_"
@@ -323,7 +330,7 @@ def _only(graph: Graph, kind: str) -> str:
 
 
 def _sources(graph: Graph) -> dict[str, list[str]]:
-    """The nodes that each node reads."""
+    """For each node, the nodes that it reads."""
     found: dict[str, list[str]] = {name: [] for name in graph.nodes}
     for a, b in graph.edges:
         found[b].append(a)
@@ -331,7 +338,13 @@ def _sources(graph: Graph) -> dict[str, list[str]]:
 
 
 def _sample_shape(graph: Graph, name: str) -> tuple[int, ...]:
-    """Of the Input; some exporters put a batch of one in front, which the first layer shows."""
+    """The shape of one sample that the Input node states.
+
+    Some exporters put a batch axis of size 1 in front. It is dropped if the first layer takes one axis less.
+
+    Raises:
+        SnnprofError: a size is no positive whole number.
+    """
     shape = np.asarray(graph.nodes[name].values["shape"]).reshape(-1)
     if (shape != np.rint(shape)).any() or (shape < 1).any():
         raise SnnprofError(f"the Input has the shape {shape.tolist()}, which no sample has")
@@ -341,10 +354,12 @@ def _sample_shape(graph: Graph, name: str) -> tuple[int, ...]:
 
 
 def _cut(graph: Graph) -> set[Edge]:
-    """The edges that carry the previous step's output: one out of every cycle.
+    """The edges that carry the output of the previous step: one of every cycle.
+
+    In each cycle, it is the edge from the last node with state before the cycle's entry, the node nearest to the Input.
 
     Raises:
-        SnnprofError: a cycle passes no node that keeps state, or there are very many.
+        SnnprofError: a cycle contains no node that keeps state, or there are too many cycles.
     """
     depth = _depths(graph)
     cut: set[Edge] = set()
@@ -364,7 +379,7 @@ def _cut(graph: Graph) -> set[Edge]:
 
 
 def _cycle(graph: Graph, cut: Iterable[Edge]) -> list[str]:
-    """The nodes of a cycle that is left, each before the one that it leads to; none: there is no cycle."""
+    """The nodes of one remaining cycle, each before its successor; empty if there is none."""
     try:
         _order(graph, set(cut))
     except graphlib.CycleError as error:
@@ -373,7 +388,7 @@ def _cycle(graph: Graph, cut: Iterable[Edge]) -> list[str]:
 
 
 def _order(graph: Graph, cut: set[Edge]) -> list[str]:
-    """The nodes, each after all that it reads in the same step."""
+    """The nodes in an order in which each comes after all nodes that it reads in the same step."""
     sorter: graphlib.TopologicalSorter[str] = graphlib.TopologicalSorter(dict.fromkeys(graph.nodes, ()))
     for a, b in graph.edges:
         if (a, b) not in cut:
@@ -382,12 +397,12 @@ def _order(graph: Graph, cut: set[Edge]) -> list[str]:
 
 
 def _depths(graph: Graph) -> dict[str, int]:
-    """How many edges each node is away from the Input."""
+    """For each node that the Input reaches, the smallest number of edges between them."""
     after: dict[str, list[str]] = {}
     for a, b in graph.edges:
         after.setdefault(a, []).append(b)
     reached = {name: 0 for name, node in graph.nodes.items() if node.kind == "Input" and INSIDE not in name}
-    for name in (waiting := list(reached)):  # grows on the way
+    for name in (waiting := list(reached)):  # the list grows while it is walked
         new = [other for other in after.get(name, ()) if other not in reached]
         reached |= dict.fromkeys(new, reached[name] + 1)
         waiting += new
@@ -399,7 +414,7 @@ def _named(names: Sequence[str]) -> str:
 
 
 def _about(graph: Graph, dt: float, reset: Reset, recurrent: int) -> str:
-    """What the file leaves open and was chosen, for the run file; in steps, so that a wrong dt shows."""
+    """The assumptions about what the file leaves open; time constants in steps, so that a wrong dt is noticed."""
     has = any("v_reset" in node.values for node in graph.nodes.values())
     after = {"zero": "0", "subtract": "v − v_threshold", "file": "v_reset" if has else "v − v_threshold"}[reset]
     values = [node.values for node in graph.nodes.values()]

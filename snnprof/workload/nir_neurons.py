@@ -1,8 +1,8 @@
-"""The nodes of NIR that keep state or fire, one time step a call.
+"""The nodes of NIR that keep state or fire; each call of a module is one time step.
 
-NIR gives differential equations. They are integrated by the forward Euler method: x(t + dt) = x(t) + dt · ẋ(t), from
-x = 0. A neuron fires where v > v_threshold after that. In the current-based neurons the membrane reads the synaptic
-current of the same step, as in a chain of the two equations.
+NIR defines neurons by differential equations. They are integrated by the forward Euler method: x(t + dt) = x(t) + dt ·
+ẋ(t), from x = 0. After that, a neuron fires if v > v_threshold. In current-based neurons the membrane potential reads
+the synaptic current of the same step, as in a chain of the two equations.
 
 Source of the equations: J. E. Pedersen et al., Neuromorphic intermediate representation, Nature Communications 15:8122,
 2024.
@@ -18,13 +18,14 @@ import torch
 from torch import Tensor, nn
 
 Values = Mapping[str, Any]
-"""A node's parameters: arrays that have the shape of one sample, or of a part of it that can be broadcast."""
+"""A node's parameters: arrays of the shape of one sample, or of a shape that can be broadcast to it."""
 Reset = Literal["file", "subtract", "zero"]
-"""After a spike: v_reset where the file has it, else v − v_threshold; always v − v_threshold; always 0."""
+"""The potential after a spike. `file`: v_reset if the file has it, else v − v_threshold; `subtract`: always
+v − v_threshold; `zero`: always 0."""
 
 
 class NirState(nn.Module):
-    """What keeps state from step to step."""
+    """A module that keeps state from step to step."""
 
     def reset(self) -> None:
         """Starts a new sequence."""
@@ -41,19 +42,21 @@ class NirI(NirState):
         self.keep("gain", dt * _array(values["r"]))
 
     def keep(self, name: str, array: Any) -> None:
-        """A parameter of the neurons, worked out in float64; null where they have none."""
+        """Registers a parameter of the neurons, computed in float64, as a float32 buffer; None if they have none."""
         self.register_buffer(name, None if array is None else torch.as_tensor(np.asarray(array), dtype=torch.float32))
 
     def reset(self) -> None:
+        """Starts a new sequence, with v = 0."""
         self.v = None
 
     def integrate(self, x: Tensor) -> Tensor:
-        """The potential of this step, before any spike; `[B, ...]` as x."""
+        """Integrates one step of input; the potential before any spike, `[B, ...]` as x."""
         before = torch.zeros_like(x) if self.v is None else self.v
         self.v = before + self.gain * x
         return self.v
 
     def forward(self, x: Tensor) -> Tensor:
+        """One step: the potential, `[B, ...]` as x."""
         return self.integrate(x)
 
 
@@ -69,6 +72,7 @@ class NirLI(NirI):
         self.keep("leak", values["v_leak"])
 
     def integrate(self, x: Tensor) -> Tensor:
+        """Integrates one step of input; the potential before any spike, `[B, ...]` as x."""
         before = torch.zeros_like(x) if self.v is None else self.v
         self.v = before + self.share * (self.leak - before + self.gain * x)
         return self.v
@@ -87,28 +91,31 @@ class NirCubaLI(NirLI):
         self.keep("weight_in", values.get("w_in", 1.0))
 
     def reset(self) -> None:
+        """Starts a new sequence, with v = 0 and i = 0."""
         super().reset()
         self.current = None
 
     def integrate(self, x: Tensor) -> Tensor:
+        """Integrates the synaptic current, then the potential; returns the potential, `[B, ...]` as x."""
         before = torch.zeros_like(x) if self.current is None else self.current
         self.current = before + self.synaptic_share * (self.weight_in * x - before)
         return super().integrate(self.current)
 
 
 class _Fires(NirI):
-    """Puts out z = 1 where v > v_threshold, and takes those potentials back."""
+    """Outputs z = 1 where v > v_threshold, and resets those potentials."""
 
     threshold: Tensor
     after: Tensor | None
 
     def fire_at(self, values: Values, reset: Reset) -> None:
-        """Sets the threshold, and what a spike does to the potential."""
+        """Sets the threshold and the potential after a spike."""
         self.keep("threshold", values["v_threshold"])
         to = {"file": values.get("v_reset"), "subtract": None, "zero": 0.0}[reset]
         self.keep("after", to)
 
     def forward(self, x: Tensor) -> Tensor:
+        """One step: the spikes, 0 or 1, `[B, ...]` as x."""
         v = self.integrate(x)
         fires = v > self.threshold
         self.v = torch.where(fires, v - self.threshold if self.after is None else self.after, v)
@@ -116,7 +123,7 @@ class _Fires(NirI):
 
 
 class NirIF(_Fires, NirI):
-    """Integrate and fire."""
+    """Integrate-and-fire neurons: `NirI` with a threshold."""
 
     def __init__(self, values: Values, dt: float, reset: Reset) -> None:
         super().__init__(values, dt)
@@ -124,7 +131,7 @@ class NirIF(_Fires, NirI):
 
 
 class NirLIF(_Fires, NirLI):
-    """Leaky integrate and fire."""
+    """Leaky integrate-and-fire neurons: `NirLI` with a threshold."""
 
     def __init__(self, values: Values, dt: float, reset: Reset) -> None:
         super().__init__(values, dt)
@@ -132,7 +139,7 @@ class NirLIF(_Fires, NirLI):
 
 
 class NirCubaLIF(_Fires, NirCubaLI):
-    """Current-based leaky integrate and fire."""
+    """Current-based leaky integrate-and-fire neurons: `NirCubaLI` with a threshold."""
 
     def __init__(self, values: Values, dt: float, reset: Reset) -> None:
         super().__init__(values, dt)
@@ -140,7 +147,7 @@ class NirCubaLIF(_Fires, NirCubaLI):
 
 
 class NirThreshold(nn.Module):
-    """1 where x > threshold; keeps no state."""
+    """Outputs 1 where x > threshold; keeps no state."""
 
     threshold: Tensor
 
@@ -149,11 +156,12 @@ class NirThreshold(nn.Module):
         self.register_buffer("threshold", torch.as_tensor(_array(values["threshold"]), dtype=torch.float32))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Compares each element of `[B, ...]` with the threshold."""
         return (x > self.threshold).to(x.dtype)
 
 
 class NirDelay(NirState):
-    """y(t) = x(t − delay), with delays of whole time steps, one for each element; 0 before anything arrives."""
+    """Delays each element by its own whole number of time steps: y(t) = x(t − delay), and 0 before the first input."""
 
     steps: Tensor
 
@@ -168,9 +176,11 @@ class NirDelay(NirState):
         self.past: list[Tensor] = []
 
     def reset(self) -> None:
+        """Starts a new sequence: forgets the earlier inputs."""
         self.past = []
 
     def forward(self, x: Tensor) -> Tensor:
+        """One step: the delayed input, `[B, ...]` as x."""
         seen = [x, *self.past]
         self.past = seen[: self.longest]
         seen += [torch.zeros_like(x)] * (self.longest + 1 - len(seen))
@@ -183,7 +193,7 @@ class NirDelay(NirState):
 
 
 MOST_STEPS = 1000
-"""Of a delay: so many steps are kept in memory."""
+"""The longest delay: its input of each step is kept in memory."""
 
 
 def _array(value: Any) -> np.ndarray[Any, Any]:
@@ -191,10 +201,10 @@ def _array(value: Any) -> np.ndarray[Any, Any]:
 
 
 def _share(values: Values, name: str, dt: float) -> np.ndarray[Any, Any]:
-    """dt / tau: how much of its way to rest a potential goes in one step.
+    """dt / tau: the share of the distance to its resting value that a potential moves in one step.
 
     Raises:
-        ValueError: tau is not more than dt / 2, so that forward Euler does not converge.
+        ValueError: tau is not above 0, or not above dt / 2, so that forward Euler does not converge.
     """
     tau = _array(values[name])
     if not (tau > 0).all():

@@ -1,4 +1,4 @@
-"""NaN and infinity in what goes into a model, and NaN in what comes out: looked for in every batch, told once."""
+"""Looks for NaN and infinity in a model's input and for NaN in its output, in every batch; notes the first."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HINTS = {
 
 
 class NotFinite:
-    """Counts the samples of each batch on its own device; the counts are read at the end of a block."""
+    """Counts the affected samples of each batch on the device; the counts are read at the end of a block."""
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
@@ -26,7 +26,10 @@ class NotFinite:
         self._counts: list[tuple[str, int, int, Tensor]] = []
 
     def look(self, what: str, number: int, tensor: Tensor | None, axis: int = 0, infinite: bool = True) -> None:
-        """Looks through a batch whose samples lie along `axis`; a masked output or mask may be infinite."""
+        """Counts the affected samples of a batch, which lie along `axis`.
+
+        Pass `infinite=False` for outputs: a masked output may be infinite for good reason.
+        """
         tensor = None if tensor is None else held(tensor)
         if tensor is None or what in self._told or not tensor.is_floating_point() or tensor.dim() <= axis:
             return
@@ -36,7 +39,7 @@ class NotFinite:
         self._counts.append((what, number, tensor.shape[axis], samples))
 
     def tell(self) -> None:
-        """Notes the first batch that held such numbers, of the data and of the output."""
+        """Notes the first affected batch of the data and of the output."""
         for what, number, size, samples in self._counts:
             if what not in self._told and int(samples):
                 self._told.add(what)

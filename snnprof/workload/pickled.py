@@ -1,9 +1,9 @@
-"""PyTorch files, read without running anything in them.
+"""Reads PyTorch files without running any code in them.
 
-`torch.load(weights_only=True)` makes tensors and plain containers, and refuses a file that holds anything else.
-Training scripts save more beside the weights: a NumPy accuracy, a path, a configuration object. Here what is harmless
-becomes a plain value, and an object of an unknown class becomes a bag of its attributes: its class is never imported.
-A file that calls an unknown function is refused.
+`torch.load(weights_only=True)` reads tensors and plain containers, and refuses a file that holds anything else. But
+training scripts save other objects beside the weights: an accuracy from NumPy, a path, a configuration. Here, objects
+of harmless types become plain values, and an object of an unknown class becomes a dict with its attributes: the class
+is never imported. A file that calls an unknown function is refused.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ import torch
 from snnprof.errors import SnnprofError
 
 RESAVE = "save its state dict: torch.save(model.state_dict(), FILE)"
-LEGACY_PICKLES = 4  # of a file of before torch 1.6: a magic number, a version, the system, the content
+LEGACY_PICKLES = 4  # pickles in a file from before torch 1.6: magic number, version, system, content
 UNREADABLE = (
     RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError, OSError, struct.error,
 )  # fmt: skip
-"""What the readers raise on a damaged file, whatever its bytes happen to mean."""
+"""The errors that the readers raise on a damaged file."""
 STARTS = {
     b"version https://git-lfs": ("a Git LFS pointer in place of the file", "fetch the file itself: git lfs pull"),
     b"<!doctype html": ("a web page", "the download needs a login or a confirmation; fetch the file again"),
@@ -47,7 +47,7 @@ MEMBERS = {
 
 
 class Array:
-    """A NumPy array, of which nothing but shape, number format and bytes is taken from the file."""
+    """A NumPy array; only its shape, number format and bytes are taken from the file."""
 
     def __init__(self, *ignored: Any) -> None:
         self.values: Any = None
@@ -60,7 +60,7 @@ class Array:
 
 
 class DType:
-    """A NumPy number format; that of objects, texts and records stands for nothing."""
+    """A NumPy number format as the file names it."""
 
     def __init__(self, name: Any = "", *ignored: Any) -> None:
         self.name, self.order = str(name), "="
@@ -70,13 +70,14 @@ class DType:
 
     @property
     def plain(self) -> np.dtype[Any] | None:
+        """The format as NumPy's; None for objects, texts and records, which are not read."""
         if self.name[:1] not in set("biufc") or not self.name[1:].isdigit():
             return None
         return np.dtype(self.name).newbyteorder(self.order)  # type: ignore[arg-type]
 
 
 def _scalar(dtype: Any, raw: Any = b"") -> Any:
-    """A NumPy scalar as the plain number that it is."""
+    """A NumPy scalar as a Python number; None for formats that are not read."""
     if not isinstance(dtype, DType) or dtype.plain is None or not isinstance(raw, bytes):
         return None
     return np.frombuffer(raw, dtype.plain)[0].item()
@@ -124,25 +125,27 @@ HARMLESS: dict[str, Any] = {
     **{f"numpy.{core}.multiarray.{name}": made for core in ("core", "_core")
        for name, made in (("scalar", _scalar), ("_reconstruct", _array))},
 }  # fmt: skip
-"""What may stand beside weights, by the name that a pickle gives it, and what is made of it here."""
+"""The harmless classes and functions that a file may name, each with what is called in its place."""
 
 _PLAIN = {"torch", "torch._utils", "torch._tensor", "torch.storage", "torch.serialization", "torch.nn.parameter",
           "collections", "_codecs"}  # fmt: skip
-"""Modules whose names in a file say nothing about it: of tensors and plain containers."""
+"""Modules that every file of tensors and plain containers names; `torch.load` itself checks what it takes of them."""
 
 
 class _NotCalled(type):
-    """Objects of an unknown class are read; calls of an unknown function are not made."""
+    """Metaclass of stand-ins: unpickling may create an object of the class, but an explicit call is refused."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         raise pickle.UnpicklingError(f"calls {cls.__name__}")
 
 
 def stand_in(name: str) -> type:
-    """A class that objects of class `name` become: mappings with the attributes that the file gives them."""
+    """A class in place of the unknown class `name`: its objects are dicts with the attributes from the file."""
 
     def new(cls: type, *args: Any) -> OrderedDict[Any, Any]:
-        bag: OrderedDict[Any, Any] = OrderedDict()  # the one kind that may be given both items and attributes
+        bag: OrderedDict[Any, Any] = (
+            OrderedDict()
+        )  # the only type to which torch.load may give both items and attributes
         bag.class_name = name  # type: ignore[attr-defined]
         return bag
 
@@ -150,17 +153,17 @@ def stand_in(name: str) -> type:
 
 
 def class_of(value: Any) -> str | None:
-    """The name of the class of what a stand-in was made for; None for all else."""
+    """The name of the class that a stand-in replaces; None for any other value."""
     return vars(value).get("class_name") if type(value) is OrderedDict else None
 
 
 def is_module(value: Any) -> bool:
-    """Whether it was an nn.Module before it became a bag of attributes."""
+    """Whether a value stands for an nn.Module that was saved as an object."""
     return class_of(value) is not None and {"_parameters", "_modules"} <= vars(value).keys()
 
 
 def load(path: Path) -> Any:
-    """The content of a PyTorch file: tensors, plain values, and bags of attributes for objects of other classes.
+    """Reads a PyTorch file: tensors, plain values, and a dict of attributes for each object of another class.
 
     Raises:
         SnnprofError: the file is of another kind, damaged, or calls functions.
@@ -187,7 +190,7 @@ def load(path: Path) -> Any:
 
 
 def whole_module(path: Path, name: str = "") -> SnnprofError:
-    """Refuses a model saved as an object: its code would have to be run to read it."""
+    """The error for a model that was saved as an object: to read it, its code would have to run."""
     kind = f" ({name.rpartition('.')[2]})" if name else ""
     return SnnprofError(
         f"checkpoint {path} is a whole pickled module{kind}, not a state dict, and reading it would run its code",
@@ -198,12 +201,12 @@ def whole_module(path: Path, name: str = "") -> SnnprofError:
 def _loaded(path: Path, more: dict[str, Callable[..., Any]]) -> Any:
     known = [(made, name) for name, made in {**more, **HARMLESS}.items()]
     with torch.serialization.safe_globals(known), warnings.catch_warnings():  # type: ignore[arg-type]
-        warnings.simplefilter("ignore")  # of old kinds of tensors, which are refused where they matter
+        warnings.simplefilter("ignore")  # about old kinds of tensors; as weights they are refused later
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _must_be_weights(path: Path) -> None:
-    """Raises SnnprofError for files that carry the right name and are something else."""
+    """Raises SnnprofError if the file is of another kind in spite of its name."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = {name.rpartition("/")[2] for name in archive.namelist()}
@@ -221,7 +224,7 @@ def _damaged(path: Path) -> SnnprofError:
 
 
 def _strange_names(path: Path) -> set[str]:
-    """Classes and functions that a file names besides PyTorch's own; none where it cannot be looked through."""
+    """The unknown classes and functions that a file names; empty if its pickles cannot be read."""
     try:
         with _pickle_of(path) as stream:
             return {name for name in _names(stream) if name not in HARMLESS and name.rpartition(".")[0] not in _PLAIN}
@@ -237,7 +240,7 @@ def _pickle_of(path: Path) -> Any:
 
 
 def _names(stream: Any) -> Iterator[str]:
-    """What GLOBAL operations of a file's pickles name; protocol 2 gives some modules their names in Python 2."""
+    """The names in the GLOBAL operations of a file's pickles; protocol 2 uses the Python 2 names of some modules."""
     for _ in range(LEGACY_PICKLES):
         if not stream.peek(1):
             return

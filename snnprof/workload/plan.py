@@ -1,4 +1,4 @@
-"""Resolves the options of `snnprof profile` into a model, a data source, an order and the facts of the run."""
+"""Resolves the options of `snnprof profile` into a model, a data source, batches and the facts of the run."""
 
 from __future__ import annotations
 
@@ -26,13 +26,26 @@ from snnprof.workload.thresholds import set_thresholds
 
 DEFAULT_BATCH = 32
 BATCHES_OF_A_PART = 16
+"""At least as many batches run with --samples, so that there are blocks enough for a confidence interval."""
 BATCHES_TO_STOP = 64
+"""At least as many batches exist with --until-ci, so that the run can stop after a part of them."""
 Opener = Callable[[str, InputSpec, "int | None"], Source]
+"""Opens a data source by the value of --data, what the model needs of its data, and the number of samples."""
 
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What will run: a model, a data source, a sampler, and perhaps an earlier run to continue."""
+    """What will run: a model, a data source, a sampler, and perhaps an earlier run to resume.
+
+    Attributes:
+        options: the options of the command.
+        loaded: the model with its weights.
+        wanted: what the model needs of its data.
+        source: the data source.
+        sampler: which samples run, in which batches.
+        conditions: the settings that decide the counts, by the flag that sets them.
+        earlier: the run to resume; None without --resume.
+    """
 
     options: ProfileOptions
     loaded: LoadedModel
@@ -44,13 +57,14 @@ class RunPlan:
 
     @classmethod
     def of(cls, options: ProfileOptions, open_source: Opener = sources.open_source) -> RunPlan:
-        """Reads everything but the data.
+        """Loads the model and the earlier run, and opens the data source; no sample is read from an iterable yet.
 
         Args:
-            open_source: opens the data; runs that share it pass a function that opens each source once.
+            options: the options of the command.
+            open_source: opens the data source. Runs that share sources pass a function that opens each one once.
 
         Raises:
-            SnnprofError: something of it is wrong.
+            SnnprofError: the model, checkpoint, data source or the run to resume is missing or wrong.
         """
         machine.now()
         settings = dict(options.settings)
@@ -70,20 +84,21 @@ class RunPlan:
 
     @property
     def stopping(self) -> StoppingRule | None:
+        """The stopping rule of --until-ci; None without it."""
         return None if self.options.until_ci is None else StoppingRule(self.options.until_ci)
 
     @property
     def samples(self) -> int | None:
-        """How many will run, where that is known."""
+        """The number of samples that will run at most; None if unknown."""
         return _smaller(self.source.facts.total, self.options.samples)
 
     def session(self, group: ProcessGroup, progress: Progress) -> Session:
-        """What counts this process's share of the run."""
+        """The session that counts this process's share of the run."""
         done = (self.earlier.samples or 0) if self.earlier else 0
         return self.session_of(Shard(group.rank, group.size, done), self._span(), progress)
 
     def session_of(self, shard: Shard, span: int, progress: Progress) -> Session:
-        """What counts a share of the run, in blocks of `span` batches."""
+        """The session that counts the batches of a shard, in blocks of `span` batches."""
         recorder = Recorder(
             self.loaded.module,
             layout=self.wanted.layout,
@@ -97,18 +112,18 @@ class RunPlan:
         )  # fmt: skip
 
     def _span(self) -> int:
-        """As wide as all batches call for, where their number is known; else blocks widen as batches come."""
+        """The number of batches in a block; 1 if the number of batches is unknown, and then the session raises it."""
         if self.stopping or self.samples is None or not self.source.ordered:
             return 1
         return merging.span(-(-self.samples // self.sampler.size))
 
     def batches(self, session: Session) -> Batches:
-        """What the session draws: of an iterable everything, since that is made anyway and so can be compared."""
+        """The batches that the session draws. An iterable makes every batch anyway, so all are read and compared."""
         needed = session.shard.reads if self.source.ordered else _everything
         return self.source.batches(self.sampler, needed, self._loading())
 
     def fresh_batches(self) -> Batches:
-        """The run's batches from the first one on, from the source opened anew: an iterable may run only once."""
+        """All batches of the run, from a source that is opened again, since an iterable may be read once only."""
         source = sources.open_source(_data_name(self.loaded, self.options), self.wanted, self.options.samples)
         return source.batches(self.sampler, _everything)
 
@@ -117,7 +132,7 @@ class RunPlan:
         return Loading(self.options.workers, pinned=on_cuda, seed=self.options.seed)
 
     def run(self, recorded: Run) -> Run:
-        """The facts of the run; a resumed one keeps the command that began it."""
+        """Adds the facts of the run to those that the recorder knows; a resumed run keeps its first command line."""
         model = self.loaded.facts.model_copy(update={"parameters_used": recorded.model.parameters_used})
         data = self.source.facts.model_copy(update={"order_seed": self.sampler.seed})
         argv = self.earlier.run.argv if self.earlier else list(self.options.argv)
@@ -129,12 +144,16 @@ class RunPlan:
         return recorded.model_copy(update=facts)
 
     def must_go_on(self) -> None:
-        """Raises SnnprofError where the earlier run was another one."""
+        """Raises SnnprofError if the run to resume differs from this one in something that decides the counts."""
         if self.earlier is not None:
             resume.must_be_same(self.earlier.run, self.run(Run()))
 
     def must_agree(self, group: ProcessGroup) -> None:
-        """Raises SnnprofError where the first batch shows other data than the earlier run's or another process's."""
+        """Checks after the first batch that the run to resume and all processes have the same data and weights.
+
+        Raises:
+            SnnprofError: they have not.
+        """
         self.must_go_on()
         seen = group.gather((self.source.facts, _contents(self.source, group), self.sampler, self.conditions))
         if any(other != seen[0] for other in seen):
@@ -145,13 +164,16 @@ class RunPlan:
 
 
 def _must_be_possible(timesteps: Any) -> None:
-    """T may come from --set, and so be anything."""
+    """Raises SnnprofError if T is no number in range; given with --set, it may be any value."""
     if timesteps is not None and not (isinstance(timesteps, int) and 1 <= timesteps <= MAX_TIMESTEPS):
         raise SnnprofError(f"the number of time steps must be from 1 to {MAX_TIMESTEPS:,}, not {timesteps}")
 
 
 def _must_fit(wanted: InputSpec, samples: int) -> None:
-    """What a model of known shape is shown at once; a caller's own loop over T shows it step by step."""
+    """Raises SnnprofError if a batch for a model of known input shape does not fit in memory.
+
+    Layout `step` is not checked, since the model sees one step at a time.
+    """
     if wanted.shape is None or wanted.layout == "step":
         return
     steps = 1 if wanted.events else wanted.timesteps or 1
@@ -167,14 +189,17 @@ def _everything(number: int, start: int) -> bool:
 
 
 def _contents(source: Source, group: ProcessGroup) -> int | None:
-    """Tells data in memory apart, all of it; no process of several reads the rest of what lies in files."""
+    """A digest of all data in memory, to compare processes; None for one process, and for data in files.
+
+    The fingerprint in the facts covers the beginning of data in files; no process reads all the rest.
+    """
     if not isinstance(source, TensorDataset) or group.size == 1:
         return None
     return reading(Batch(0, len(source), source.x, source.y))
 
 
 def _sampler(source: Source, options: ProfileOptions) -> Sampler:
-    """A part of the data is a random one, since sources may be sorted by class."""
+    """The sampler; it draws samples at random if only a part of the data runs, since data may be sorted by class."""
     partly = bool(options.samples or options.until_ci) and source.ordered
     return Sampler(
         options.batch_size or _batch_size(source, options), options.samples, options.seed if partly else None
@@ -182,7 +207,7 @@ def _sampler(source: Source, options: ProfileOptions) -> Sampler:
 
 
 def _batch_size(source: Source, options: ProfileOptions) -> int:
-    """Small enough for the blocks that an interval needs, where only a part of the data runs."""
+    """The batch size: at most 32, and smaller if a part of the data would make too few blocks for an interval."""
     samples = _smaller(source.facts.total, options.samples)
     if samples is None:
         return DEFAULT_BATCH
@@ -195,7 +220,7 @@ def _smaller(*numbers: int | None) -> int | None:
 
 
 def _conditions(loaded: LoadedModel, options: ProfileOptions) -> dict[str, str]:
-    """What else decides the counts, by the flag that sets it."""
+    """The further settings that decide the counts, by the flag that sets them."""
     flags = {
         "--set": " ".join(f"{key}={value}" for key, value in sorted(options.settings)),
         "--input": options.input,
@@ -213,6 +238,7 @@ def _conditions(loaded: LoadedModel, options: ProfileOptions) -> dict[str, str]:
 
 
 def _wanted(loaded: LoadedModel, options: ProfileOptions) -> InputSpec:
+    """What the model needs of its data: the options first, then what is known of the model."""
     preset = loaded.preset
     normalise = preset.normalise if preset else None
     return InputSpec(
@@ -229,6 +255,7 @@ def _wanted(loaded: LoadedModel, options: ProfileOptions) -> InputSpec:
 
 
 def _data_name(loaded: LoadedModel, options: ProfileOptions) -> str:
+    """The data source: --data, or the data that ships with snnprof if the model was made for them."""
     if options.data:
         return options.data
     made_for = loaded.preset.data if loaded.preset else None

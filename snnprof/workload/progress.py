@@ -1,4 +1,4 @@
-"""A progress bar for programs and notebooks; the command line has one of its own, for terminals."""
+"""A progress bar for programs and notebooks; `cli/progress.py` has the one for terminals."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def bar() -> Iterator[Progress]:
-    """A callback that shows each phase as a line on stderr; plain text, so that every notebook can show it."""
+    """Yields a progress callback that shows each phase as a line of plain text on stderr, also in notebooks."""
     from tqdm import tqdm
 
     lines: dict[str, tqdm] = {}

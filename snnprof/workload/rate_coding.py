@@ -1,4 +1,4 @@
-"""`--input-rate`: values from 0 to 1 become spikes, as often as the rate says."""
+"""`--input-rate`: converts input values from 0 to 1 to random spikes."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from snnprof.errors import SnnprofError
 from snnprof.workload import inputs, seeds
 from snnprof.workload.batches import DEFAULT_LOADING, Batches, Loading, Needed, Sampler, Source
 
-_DRAWS = 2 * seeds.DRAWS  # apart from the seeds of the model and of the data's own code
+_DRAWS = 2 * seeds.DRAWS  # offset that keeps the seeds apart from those of the model and of the data
 
 
 class RateCoded:
-    """A source whose elements fire: one of value x (0 to 1) is 1 with probability rate · x, and else 0.
+    """A source whose elements are random spikes: an element of value x (0 to 1) is 1 with probability rate · x, else 0.
 
-    An input of spikes (0 and 1) loses some of them. Where the input has a time axis, each step is drawn anew; an image
-    that the model itself shows T times is drawn once. What is drawn depends on the seed and on the first sample of the
-    batch alone.
+    A rate below 1 thus removes spikes from an input of spikes. Each step of an input with a time axis is drawn
+    separately; an image that the model itself repeats T times is drawn once. The spikes depend only on the seed and on
+    the number of samples before the batch.
     """
 
     def __init__(self, source: Source, rate: float, seed: int) -> None:
@@ -31,17 +31,21 @@ class RateCoded:
 
     @property
     def facts(self) -> DataFacts:
-        """The source's own, with a note."""
+        """The facts of the source, with a note on the coding."""
         facts = self.source.facts
         note = f"given as spikes: an element of value x fires with probability {self.rate:g} x"
         return facts.model_copy(update={"note": "; ".join(filter(None, [facts.note, note]))})
 
     @property
     def no_workers(self) -> str:
+        """Why workers cannot read the source ahead; "" if they can."""
         return self.source.no_workers
 
     def batches(self, sampler: Sampler, needed: Needed, loading: Loading = DEFAULT_LOADING) -> Batches:
-        """The source's batches, as spikes.
+        """Yields the batches of the source as spikes.
+
+        Yields:
+            Each batch; without x if it is not needed.
 
         Raises:
             SnnprofError: a value is not from 0 to 1.

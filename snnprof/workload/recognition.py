@@ -1,4 +1,4 @@
-"""Which model of the catalogue a state dict belongs to, and of what size, read off its names and shapes."""
+"""Recognises the bundled model and preset of a state dict by its names and shapes."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from snnprof.workload.weights_file import WeightsFile
 
 
 def of_entry(file: WeightsFile, entry: ModelEntry, preset: str | None) -> Checkpoint:
-    """The state dict of a file that a model of the catalogue fits, of whatever size; where none does, the nearest one.
+    """The state dict of a file that fits a bundled model in any size; if none fits, the nearest one.
 
     Raises:
-        SnnprofError: several fit, and hold different weights.
+        SnnprofError: several fit and hold different weights.
     """
     return nearest(file, preset_shapes(entry, preset), lambda found: sizes(entry, found) is not None)
 
 
 def fitting_presets(entry: ModelEntry, shapes: Shapes) -> list[str]:
-    """The presets whose state dict has exactly these names and shapes."""
+    """The presets of a model whose state dict fits these names and shapes."""
     return [name for name, preset in entry.presets.items() if _fits(entry, preset.settings, shapes)]
 
 
 def recognised(entry: ModelEntry, checkpoint: Checkpoint) -> tuple[str, dict[str, Any]]:
-    """The preset a checkpoint belongs to, and the settings in which it departs from it.
+    """The preset to which a checkpoint belongs, and the settings in which the checkpoint differs from it.
 
-    Depth, width, classes and channels are read off the shapes. Heads and T leave no trace in them and are those of
-    the preset.
+    Depth, width, classes and channels follow from the shapes. The number of heads and T do not, and are taken from the
+    preset.
 
     Raises:
-        SnnprofError: no preset or several fit, whatever their depth, width and classes.
+        SnnprofError: several presets fit, or none in any depth, width or number of classes.
     """
     shapes = checkpoint.shapes
     exact = fitting_presets(entry, shapes)
@@ -55,17 +55,17 @@ def recognised(entry: ModelEntry, checkpoint: Checkpoint) -> tuple[str, dict[str
 
 
 def contradiction(entry: ModelEntry, settings: Mapping[str, Any], checkpoint: Checkpoint) -> str:
-    """What a checkpoint's shapes say against the settings asked for, in one line; "" where they agree."""
+    """How the shapes of a checkpoint contradict the settings, in one line; "" if they agree."""
     shown = _settings_from(entry, checkpoint.shapes)
     wrong = [key for key, value in shown.items() if settings.get(key, value) != value]
     if not wrong or not _fits(entry, {**settings, **shown}, checkpoint.shapes):
         return ""
-    has, asked = (", ".join(f"{key} = {values[key]}" for key in wrong) for values in (shown, settings))
-    return f"checkpoint {checkpoint.path} has {has}, not {asked}"
+    has, wanted = (", ".join(f"{key} = {values[key]}" for key in wrong) for values in (shown, settings))
+    return f"checkpoint {checkpoint.path} has {has}, not {wanted}"
 
 
 def sizes(entry: ModelEntry, checkpoint: Checkpoint) -> tuple[str, dict[str, Any]] | None:
-    """The preset nearest to a checkpoint, and the settings in which it departs from it; None where none fits."""
+    """The nearest preset that fits a checkpoint, and the settings in which it differs; None if none fits."""
     read_off = _settings_from(entry, checkpoint.shapes)
     ranked = _nearest_first(entry, read_off)
     for name in ranked:
@@ -84,7 +84,7 @@ def _nearest_first(entry: ModelEntry, settings: Mapping[str, Any]) -> list[str]:
 
 
 def _settings_from(entry: ModelEntry, shapes: Shapes) -> dict[str, Any]:
-    """What a model's own `settings_from(shapes)` reads off a state dict; nothing where it has no such function."""
+    """The settings that the model's function `settings_from(shapes)` infers; none if it has no such function."""
     module = importlib.import_module(entry.builder.partition(":")[0])
     try:
         return dict(module.settings_from(shapes))
@@ -106,7 +106,7 @@ def _shapes_with(entry: ModelEntry, settings: Mapping[str, Any]) -> Shapes:
 
 
 def preset_shapes(entry: ModelEntry, preset: str | None) -> Shapes:
-    """Names and shapes of a preset's weights; of the default one's where none is named."""
+    """Names and shapes of the weights of a preset; None is the default preset."""
     return _shapes_with(entry, entry.preset(preset).settings)
 
 

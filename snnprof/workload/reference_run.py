@@ -1,4 +1,4 @@
-"""How many spikes a number format or a device turns, beside the same network in float32 on the CPU."""
+"""Compares the spikes of a run with those of the same network in float32 on the CPU."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from snnprof.record.recorder import Recorder
 from snnprof.units import percent_text
 
 Fired = dict[str, list[Tensor]]
-"""What each neuron layer put out at each call: bool tensors on the CPU."""
+"""Which neurons of each layer fired, at each call: bool tensors on the CPU."""
 
 
 @contextmanager
 def fired(recorder: Recorder) -> Iterator[Fired]:
-    """Collects what the neuron layers put out inside; for one sample, since all of it is kept."""
+    """Yields a dict that collects which neurons fire; for one sample only, since all calls are kept."""
     found: Fired = {}
 
     def keep(module: nn.Module, args: Any, output: Any) -> None:
@@ -35,7 +35,7 @@ def fired(recorder: Recorder) -> Iterator[Fired]:
 
 
 def finding(run: Fired, reference: Fired) -> Finding | None:
-    """The share of neuron-steps that spike in one and not in the other; None where there is none."""
+    """A finding on the share of neuron-steps that fire in only one of the two runs; None if there are none."""
     counts = {layer: _changed(calls, reference.get(layer, [])) for layer, calls in run.items()}
     changed, steps = (sum(column) for column in zip(*counts.values(), strict=True)) if counts else (0, 0)
     if not changed:
@@ -51,6 +51,7 @@ def finding(run: Fired, reference: Fired) -> Finding | None:
 
 
 def unknown(reason: str) -> Finding:
+    """A finding that says why the spikes could not be compared."""
     return Finding(
         code="C11",
         layer="",
@@ -60,7 +61,7 @@ def unknown(reason: str) -> Finding:
 
 
 def _changed(calls: list[Tensor], reference: list[Tensor]) -> tuple[int, int]:
-    """Neuron-steps that differ, and all; where the layer ran otherwise, no step is like another."""
+    """The number of neuron-steps that differ, and of all; all differ if the layer's calls have other shapes."""
     steps = sum(spikes.numel() for spikes in calls)
     if [spikes.shape for spikes in calls] != [spikes.shape for spikes in reference]:
         return steps, steps

@@ -1,4 +1,4 @@
-"""`--resume`: which earlier runs can be gone on from."""
+"""`--resume`: reads an earlier run and checks that this one continues it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from snnprof import run_file
 from snnprof.activity import Activity, Run
 from snnprof.errors import SnnprofError
 
+# The facts that decide a run's integers, besides its conditions.
 _SAME: tuple[tuple[str, Callable[[Run], Any]], ...] = (
     ("the model", lambda run: run.model.source),
     ("the checkpoint", lambda run: run.model.sha256),
@@ -30,10 +31,10 @@ _SAME: tuple[tuple[str, Callable[[Run], Any]], ...] = (
 
 
 def earlier_run(path: Path) -> Activity:
-    """The run in a file, as far as it came.
+    """Reads the run to resume.
 
     Raises:
-        SnnprofError: it is no run file, not one that `snnprof profile` wrote, or was changed since.
+        SnnprofError: the file is no run file, was not written by `snnprof profile`, or was changed afterwards.
     """
     text = run_file.read(path)
     activity = Activity.from_json(text, str(path))
@@ -48,19 +49,19 @@ def earlier_run(path: Path) -> Activity:
 
 
 def must_be_same(earlier: Run, now: Run) -> None:
-    """Both runs would give the same integers for the same samples.
+    """Checks that two runs give the same integers for the same samples.
 
     What `now` does not know yet (the content of an iterable before its first batch) is not compared.
 
     Raises:
-        SnnprofError: something that decides them differs.
+        SnnprofError: a fact that decides the integers differs.
     """
     for what, before, after in differing(earlier, now):
         raise _another(what, before, after)
 
 
 def differing(earlier: Run, now: Run) -> Iterator[tuple[str, str, str]]:
-    """The facts that decide a run's integers and are others now: what, then, now; see `must_be_same`."""
+    """Yields each differing fact that decides a run's integers: its name, its earlier and its present value."""
     facts = [(what, fact(earlier), fact(now)) for what, fact in _SAME]
     facts += [
         (name, earlier.conditions.get(name, ""), now.conditions.get(name, ""))
@@ -72,10 +73,10 @@ def differing(earlier: Run, now: Run) -> Iterator[tuple[str, str, str]]:
 
 
 def must_have_read(earlier: Run, now: str) -> None:
-    """The batches that the earlier run counted hold what they held then; `now` is their reading.
+    """Checks that the batches that the earlier run counted hold the same data; `now` is their digest as hex digits.
 
     Raises:
-        SnnprofError: an input or a label of them is another.
+        SnnprofError: an input or a label differs.
     """
     read = earlier.data.read
     if read is not None and read != now:

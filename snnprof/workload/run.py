@@ -43,29 +43,33 @@ def profile(
     self_check: bool = True,
     progress: bool | Progress = False,
 ) -> Activity:
-    """Runs a model over data and counts what happens.
+    """Runs a model over data in evaluation mode and counts its spikes and operations.
 
     Args:
-        model: any module; training mode, neuron state, RNG and batch-norm statistics are put back afterwards.
-        batches: one tensor (one batch), or an iterable of x or (x, label), as the model takes them.
-        layout: first axes of x: `batch`, `time-batch`, `batch-time`; or `step`, where this function loops over T
-            (x is `[T, B, ...]`, or `[B, ...]` shown T times).
-        timesteps: T, where the model makes its own time axis or is looped over.
-        device: where to run; null leaves the model where it is.
-        samples: stop after this many samples.
-        input: `auto`, `spikes` or `real`.
-        neuron: names of classes and functions to be taken for neurons besides those known.
-        self_check: count one sample twice after the run, by two counters, and say where they disagree.
-        seed: torch is seeded with it and the batch's number before each batch.
-        progress: show a bar on stderr; or a function that is called with the name of the phase, the samples done and
-            the samples to do (null where unknown).
+        model: any module. Its training mode, neuron state, random generators and batch-norm statistics are restored
+            afterwards.
+        batches: one tensor (one batch), or an iterable of x or (x, label), where x is what the model's `forward` takes
+            and labels are class numbers `[B]`, `[B, 1]` or one-hot `[B, classes]`. A batch of several inputs is a tuple
+            or a dictionary of tensors.
+        layout: the first axes of x: `batch` (`[B, ...]`), `time-batch` (`[T, B, ...]`), `batch-time` (`[B, T, ...]`),
+            or `step`: this function calls the model once per time step, and x is `[T, B, ...]`, or `[B, ...]` that is
+            shown T times.
+        timesteps: T. None detects it on the first batch; layout `step` needs it.
+        device: the torch device to run on. None leaves the model on its device.
+        samples: stop after this many samples. None runs all batches.
+        input: `spikes` or `real` says what x holds; `auto` decides by the values of x.
+        neuron: names of further classes and functions to treat as spiking neurons.
+        seed: before each batch, torch is seeded with a number made of this seed and the number of the batch.
+        self_check: after the run, count one sample with a second, independent counter and report where both disagree.
+        progress: True shows a bar on stderr, False shows nothing. A function is called with the name of the phase, the
+            samples done and the samples to do (None if unknown).
 
     Returns:
-        The Activity; its run facts name the model's class and the device. After Ctrl-C it holds the batches that ran,
-        and `run.complete` is false.
+        The counts, exact integers over all samples, with the facts of the run. After Ctrl-C it holds the batches that
+        ran, and `run.complete` is False.
 
     Raises:
-        SnnprofError: no data, a layout without T, or a batch the model does not take.
+        SnnprofError: there is no data, T is missing or wrong, or the model does not run on a batch.
     """
     machine.now()
     if timesteps is not None and not 1 <= timesteps <= MAX_TIMESTEPS:
@@ -92,13 +96,13 @@ def _shown(progress: bool | Progress) -> AbstractContextManager[Progress]:
 
 
 def _samples_of(batches: object) -> int | None:
-    """How many samples a DataLoader has; null for what else gives batches."""
+    """The number of samples of a DataLoader; None for other iterables."""
     dataset = getattr(batches, "dataset", None)
     return len(dataset) if isinstance(dataset, Sized) else None
 
 
 def _quiet(text: str) -> None:
-    """What nobody reads."""
+    """Ignores a warning."""
 
 
 def profile_run(
@@ -109,19 +113,20 @@ def profile_run(
     afterwards: Afterwards | None = None,
     open_source: Opener = sources.open_source,
 ) -> Activity:
-    """Does what `snnprof profile` was asked to do; of several processes, only rank 0 returns.
+    """Runs what the options of `snnprof profile` describe. Under torchrun, only rank 0 returns; the others exit.
 
     Args:
-        options: what to do.
-        progress: is told how far it is.
-        target: where a long run saves what it has; the caller saves the result. Null: where the options say, and a run
-            that goes on in its own file is saved in the end.
-        warn: is told what went wrong and was left for later.
-        afterwards: is given the plan and the session of a run that came to its end, and hears of Ctrl-C.
+        options: the options of the command.
+        progress: called with the name of the phase, the samples done and the samples to do.
+        target: the file in which a long run saves its counts about once a minute; the caller saves the result. None
+            takes the file that the options name (`output`, else `resume`). Then a run that resumes in its own file is
+            also saved here at the end.
+        warn: called with the text of a warning, such as a save that failed and is tried again.
+        afterwards: called with the plan, the session and the interrupt handler after a run that is complete.
         open_source: opens the data; see `RunPlan.of`.
 
     Raises:
-        SnnprofError: anything about model, checkpoint, data, device or the run to resume is wrong.
+        SnnprofError: the model, checkpoint, data, device or the run to resume is missing or wrong.
     """
     place = options.output or options.resume
     kept = target or (Target(place, force=True) if place else None)
@@ -134,7 +139,7 @@ def profile_run(
             if activity is None or not activity.run.complete:
                 activity = _counted(plan, group, interrupt, progress, kept, warn, afterwards)
             if sensors and activity.run.complete:
-                if kept:  # what was counted is safe, whatever happens now
+                if kept:  # the counts are safe if the measurement fails
                     activity.save(kept)
                 activity = measuring.with_measurement(
                     activity, plan, sensors, progress, should_stop=lambda: interrupt.requested
@@ -146,13 +151,10 @@ def profile_run(
 
 
 def trace_run(options: ProfileOptions, progress: Progress = ignore_progress) -> tuple[Activity, SpikeTrace]:
-    """Counts one sample and keeps its single spikes.
-
-    Args:
-        options: of a run of one sample.
+    """Counts a run of one sample, and records each of its spikes.
 
     Raises:
-        SnnprofError: anything about model, checkpoint, data or device is wrong.
+        SnnprofError: the model, checkpoint, data or device is missing or wrong.
     """
     plan = RunPlan.of(options)
     with machine.on_device(plan.loaded.module, options.device or machine.default_device()), Interrupt() as interrupt:
@@ -171,6 +173,7 @@ def _counted(
     warn: Callable[[str], None],
     afterwards: Afterwards | None,
 ) -> Activity:
+    """Counts this process's batches and merges the counts of all processes; rank 0 also makes the checks."""
     if plan.options.workers and plan.source.no_workers and group.leads:
         warn(f"warning: --workers has no effect: {plan.source.no_workers}")
     session = plan.session(group, progress if group.leads else ignore_progress)
@@ -188,7 +191,10 @@ def _counted(
 
 
 def _checked(activity: Activity, session: Session, self_check: bool) -> Activity:
-    """With what is seen of one sample after the run: fvcore's operations, spikes in float32, a second count."""
+    """Adds the checks that are made on one sample after the run.
+
+    These are fvcore's operations per layer, the spikes that change in float32 on the CPU, and the self-check.
+    """
     layers, changed = session.flops(), session.changed_spikes()
     found = activity.findings + ([changed] if changed else []) + findings.of_accuracy(activity, session.classes)
     check = session.checked() if self_check else None

@@ -1,4 +1,4 @@
-"""The seeds of a run: whatever draws at random begins each batch anew, so that a batch does not depend on others."""
+"""The seeds of a run: each batch is drawn and run with its own seed, so that it does not depend on other batches."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import numpy as np
 import torch
 
 SEEDS_PER_RUN = 1_000_003
-DRAWS = 1 << 40  # apart from the seeds of the model
-SEEDS = range(-(1 << 63), 1 << 64)  # what torch takes
+DRAWS = 1 << 40  # offset that keeps the seeds of the data apart from those of the model
+SEEDS = range(-(1 << 63), 1 << 64)  # the seeds that torch accepts
 NUMPY_SEEDS = 1 << 32
 
 
 def of_model(run: int, batch: int = 0) -> int:
-    """Of what the model draws in a batch; seeds that lead out of what torch takes begin anew from 0."""
+    """The seed of what the model draws in a batch; a seed above the range that torch accepts wraps around to 0."""
     seed = run * SEEDS_PER_RUN + batch
     return seed if seed in SEEDS else seed % SEEDS.stop
 
 
 def of_data(run: int, number: int) -> int:
-    """Of what the data's own code draws, by the number of a batch or of its first sample."""
+    """The seed of what the code of the data draws; `number` is that of a batch or of its first sample."""
     return of_model(run, number + DRAWS)
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Draws of torch, NumPy and Python in here begin from a seed; afterwards they go on from where they were before."""
+    """Seeds the generators of torch, NumPy and Python inside the block, and restores their states at the end."""
     numpy, python = np.random.get_state(), random.getstate()
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)

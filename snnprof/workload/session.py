@@ -1,4 +1,4 @@
-"""One model run over batches under one recorder: fresh neuron state and a seed before every batch."""
+"""Runs a model over batches under a recorder: every batch starts with fresh neuron state and its own seed."""
 
 from __future__ import annotations
 
@@ -33,11 +33,14 @@ from snnprof.workload.state import ModelState
 
 @dataclass(frozen=True)
 class Shard:
-    """Which batches of a run one process counts.
+    """Decides which batches of a run one process counts and reads.
+
+    Its methods take the number of a batch and the number of samples before it.
 
     Attributes:
-        rank, ranks: every `ranks`-th batch, from number `rank` on.
-        done: samples that an earlier run has counted already.
+        rank: number of this process.
+        ranks: number of processes; each counts every `ranks`-th batch, beginning with batch `rank`.
+        done: number of samples that an earlier run has counted; their batches are not counted again.
     """
 
     rank: int = 0
@@ -45,28 +48,30 @@ class Shard:
     done: int = 0
 
     def counts(self, number: int, start: int) -> bool:
+        """Whether this process counts the batch."""
         return start >= self.done and number % self.ranks == self.rank
 
     def needs(self, number: int, start: int) -> bool:
-        """Everybody learns from the first batch, so that all count alike."""
+        """Whether the model runs on the batch here; every process learns from the first, so that all count alike."""
         return number == 0 or self.counts(number, start)
 
     def reads(self, number: int, start: int) -> bool:
-        """What an earlier run has counted is read again, to see that it is the same."""
+        """Whether this process reads the batch; data that an earlier run counted are read again and compared."""
         return number == 0 or number % self.ranks == self.rank
 
 
 class Session:
-    """Runs batches and counts those of its share, in blocks of `span` batches.
+    """Runs batches and counts those of its shard, in blocks of `span` batches.
 
     Attributes:
-        samples_seen: samples of all batches so far, whoever counts them.
-        resumed_batches: leading batches that an earlier run has counted.
+        samples_seen: number of samples in all batches so far, whichever process counts them.
+        resumed_batches: number of leading batches that an earlier run has counted.
         stopped: an interrupt ended the run.
-        interrupted: it came within a batch; blocks that had ended are whole, which neurons fired is not known.
-        read: sum of the readings of all batches that were counted in blocks that have ended.
-        reread: the same of those that an earlier run has counted.
-        drawn: the same of every batch that came by, whoever counts it.
+        interrupted: the interrupt came within a batch. Blocks that had ended are complete, but which neurons fired is
+            unknown, since the unfinished batch has marked some.
+        read: sum of the digests (`batches.reading`) of the batches that this process counted in blocks that have ended.
+        reread: the same sum over this process's share of the batches that an earlier run has counted.
+        drawn: the same sum over all batches that this process read, whichever process counts them.
     """
 
     def __init__(
@@ -83,7 +88,20 @@ class Session:
         total: int | None = None,
         remembers: bool = False,
     ) -> None:
-        """Begins a run; `remembers` what it reads, for a later run that goes on from it."""
+        """Prepares a run.
+
+        Args:
+            model: the model that runs.
+            recorder: counts its operations.
+            seed: the run's seed; each batch is seeded from it and the batch's number.
+            amp: number format of autocast; None runs without autocast.
+            compile: run the model by `torch.compile`.
+            shard: which batches this process counts.
+            span: number of batches in a block, a power of two; it grows where the run has many batches.
+            progress: called with the name of the phase, the samples done and the samples to do.
+            total: number of samples that will run; None if unknown.
+            remembers: keep digests of the data, with which a resumed run checks that its data are the same.
+        """
         self.model, self.recorder, self.seed, self.amp = model, recorder, seed, amp
         recorder.learn_from_first_batch()
         self.shard, self.span = shard, span
@@ -106,7 +124,7 @@ class Session:
         self._finite = NotFinite(recorder)
         self._dtype = machine.only_format(model)
         self._labelled: set[bool] = set()
-        self._unlabelled = self._outside = False  # and a finding says so
+        self._unlabelled = self._outside = False  # True once a finding has said so
         self.classes: int | None = None
         self._learned: Activity | None = None
         self._firsts: list[int] = []
@@ -117,7 +135,17 @@ class Session:
     # -- the loop ------------------------------------------------------------------------------------------
 
     def run(self, batches: Batches, should_stop: Callable[[int], bool] = lambda number: False) -> None:
-        """Runs all batches; `should_stop` is asked before each is drawn, by its number, and may end the run."""
+        """Runs all batches, restores the model, and notes what could not be restored.
+
+        Args:
+            batches: the batches; they are closed at the end.
+            should_stop: called with the number of each batch before it is drawn; True ends the run.
+
+        Raises:
+            SnnprofError: there is no batch, or the model does not run on one.
+            KeyboardInterrupt: Ctrl-C came before the first block had ended, while a block ended, or to one of several
+                processes.
+        """
         with _as_found(self.model, self.recorder) as found, torch.no_grad(), self.recorder, closing(batches):
             try:
                 self._run(batches, should_stop)
@@ -130,6 +158,7 @@ class Session:
             raise SnnprofError("the data source gave no batch", hint="check --data and --samples")
 
     def _run(self, batches: Batches, should_stop: Callable[[int], bool]) -> None:
+        """Draws and runs one batch after the other; each is drawn with its own seed."""
         while not should_stop(self.batches):
             torch.manual_seed(seeds.of_data(self.seed, self.batches))
             batch = next(batches, None)
@@ -143,13 +172,15 @@ class Session:
     def run_again(
         self, batches: Batches, watched: Callable[[int], AbstractContextManager[Any]], interrupt: Interrupt
     ) -> None:
-        """Runs the batches of a run that ended, from the same states and seeds, while somebody else watches.
+        """Repeats the batches of a finished run with the same states and seeds, under another observer.
 
         Args:
-            watched: for the samples of a batch, what to enter around its forward pass.
+            batches: the batches of the run.
+            watched: given the number of samples in a batch, returns the context manager for its forward pass.
+            interrupt: ends the repetition between two batches.
 
         Raises:
-            KeyboardInterrupt: between two batches.
+            KeyboardInterrupt: an interrupt was requested.
         """
         with _as_found(self.model, self.recorder), torch.no_grad(), closing(batches):
             for number in itertools.count():
@@ -168,12 +199,16 @@ class Session:
                 self.progress("counting again", batch.stop, self.total)
 
     def _stop(self) -> None:
-        """Goes back to the last block that ended, where a batch was under way."""
+        """Marks the run as stopped; if a batch was under way, drops the open block, which holds a part of it."""
         self.stopped, self.interrupted = True, self._within
         if self.interrupted and self._open is not None:
             self.batches, self._open = self._open.first, None
 
     def _take(self, batch: Batch) -> None:
+        """Runs and counts a batch, if this process needs it, and adds its digest to the sums.
+
+        If another process counts the first batch, the model still runs on it here, so that the recorder learns.
+        """
         number = self.batches
         self._place(number, batch)
         if batch.x is None:
@@ -196,7 +231,11 @@ class Session:
         self.progress("profiling", self.samples_seen, self.total)
 
     def _place(self, number: int, batch: Batch) -> None:
-        """Where in the run a batch stands."""
+        """Advances the run's position to a batch.
+
+        Raises:
+            SnnprofError: the run to resume ended within this batch.
+        """
         self.batches, self.samples_seen = number + 1, batch.stop
         self.span = merging.span(self.batches, self.span)
         if batch.stop <= self.shard.done:
@@ -208,12 +247,15 @@ class Session:
             )
 
     def _arrived(self, x: Tensor) -> Tensor:
-        """A tensor on the model's device; real numbers in the format of the model's weights, where they have one."""
+        """Moves a tensor to the model's device; real numbers get the dtype of the weights if all have the same."""
         dtype = self._dtype if x.is_floating_point() else None
         return x.to(self._device, dtype or x.dtype, non_blocking=True)
 
     def _correct(self, number: int, x: Input, y: Labels, count: int) -> Tensor | None:
-        """One batch through the model; its correct predictions, still on the device."""
+        """Runs the model on one batch; returns the number of correct predictions, a tensor on the device, or None.
+
+        If the first batch shows that T differs from what was assumed, it runs again and is counted by its steps.
+        """
         lead, axis = inputs.first(x), self._batch_axis(x)
         if self._sample is None:
             self._first = x
@@ -233,7 +275,7 @@ class Session:
         return batch_axis(inputs.first(x), self.recorder.layout, self.recorder.timesteps)
 
     def _classes_of(self, number: int, y: Labels, count: int) -> Labels:
-        """Labels as class numbers; None where a batch has none, which is told if others have."""
+        """The labels as class numbers; None if the batch has none. Notes if only some batches have labels."""
         self._labelled.add(y is not None)
         if len(self._labelled) > 1:
             self._no_accuracy("some batches of the data have labels and some have none")
@@ -253,16 +295,18 @@ class Session:
             )  # fmt: skip
 
     def _sequence(self, number: int, x: Input) -> Tensor | None:
-        """One batch from the start of a sequence."""
+        """Runs one batch from the start of a sequence: with fresh state and the batch's seed."""
         self._reset()
         torch.manual_seed(seeds.of_model(self.seed, number))
         return self._forward(x)
 
     def _other_time(self, x: Tensor, logits: Tensor | None) -> bool:
-        """Whether the first batch showed time steps within its calls that nobody told: it must be counted anew by them.
+        """Compares T as seen on the first batch with `timesteps`; True if the batch must be counted again.
+
+        It must if T was not given and its steps lie within single calls, where they were not told apart.
 
         Raises:
-            SnnprofError: what was told is on no axis, while state is carried along another.
+            SnnprofError: the model carries state along another number of steps than `timesteps` says.
         """
         recorder, seen = self.recorder, self.recorder.seen_time
         if recorder.layout != "batch":
@@ -284,7 +328,7 @@ class Session:
         return anew
 
     def _tell_steps(self, seen: SeenTime) -> bool:
-        """Goes on with the T that was seen; whether the batch must be counted anew, since it lies within calls."""
+        """Takes over the T that was seen; True if the recorder restarted, since its steps lie within single calls."""
         if seen.timesteps is None:
             return False
         if not seen.within_calls:
@@ -296,7 +340,7 @@ class Session:
         return True
 
     def _know_classes(self, logits: Tensor | None, y: Labels, count: int) -> None:
-        """How many classes there are, and whether all labels are among them."""
+        """Learns the number of classes from the outputs, and notes labels that are outside of it."""
         if logits is None or logits.dim() != 2 or len(logits) != count:
             if y is not None:
                 shown = "no tensor" if logits is None else f"{list(logits.shape)}"
@@ -313,7 +357,7 @@ class Session:
                 )  # fmt: skip
 
     def _learn(self) -> None:
-        """The first batch was somebody else's to count: what it left in the counters is taken out of every part."""
+        """Ends a first batch that another process counts, and keeps its counts, which `part` subtracts."""
         self.recorder.end_block(0)
         self._finite.tell()
         self._learned = self.recorder.activity()
@@ -321,7 +365,7 @@ class Session:
     # -- blocks --------------------------------------------------------------------------------------------
 
     def _block(self, number: int) -> _OpenBlock:
-        """The open block, which batch `number` belongs to."""
+        """The open block for batch `number`; first closes the block before it."""
         if self._open is not None and self._open.first // self.span != number // self.span:
             self.close()
         if self._open is None:
@@ -330,10 +374,10 @@ class Session:
 
     @undisturbed()
     def close(self) -> None:
-        """Ends the open block: the one time that the device is waited for."""
+        """Ends the open block: the only synchronisation with the device in the loop."""
         if self._open is None:
             return
-        self._ending = True  # until it is done, nothing that was counted adds up
+        self._ending = True  # until the block has ended, the counts do not add up
         block, self._open = self._open, None
         self.recorder.end_block(block.samples, block.total_correct())
         self._finite.tell()
@@ -344,11 +388,11 @@ class Session:
 
     @property
     def events(self) -> list[tuple[int, int, int]]:
-        """Spike events and samples of what this process counted, each with the number of its block."""
+        """Of each block that this process counted: its number in the run, its spike events and its samples."""
         return [(first // self.span, *counted) for first, counted in zip(self._firsts, self._events, strict=True)]
 
     def part(self) -> Activity:
-        """What this process counted so far, in blocks of the run."""
+        """The counts of this process so far, in blocks numbered as in the whole run."""
         self.close()
         activity = self.recorder.activity()
         if self._learned is not None:
@@ -363,7 +407,11 @@ class Session:
     # -- the model -----------------------------------------------------------------------------------------
 
     def _reset(self) -> None:
-        """Every batch is a new sequence: reset methods run, and all other state is put back in place."""
+        """Starts a new sequence: calls the reset methods of the neurons, and restores all other state in place.
+
+        Raises:
+            SnnprofError: a reset method failed.
+        """
         try:
             neurons.reset(self.model, self.recorder.watched)
         except Exception as error:
@@ -377,6 +425,11 @@ class Session:
             self._fresh.restore(self.recorder.is_state)
 
     def _forward(self, x: Input) -> Tensor | None:
+        """Runs the model on a batch; its outputs averaged over T.
+
+        Raises:
+            SnnprofError: the model does not run on the batch, with or without the recorder.
+        """
         try:
             with machine.autocast(self.amp, inputs.first(x).device):
                 return self._steps(x) if self.recorder.layout == "step" else self._logits(self._called(x))
@@ -396,7 +449,7 @@ class Session:
             ) from error
 
     def _runs_alone(self, x: Input) -> bool:
-        """Whether the model takes a batch where nobody watches."""
+        """Whether the model runs on a batch without the recorder."""
         self.recorder.detach()
         try:
             self._reset()
@@ -409,7 +462,7 @@ class Session:
         return True
 
     def _called(self, x: Input) -> Any:
-        """The model on a batch, which is compiled for one input only."""
+        """Calls the model on a batch; the compiled model only if the batch is a single tensor."""
         if isinstance(x, Tensor):
             return self._call(x)
         if isinstance(self._call, Compiling):
@@ -420,21 +473,21 @@ class Session:
         return inputs.call(self.model, x)
 
     def _frames(self, x: Input) -> Iterator[Input]:
-        """What the caller's loop over T shows: frames of a sequence, or one still image T times."""
+        """The inputs of the single steps in layout `step`: the frames of a sequence, or one still image T times."""
         steps = self.recorder.timesteps
         if not steps:
             raise SnnprofError("layout 'step' needs the number of time steps", hint="pass --timesteps T")
         return (inputs.at_step(x, step, steps) for step in range(steps))
 
     def _steps(self, x: Input) -> Tensor | None:
-        """The caller's loop over T; the mean of what it puts out."""
+        """Calls the model once per time step; the mean output over T, or None if some output holds no tensor."""
         outputs = [neurons.first_tensor(inputs.call(self.model, frame)) for frame in self._frames(x)]
         if any(o is None for o in outputs):
             return None
         return torch.stack([o for o in outputs if o is not None]).float().mean(0)
 
     def _logits(self, result: Any) -> Tensor | None:
-        """The first tensor returned, averaged over T where it has a time axis."""
+        """The first tensor of the output, averaged over T if its first two axes are time and batch."""
         logits = neurons.first_tensor(result)
         steps, batch = self.recorder.timesteps, self.recorder.batch_size
         if logits is not None and logits.dim() == 3 and steps:
@@ -446,7 +499,10 @@ class Session:
 
     @contextmanager
     def uncounted(self, compiled: bool) -> Iterator[Callable[[Input], None]]:
-        """The bare model as the run called it, a batch from the start of a sequence; for use once batches have run."""
+        """Yields a function that runs a batch through the model without the recorder, from the start of a sequence.
+
+        The session must have run a batch before.
+        """
         compiles = compiled and self.recorder.layout != "step"
         model: Any = torch.compile(self.model) if compiles else self.model
 
@@ -461,7 +517,7 @@ class Session:
             yield run
 
     def flops(self) -> list[LayerFlops]:
-        """fvcore's look at one sample, after the run, so that it can disturb nothing; empty where it cannot trace."""
+        """fvcore's operations per layer on one sample; empty if fvcore cannot trace the model. Called after the run."""
         assert self._sample is not None
         layout, steps = self.recorder.layout, self.recorder.timesteps
         sample, repeats = self._sample, 1
@@ -474,7 +530,7 @@ class Session:
             return (flops.layer_flops(self.model, arguments, repeats) if arguments else None) or []
 
     def checked(self) -> SelfCheck:
-        """One sample counted twice, after the run."""
+        """Counts one sample by the recorder and by a second counter, and compares both. Called after the run."""
         assert self._sample is not None
         assert self._first is not None
         self.progress("checking the counts", self.samples_seen, self.total)
@@ -490,7 +546,7 @@ class Session:
             return checking.self_check(self.recorder, run, [self._sample, self._first], samples)
 
     def trace(self) -> SpikeTrace:
-        """Single spikes of one sample, after the run."""
+        """The single spikes of one sample. Called after the run."""
         assert self._sample is not None
         steps = self.recorder.timesteps or 1
         with _as_found(self.model, self.recorder), torch.no_grad(), tracing.traced(self.recorder) as trace:
@@ -500,7 +556,10 @@ class Session:
         return trace.of(steps)
 
     def changed_spikes(self) -> Finding | None:
-        """Of one sample, after the run: the share of spikes that the number format or the device changed."""
+        """A finding on the share of spikes that the number format or the device changed, on one sample.
+
+        None if no spike changed, or for a run on the CPU without autocast. Called after the run.
+        """
         if (self.amp is None and self._device.type == "cpu") or self._sample is None:
             return None
         other = machine.other_formats(self.model)
@@ -511,10 +570,10 @@ class Session:
             try:
                 self._reset()
                 run = self._fired(self._sample, self.amp)
-                self._reset()  # before the model is moved: what is kept of it lies on the device where it ran
+                self._reset()  # before the model is moved, since its saved state is on the device where it ran
                 with machine.on_device(self.model, "cpu"):
                     reference = self._fired(inputs.mapped(self._sample, Tensor.cpu), None)
-            except Exception as error:  # the counts are whole without it
+            except Exception as error:  # the counts are complete without this comparison
                 return reference_run.unknown(first_line(error))
         return reference_run.finding(run, reference)
 
@@ -527,7 +586,7 @@ class Session:
 
 @dataclass
 class _OpenBlock:
-    """A block that is still being counted; correct predictions stay on the device until it ends."""
+    """A block that is still being counted; the number of correct predictions stays on the device until it ends."""
 
     first: int
     samples: int = 0
@@ -536,6 +595,7 @@ class _OpenBlock:
     read: int = 0
 
     def add(self, samples: int, correct: Tensor | None, read: int) -> None:
+        """Adds a batch; `correct` is None if it has no labels."""
         self.samples += samples
         self.read += read
         if correct is None:
@@ -544,15 +604,16 @@ class _OpenBlock:
             self.correct = correct if self.correct is None else self.correct + correct
 
     def total_correct(self) -> int | None:
+        """The number of correct predictions, read from the device; None if some batch has no labels."""
         return int(self.correct) if self.labelled and self.correct is not None else None
 
 
 MISFITS = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
-"""What torch raises where a batch does not suit a model; it may be raised inside an operator that is being watched."""
+"""The errors that torch raises if a batch does not fit a model, also from an operator that the recorder calls."""
 
 
 def _is_ours(error: Exception) -> bool:
-    """Whether the recorder failed, and not the model: what else could go wrong has nothing of it on its way."""
+    """Whether the recorder failed and not the model: its code is in the traceback, and no misfit explains the error."""
     frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
     watching = any(frame.f_globals.get("__name__", "").startswith("snnprof.record.") for frame in frames)
     return watching and not isinstance(error, MISFITS)
@@ -570,10 +631,10 @@ def _correct(logits: Tensor | None, y: Labels, count: int) -> Tensor | None:
 
 
 def _check_labels(x: Tensor, y: Labels, count: int, layout: str) -> None:
-    """A first axis that fits the labels only as time is no batch.
+    """Compares the number of labels with the axes of a batch in layout `batch`.
 
     Raises:
-        SnnprofError: it does.
+        SnnprofError: the labels are as many as the second axis is long, and not the first: the first must be time.
     """
     if y is None or layout != "batch" or not y.dim() or len(y) == count:
         return
@@ -585,7 +646,7 @@ def _check_labels(x: Tensor, y: Labels, count: int, layout: str) -> None:
 
 
 def _rows_are_second_axis(x: Tensor, logits: Tensor | None) -> bool:
-    """Whether the model makes a row of each element of a batch's second axis, and not of its first."""
+    """Whether the model outputs one row for each element of the input's second axis instead of its first."""
     if logits is None or logits.dim() != 2 or x.dim() < 3:
         return False
     return bool(logits.shape[0] == x.shape[1] != x.shape[0])
@@ -597,9 +658,15 @@ def _spike_events(recorder: Recorder) -> int:
 
 @contextmanager
 def _as_found(model: nn.Module, recorder: Recorder) -> Iterator[ModelState]:
-    """Training mode, state and random generators as they were, also after an exception or Ctrl-C."""
+    """Puts the model in evaluation mode; on exit restores training modes, state and random generators, always.
+
+    Yields:
+        The saved state.
+    """
     modules = [module for _, module in neurons.named_modules(model)]
-    modes = {module: module.training for module in modules if hasattr(module, "training")}  # frozen ones have none
+    modes = {
+        module: module.training for module in modules if hasattr(module, "training")
+    }  # frozen scripted modules have none
     state = ModelState.of(model)
     others = generators.restorers(model)
     with torch.random.fork_rng(devices=machine.cuda_devices(model)):
@@ -615,7 +682,7 @@ def _as_found(model: nn.Module, recorder: Recorder) -> Iterator[ModelState]:
 
 
 def _evaluate(model: nn.Module, modules: Iterable[nn.Module]) -> None:
-    """Evaluation mode; exported programs refuse to be told, and stay as they were exported."""
+    """Puts the model in evaluation mode; exported programs refuse that and keep the mode of their export."""
     try:
         model.eval()
     except NotImplementedError:
@@ -624,7 +691,7 @@ def _evaluate(model: nn.Module, modules: Iterable[nn.Module]) -> None:
 
 
 def _note_what_stays(state: ModelState, recorder: Recorder) -> None:
-    """What a pass wrote to and nobody may write to, or could not be put back."""
+    """Notes the parameters that a pass wrote to, and the state that could not be restored."""
     for name in state.changed_parameters():
         recorder.note(
             "C23", name.rpartition(".")[0], f"A pass writes to parameter {name!r}: it is state, or the model learns",

@@ -1,4 +1,4 @@
-"""What a builder's annotations say about the settings it takes."""
+"""Checks the settings of a model against the annotations of the function that builds it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LISTS = (list, tuple, collections.abc.Sequence, collections.abc.Iterable)
 
 
 def must_suit(builder: Callable[..., Any], settings: Mapping[str, Any], spec: str) -> None:
-    """Compares values with the annotations of the builder's parameters; what it does not annotate suits.
+    """Checks values against the annotations of the builder's parameters; without an annotation, any value is right.
 
     Raises:
         SnnprofError: a value is of another type.
@@ -31,7 +31,7 @@ def must_suit(builder: Callable[..., Any], settings: Mapping[str, Any], spec: st
 
 
 def in_words(kind: Any) -> str:
-    """What a person calls an annotation.
+    """A type annotation in plain words.
 
     >>> in_words(list[int] | None)
     'a list of whole numbers'
@@ -49,11 +49,11 @@ def in_words(kind: Any) -> str:
 
 
 def _annotations(builder: Callable[..., Any]) -> dict[str, Any]:
-    """Those of a function, or of the class it makes; none where they name what cannot be found."""
+    """The annotations of a function or of a class's `__init__`; none if they cannot be evaluated."""
     function = builder.__init__ if inspect.isclass(builder) else builder
     try:
         return typing.get_type_hints(function)
-    except Exception:  # annotations are the user's own code
+    except Exception:  # annotations are the user's code and may raise any error
         return {}
 
 

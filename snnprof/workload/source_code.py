@@ -1,4 +1,4 @@
-"""The code of a model: a digest of its source files, so that a run does not go on with another network."""
+"""A digest of a model's source files, so that a run is not resumed with another network."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import Any
 
 from torch import nn
 
-INSTALLED = {"site-packages", "dist-packages"}  # whose they may be: the user's, another environment's, the system's
-OURS = "snnprof"  # whose version is compared; the bundled models are code like any other
+INSTALLED = {"site-packages", "dist-packages"}  # folders of installed packages, also of other environments
+OURS = "snnprof"  # compared by its version, except the bundled models, which count as source files
 
 
 def digest(model: nn.Module, spec: str) -> str:
-    """Of all files that the model's classes and its builder come from and, in turn, use; "" where it has none.
+    """A digest of all source files that define the model's classes and builder, and of those that they import.
 
-    Python's own files and installed packages are told by their versions.
+    It is "" if there are none. The standard library and installed packages are left out: their versions are compared.
     """
     named = sys.modules.get(_module_name(spec))
     start = [_module_of(kind) for module in model.modules() for kind in type(module).__mro__]
@@ -29,7 +29,7 @@ def digest(model: nn.Module, spec: str) -> str:
 
 
 def _module_name(spec: str) -> str:
-    """The module behind `FILE.py:FUNCTION` or `package.module:ATTR`, by the name that it was imported under."""
+    """The name under which the module of `FILE.py:FUNCTION` or `package.module:ATTR` was imported."""
     place = spec.rpartition(":")[0]
     return f"_snnprof_file_{Path(place).stem}" if place.endswith(".py") else place
 
@@ -47,7 +47,7 @@ def _files(modules: Iterable[ModuleType | None]) -> Iterator[Path]:
 
 
 def _module_of(value: Any) -> ModuleType | None:
-    """The module that something is, or was defined in."""
+    """The module itself, or the module that defines a class or function; None for other values."""
     if isinstance(value, ModuleType):
         return value
     name = getattr(value, "__module__", None) if inspect.isclass(value) or inspect.isroutine(value) else None
@@ -68,5 +68,5 @@ def _installed() -> list[str]:
 def _content(path: Path) -> str:
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:  # it was deleted, or lies in an archive, after it was read
+    except OSError:  # the file was deleted after the import, or is in an archive
         return ""

@@ -1,4 +1,4 @@
-"""Where the data comes from: what each `--data` value stands for. Nothing is ever downloaded."""
+"""Opens the data source that a `--data` value names. Nothing is ever downloaded."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ NAMES = (
 
 
 def open_source(spec: str, wanted: InputSpec, samples: int | None = None) -> Source:
-    """The source behind a `--data` value.
+    """Opens the data source that a `--data` value names.
 
     Args:
-        spec: one of `NAMES`.
-        wanted: what the model needs.
-        samples: how many are asked for; random data has as many.
+        spec: the value, in one of the forms in `NAMES`.
+        wanted: what the model needs of its data.
+        samples: the number of samples that random data has; other sources ignore it.
 
     Raises:
         SnnprofError: there is no such source, its files are missing or damaged, or it does not suit the model.
@@ -108,7 +108,7 @@ def _digits(wanted: InputSpec) -> Source:
 
 
 def _random(wanted: InputSpec, samples: int) -> Source:
-    """Each sample is made from its position, so that any number of them takes no memory."""
+    """Random data; each sample is drawn with its position as seed, so that samples take no memory before they run."""
     if wanted.shape is None:
         raise SnnprofError(
             "--data random needs to know the model's input shape", hint="pass --data FILE.npz or FILE.py:FUNCTION"
@@ -127,7 +127,7 @@ def _random(wanted: InputSpec, samples: int) -> Source:
 
 
 def _function(spec: str, wanted: InputSpec) -> Source:
-    """What the user's own function returns: a data set of samples, or an iterable of batches."""
+    """The source that the user's own function returns: a data set of samples, or an iterable of batches."""
     from snnprof.workload.models import find
 
     made = find(spec)
@@ -152,14 +152,20 @@ def _function(spec: str, wanted: InputSpec) -> Source:
 
 
 def _is_map(items: Any) -> bool:
-    """Whether samples are read by position; a data set that is iterated over inherits a method for that too."""
+    """Whether samples can be read by position; an IterableDataset only inherits a `__getitem__` that raises."""
     if isinstance(items, torch.utils.data.IterableDataset) or not isinstance(items, Dataset):
         return False
     return hasattr(items, "__getitem__") and hasattr(items, "__len__")
 
 
 def _data_set(spec: str, items: Any, count: int, wanted: InputSpec) -> Source:
-    """A map-style data set gives samples one by one; whether workers may share what it holds open, its author knows."""
+    """A source that reads samples one by one from a map-style data set.
+
+    No workers start unless the user asks for them: only the author knows whether workers may share its open files.
+
+    Raises:
+        SnnprofError: the data set is empty.
+    """
     if not count:
         raise SnnprofError(f"{spec} returned an empty data set")
 
@@ -174,7 +180,7 @@ def _data_set(spec: str, items: Any, count: int, wanted: InputSpec) -> Source:
 
 
 def _length(items: Any) -> int | None:
-    """Samples behind a DataLoader, where its data set says so."""
+    """The number of samples of a DataLoader; None for other iterables and where its data set has no length."""
     data_set = getattr(items, "dataset", None)
     try:
         return None if data_set is None else len(data_set)

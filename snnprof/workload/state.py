@@ -1,11 +1,13 @@
-"""A model's state as it was found, put back in place: the same objects, holding what they held.
+"""Saves the state of a model and restores it in place: every object stays the same object and gets its contents back.
 
-What modules hold is a graph of objects: attributes, buffers, containers, objects of anybody's classes. It is walked
-once, and of each object only its own contents are kept: a list's elements, an object's attributes, a tensor's values.
-Put back one by one, in whatever order, they are the whole again, aliases and cycles included.
+The modules of a model refer to a graph of objects: attributes, buffers, containers, instances of users' classes.
+`ModelState.of` walks this graph once and saves only the own contents of each object: the elements of a list, the
+attributes of an object, the values of a tensor. Since no object is replaced, each can be restored alone and in any
+order, and aliases and cycles come out right.
 
-Left alone: hooks, modes and sub-modules of modules; random generators; functions, with what they close over; classes
-and globals; objects of the standard library, of PyTorch and of NumPy that are not containers, tensors or arrays.
+Not saved: hooks, training modes and sub-modules of modules; random generators, which generators.py restores; functions
+and their closures; classes and globals; objects of the standard library, PyTorch and NumPy other than containers,
+tensors and arrays.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from snnprof.record.torch_private import functions_disabled, version
 IsState = Callable[[nn.Module, str, Any], bool]
 
 SMALL = 4096
-"""Elements of a parameter up to which its values are kept: those of all weights would take their memory again."""
+"""The values of parameters with up to this many elements are saved; saving all would double the memory of weights."""
 
 MACHINERY = frozenset(nn.Module().__dict__)
 ATOMS = frozenset(
@@ -41,15 +43,19 @@ ATOMS = frozenset(
 )
 CLOSED = sys.stdlib_module_names | {"torch", "numpy"}
 OPEN = ("types", "argparse", "collections", "torch.distributions")
-"""Packages whose objects run things; parts of them whose objects do nothing but hold what they are given."""
+"""Objects from the packages in CLOSED are not looked into, except from their modules in OPEN: these only hold data."""
 
 _ABSENT: Any = object()
 
 
 class _Place(NamedTuple):
-    """Where an object was met first: the module, its attribute that leads there (empty: the module itself), the path.
+    """Where the walk met an object first.
 
-    `lazy`: the module still waited for the shapes of its weights.
+    Attributes:
+        module: the module that leads to the object.
+        attribute: the attribute of that module that leads to the object; "" for the module itself.
+        path: names from the model to the object, joined by dots.
+        lazy: when the state was saved, some weight of the module had no shape yet.
     """
 
     module: nn.Module
@@ -58,11 +64,15 @@ class _Place(NamedTuple):
     lazy: bool
 
     def within(self, key: Any) -> _Place:
+        """The place of what the object holds under a key."""
         name = str(key) if isinstance(key, str | int) else type(key).__name__
         return self._replace(attribute=self.attribute or name, path=f"{self.path}.{name}" if self.path else name)
 
     def stays(self, before: Any, now: Any, is_state: IsState) -> bool:
-        """Whether what is here now is left: caches, lazily made weights, what a lazy module learnt of its input."""
+        """Whether the present value is left although it differs from the saved one.
+
+        Caches, lazily made weights and what a lazy module learned from its first input are left.
+        """
         made = self.lazy and not _waits(self.module)
         if now is _ABSENT or not (made or before is None or before is _ABSENT):
             return made and now is _ABSENT
@@ -70,7 +80,7 @@ class _Place(NamedTuple):
 
 
 class _Kept:
-    """One object and what it held; this class does for those that hold the same for ever, such as tuples."""
+    """One object and its saved contents. The base class serves for objects that never change, such as tuples."""
 
     def __init__(self, place: _Place, held: Any, saved: Any) -> None:
         self.place, self.held, self.saved = place, held, saved
@@ -80,28 +90,29 @@ class _Kept:
         return enumerate(self.saved)
 
     def within(self, key: Any) -> _Place:
+        """The place of what the object holds under a key."""
         return self.place.within(key)
 
     def put_back(self, is_state: IsState) -> None:
-        """May raise whatever says that the object cannot be put back."""
+        """Restores the contents; raises any exception if that is impossible."""
 
     def rewritten(self) -> Iterable[str]:
-        """Names of the parameters among what it held that were written to or replaced."""
+        """Names of the parameters among its contents that were written to or replaced."""
         return ()
 
 
 class _Unkept(_Kept):
-    """What could not be looked at, so that nobody knows whether it changed."""
+    """An object whose contents could not be read, so that a change of them would not be noticed."""
 
     def put_back(self, is_state: IsState) -> None:
         raise TypeError("it could not be copied")
 
 
-# -- what holds other objects ------------------------------------------------------------------------------
+# -- objects that hold other objects -----------------------------------------------------------------------
 
 
 class _Dict(_Kept):
-    """A dict of any class, by the methods of `dict` itself: what the class makes of them is not to happen again."""
+    """A dict of any class, read and written by the methods of `dict` itself: overridden ones may have side effects."""
 
     def __init__(self, place: _Place, held: dict[Any, Any], hidden: frozenset[str] = frozenset()) -> None:
         self.base: Any = OrderedDict if isinstance(held, OrderedDict) else dict
@@ -137,7 +148,7 @@ class _Dict(_Kept):
         self.sort()
 
     def sort(self) -> None:
-        """What it held comes first, in the order of that time; never is more than one pair missing on the way."""
+        """Puts the saved keys first, in their saved order; at most one pair is missing from the dict at any moment."""
         now = list(self.base.keys(self.held))
         wanted = [key for key in self.saved if key in self.held] + [key for key in now if key not in self.saved]
         if now != wanted:
@@ -146,7 +157,7 @@ class _Dict(_Kept):
 
 
 class _Attributes(_Dict):
-    """The attributes of an object, or of a module: in whatever order."""
+    """The attributes of an object or a module, whose order does not matter."""
 
     def __init__(self, place: _Place, held: dict[str, Any]) -> None:
         super().__init__(place, held, frozenset() if place.attribute else MACHINERY)
@@ -164,7 +175,7 @@ class _Attributes(_Dict):
 
 
 class _Parameters(_Dict):
-    """Which parameters a module has."""
+    """The dict of a module's parameters; notes which of them were replaced."""
 
     def __init__(self, place: _Place, held: dict[Any, Any]) -> None:
         super().__init__(place, held)
@@ -182,7 +193,7 @@ class _Parameters(_Dict):
 
 
 class _Slot(_Kept):
-    """One value that functions read, write and delete: an object's slot, a scripted module's attribute."""
+    """One value behind functions that read, write and delete it: a `__slots__` entry, a scripted module's attribute."""
 
     def __init__(self, place: _Place, *ways: Callable[..., Any]) -> None:
         self.read, self.write, self.delete = ways
@@ -226,7 +237,11 @@ class _List(_Kept):
 
 
 class _Iterator(_Kept):
-    """One of Python's own iterators, which cannot be wound back: a copy takes its places, and another one next time."""
+    """One of Python's own iterators. It cannot be rewound, so a copy replaces it wherever it was referred to.
+
+    Each restore writes a fresh copy into the saved contents of the objects that hold the iterator. `ModelState.restore`
+    therefore restores iterators before all other objects.
+    """
 
     def __init__(self, place: _Place, held: Any) -> None:
         super().__init__(place, held, None)
@@ -245,10 +260,10 @@ class _Iterator(_Kept):
 
 
 def _copied(iterator: Any) -> Any:
-    """An iterator that goes on alike, made of copies of those within it.
+    """Copies an iterator at its present position, together with the iterators inside it.
 
     Raises:
-        Exception: one of them cannot be copied; generators cannot, nor can those of itertools from Python 3.14 on.
+        Exception: one of them cannot be copied. Generators cannot, nor can those of itertools from Python 3.14 on.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -260,7 +275,7 @@ def _copied(iterator: Any) -> Any:
 
 
 def _own(value: Any) -> Any:
-    """Of what an iterator has set aside: a cycle adds to its list."""
+    """Copies a part of an iterator's state that changes as it runs: `itertools.cycle` appends to its list."""
     if _iterates(value):
         return _copied(value)
     return list(value) if type(value) is list else value
@@ -270,11 +285,11 @@ def _iterates(value: Any) -> bool:
     return type(value).__module__ in ("builtins", "itertools") and hasattr(type(value), "__next__")
 
 
-# -- what holds values -------------------------------------------------------------------------------------
+# -- arrays and tensors ------------------------------------------------------------------------------------
 
 
 class _Array(_Kept):
-    """A NumPy array of any class and shape; `saved` has one dimension."""
+    """A NumPy array of any class and shape; `saved` is a flat copy."""
 
     def __init__(self, place: _Place, held: np.ndarray[Any, Any]) -> None:
         super().__init__(place, held, held.flatten())
@@ -291,9 +306,10 @@ class _Array(_Kept):
 
 
 class _Tensor(_Kept):
-    """A tensor's memory, bit by bit; parameters: only if small, of others a sum tells whether they were written to.
+    """A tensor's memory, bit by bit. Of a large parameter only a sum is saved, which shows whether it was written to.
 
-    `data` is the same memory under a version counter of its own: the tensor's moves only where values changed.
+    `data` is the same memory with a version counter of its own. So restoring through it does not advance the version of
+    the tensor; `put_back` advances that only if the tensor was written to.
     """
 
     def __init__(self, place: _Place, held: Tensor) -> None:
@@ -311,6 +327,7 @@ class _Tensor(_Kept):
         return ()
 
     def now(self) -> tuple[Any, ...]:
+        """`requires_grad`, the version, and then what `resize_`, `set_` and `.data = …` change."""
         held = self.held
         written = None if held.is_inference() else version(held)
         return held.requires_grad, written, held.data_ptr(), held.shape, held.stride(), held.dtype
@@ -319,6 +336,7 @@ class _Tensor(_Kept):
         facts = self.now()
         if facts == self.facts and self.same(False):
             return
+        # a write through `.data` or NumPy changes no fact, so on the CPU the values are compared too
         self.changed = self.changed or facts[1:] != self.facts[1:] or (self.bits.is_cpu and not self.same(False))
         written = facts[1] != self.facts[1]
         if facts[2:] != self.facts[2:]:
@@ -334,23 +352,25 @@ class _Tensor(_Kept):
             raise ValueError("its values were not kept")
 
     def same(self, waiting: bool) -> bool:
-        """Whether the values are: writing by way of `.data` or NumPy moves no counter.
+        """Whether the values are unchanged; a write through `.data` or NumPy does not advance the version counter.
 
-        Where a device would have to be waited for, and is not to be, state is taken for changed, a parameter is not.
+        Unless `waiting`, nothing is compared that needs a sum or a synchronisation with the device: then a parameter
+        counts as unchanged, and other state as changed.
         """
         if self.saved is None:
             return not waiting or int(_sum(self.bits)) == int(self.sum)
         return torch.equal(self.bits, self.saved) if waiting or self.bits.is_cpu else self.is_parameter
 
     def move_back(self) -> None:
-        """After `resize_`, `set_` and `.data = …`."""
+        """Points the tensor to its old memory again, after `resize_`, `set_` or `.data = …`."""
         storage = self.data.untyped_storage()
         if storage.nbytes() < self.bytes:
             storage.resize_(self.bytes)
         self.held.data = self.data
 
     def leave_graph(self) -> None:
-        with torch.inference_mode(False):  # within it nothing leaves one
+        """Detaches the tensor from autograd's graph and restores `requires_grad`."""
+        with torch.inference_mode(False):  # in inference mode a tensor cannot be detached
             (self.held.detach_() if self.held.grad_fn is not None else self.held).requires_grad_(self.facts[0])
 
     def rewritten(self) -> Iterable[str]:
@@ -360,7 +380,7 @@ class _Tensor(_Kept):
 
 
 def _bits(data: Tensor) -> Tensor:
-    """A tensor's memory as whole numbers, each element once: PyTorch does not write to one place several times."""
+    """A tensor's memory as integers, each element once: PyTorch refuses to write to expanded (stride 0) axes."""
     for axis, (size, stride) in enumerate(zip(data.shape, data.stride(), strict=True)):
         if size > 1 and stride == 0:
             data = data.narrow(axis, 0, 1)
@@ -372,14 +392,14 @@ def _bits(data: Tensor) -> Tensor:
 
 
 def _sum(bits: Tensor) -> Any:
-    """A sum that any one changed value changes, still on the device; eight bytes at a time, which is much quicker."""
+    """A sum that differs if one value differs, left on the device; it adds eight bytes at a time, for speed."""
     flat, each = bits.reshape(-1), 8 // bits.element_size()
     whole = 0 if flat.storage_offset() % each else len(flat) // each * each
     return flat[:whole].view(torch.int64).sum() + flat[whole:].sum(dtype=torch.int64)
 
 
 class _Opaque(_Kept):
-    """A tensor without memory of its own to look at: sparse, nested, on the meta device."""
+    """A tensor whose memory cannot be read as a block: sparse, nested, or on the meta device."""
 
     def __init__(self, place: _Place, held: Tensor) -> None:
         super().__init__(place, held, held.clone())
@@ -399,7 +419,7 @@ class _Opaque(_Kept):
         return [self.place.path] if changed and isinstance(self.held, nn.Parameter) else []
 
 
-# -- which is which ----------------------------------------------------------------------------------------
+# -- what to save of each kind of object -------------------------------------------------------------------
 
 CONTENTS: tuple[tuple[Any, Callable[[_Place, Any], _Kept]], ...] = (
     (dict, _Dict),
@@ -411,8 +431,8 @@ CONTENTS: tuple[tuple[Any, Callable[[_Place, Any], _Kept]], ...] = (
 
 
 def _object(held: Any, place: _Place) -> Iterator[_Kept]:
-    """What has to be kept of an object: its attributes, and last its contents, which may not be to be had."""
-    kind = type(held)  # a proxy says that it is of the class of what it stands for
+    """Yields what to save of an object: its attributes first, and last its contents, since reading those may fail."""
+    kind = type(held)  # not `held.__class__`: there a proxy names the class of the object that it stands for
     bare = issubclass(kind, Tensor) and (is_lazy(held) or _wraps(held))
     if _is_open(kind) or bare:
         own = getattr(held, "__dict__", None)
@@ -420,14 +440,14 @@ def _object(held: Any, place: _Place) -> Iterator[_Kept]:
             yield _Attributes(place, own)
         yield from _slots(held, place)
     if bare:
-        return  # it has no values yet, or has them in its attributes
+        return  # a lazy tensor has no values yet; a wrapper has them in its attributes
     for bases, kept in CONTENTS:
         if issubclass(kind, bases):
             yield kept(place, held)
 
 
 def _wraps(tensor: Tensor) -> bool:
-    """Whether a tensor's class runs its operators on tensors among its attributes: to read its own memory crashes."""
+    """Whether a tensor only wraps others, which are among its attributes; reading its own memory would crash."""
     plain = type(tensor).__torch_dispatch__ is Tensor.__torch_dispatch__
     return not plain and (hasattr(tensor, "__tensor_flatten__") or not tensor.data_ptr())
 
@@ -437,7 +457,7 @@ def _has_memory(tensor: Tensor) -> bool:
 
 
 def _is_open(kind: type) -> bool:
-    """Whether objects of a class may hold state among their attributes."""
+    """Whether the attributes of the objects of a class may hold state of the model."""
     package = str(kind.__module__)
     closed = package.partition(".")[0] in CLOSED and not package.startswith(OPEN)
     return not closed and not issubclass(kind, type | types.ModuleType | Enum)
@@ -452,6 +472,7 @@ def _slots(held: Any, place: _Place) -> Iterator[_Kept]:
 
 
 def _module(module: nn.Module, place: _Place) -> Iterator[_Kept]:
+    """Yields what to save of a module itself: its parameters, buffers, memories (of SpikingJelly) and attributes."""
     own = module.__dict__
     for name, kept in (("_parameters", _Parameters), ("_buffers", _Dict), ("_memories", _Dict)):
         if isinstance(own.get(name), dict):
@@ -459,7 +480,7 @@ def _module(module: nn.Module, place: _Place) -> Iterator[_Kept]:
     yield _Attributes(place, own)
     yield from _slots(module, place)
     script: Any = own.get("_c")
-    if hasattr(script, "setattr"):  # a scripted module, whose values lie in C++
+    if hasattr(script, "setattr"):  # a scripted module keeps its values in C++
         owned = [name for held in (own["_parameters"], own["_buffers"]) for name, _ in held.items()]
         for name in dict.fromkeys([*owned, *own["_concrete_type"].get_attributes()]):
             ways = (partial(way, name) for way in (script.getattr, script.setattr, script.__delattr__))
@@ -473,53 +494,57 @@ def _waits(module: nn.Module) -> bool:
 
 
 def _children(module: nn.Module, path: str) -> list[tuple[str, nn.Module]]:
-    """The modules in a module with their names, read directly: classes override `modules()`."""
+    """The child modules with their paths, read from `_modules`, since classes may override `modules()`."""
     inner = module.__dict__.get("_modules") or {}
     return [(f"{path}.{name}" if path else name, child) for name, child in inner.items() if child is not None]
 
 
 @contextmanager
 def _unseen() -> Iterator[None]:
-    """No mode sees what is done; tensors that need a gradient, or were made in inference mode, can be written to."""
+    """Hides all operations from dispatch and function modes, and makes every tensor writable in place.
+
+    Otherwise PyTorch refuses to write to leaf tensors that need a gradient and to inference tensors.
+    """
     with torch.inference_mode(), functions_disabled(), Unseen():
         yield
 
 
 def _left(module: nn.Module, attribute: str, value: Any) -> bool:
+    """The default of `restore`: no new value is state, so all are left."""
     return False
 
 
 class ModelState:
-    """What a model held at one time, on the device where it was then.
+    """The state of a model at one time, on the device where the model was then.
 
     Attributes:
-        unrestorable: paths, `module.attribute` and further in, of what could not be put back; filled by `restore`.
+        unrestorable: paths (`module.attribute` and further in) of the objects that `restore` could not restore.
     """
 
     def __init__(self) -> None:
         self.unrestorable: list[str] = []
         self._kept: list[_Kept] = []
         self._iterators: dict[int, _Iterator] = {}
-        self._seen: dict[int, Any] = {}  # with the objects themselves, or another could come to have the same id
+        self._seen: dict[int, Any] = {}  # holds the objects too, so that no new object gets the id of a dead one
 
     @classmethod
     def of(cls, model: nn.Module) -> ModelState:
-        """Remembers what a model holds; takes the memory of a copy of its state, weights left out."""
+        """Saves the state of a model; this takes as much memory as its buffers and small parameters."""
         state = cls()
         with _unseen():
             state._meet_modules(model, "")
-            for kept in state._kept:  # grows on the way
+            for kept in state._kept:  # the list grows while it is walked
                 for key, value in kept.inner():
                     if type(value) not in ATOMS:
                         state._meet(kept, key, value)
         return state
 
     def restore(self, is_state: IsState = _left) -> None:
-        """Puts everything back, whatever became of it.
+        """Restores the state; what cannot be restored is listed in `unrestorable`.
 
         Args:
-            is_state: asked of what was absent or None and is not any more, by module, attribute and the value that is
-                there now: true puts it back to absent or None, false leaves it: a cache, a lazily made weight.
+            is_state: called with module, attribute and present value where the saved value was absent or None. True
+                makes it absent or None again; False leaves it, since it is a cache or a lazily made weight.
         """
         with _unseen():
             for kept in (*self._iterators.values(), *self._kept):
@@ -531,13 +556,14 @@ class ModelState:
                         self.unrestorable.append(name)
 
     def changed_parameters(self) -> list[str]:
-        """Names of the parameters that were written to or replaced since, put back or not; waits for the device."""
+        """Names of the parameters that were written to or replaced, restored or not. Synchronises with the device."""
         with _unseen():
             return list(dict.fromkeys(name for kept in self._kept for name in kept.rewritten()))
 
     # -- the walk ------------------------------------------------------------------------------------------
 
     def _meet_modules(self, module: nn.Module, path: str) -> None:
+        """Saves a module and all modules inside it, in the order of `named_modules()`."""
         waiting = [(path, module)]
         while waiting:
             path, module = waiting.pop()
@@ -548,19 +574,21 @@ class ModelState:
                 waiting += reversed(_children(module, path))
 
     def _meet(self, holder: _Kept, key: Any, value: Any) -> None:
+        """Saves an object if the walk meets it for the first time; notes every reference to an iterator."""
         if _iterates(value):
             if id(value) not in self._iterators:
                 self._iterators[id(value)] = _Iterator(holder.within(key), value)
             self._iterators[id(value)].places.append((holder.saved, key))
         elif id(value) not in self._seen:
             place = holder.within(key)
-            if issubclass(type(value), nn.Module):  # in a plain list, say
+            if issubclass(type(value), nn.Module):  # a module that is no child, for example in a plain list
                 self._meet_modules(value, place.path)
             else:
                 self._seen[id(value)] = value
                 self._keep(_object(value, place), place)
 
     def _keep(self, found: Iterator[_Kept], place: _Place) -> None:
+        """Adds what is to be saved of an object; if reading it fails, notes that it cannot be restored."""
         try:
             for kept in found:
                 self._kept.append(kept)

@@ -1,4 +1,4 @@
-"""When to stop: `--until-ci`, checked at batch numbers that do not depend on how many processes there are."""
+"""The stopping rule of `--until-ci`. It is checked at the same batch numbers for any number of processes."""
 
 from __future__ import annotations
 
@@ -8,24 +8,27 @@ from dataclasses import dataclass
 from snnprof import statistics
 
 MIN_BLOCKS = 16
-CHECKED_EVERY = 8  # batches: processes wait for each other here
+CHECKED_EVERY = 8  # batches; not each one, since the processes wait for each other at a check
 
 Counted = tuple[int, int, int]
-"""Number of a block, its spike events, its samples."""
+"""The number of a block, its spike events and its samples."""
 
 
 @dataclass(frozen=True)
 class StoppingRule:
-    """The 95 % interval of the SOPs per sample is within ± `percent` of its middle, and no block is a heavy tail."""
+    """Stops when the 95 % confidence interval of the SOPs per sample is within ± `percent` of its centre.
+
+    A heavy tail, a block with many times the SOPs of the median one, delays the stop.
+    """
 
     percent: float
 
     def is_due(self, batches: int, span: int) -> bool:
-        """Whether, after so many batches in blocks of `span`, all blocks are whole and there are enough of them."""
+        """Whether to check the rule after this number of batches: all blocks of `span` batches are full and enough."""
         return batches % max(CHECKED_EVERY, span) == 0 and batches // span >= MIN_BLOCKS
 
     def reached(self, counted: Iterable[Counted]) -> bool:
-        """Whether the run may stop. A heavy tail delays it until more samples, in wider blocks, level it out."""
+        """Whether the run may stop. A heavy tail delays that until wider blocks, with more samples, level it out."""
         figures, weights = _by_block(counted)
         if len(figures) < MIN_BLOCKS:
             return False
@@ -37,7 +40,7 @@ class StoppingRule:
 
 
 def _by_block(counted: Iterable[Counted]) -> tuple[list[int], list[int]]:
-    """Events and samples of each block, whichever process counted them."""
+    """Sums events and samples by block over all processes."""
     sums: dict[int, tuple[int, int]] = {}
     for block, events, samples in counted:
         before = sums.get(block, (0, 0))

@@ -1,4 +1,4 @@
-"""`FILE.npz` and other files of arrays as a data source: samples first and, where there are labels, one for each."""
+"""Files of arrays, such as `FILE.npz`, as a data source; the first axis counts the samples."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ SUFFIXES = tuple(READERS)
 
 
 def open_file(path: Path, wanted: InputSpec) -> TensorDataset:
-    """The samples of a file.
+    """Reads the samples of a file and their labels, if there are any.
 
     Raises:
-        SnnprofError: it is missing or damaged, would not fit in memory, or does not hold samples and labels of one
-            length.
+        SnnprofError: the file is missing or damaged, would not fit in memory, or holds samples or labels that do not
+            fit each other or the model.
     """
     content = read(path)
     samples = _samples(path, content.x)
@@ -50,7 +50,7 @@ def _real(samples: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _are_tokens(samples: Tensor, wanted: InputSpec) -> bool:
-    """Whether samples are rows of whole numbers that the embedding with which the model begins has rows for."""
+    """Whether the samples are rows of integers that are valid indices of the embedding with which the model begins."""
     if wanted.tokens is None or samples.is_floating_point() or samples.dtype is torch.bool or samples.dim() != 2:
         return False
     low, high = (int(bound) for bound in torch.aminmax(samples.long()))
@@ -58,7 +58,11 @@ def _are_tokens(samples: Tensor, wanted: InputSpec) -> bool:
 
 
 def _shaped(path: Path, samples: Tensor, wanted: InputSpec) -> tuple[Tensor, str | None]:
-    """A table's rows in the shape that the model takes, where their length is that of one sample."""
+    """The rows of a table in the shape that the model takes, and a note if they were reshaped.
+
+    Raises:
+        SnnprofError: a row has another number of elements than a sample.
+    """
     shape = wanted.shape
     if shape is None or len(shape) == 1:
         return samples, None
@@ -75,7 +79,7 @@ def _swapped(x: Any) -> str | None:
 
 
 def _step_note(samples: Tensor, wanted: InputSpec) -> str | None:
-    """What layout `step` takes the samples for."""
+    """A note on how layout `step` interprets the samples; None for other layouts."""
     if wanted.layout != "step" or not wanted.timesteps:
         return None
     if holds_frames(samples.shape[1:], wanted):

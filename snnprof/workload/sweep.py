@@ -1,4 +1,4 @@
-"""A sweep: the same model and data, run once for each combination of settings, each run in a file of its own."""
+"""Sweeps: the same model and data, run once for each combination of settings; each run can be kept in a file."""
 
 from __future__ import annotations
 
@@ -29,17 +29,20 @@ from snnprof.workload.run import profile, profile_run
 from snnprof.workload.thresholds import set_thresholds
 
 STEPS = ("timesteps", "T", "time_steps", "num_steps")
-"""What models call the attribute that says how often they show an image."""
+"""Usual names of the attribute in which a model keeps its number of time steps."""
 
 
 @dataclass
 class SharedSources:
-    """Opens each source of data once for all runs that can share it: not an iterable, which is used up by one run."""
+    """Opens each data source once for all runs that can share it. An iterable is not shared: one run exhausts it."""
 
     _opened: dict[object, Source] = field(default_factory=dict)
 
     def __call__(self, spec: str, wanted: InputSpec, samples: int | None) -> Source:
-        """See `sources.open_source`. Samples of layout `batch` are the same for each T, but event frames are not."""
+        """Opens a source or returns the open one; see `sources.open_source`.
+
+        Samples in layout `batch` do not depend on T, so runs with different T share them. Event frames do depend on T.
+        """
         alike = wanted.layout == "batch" and not wanted.events
         key = (spec, replace(wanted, timesteps=None) if alike else wanted, samples)
         found = self._opened.get(key) or sources.open_source(spec, wanted, samples)
@@ -54,14 +57,18 @@ def run_sweep(
     warn: Callable[[str], None] = lambda text: None,
     force: bool = False,
 ) -> Iterator[tuple[PlannedRun, Activity]]:
-    """Each run, one after the other, written to its file as soon as it ends.
+    """Makes one run after the other, writes each to its file when it ends, and yields it.
 
-    A run whose file is there is not repeated if it is complete, and goes on where it stopped if it is not.
+    If the file of a run exists, a complete run is not repeated, and an incomplete run is resumed.
 
     Args:
-        progress: is told how far each run is.
-        warn: is told what went wrong and was left for later.
-        force: runs anew what has a file.
+        runs: the runs with their options and files.
+        progress: called with the name of the phase, the samples done and the samples to do, for each run.
+        warn: called with the text of a warning, such as a save that failed and is tried again.
+        force: repeats the runs whose files exist.
+
+    Yields:
+        Each run with its counts.
 
     Raises:
         SnnprofError: something about a run is wrong, or its file holds a run with other settings.
@@ -97,23 +104,27 @@ def sweep(
     """Runs a model once for each combination of settings.
 
     Args:
-        model: a module; a function that builds one, called with the values of `set.KEY`; or a name as
-            `snnprof profile` takes it.
-        batches: one tensor (one batch), or an iterable of x or (x, label), as for `profile`; of a model by name also a
-            source such as `digits`, or null for the data that it was made for.
-        over: settings and their values: `timesteps`, `threshold`, `threshold.LAYERS`, `input_rate`, `checkpoint`,
-            `seed`, `set.KEY`. Curves are drawn over the first; the others tell families apart.
-        hardware: a price list, its id or its YAML file; or a list of them.
-        convention: a convention or its id.
-        folder: keeps each run in a file here, and goes on with what is there; models by name only.
-        options: further arguments of `profile`; of a model by name, fields of `snnprof.options.ProfileOptions`.
+        model: a module; a function that builds one and takes the values of `set.KEY` as keyword arguments; or a name,
+            as `snnprof profile` takes it.
+        batches: for a module or a function: one tensor (one batch), or an iterable of x or (x, label), as for
+            `snnprof.profile`. For a model by name: a data source such as `"digits"` or `"test.npz"`, or None for the
+            data that the model was made for.
+        over: the values of each setting, by its name: `timesteps`, `threshold`, `threshold.LAYERS`, `input_rate`,
+            `checkpoint`, `seed` or `set.KEY`. The first setting is the horizontal axis of the curves; the others
+            distinguish the curves. Runs that differ in `seed` alone are averaged.
+        hardware: a price list (hardware profile), its id or its YAML file; or a list of them.
+        convention: the counting convention or its id.
+        folder: for models by name: keeps each run in a file in this folder, skips runs whose file is complete and
+            resumes the others. None keeps no files.
+        options: further arguments of `snnprof.profile`; for a model by name, fields of
+            `snnprof.options.ProfileOptions`.
 
     Returns:
-        The curves, with the Pareto front and the energies at equal accuracy. `sweep.comparison` has the runs side by
-        side. After Ctrl-C, of the runs that were complete.
+        The curves, with the Pareto fronts and the energies at equal accuracy; `sweep.comparison` has the runs side by
+        side. After Ctrl-C, only the runs that were complete.
 
     Raises:
-        SnnprofError: a setting or a value is wrong, the model has no such setting, or what `profile` raises.
+        SnnprofError: a setting or a value is wrong, the model has no such setting, or `snnprof.profile` raised it.
         KeyboardInterrupt: Ctrl-C came in the first run.
     """
     found = axes(over or {})
@@ -138,6 +149,7 @@ def sweep(
 def _by_name(
     model: str, batches: object, points: Sequence[GridPoint], folder: str | Path | None, options: Mapping[str, Any]
 ) -> Iterator[Activity]:
+    """Makes the runs of a model by name, as `snnprof sweep` does; they are kept if there is a folder."""
     if batches is not None and not isinstance(batches, str):
         raise SnnprofError(
             "a model by name takes its data by name, such as 'digits' or 'test.npz'",
@@ -167,28 +179,29 @@ def _kept_in(options: ProfileOptions, path: Path) -> ProfileOptions:
 def _of_module(
     model: nn.Module | Callable[..., nn.Module], batches: Any, points: Sequence[GridPoint], options: Mapping[str, Any]
 ) -> Iterator[Activity]:
+    """Makes the runs of a module, or of the modules that a function builds."""
     if batches is None or isinstance(batches, str):
         raise SnnprofError("a sweep of a module needs batches: a tensor, or an iterable of x or (x, label)")
-    again = list(batches) if isinstance(batches, Iterator) else batches  # a generator gives its batches once
+    again = list(batches) if isinstance(batches, Iterator) else batches  # an iterator can be read once only
     known = ProfileOptions(model="", timesteps=options.get("timesteps"), seed=options.get("seed", 0))
     for point in points:
-        asked = point.options(known)
-        settings = {key: models.yaml_value(value) for key, value in asked.settings}
-        with _module(model, settings, asked, options.get("neuron", ())) as module:
-            given = {**options, "seed": asked.seed, "timesteps": asked.timesteps}
-            coded = again if asked.input_rate is None else _coded(again, asked, given)
+        run_options = point.options(known)
+        settings = {key: models.yaml_value(value) for key, value in run_options.settings}
+        with _module(model, settings, run_options, options.get("neuron", ())) as module:
+            given = {**options, "seed": run_options.seed, "timesteps": run_options.timesteps}
+            coded = again if run_options.input_rate is None else _coded(again, run_options, given)
             activity = profile(module, coded, **given)
-        yield _with_conditions(activity, asked)
+        yield _with_conditions(activity, run_options)
 
 
 @contextmanager
 def _module(
     model: nn.Module | Callable[..., nn.Module],
     settings: Mapping[str, Any],
-    asked: ProfileOptions,
+    run_options: ProfileOptions,
     named: Sequence[str],
 ) -> Iterator[nn.Module]:
-    """The model with the settings of one run; a module that the caller holds is put back afterwards."""
+    """The model with the settings of one run; a module of the caller gets its weights and settings back afterwards."""
     if settings and isinstance(model, nn.Module):
         raise SnnprofError(
             f"set.{next(iter(settings))} is an argument of the function that builds the model, and this is a module",
@@ -196,18 +209,21 @@ def _module(
         )
     module = model if isinstance(model, nn.Module) else model(**settings)
     with ExitStack() as undo:
-        if asked.checkpoint is not None:
+        if run_options.checkpoint is not None:
             before = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
             undo.callback(module.load_state_dict, before)
-            checkpoints.load_into(module, checkpoints.read(asked.checkpoint), type(module).__name__)
-        undo.callback(set_thresholds(module, asked.thresholds, named))
-        if asked.timesteps is not None:
-            undo.callback(_set_steps(module, asked.timesteps))
+            checkpoints.load_into(module, checkpoints.read(run_options.checkpoint), type(module).__name__)
+        undo.callback(set_thresholds(module, run_options.thresholds, named))
+        if run_options.timesteps is not None:
+            undo.callback(_set_steps(module, run_options.timesteps))
         yield module
 
 
 def _set_steps(module: nn.Module, timesteps: int) -> Callable[[], None]:
-    """Sets T where the model keeps it in an attribute; elsewhere `profile` sees whether the model follows."""
+    """Sets T if the model keeps it in an attribute, and returns the function that undoes it.
+
+    If the model has no such attribute, `profile` raises an error where the model runs another number of steps.
+    """
     name = next((name for name in STEPS if type(getattr(module, name, None)) is int), None)
     if name is None:
         return lambda: None
@@ -216,26 +232,28 @@ def _set_steps(module: nn.Module, timesteps: int) -> Callable[[], None]:
     return lambda: setattr(module, name, before)
 
 
-def _coded(batches: Any, asked: ProfileOptions, given: Mapping[str, Any]) -> Iterator[Any]:
-    """The batches as spikes of the rate asked for."""
+def _coded(batches: Any, run_options: ProfileOptions, given: Mapping[str, Any]) -> Iterator[Any]:
+    """The batches, with each input element coded as spikes of the rate that `run_options` names."""
     items = [batches] if isinstance(batches, Tensor) else batches
     source = IterableDataset(items, "user data", given.get("layout", "batch"), given.get("timesteps"))
-    assert asked.input_rate is not None
-    for batch in RateCoded(source, asked.input_rate, given["seed"]).batches(Sampler(1), lambda number, start: True):
+    assert run_options.input_rate is not None
+    for batch in RateCoded(source, run_options.input_rate, given["seed"]).batches(
+        Sampler(1), lambda number, start: True
+    ):
         yield batch.x if batch.y is None else (batch.x, batch.y)
 
 
-def _with_conditions(activity: Activity, asked: ProfileOptions) -> Activity:
-    """The activity with the settings of its run among its facts, as `snnprof profile` writes them."""
+def _with_conditions(activity: Activity, run_options: ProfileOptions) -> Activity:
+    """Adds the settings of the run to its facts, as `snnprof profile` writes them."""
     flags = {
-        "--set": " ".join(f"{key}={value}" for key, value in asked.settings),
-        "--threshold": " ".join(threshold_text(*each) for each in asked.thresholds),
-        "--input-rate": "" if asked.input_rate is None else str(asked.input_rate),
+        "--set": " ".join(f"{key}={value}" for key, value in run_options.settings),
+        "--threshold": " ".join(threshold_text(*each) for each in run_options.thresholds),
+        "--input-rate": "" if run_options.input_rate is None else str(run_options.input_rate),
     }
     run = activity.run
     conditions = {**run.conditions, **{flag: text for flag, text in flags.items() if text}}
     model = run.model
-    if asked.checkpoint is not None:
-        weights = checkpoints.read(asked.checkpoint)
+    if run_options.checkpoint is not None:
+        weights = checkpoints.read(run_options.checkpoint)
         model = model.model_copy(update={"checkpoint": weights.path.name, "sha256": weights.sha256})
     return activity.model_copy(update={"run": run.model_copy(update={"conditions": conditions, "model": model})})

@@ -1,4 +1,4 @@
-"""Firing thresholds: where neuron layers keep theirs, and how a run gives them another."""
+"""Firing thresholds: finds where neuron layers keep them, and sets them for a run."""
 
 from __future__ import annotations
 
@@ -15,23 +15,29 @@ from snnprof.errors import SnnprofError, unknown
 from snnprof.record import neurons
 
 ATTRIBUTES = ("v_threshold", "spike_threshold", "threshold", "v_th", "vth", "v_thr", "thresh")
-"""What frameworks and hand-written neurons call it: snnprof and SpikingJelly, sinabs, snnTorch and BrainCog, others."""
+"""Names of the threshold: in snnprof and SpikingJelly, sinabs, snnTorch and BrainCog, and in hand-written neurons."""
 TUPLE = ("p", "v_th")
-"""Norse keeps the parameters of a neuron layer in a named tuple `p`."""
+"""Norse keeps the threshold in the field `v_th` of a named tuple `p`."""
 Thresholds = Sequence[tuple[str, float]]
-"""Patterns of layers, "" for all, and the threshold of the layers that match; the last one that matches counts."""
+"""Pairs of a pattern of layers ("" for all) and their threshold; of several matching patterns the last one counts."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where one neuron layer keeps its threshold: an attribute of a module, or a field of its tuple of parameters."""
+    """Where one neuron layer keeps its threshold.
+
+    Attributes:
+        layer: path of the layer.
+        module: the layer.
+        attribute: the attribute that holds the threshold, or the named tuple with it.
+    """
 
     layer: str
     module: nn.Module
     attribute: str
 
     def set(self, value: float) -> Callable[[], None]:
-        """Gives the layer another threshold; returns what puts the former one back."""
+        """Sets the threshold; returns a function that restores the former one."""
         before = getattr(self.module, self.attribute)
         if isinstance(before, Tensor):
             held = before.detach().clone()
@@ -50,15 +56,16 @@ def _copy(into: Tensor, values: Tensor) -> None:
 
 
 def set_thresholds(model: nn.Module, wanted: Thresholds, named: Sequence[str] = ()) -> Callable[[], None]:
-    """Gives neuron layers other thresholds.
+    """Sets the thresholds of neuron layers.
 
     Args:
-        wanted: a pattern matches a layer's path as a shell matches file names (`block.*.lif`), or names a module that
-            the layer lies in.
-        named: classes to treat as spiking neurons besides those known.
+        model: the model.
+        wanted: patterns and thresholds. A pattern matches the path of a layer as a shell matches file names
+            (`block.*.lif`), or is the path of a module that contains the layer.
+        named: further classes to treat as spiking neurons.
 
     Returns:
-        A function that puts all thresholds back.
+        A function that restores all thresholds.
 
     Raises:
         SnnprofError: no neuron layer of the model has a threshold that can be set, or a pattern matches none.
@@ -85,9 +92,13 @@ def _all(functions: Sequence[Callable[[], None]]) -> None:
 
 
 def places(model: nn.Module, named: Sequence[str] = ()) -> Iterator[Place]:
-    """The thresholds of all neuron layers: of known and named classes, and of modules that look like a neuron.
+    """Finds the thresholds of all neuron layers: of known and named classes, and of modules that look like a neuron.
 
-    One looks so if it has no module and no weight matrix inside, is not PyTorch's own, and has such an attribute.
+    A module looks like a neuron if it is not PyTorch's own, contains no module and no weight matrix, and has an
+    attribute for a threshold.
+
+    Yields:
+        Where each layer keeps its threshold.
     """
     watched, _ = neurons.watched(model, named)
     known = {inner for module in watched for _, inner in neurons.named_modules(module)}

@@ -1,4 +1,4 @@
-"""Single spikes read off a running model, by plain forward hooks; of one sample, since all of it is kept."""
+"""Records every spike of a running model by forward hooks; for one sample only, since all of them are kept."""
 
 from __future__ import annotations
 
@@ -20,32 +20,38 @@ Calls = dict[str, list[Tensor]]
 
 
 class Trace:
-    """What passed, call by call."""
+    """The recorded spikes and inputs of layers, call by call."""
 
     def __init__(self) -> None:
         self._neurons: Calls = {}
         self._inputs: Calls = {}
 
     def keep_output(self, name: str, spikes: Tensor) -> None:
+        """Keeps the spikes of one call of a neuron layer."""
         self._neurons.setdefault(name, []).append(spikes.detach().float().cpu())
 
     def keep_input(self, name: str, tensor: Tensor) -> None:
+        """Keeps the input of one call of a module with weights."""
         self._inputs.setdefault(name, []).append(tensor.detach().float().cpu())
 
     def of(self, steps: int) -> SpikeTrace:
-        """The calls as so many time steps; what does not divide into them is left out."""
+        """The spikes and inputs by time step; layers whose values do not divide into `steps` are left out."""
         return SpikeTrace(steps, _by_step(self._neurons, steps), _by_step(self._inputs, steps))
 
 
 def _by_step(calls: Mapping[str, list[Tensor]], steps: int) -> dict[str, Array]:
-    """[T, elements] of each: with one sample, time is the first axis that is longer than one, or the calls."""
+    """The values of each layer as [T, elements].
+
+    With a single sample, time is the first axis longer than 1, or each step is a call; so the values of the calls in a
+    row only need to be cut into T pieces.
+    """
     joined = {name: torch.cat([call.reshape(-1) for call in each]) for name, each in calls.items()}
     return {name: flat.reshape(steps, -1).numpy() for name, flat in joined.items() if flat.numel() % steps == 0}
 
 
 @contextmanager
 def traced(recorder: Recorder) -> Iterator[Trace]:
-    """Keeps what the neuron layers put out and what modules with weights read, inside."""
+    """Yields a trace that records the output of neuron layers and the input of modules with weights."""
     trace = Trace()
     handles = [module.register_forward_hook(_output(trace, recorder, module)) for module in recorder.watched]
     for name, module in modules_of(recorder.model).items():

@@ -1,4 +1,4 @@
-"""Runs blocks of a recorded run again."""
+"""Runs blocks of a recorded run again and compares the counts."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from snnprof.workload.plan import RunPlan
 from snnprof.workload.session import Shard
 
 NUMERICS = ("the device", "the version of snnprof", "the version of torch")
-"""Facts that may be others when a run is made again; with each of them a few neurons may spike otherwise."""
+"""Facts that may differ when a run is repeated; each of them can change the spikes of a few neurons."""
 NAMES = ("--data",)
-"""Names of what is told apart by its content."""
+"""Facts that are names only and may differ, since the content itself is compared."""
 
 
 class Blocks(Shard):
-    """Counts the batches of some blocks of a recorded run, which it finds again by the samples before them."""
+    """Counts the batches of some blocks of a recorded run; the number of samples before a batch gives its block."""
 
     def __init__(self, recorded: Activity, chosen: Sequence[int]) -> None:
         super().__init__()
@@ -31,19 +31,21 @@ class Blocks(Shard):
         self._blocks: dict[int, int] = {}  # by number of the batch
 
     def counts(self, number: int, start: int) -> bool:
+        """Whether the batch is in a chosen block."""
         self._blocks[number] = bisect_right(self._ends, start)
         return self._blocks[number] in self._chosen
 
     def reads(self, number: int, start: int) -> bool:
+        """Whether the batch is read: the first one and those of the chosen blocks."""
         return self.needs(number, start)
 
     @property
     def end(self) -> int:
-        """Samples up to the end of the last of them."""
+        """The number of samples up to the end of the last chosen block."""
         return self._ends[max(self._chosen)]
 
     def placed(self, part: Activity, span: int) -> Activity:
-        """What was counted, in blocks of `span` batches, with each of them where it is in the recorded run."""
+        """The counts of this run, in blocks of `span` batches, moved to the blocks of the recorded run."""
         return merging.rebin(part, [self._blocks[index * span] for index in range(len(part.blocks))])
 
 
@@ -53,11 +55,13 @@ def verify_run(
     """Runs blocks of a run again, each batch from the same seed, and compares all integers.
 
     Args:
-        options: what the run was asked to do; `resume`, `output` and `maps` are left out.
+        options: the options of the run; `resume`, `output` and `maps` are ignored.
+        recorded: the recorded run.
         blocks: numbers of the blocks to run again.
+        progress: called with the name of the phase, the samples done and the samples to do.
 
     Raises:
-        SnnprofError: model, weights or data are not those of the run.
+        SnnprofError: the model, weights or data are not those of the run.
     """
     plan = RunPlan.of(options)
     with machine.on_device(plan.loaded.module, options.device or machine.default_device()):
@@ -65,16 +69,16 @@ def verify_run(
         shard = Blocks(recorded, blocks)
         session = plan.session_of(shard, 1, progress)
         session.run(plan.batches(session), lambda number: session.samples_seen >= shard.end)
-        changed = _must_be_the_same(recorded.run, plan.run(Run()))  # by now the content of the data is known, too
+        changed = _must_be_the_same(recorded.run, plan.run(Run()))  # now the content of the data is known too
         again = shard.placed(session.part(), session.span)
     return verification(recorded, again, blocks, changed)
 
 
 def _must_be_the_same(recorded: Run, now: Run) -> list[tuple[str, str, str]]:
-    """What else differs: facts by which a few neurons may spike otherwise.
+    """Compares the facts of both runs; returns those that differ but are allowed to (name, recorded, present).
 
     Raises:
-        SnnprofError: it is another model, or are other weights or data.
+        SnnprofError: the model, its weights, the data or a setting differ.
     """
     found = [each for each in resume.differing(recorded, now) if each[0] not in NAMES]
     for what, before, after in found:

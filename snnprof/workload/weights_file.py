@@ -1,4 +1,4 @@
-"""Files of weights: finds the state dicts in a `.pt`, `.pth` or `.safetensors` file, whatever stands around them."""
+"""Finds the state dicts in a `.pt`, `.pth` or `.safetensors` file, also nested in other objects."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from snnprof.errors import SnnprofError, unknown
 from snnprof.options import file_and_key
 from snnprof.workload import pickled
 
-DEPTH = 3  # of keys around a state dict
-SHOWN = 3
+DEPTH = 3  # most nested keys above a state dict
+SHOWN = 3  # names in a message
 State = dict[str, Tensor]
 
 
@@ -28,10 +28,10 @@ class WeightsFile:
 
     Attributes:
         path: the file.
-        states: parameters and buffers by name, as the file names them, for each key ("" is the file itself, `a.b` the
-            value of `b` in that of `a`).
-        facts: what stands beside each of them (preset, seed, accuracy, epoch, …), plain values only.
-        sha256: of the file.
+        states: for each key, parameters and buffers by their names in the file. The key "" is the file itself, `a.b`
+            the value of `b` in the value of `a`.
+        facts: for each key, the plain values beside the state dict (preset, seed, accuracy, epoch, …).
+        sha256: digest of the file.
         chosen: the key that the user named, or "".
     """
 
@@ -47,7 +47,7 @@ class WeightsFile:
         return f"{self.path}:{self.chosen}" if self.chosen else str(self.path)
 
     def only(self, key: str) -> WeightsFile:
-        """The state dicts at and below a key, which may also be the beginning of weights' names (`ema_model`).
+        """The state dicts at and below a key; the key may also be the first part of weight names (`ema_model`).
 
         Raises:
             SnnprofError: there is none.
@@ -65,7 +65,7 @@ class WeightsFile:
         return next((facts for own, facts in self.facts.items() if key.startswith(own)), {})
 
     def _keys(self) -> list[str]:
-        """What a KEY may be: keys of state dicts, and in a flat file the first parts of names."""
+        """The keys that a user may choose: those of state dicts, or the first parts of names in a flat file."""
         names = {name.partition(".")[0] for name in self.states.get("", {})}
         return [key for key in self.states if key] or sorted(names)
 
@@ -75,7 +75,7 @@ def read(place: str | Path) -> WeightsFile:
 
     Raises:
         SnnprofError: the file is missing, cut short, would not fit in memory, calls code, or holds no state dict; or
-            it has nothing at KEY.
+            there is none at KEY.
     """
     path, key = file_and_key(str(place))
     digest = _sha256(path)
@@ -89,19 +89,22 @@ def read(place: str | Path) -> WeightsFile:
 
 
 def first(names: Iterable[str]) -> str:
-    """The first few of them, for a message."""
+    """The first few names, for a message."""
     found = list(names)
     return ", ".join(found[:SHOWN]) + (", …" if len(found) > SHOWN else "")
 
 
 def _beginning(key: str, state: State, wanted: str) -> State:
-    """Those weights whose names begin with what the user wants, without it."""
+    """The weights whose names begin with the key that the user wants, renamed without it."""
     inner = wanted if not key else wanted.removeprefix(f"{key}.")
     return {name.removeprefix(f"{inner}."): tensor for name, tensor in state.items() if name.startswith(f"{inner}.")}
 
 
 def _state_dicts(content: Any, key: str, facts: dict[str, Any]) -> Iterator[tuple[str, State, dict[str, Any]]]:
-    """Each state dict with its key, and what stands beside it; an optimizer's state is keyed by numbers."""
+    """Yields each state dict with its key and the plain values beside it.
+
+    Keys that are no strings are skipped: an optimizer's state is keyed by numbers.
+    """
     items = _items(content)
     tensors = {name: tensor for name, value in items.items() if (tensor := _tensor(value)) is not None}
     if tensors:
@@ -113,13 +116,13 @@ def _state_dicts(content: Any, key: str, facts: dict[str, Any]) -> Iterator[tupl
     for name, value in items.items():
         inner += list(_state_dicts(value, f"{key}.{name}" if key else name, beside))
     yield from inner
-    if len(inner) > 1 and not tensors:  # a model saved part by part: {"encoder": …, "head": …}
+    if len(inner) > 1 and not tensors:  # a model saved in parts: {"encoder": …, "head": …}
         parts = [(own.removeprefix(f"{key}.") if key else own, state) for own, state, _ in inner]
         yield key, {f"{part}.{name}": tensor for part, state in parts for name, tensor in state.items()}, facts
 
 
 def _items(content: Any) -> dict[str, Any]:
-    """What a wrapper holds by name; a tuple's or list's parts by number."""
+    """The contents of a container by name; those of a tuple or list by number."""
     if isinstance(content, argparse.Namespace):
         return vars(content)
     if isinstance(content, Mapping):

@@ -26,7 +26,7 @@ def _last(activity: Activity) -> OpRecord:
 
 
 # what is done to 0/1 spikes [4, 8] → quantum, levels, Σ levels as a function of the spikes
-KEPT: dict[str, tuple[Callable[[Tensor], Tensor], float, int]] = {
+KEPT: dict[str, tuple[Callable[[Tensor], Tensor], float, int | None]] = {
     "reshape": (lambda s: s.reshape(8, 4).t().contiguous().view(4, 8), 1, 1),
     "permute": (lambda s: s.view(2, 2, 8).permute(1, 0, 2).flatten(0, 1), 1, 1),
     "chunk": (lambda s: torch.cat(s.chunk(2, dim=1), 0), 1, 1),
@@ -57,6 +57,26 @@ KEPT: dict[str, tuple[Callable[[Tensor], Tensor], float, int]] = {
     "times a constant tensor": (lambda s: s * torch.tensor(0.3), 0.3, 1),
     "one minus": (lambda s: 1 - s, 1, 1),
     "negated": (lambda s: -s, 1, 1),
+    "reflected with a factor": (lambda s: torch.rsub(s, 1.0, alpha=2), 1, 1),
+    "reflected from spikes with a factor": (lambda s: torch.rsub(s, s.flip(0), alpha=2), 1, 2),
+    "added with factor 0": (lambda s: torch.add(s, s.flip(0) * 0.37, alpha=0), 1, 1),
+    "inverted whole numbers": (lambda s: (~s.int()).float(), 1, 2),
+    "scattered, reduced by sum": (lambda s: _reduced(s, "sum"), 1, None),
+    "scattered, reduced by maximum": (lambda s: _reduced(s, "amax"), 1, 1),
+    "scattered, reduced by product": (lambda s: _reduced(s, "prod"), 1, 1),
+    "scattered, reduced by add": (lambda s: torch.zeros(4, 8).scatter(1, PLACES, s, reduce="add"), 1, None),
+    "scattered, reduced by multiply": (lambda s: torch.ones(4, 8).scatter(1, PLACES, s, reduce="multiply"), 1, 1),
+    "rows reduced by maximum": (
+        lambda s: torch.zeros(4, 8).index_reduce(0, torch.tensor([0, 0, 2, 2]), s, "amax"),
+        1,
+        1,
+    ),
+    "rows added with a factor": (
+        lambda s: torch.zeros(4, 8).index_add(0, torch.tensor([0, 0, 2, 2]), s, alpha=0.5),
+        0.5,
+        None,
+    ),
+    "indices of a triangle": (lambda s: s + torch.tril_indices(4, 4)[0, :8], 1, None),
     "cat of two": (lambda s: torch.cat([s, s.flip(0)], 0), 1, 1),
     "cat with zeros": (lambda s: torch.cat([s, torch.zeros(2, 8)], 0), 1, 1),
     "padded": (lambda s: F.pad(s, (1, 1))[:, :8], 1, 1),
@@ -75,6 +95,13 @@ KEPT: dict[str, tuple[Callable[[Tensor], Tensor], float, int]] = {
     "index_select": (lambda s: s.index_select(0, torch.tensor([0, 2])), 1, 1),
     "unfold": (lambda s: s.unfold(1, 4, 4).reshape(-1, 4), 1, 1),
 }
+
+
+PLACES = torch.tensor([0, 0, 2, 2, 5, 5, 5, 3]).expand(4, 8)
+
+
+def _reduced(s: Tensor, how: str) -> Tensor:
+    return torch.ones(4, 8).scatter_reduce(1, PLACES, s, how)
 
 
 def _into_buffer(s: Tensor) -> Tensor:
@@ -103,7 +130,7 @@ def test_spikes_stay_spikes(record: Any, spikes: Any, name: str, inference: bool
     assert [part.kind for part in op.parts] == ["spikes"]
     operand = op.operands[0]
     assert operand.quantum == pytest.approx(quantum)
-    assert operand.levels == levels
+    assert operand.levels == levels  # None where any number of spikes may come together
     assert operand.fed_by == ["input"]
     part = op.part("spikes")
     assert part.level_sum == int((changed / quantum).round().abs().sum())
@@ -128,6 +155,9 @@ ERASED: dict[str, Callable[[Tensor], Tensor]] = {
     "divided by what varies": lambda s: s / s.sum().clamp(min=1).sqrt(),
     "bilinear upsampling": lambda s: F.interpolate(s.view(1, 1, 4, 8), scale_factor=1.5, mode="bilinear").flatten(1),
     "edge-corrected average": lambda s: F.avg_pool1d(s.unsqueeze(0), 3, 1, 1, count_include_pad=False)[0],
+    "scattered, reduced by mean": lambda s: torch.zeros(4, 8).scatter_reduce(1, PLACES, s, "mean"),
+    "rows reduced by mean": lambda s: torch.zeros(4, 8).index_reduce(0, torch.tensor([0, 0, 2, 2]), s, "mean"),
+    "products of fractions": lambda s: torch.ones(4, 8).scatter(1, PLACES, s * 0.5, reduce="multiply"),
     "plus noise": lambda s: s + torch.rand_like(s),
 }
 

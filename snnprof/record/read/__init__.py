@@ -1,4 +1,4 @@
-"""Reading an operand: one interface, and whatever is fastest where its values lie."""
+"""Reads operands by the fastest backend for the device that their values are on."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from snnprof.record.read.operand import Grid, Reach, Steps, Sums, paired, plain
 
 
 class Backend(NamedTuple):
-    """A way to read.
+    """An implementation of `read`.
 
     Attributes:
-        available: why it cannot be used on this machine; empty where it can.
-        reads: whether it can read such an operand.
-        read: reads one that it can.
+        available: returns why it cannot be used on this machine; "" if it can.
+        reads: returns whether it can read an operand.
+        read: reads such an operand; the arguments are those of `read`.
     """
 
     available: Callable[[], str]
@@ -30,22 +30,23 @@ BACKENDS = {
     "triton": Backend(triton.missing, triton.reads, triton.read),
     "reference": Backend(reference.missing, reference.reads, reference.read),
 }
-"""By name, the fastest first; the last one reads anything."""
+"""The backends by name, the fastest first; the last one can read any operand."""
 
 
 def read(
     values: Tensor, grid: Grid, reach: Reach, row: Tensor, steps: Steps | None = None, sums: Sums | None = None
 ) -> None:
-    """Reads an operand once, and waits for no device.
+    """Reads an operand once, without synchronising the device.
 
     Args:
         values: the operand, of any shape, dtype, memory layout and device.
-        grid: what it is expected to hold; what it holds decides, later, from the figures.
-        reach: outputs that each of its values reaches; a table where that depends on the place.
-        row: int64 zeros on its device, for each step `grid.width` of them: the figures (`operand.py`), then elements at
-            level 0, 1, …. Where the grid is real there are only non-zeros and what they reach.
-        steps: where its time steps lie; None takes the whole for one step.
-        sums: what is kept beside; no table then.
+        grid: the values that it is expected to hold. Whether it does is decided later, from the figures.
+        reach: outputs that each value reaches: one number, or a table if that depends on the position.
+        row: int64 zeros on the operand's device, `grid.width` for each time step. The read adds the figures
+            (`operand.py`), then the elements at level 0, 1, …. For a real grid it adds only the non-zeros and the
+            outputs that they reach.
+        steps: where the time steps lie; None: the operand is one step.
+        sums: counts along some dimensions that the read adds to, or None. Not together with a table.
     """
     values = plain(values)
     if values.numel():
@@ -58,12 +59,13 @@ def read(
 
 
 def multiply(left: Sums, right: Sums, row: Tensor) -> None:
-    """Products of the counts of two operands that meet along their last dimension.
+    """Multiplies the counts of two operands and sums over their last dimension.
 
     Args:
-        left, right: sums `[steps, *stack, K]`; the stacks broadcast.
-        row: int64 zeros for each step and Σ_k: non-zeros by non-zeros, non-zeros by levels, levels by non-zeros, and
-            levels by levels.
+        left: counts `[steps, *stack, K]` of the left operand.
+        right: likewise of the right operand; the stacks broadcast.
+        row: int64 zeros `[steps · 4]`; receives for each time step Σ_k of non-zeros × non-zeros, non-zeros × levels,
+            levels × non-zeros, and levels × levels.
     """
     if not reference.tracing() and triton.reads(left.nonzero):
         triton.multiply(left, right, paired(left.nonzero, right.nonzero), row)

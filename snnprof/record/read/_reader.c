@@ -1,11 +1,12 @@
-/* Reads an operand once: how many of its values are not zero, at which levels, how far from the grid, and what they reach.
+/* Reads an operand once: counts its non-zero values, their levels, their distance from the grid, and the outputs that
+   they reach.
 
-   One pass at the speed of memory. A block of values becomes two rows of whole numbers that stay in the first cache,
-   non-zero or not and the level; all sums are made from those. PyTorch's own threads do it where OpenMP is the one it
-   loaded.
+   One pass at the speed of memory. Each block of values becomes two rows of integers that stay in the first-level cache:
+   flags (zero or not) and levels; all sums are computed from those rows. If this file is built with the OpenMP library
+   that PyTorch has loaded, it uses PyTorch's threads.
 
-   Whatever the arguments are, nothing outside of the memory they name is read or written: they are checked before the
-   first value is read. Sums that pass their width wrap. */
+   The arguments are checked before the first value is read, so that no argument makes it read or write outside of the
+   memory that they name. Sums that exceed their integer type wrap around. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -16,66 +17,66 @@
 
 enum {
     DIMS = 32,
-    BLOCK = 2048,            /* values: their counts stay in the first cache */
-    BYTE = 256,              /* levels that a histogram tells apart */
-    FEW = 8,
-    THREADS = 256,           /* more are not started */
+    BLOCK = 2048,            /* values in a block, whose flags and levels fit into the first-level cache */
+    BYTE = 256,              /* the most bins of a histogram */
+    FEW = 8,                 /* below this level, a histogram compares all values with each level */
+    THREADS = 256,           /* the most threads */
 };
 
-/* A step's figures, as in operand.py; a histogram follows them. */
+/* The figures of a time step, as in operand.py; the histogram follows them. */
 enum { NONZERO, LEVELS, REACHED, LEVELS_REACHED, NEGATIVE, RESIDUAL, FIGURES };
 
-#define LARGEST 2147483520.0 /* level that is told from larger ones: the largest float32 below 2**31 */
+#define LARGEST 2147483520.0 /* larger levels count as this one: the largest float32 below 2**31 */
 #define INLINE static inline __attribute__((always_inline))
 
 #if defined(__x86_64__) && defined(__GLIBC__)
-#define WIDEST __attribute__((target_clones("avx2", "default")))  /* chosen when the library is loaded */
+#define WIDEST __attribute__((target_clones("avx2", "default")))  /* the loader chooses one */
 #else
 #define WIDEST
 #endif
 
 typedef struct {
     Py_ssize_t size;
-    Py_ssize_t jump;         /* bytes from a value to the next */
-    Py_ssize_t place;        /* from an entry of the table or of the sums to the next; 0 where they share one */
+    Py_ssize_t jump;         /* bytes from one value to the next */
+    Py_ssize_t place;        /* entries of the table or the sums from one value to the next; 0: they share an entry */
 } Dim;
 
-/* A part of an operand, and where its counts go. */
+/* A part of an operand, and the memory that its counts are added to. */
 typedef struct {
-    int dims, bytes;         /* of a value: 8 for double, 4 for float, 1 for flags */
-    Dim dim[DIMS];           /* steps first */
+    int dims, bytes;         /* number of dimensions; bytes of a value: 8 for double, 4 for float, 1 for bool */
+    Dim dim[DIMS];           /* the time steps first */
     const char *values;
-    double quantum;          /* values are multiples of it; 0: anything */
-    int single;              /* no level beyond one is expected, so that flags tell them, until one is found */
-    double unit;             /* that values are multiplied by; or divided by, where its inverse is not exact */
-    int exact;
-    Py_ssize_t bins;
-    uint64_t reach;
-    const int32_t *table;    /* of reach, by place; NULL where it is the same everywhere */
-    uint32_t *nonzero;       /* sums kept by place */
-    uint64_t *levels;
-    int64_t *row;            /* figures, step by step */
+    double quantum;          /* the step of the grid; 0: any real values */
+    int single;              /* no level above 1 is expected, so flags are enough; 0 once another value was found */
+    double unit;             /* 1 / quantum if that is exact, to multiply by; else quantum, to divide by */
+    int exact;               /* whether the quantum is a power of two */
+    Py_ssize_t bins;         /* of the histogram; 0: none */
+    uint64_t reach;          /* outputs that each value reaches */
+    const int32_t *table;    /* the same by place; NULL: it does not depend on the place */
+    uint32_t *nonzero;       /* non-zero values by place; NULL: not kept */
+    uint64_t *levels;        /* their levels by place; NULL: not kept */
+    int64_t *row;            /* figures and histogram of each time step */
 } Part;
 
-/* What a block of values is counted from. */
+/* The flags and levels of a block of values, and their sums. */
 typedef struct {
     int32_t flag[BLOCK], level[BLOCK];
     int64_t fired, total, negative;
     double worst;
-    uint32_t bin[4][BYTE];   /* four times, since adding twice to one bin has to wait */
+    uint32_t bin[4][BYTE];   /* four histograms in turn: two additions to one bin in a row would wait for each other */
 } Block;
 
-/* -- values to flags and levels; each is written for all kinds of values ----------------------------------------------- */
+/* -- values to flags and levels; the macros are instantiated for each type of values ----------------------------------- */
 
 #define FLAGS(TYPE, INT)                                                                                               \
-    INLINE TYPE load_##TYPE(const char *at)  /* a value may start at any address; the compiler makes one load of it */  \
+    INLINE TYPE load_##TYPE(const char *at)  /* values need not be aligned; this compiles to one load */  \
     {                                                                                                                  \
         TYPE value;                                                                                                    \
         memcpy(&value, at, sizeof value);                                                                              \
         return value;                                                                                                  \
     }                                                                                                                  \
                                                                                                                        \
-    /* Flags; returns whether a value is neither zero nor `one`, if that is checked. */                                \
+    /* Computes flags; if `checked`, returns whether a value is neither 0 nor `one`. */                                \
     INLINE int flags_##TYPE(const char *restrict at, Py_ssize_t jump, Py_ssize_t size, TYPE one, int checked,          \
                             Block *restrict block, int kept)                                                           \
     {                                                                                                                  \
@@ -92,8 +93,8 @@ typedef struct {
     }
 
 #define LEVELS_OF(TYPE, INT, WHOLE, HIGHEST, INFINITE)                                                                 \
-    /* Any values: the nearest level, half to even, and the distance from it; infinite and none for what is no number. */ \
-    /* A distance is compared by its bits, which the compiler does for several at once: they are in the same order. */  \
+    /* The nearest level of any value (half to even) and the distance from it; level 0, infinitely far, if not finite. */ \
+    /* Distances are compared by their bits, which sort alike: the compiler then compares several at once. */           \
     INLINE void any_##TYPE(const char *restrict at, Py_ssize_t jump, Py_ssize_t size, TYPE unit, int divided,          \
                            Block *restrict block)                                                                      \
     {                                                                                                                  \
@@ -130,12 +131,12 @@ FLAGS(double, int64_t)
 LEVELS_OF(float, int32_t, 8388608.0, INT32_MAX, 0x7F800000)
 LEVELS_OF(double, int64_t, 4503599627370496.0, INT64_MAX, 0x7FF0000000000000)
 
-/* Calls what was written for the values, once for those side by side, which the compiler makes the most of. */
+/* Calls the instance for the type of the values; neighbours in memory have a call of their own, which is vectorised. */
 #define OF_VALUES(READ, ...)                                                                                           \
     (part->bytes == 8 ? (jump == 8 ? READ##_double(at, 8, size, __VA_ARGS__) : READ##_double(at, jump, size, __VA_ARGS__)) \
                       : (jump == 4 ? READ##_float(at, 4, size, __VA_ARGS__) : READ##_float(at, jump, size, __VA_ARGS__)))
 
-/* Makes flags and levels of a block; returns the row of levels, which is that of flags where there is one level. */
+/* Computes flags and levels of a block; returns the row of levels, which is that of the flags if no level exceeds 1. */
 INLINE const int32_t *read_block(Part *part, const char *at, Py_ssize_t jump, Py_ssize_t size, Block *block, int kept)
 {
     block->negative = 0;
@@ -172,7 +173,8 @@ INLINE uint64_t reached(const int32_t *count, const int32_t *table, Py_ssize_t j
     return (uint64_t)sum;
 }
 
-/* Few levels are looked for one after the other, several values at once: seven times as fast as one value at a time. */
+/* Adds a block to the histogram. If all levels are small, it compares with each level in turn, several values at once:
+   seven times as fast as sorting one value after the other into its bin. */
 INLINE void bin(Block *block, const int32_t *level, Py_ssize_t size, int32_t most)
 {
     int32_t top = 0;
@@ -190,7 +192,7 @@ INLINE void bin(Block *block, const int32_t *level, Py_ssize_t size, int32_t mos
 
 INLINE void add(uint64_t number, int64_t *to) { *to = (int64_t)((uint64_t)*to + number); }
 
-/* Adds a block to the figures of its step and to the sums that are kept. */
+/* Adds a block to the figures of its time step and to the sums by place. */
 INLINE void count(Part *part, int64_t *row, Block *block, const int32_t *level, Py_ssize_t place, Py_ssize_t size)
 {
     Py_ssize_t jump = part->dim[part->dims - 1].place;
@@ -226,7 +228,7 @@ INLINE void count(Part *part, int64_t *row, Block *block, const int32_t *level, 
         for (Py_ssize_t i = 0; i < size; i++) part->levels[place + i * jump] += (uint64_t)level[i];
 }
 
-/* Reads the same stretch of all rows of a step, so that the sums of the stretch stay at hand. */
+/* Reads the same stretch of all rows of a time step, so that the sums of that stretch stay in the cache. */
 INLINE void stretch(Part *part, const char *at, Py_ssize_t place, Py_ssize_t size, int64_t *row, Block *block, int kept)
 {
     Py_ssize_t index[DIMS] = {0}, jump = part->dim[part->dims - 1].jump;
@@ -264,9 +266,10 @@ WIDEST static void read_step(Part *part, Py_ssize_t step, Block *block)
         for (int four = 0; four < 4; four++) add(block->bin[four][n], row + FIGURES + n);
 }
 
-/* -- an operand: its parts, a thread each ------------------------------------------------------------------------------ */
+/* -- an operand: one part per thread ----------------------------------------------------------------------------------- */
 
-/* Along which dimension to cut: the longest, or of those whose sums are kept, so that no two threads add to one sum. */
+/* The dimension to cut along: the longest; with sums by place, the longest in which places differ, so that no two threads
+   add to one sum. -1: none. */
 static int cut_along(const Part *whole)
 {
     int best = -1;
@@ -275,7 +278,7 @@ static int cut_along(const Part *whole)
     return best;
 }
 
-/* Reads one part of several and returns its figures, for all steps; NULL without memory. */
+/* Reads one of several parts and returns its figures for all time steps; NULL if there is no memory for them. */
 static int64_t *read_part(const Part *whole, int dim, Py_ssize_t number, Py_ssize_t parts)
 {
     Py_ssize_t width = FIGURES + whole->bins;
@@ -299,7 +302,7 @@ static int64_t *read_part(const Part *whole, int dim, Py_ssize_t number, Py_ssiz
     return NULL;
 }
 
-/* Returns whether there was memory for it. */
+/* Reads an operand on several threads; returns whether there was memory for it. */
 static int read_whole(const Part *whole, int threads)
 {
     int dim = threads > 1 ? cut_along(whole) : 0;
@@ -323,33 +326,34 @@ static int read_whole(const Part *whole, int threads)
 
 PyDoc_STRVAR(read_doc,
 "read(values, first, size, dims, quantum, single, reach, table, row, bins, nonzero, levels, threads) -> None\n\n"
-"Adds an operand's figures to a row, step by step, and its counts to sums that are kept. Arguments that would read or\n"
-"write outside of their memory raise ValueError, those of another type TypeError.\n\n"
-"values, table, row, nonzero, levels: (address, bytes) of the memory of each; (0, 0) where there is none.\n"
-"first: where in the memory, in values, the first one lies.\n"
-"size: 8 for float64, 4 for float32, 1 for flags.\n"
-"dims: three numbers for each dimension, the steps first: its size, and from one value to the next how many values, and\n"
-"how many entries of the table or of the sums, there are.\n"
-"quantum, single: values are multiples of it, and most likely zeros and ones; quantum 0: anything.\n"
-"reach: outputs that each value reaches; of a table, int32, where it depends on the place.\n"
-"row: int64 [steps, 6 + bins]: non-zeros, their levels, what they reach, what their levels reach, negative levels, and\n"
-"the bits of the largest distance from the grid, as float64; then elements at level 0, 1, ..., bins - 1.\n"
-"nonzero, levels: int32 and int64, the sums by place; no table then.\n"
-"threads: to read on at most.\n");
+"Adds an operand's figures to a row, time step by time step, and its counts to sums by place. Arguments that would read\n"
+"or write outside of their memory raise ValueError, arguments of a wrong type TypeError.\n\n"
+"values, table, row, nonzero, levels: (address, bytes) of the memory of each; (0, 0): there is none.\n"
+"first: index of the first value in its memory.\n"
+"size: bytes of a value: 8 for float64, 4 for float32, 1 for bool.\n"
+"dims: three numbers for each dimension, the time steps first: its size, the distance of two neighbours in values, and\n"
+"their distance in entries of the table or the sums.\n"
+"quantum: the step of the grid; 0: any real values.\n"
+"single: no level above 1 is expected.\n"
+"reach: outputs that each value reaches; the table, int32, has them if they depend on the place.\n"
+"row: int64 [steps, 6 + bins]: non-zeros, their levels, outputs that they reach, the same weighted by levels, negative\n"
+"levels, and the largest distance from the grid as bits of float64; then elements at level 0, 1, ..., bins - 1.\n"
+"nonzero, levels: int32 and int64 sums by place; not together with a table.\n"
+"threads: the most threads to use.\n");
 
-/* Memory that is named in the arguments. */
+/* A piece of memory among the arguments. */
 typedef struct {
     size_t address, bytes;
 } Memory;
 
-/* Sets the exception of arguments that cannot be what they are, unless Python has; always 0. */
+/* Sets a ValueError, unless an exception is set already; returns 0. */
 static int refused(const char *why)
 {
     if (!PyErr_Occurred()) PyErr_SetString(PyExc_ValueError, why);
     return 0;
 }
 
-/* Takes (address, bytes); an "O&" converter. */
+/* Converts (address, bytes), for the format "O&". */
 static int take(PyObject *object, void *target)
 {
     Memory *memory = target;
@@ -367,7 +371,7 @@ static int take(PyObject *object, void *target)
     return 1;
 }
 
-/* Whether no memory that is written to is named twice: the compiler relies on that. */
+/* Whether no memory that is written to overlaps another: `restrict` promises that to the compiler. */
 static int apart(const Memory *memory, int count, int written)
 {
     for (int i = 0; i < written; i++)
@@ -378,7 +382,7 @@ static int apart(const Memory *memory, int count, int written)
     return 1;
 }
 
-/* Takes the next number of the dimensions, from `least` on. */
+/* Reads one number of the dimensions, which must be at least `least`. */
 static int next(PyObject *numbers, Py_ssize_t index, Py_ssize_t least, Py_ssize_t *number)
 {
     *number = PyLong_AsSsize_t(PyTuple_GET_ITEM(numbers, index));
@@ -386,7 +390,7 @@ static int next(PyObject *numbers, Py_ssize_t index, Py_ssize_t least, Py_ssize_
     return *number >= least ? 1 : refused("a size is positive, and distances are not negative");
 }
 
-/* Takes the dimensions; tells how far values and places reach, or that they reach too far for any memory. */
+/* Reads the dimensions; adds the distance of the last value and of the last place, unless they exceed any memory. */
 static int describe(Part *part, PyObject *numbers, Py_ssize_t *value, Py_ssize_t *place)
 {
     Py_ssize_t count = PyTuple_GET_SIZE(numbers), all = 1, reach;
@@ -407,7 +411,7 @@ static int describe(Part *part, PyObject *numbers, Py_ssize_t *value, Py_ssize_t
     return 1;
 }
 
-/* Whether memory holds an entry at the last place, or is not there; each entry starts at a multiple of its size. */
+/* Whether a piece of memory has an aligned entry at the last place, or does not exist. */
 static int holds(const Memory *memory, Py_ssize_t last, size_t size)
 {
     return !memory->address || (memory->address % size == 0 && (size_t)last < memory->bytes / size);
@@ -426,7 +430,7 @@ static int expects(const Part *part)
 static PyObject *read_operand(PyObject *Py_UNUSED(module), PyObject *arguments)
 {
     Part part = {0};
-    Memory memory[5] = {{0, 0}};  /* written to: row, non-zeros, levels; and the table and the values */
+    Memory memory[5] = {{0, 0}};  /* the first three are written to */
     Memory *row = memory, *nonzero = memory + 1, *levels = memory + 2, *table = memory + 3, *values = memory + 4;
     PyObject *dims;
     Py_ssize_t first, last, place = 0, reach;

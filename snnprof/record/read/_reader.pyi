@@ -1,6 +1,7 @@
-"""What `_reader.c` offers."""
+"""The interface of `_reader.c`."""
 
 Memory = tuple[int, int]
+"""Address and size in bytes; (0, 0) for none."""
 
 def read(
     values: Memory,

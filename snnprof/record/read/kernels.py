@@ -1,12 +1,13 @@
-"""The Triton kernels: one read of an operand, and the products of two operands' kept counts.
+"""The Triton kernels: `read` reads one operand, `multiply` multiplies the counts of two.
 
-A program takes a block of places, along which counts are kept or reach differs, and a part of all that is summed over;
-its counts stay in registers, [places, lanes], and go into memory by one atomic addition a figure and a place. What a
-kernel has to know of an operand lies in one small tensor, so that one compiled kernel serves all shapes.
+*Places* are the elements along the dimensions in which counts stay apart or the number of outputs reached differs; the
+*rest* are the dimensions that are summed over. A program takes a block of places and a part of the rest. Its counts
+stay in registers, [places, lanes], and reach memory by one atomic addition per figure and place. All that a kernel has
+to know about an operand is in one small tensor (`facts`), so that one compiled kernel serves all shapes.
 
-What lies in that tensor is unknown to the compiler, which loads several neighbours at once only where it knows that
-they are neighbours and where they start. So `near` says it: the values of a block lie side by side along its places,
-or along what is summed, and every distance and size is a multiple of VECTOR.
+The compiler does not know the numbers in that tensor, and it loads several neighbours at once only if it knows that
+they are neighbours and that they start at a multiple of VECTOR. `near` tells it: the values of a block are neighbours
+along its places, or along the rest, and every other distance and size is a multiple of VECTOR.
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ import triton
 import triton.language as tl
 
 PLACES, REST, PLACE_DIMS, REST_DIMS, TILES, STEP_VALUE, STEP_PLACE, QUANTUM, UNIT, REACH, BINS = range(11)
+"""Positions in `facts`: numbers of places and of the rest, of their dimensions, and of tiles per program; distances of
+two time steps in the values and in the counts; quantum and its inverse (or the quantum, if its inverse is not exact) as
+bits of float64; outputs reached; histogram bins."""
 HEAD = 11
-"""What precedes the dimensions, innermost first, as (size, distance of values, distance of places)."""
+"""Numbers before the dimensions. Those follow, innermost first, as (size, distance of values, distance of places)."""
 _TILES = tl.constexpr(TILES)
 _QUANTUM, _UNIT, _REACH, _BINS, _HEAD = (
     tl.constexpr(QUANTUM),
@@ -29,15 +33,16 @@ _STEP_VALUE, _STEP_PLACE = tl.constexpr(STEP_VALUE), tl.constexpr(STEP_PLACE)
 _PLACE_DIMS, _REST_DIMS = tl.constexpr(PLACE_DIMS), tl.constexpr(REST_DIMS)
 _LARGEST = tl.constexpr(2147483520.0)
 SCATTERED, PLACES_NEAR, REST_NEAR = range(3)
-"""What lies side by side in memory, from a multiple of VECTOR values on."""
+"""Which values of a block are neighbours in memory: none, those along the places, those along the rest."""
 VECTOR = 4
+"""Values that are loaded at once."""
 _SCATTERED, _PLACES_NEAR, _REST_NEAR = tl.constexpr(SCATTERED), tl.constexpr(PLACES_NEAR), tl.constexpr(REST_NEAR)
 _VECTOR = tl.constexpr(VECTOR)
 
 
 @triton.jit
 def _fact(facts, which, aligned: tl.constexpr):
-    """A size or a distance; `aligned`: a multiple of VECTOR."""
+    """A size or a distance; if `aligned`, the compiler may take it for a multiple of VECTOR."""
     number = tl.load(facts + which)
     if aligned:
         number = tl.multiple_of(number, _VECTOR)
@@ -46,7 +51,7 @@ def _fact(facts, which, aligned: tl.constexpr):
 
 @triton.jit
 def _offsets(index, dims, count, side_by_side: tl.constexpr, aligned: tl.constexpr):
-    """How far element number `index` of some dimensions lies from the first: in values, and in places.
+    """The distance of element number `index` from the first one, in values and in places.
 
     `side_by_side`: there is one dimension, whose values are neighbours.
     """
@@ -70,6 +75,7 @@ def _offsets(index, dims, count, side_by_side: tl.constexpr, aligned: tl.constex
 
 @triton.jit
 def _figure(row, which: tl.constexpr, number):
+    """Adds a number to a figure of the row."""
     tl.atomic_add(row + which, number.to(tl.int64), sem="relaxed")
 
 
@@ -79,8 +85,11 @@ def _count(
     wide: tl.constexpr, full: tl.constexpr, checked: tl.constexpr, divided: tl.constexpr, tabled: tl.constexpr,
     kept: tl.constexpr, bins: tl.constexpr, size: tl.constexpr, lanes: tl.constexpr, near: tl.constexpr,
 ):  # fmt: skip
-    """Counts a block of places over a part of what is summed; writes nothing and returns 1 where it is not `full`, is
-    checked, and a value is neither zero nor the quantum."""
+    """Counts a block of places over a part of the rest.
+
+    A count that is `checked` but not `full` expects zeros and the quantum alone; if it finds another value, it writes
+    nothing and returns 1.
+    """
     aligned: tl.constexpr = near != _SCATTERED
     places = _fact(facts, 0, near == _PLACES_NEAR).to(tl.int32)
     rest = _fact(facts, 1, near == _REST_NEAR).to(tl.int32)
@@ -160,13 +169,25 @@ def read(
     double: tl.constexpr, quantised: tl.constexpr, single: tl.constexpr, divided: tl.constexpr, tabled: tl.constexpr,
     kept: tl.constexpr, bins: tl.constexpr, size: tl.constexpr, lanes: tl.constexpr, near: tl.constexpr,
 ):  # fmt: skip
-    """Reads an operand, program (block of places and part of the rest, step).
+    """Reads an operand; one program per (block of places and part of the rest, time step).
 
     Args:
-        facts: what is to be known of the operand, above.
-        quantised, single: levels are counted; none beyond one is expected, so that flags tell them.
-        bins: a power of two above the levels of the histogram; 1 for none.
-        near: what lies side by side.
+        values: the operand.
+        row: the row that receives the figures and the histogram.
+        facts: the numbers about the operand, above.
+        table: outputs reached by place, if `tabled`.
+        nonzero: counts of non-zeros by place, if `kept`.
+        levels: counts of levels by place, if `kept` is 2.
+        double: whether to compute in float64.
+        quantised: whether levels are counted.
+        single: whether no level above 1 is expected; then it first counts whether values are zero or not.
+        divided: whether to divide by the quantum, because multiplying by its inverse would round differently.
+        tabled: whether the outputs reached depend on the place.
+        kept: 0, 1 (non-zeros are kept by place) or 2 (levels, too).
+        bins: a power of two above the number of histogram bins; 1 for none.
+        size: places of a program.
+        lanes: values per place that a program reads at once.
+        near: which values are neighbours in memory.
     """
     wide: tl.constexpr = tl.float64 if double else tl.float32
     count = tl.cdiv(tl.load(facts).to(tl.int32), size)
@@ -186,9 +207,9 @@ def read(
 
 @triton.jit
 def multiply(left, left_levels, right, right_levels, row, facts, lanes: tl.constexpr):
-    """Σ of the products of two operands' counts, program (part, step): non-zeros and levels of the one by the other's.
+    """Sums the products of two operands' counts, non-zeros and levels; one program per (part, time step).
 
-    The distances of places are those of the right one.
+    In `facts`, the distances of values are those of the left operand, and the distances of places those of the right.
     """
     rest, dims = tl.load(facts + 1).to(tl.int32), tl.load(facts + _REST_DIMS).to(tl.int32)
     tiles, step = tl.load(facts + _TILES).to(tl.int32), tl.program_id(1)

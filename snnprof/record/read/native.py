@@ -1,4 +1,4 @@
-"""Reads operands on the CPU, in one pass of compiled code (`_reader.c`), where there was a C compiler."""
+"""Reads operands on the CPU in one pass of compiled code (`_reader.c`), if a C compiler built it."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ except ImportError:
     compiled = None  # type: ignore[assignment]
 
 _WORTHWHILE = 1 << 15
-"""Values that are worth a thread."""
+"""Values per thread: for fewer, another thread costs more than it saves."""
 _NOWHERE = (0, 0)
 
 
 def missing() -> str:
-    """Why it cannot be used on this machine; empty where it can."""
+    """Why the compiled reader cannot be used on this machine; "" if it can."""
     return "" if compiled is not None else "snnprof was installed without a C compiler"
 
 
 def reads(values: Tensor) -> bool:
-    """Whether it can read an operand: a tensor on the CPU of any dtype, of fewer values than 2³¹."""
+    """Whether the compiled reader can read an operand: a CPU tensor of any dtype with fewer than 2³¹ values."""
     return compiled is not None and values.is_cpu and type(values) is Tensor and values.numel() < 1 << 31
 
 
 def read(
     values: Tensor, grid: Grid, reach: Reach, row: Tensor, steps: Steps | None = None, sums: Sums | None = None
 ) -> None:
-    """See `snnprof.record.read.read`. Flags, float32 and float64 are read where they lie, others as a float32 copy."""
+    """Reads an operand as `snnprof.record.read.read` says; bool, float32 and float64 without a copy."""
     values = wide(values)
     quantum = grid.quantum or 0.0
     if values.dtype is torch.bool and quantum not in (0.0, 1.0):
@@ -56,4 +56,5 @@ def read(
 
 
 def _memory(tensor: Tensor | None) -> tuple[int, int]:
+    """Address and size in bytes of a tensor's memory."""
     return _NOWHERE if tensor is None else (tensor.data_ptr(), tensor.numel() * tensor.element_size())

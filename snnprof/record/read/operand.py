@@ -1,4 +1,4 @@
-"""What a read is asked: the values expected, where the steps lie, what each value reaches; and what it answers."""
+"""The terms of a read: expected values, place of the time steps, outputs reached; and the figures that it returns."""
 
 from __future__ import annotations
 
@@ -11,20 +11,28 @@ import torch
 from torch import Tensor
 
 NONZERO, LEVELS, REACHED, LEVELS_REACHED, NEGATIVE, RESIDUAL = range(6)
-"""The figures of a step, int64: non-zero values; Σ |level| over them; Σ of what they reach, and of that times |level|;
-negative levels; and the bits of the largest distance from the grid, a float64 (whole numbers in the same order)."""
+"""The figures that a read returns for each time step, int64:
+
+NONZERO: non-zero values; LEVELS: Σ |level|; REACHED: Σ of the outputs that the non-zero values reach; LEVELS_REACHED:
+the same, weighted by |level|; NEGATIVE: values of negative level; RESIDUAL: the largest distance from the grid, in
+levels, as the bits of a float64 (which sort like the numbers, so that an atomic maximum of integers finds it)."""
 FIGURES = 6
+"""Number of figures."""
 HISTOGRAM_LEVELS = 255
-"""Levels that are told apart."""
+"""The highest level that a histogram has a bin for."""
 LARGEST = 2**31 - 128
-"""Level that is told from larger ones; a float32."""
+"""Larger levels count as this one: the largest int32 that float32 represents exactly."""
 
 
 class Grid(NamedTuple):
-    """The values an operand is expected to take: multiples of `quantum` up to `levels`; quantum None is real.
+    """The values that an operand is expected to hold: multiples of `quantum`, or any real values.
 
     Attributes:
-        rough: they are what is left of sums whose other terms cancel, which rounds more.
+        quantum: the step of the grid; None for real values.
+        levels: the largest expected |value| / quantum; 0 for real values.
+        signed: whether negative values are expected.
+        rough: whether the values are left over from sums whose other terms cancel; rounding moves such values further
+            off the grid.
     """
 
     quantum: float | None = None
@@ -34,30 +42,34 @@ class Grid(NamedTuple):
 
     @property
     def bins(self) -> int:
-        """Elements are counted at level 0, 1, …, each; 0 where non-zeros tell that, or there are too many levels."""
+        """Number of histogram bins, for the levels 0, 1, …; 0 if there is at most one level, or too many."""
         return self.levels + 1 if self.quantum is not None and 1 < self.levels <= HISTOGRAM_LEVELS else 0
 
     @property
     def width(self) -> int:
-        """Numbers that a read writes for each step: its figures, and the histogram behind them."""
+        """Numbers that a read writes per time step: the figures, then the histogram."""
         return FIGURES + self.bins
 
     @property
     def exact(self) -> bool:
-        """Whether to divide by the quantum is to multiply by its inverse."""
+        """Whether the quantum is a power of two, so that multiplying by its inverse rounds like dividing by it."""
         return self.quantum is not None and math.frexp(self.quantum)[0] == 0.5
 
 
 ANY = Grid()
-"""Values that may be anything."""
+"""Any real values."""
 SINGLE = Grid(1.0, 1)
-"""Zeros and ones."""
+"""Binary spikes: zeros and ones."""
 
 
 class Steps(NamedTuple):
-    """Where the time steps lie in an operand: index i along `dim` belongs to step (i // inner) % size.
+    """Where the time steps lie in a tensor: index i along `dim` belongs to step (i // inner) % size.
 
-    `inner` None means that the axis comes first (time-major), so that `inner` follows the batch size.
+    Attributes:
+        dim: the dimension that the time steps lie in.
+        size: number of time steps T.
+        inner: neighbouring indices of one step: 1 in [B, T, ...], B in [T·B, ...]. None: time comes first in the
+            dimension (time-major), and `inner` is its length / T, whatever the batch size.
     """
 
     dim: int
@@ -65,22 +77,36 @@ class Steps(NamedTuple):
     inner: int | None = None
 
     def split(self, length: int) -> tuple[int, int, int]:
-        """The folded dimension, of that length, as (outer, steps, inner)."""
+        """Splits the dimension that the time steps lie in.
+
+        Args:
+            length: length of that dimension.
+
+        Returns:
+            Lengths (outer, steps, inner), whose product is `length`.
+        """
         inner = length // self.size if self.inner is None else self.inner
         return length // (self.size * inner), self.size, inner
 
     def fit(self, shape: Sequence[int]) -> bool:
-        """Whether a tensor of this shape can have them there."""
+        """Whether a tensor of this shape can hold the time steps there.
+
+        Args:
+            shape: shape of the tensor.
+
+        Returns:
+            True if it has the dimension, whose length divides evenly into the steps.
+        """
         return self.dim < len(shape) and shape[self.dim] > 0 and shape[self.dim] % (self.size * (self.inner or 1)) == 0
 
 
 def fitting(steps: Steps | None, shape: Sequence[int]) -> Steps | None:
-    """Where the steps lie, if a tensor of this shape can have them there."""
+    """The steps, or None if a tensor of this shape cannot hold them there."""
     return steps if steps and steps.fit(shape) else None
 
 
 def folded(values: Tensor, steps: Steps | None) -> Tensor:
-    """`values` with its time steps as first axis and the folded dimension as (outer, inner); a view."""
+    """A view of `values` with the time steps as first axis; (outer, inner) take the place of their dimension."""
     if steps is None:
         return values.unsqueeze(0)
     split = steps.split(values.shape[steps.dim])
@@ -88,7 +114,7 @@ def folded(values: Tensor, steps: Steps | None) -> Tensor:
 
 
 def axes_of(dims: Sequence[int], steps: Steps | None) -> list[int]:
-    """Where dimensions of an operand stand after `folded`."""
+    """The axes that dimensions of an operand become in its `folded` view."""
     if steps is None:
         return [dim + 1 for dim in dims]
     moved = [(d + 1,) if d < steps.dim else (d + 1, d + 2) if d == steps.dim else (d + 2,) for d in dims]
@@ -96,16 +122,17 @@ def axes_of(dims: Sequence[int], steps: Steps | None) -> list[int]:
 
 
 Reach = int | Tensor
-"""How many outputs a value reaches; a table of int32 along the operand's last dimensions where its place decides."""
+"""How many outputs a value reaches: one number, or an int32 table over the operand's last dimensions."""
 
 
 class Sums(NamedTuple):
-    """Counts kept along some dimensions of an operand, that a read adds to.
+    """Sums of counts along some dimensions of an operand, which a read adds to.
 
     Attributes:
-        keep: those dimensions, none of which is the one that the steps lie in unless the steps are kept.
-        nonzero: int32 `[steps, *kept]`, or `[*kept]` for all steps together.
-        levels: int64, likewise; None where no level exceeds one.
+        keep: the dimensions that stay apart. The dimension that the steps lie in is among them only if the steps stay
+            apart, too.
+        nonzero: non-zero values, int32 `[steps, *kept]`, or `[*kept]` for all steps together.
+        levels: Σ |level|, int64 of the same shape; None if no level exceeds 1.
     """
 
     keep: tuple[int, ...]
@@ -115,7 +142,7 @@ class Sums(NamedTuple):
 
 Dim = tuple[int, int, int]
 Dims = tuple[Dim, ...]
-"""Of each dimension its size, and how far apart in memory two neighbours are: values, and entries of table or sums."""
+"""For each dimension its size, and two strides: of the values, and of the entries in the table or the sums."""
 
 
 @functools.lru_cache(maxsize=4096)
@@ -127,11 +154,15 @@ def layout(
     keep: tuple[int, ...] | None = None,
     sums: tuple[int, ...] = (),
 ) -> Dims:
-    """The steps, then the other dimensions in the order of memory, neighbours joined where there is no gap.
+    """The loops over an operand: the steps, then the other dimensions in the order of memory, joined if without a gap.
 
     Args:
-        table: strides of the table, if there is one.
-        keep, sums: dimensions that are kept, and the strides of their sums.
+        shape: shape of the operand.
+        strides: strides of the operand.
+        steps: where its time steps lie.
+        table: strides of the table of outputs reached; empty if there is none.
+        keep: dimensions along which sums are kept; None if there are none.
+        sums: strides of those sums.
     """
     sizes, jumps = _stepped(shape, strides, steps)
     places = [0] * len(sizes)
@@ -151,7 +182,7 @@ def layout(
 
 
 def _stepped(shape: tuple[int, ...], strides: tuple[int, ...], steps: Steps | None) -> tuple[list[int], list[int]]:
-    """Sizes and strides of an operand as `folded` shows it."""
+    """Sizes and strides of an operand's `folded` view."""
     if steps is None:
         return [1, *shape], [0, *strides]
     outer, size, inner = steps.split(shape[steps.dim])
@@ -161,7 +192,7 @@ def _stepped(shape: tuple[int, ...], strides: tuple[int, ...], steps: Steps | No
 
 
 def layout_of(values: Tensor, steps: Steps | None, reach: Reach, sums: Sums | None) -> Dims:
-    """Where an operand lies, beside its table or its sums."""
+    """The loops over an operand together with its table of outputs reached, or with its sums."""
     table = reach.stride() if isinstance(reach, Tensor) else ()
     if sums is None:
         return layout(values.shape, values.stride(), steps, table)
@@ -169,7 +200,7 @@ def layout_of(values: Tensor, steps: Steps | None, reach: Reach, sums: Sums | No
 
 
 def paired(left: Tensor, right: Tensor) -> Dims:
-    """Where the counts of two operands `[steps, *stack, K]` meet, whose stacks broadcast: distances left and right."""
+    """The loops over two sums `[steps, *stack, K]` whose stacks broadcast: sizes, strides of the left, of the right."""
     own = [each[0] for each in (left, right)]
     both = torch.broadcast_tensors(*own)  # type: ignore[no-untyped-call]
     inner = zip(both[0].shape, both[0].stride(), both[1].stride(), strict=True)
@@ -180,7 +211,7 @@ def paired(left: Tensor, right: Tensor) -> Dims:
 def kept(
     shape: tuple[int, ...], strides: tuple[int, ...], steps: Steps | None, keep: tuple[int, ...], stepwise: bool
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Sizes and strides of sums `[steps, *kept]`, or `[*kept]`, that lie in memory as their operand does."""
+    """Sizes and strides of sums `[steps, *kept]` (`stepwise`) or `[*kept]`, in the memory order of their operand."""
     sizes, jumps = _stepped(shape, strides, steps)
     axes = axes_of(keep, steps)
     order = sorted(range(len(axes)), key=lambda i: (jumps[axes[i]], sizes[axes[i]]))
@@ -192,7 +223,7 @@ def kept(
 
 
 def plain(values: Tensor) -> Tensor:
-    """Real numbers without a gradient: complex ones by their magnitude."""
+    """The values as real numbers without a gradient; of complex ones the magnitude."""
     values = values.detach() if values.requires_grad else values
     if values.is_complex():
         return values.abs()
@@ -200,5 +231,5 @@ def plain(values: Tensor) -> Tensor:
 
 
 def wide(values: Tensor) -> Tensor:
-    """As flags, float32 or float64: in 16 bits few whole numbers can be told."""
+    """The values as bool, float32 or float64, since 16-bit floats represent few whole numbers."""
     return values if values.dtype in (torch.float32, torch.float64, torch.bool) else values.float()

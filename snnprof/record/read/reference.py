@@ -1,7 +1,8 @@
-"""Reads operands in plain PyTorch: on any device, of any dtype, and where a compiled graph is traced.
+"""Reads operands in plain PyTorch: on any device, of any dtype, and while a compiled graph is traced.
 
-What the other two are tested against. A traced read becomes part of the graph, so it is written as the compiler likes
-it: no more than one sum over the operand itself, over the batch, and no int64 before the last sum.
+The tests compare the other backends with this one. A traced read becomes part of the graph, so it is written in the
+form that compiles to the fastest code: only one sum over the operand itself, over the batch, and no int64 before the
+last sum.
 """
 
 from __future__ import annotations
@@ -22,17 +23,17 @@ from snnprof.record.read.operand import LARGEST, SINGLE, Grid, Reach, Steps, Sum
 P = ParamSpec("P")
 R = TypeVar("R")
 _FEW = 64
-"""Levels that a traced graph looks for one by one."""
+"""The most levels that a traced graph compares the operand with one by one."""
 _EXACT = 1 << 24
-"""Float32 counts one by one up to here."""
+"""Up to here float32 represents all whole numbers."""
 _INFINITE = 0x7FF0000000000000
 """The bits of infinity as a float64."""
 _ADDS_FLAGS = torch.torch_version.TorchVersion(torch.__version__) >= "2.13"
-"""Whether the compiler adds flags up in int32: what older ones write for that is no valid C++."""
+"""Whether the compiler can sum bools in int32; older versions generate invalid C++ for it."""
 
 
 class _Trace(threading.local):
-    """Whether a thread traces; others go on counting."""
+    """Whether this thread traces a graph; other threads go on counting."""
 
     on = False
 
@@ -41,13 +42,13 @@ _TRACE = _Trace()
 
 
 def tracing() -> bool:
-    """Whether counts become part of a compiled graph: no value can be asked for, and no memory be reused."""
+    """Whether counts become part of a compiled graph, which forbids reading a value and reusing memory."""
     return _TRACE.on
 
 
 @contextmanager
 def traced() -> Iterator[None]:
-    """Counts inside are traced, not run."""
+    """Makes reads inside the block part of the graph that is traced."""
     before, _TRACE.on = _TRACE.on, True
     try:
         yield
@@ -56,7 +57,7 @@ def traced() -> Iterator[None]:
 
 
 def remembered(function: Callable[P, R]) -> Callable[P, R]:
-    """Keeps a function's results, but for those of a traced graph: sizes may be symbols there, tensors no memory."""
+    """Caches a function's results, except while tracing, when sizes may be symbols and tensors have no memory."""
     keeping = functools.lru_cache(maxsize=4096)(function)
 
     @functools.wraps(function)
@@ -67,24 +68,24 @@ def remembered(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def missing() -> str:
-    """It is never missing."""
+    """Always "": plain PyTorch can be used on every machine."""
     return ""
 
 
 def reads(values: Tensor) -> bool:
-    """It can read anything."""
+    """Always True: plain PyTorch can read any operand."""
     return True
 
 
 def read(
     values: Tensor, grid: Grid, reach: Reach, row: Tensor, steps: Steps | None = None, sums: Sums | None = None
 ) -> None:
-    """See `snnprof.record.read.read`.
+    """Reads an operand as `snnprof.record.read.read` says.
 
-    Where ones are expected a traced read tells whether there is something else, and not how far that is: for the rest a
-    graph would read the operand once more.
+    If only zeros and ones are expected, a traced read records whether there is another value, but not how far that is
+    from the grid: for the distance the graph would have to read the operand once more.
     """
-    values = values.float() if tracing() and values.dtype is torch.bool else values  # as a model reads flags
+    values = values.float() if tracing() and values.dtype is torch.bool else values  # as the model's own layers do
     stepped = folded(wide(values), steps)
     apart = axes_of(sums.keep, steps) if sums else _along(reach, stepped)
     batch = set(axes_of([steps.dim if steps else 0], steps)) & set(range(stepped.dim())) - set(apart)
@@ -97,7 +98,7 @@ def read(
         figures = [nonzero, torch.zeros_like(nonzero), reached, *[torch.zeros_like(nonzero)] * 3]
     elif grid == SINGLE and tracing():
         ones = _in_all(add(stepped == 1))
-        # A neuron layer's output reaches nothing itself; its levels count whatever they are.
+        # Of a neuron layer's output (kept sums, no reach) the levels are counted even if they are not on the grid.
         levels = ones if sums is None or reach else _in_all(add(stepped.float().abs()))
         strange = torch.where(ones == nonzero, 0, _INFINITE)
         figures = [nonzero, levels, reached, reached, torch.zeros_like(nonzero), strange]
@@ -119,15 +120,18 @@ def _along(reach: Reach, stepped: Tensor) -> list[int]:
 
 
 def _reached(counts: Tensor, reach: Reach) -> Tensor:
-    """Counts `[steps, ...]` times what each reaches, `[steps]`; those that a table is of are its places."""
+    """Σ of counts × outputs reached, `[steps]`; counts are `[steps, ...]`, or `[steps, *table]` for a table."""
     if not isinstance(reach, Tensor):
         return _in_all(counts) * reach
     return _in_all(counts * reach.double() if tracing() else counts.long() * reach)
 
 
 def _in_all(counts: Tensor) -> Tensor:
-    """Counts `[steps, ...]` of each step, int64 `[steps]`. A dimension at a time where it is traced: before a long sum
-    the compiler settles how its operand lies in memory, and adds up its rows value by value."""
+    """Sums counts `[steps, ...]` for each time step, int64 `[steps]`.
+
+    A traced sum takes one dimension at a time: for a long sum over several, the compiler would first fix the operand's
+    memory layout, and then add up its rows value by value.
+    """
     if not tracing():
         return counts.reshape(len(counts), -1).sum(1, dtype=torch.int64)
     while counts.dim() > 1:
@@ -136,10 +140,9 @@ def _in_all(counts: Tensor) -> Tensor:
 
 
 def _added(counts: Tensor, apart: Sequence[int], first: Sequence[int]) -> Tensor:
-    """Flags or levels `[steps, ...]` summed over all but the steps and the axes apart, `[steps, *apart]`.
+    """Sums bools or levels `[steps, ...]` over all axes but the steps and those in `apart`: `[steps, *apart]`.
 
-    Args:
-        first: axes to sum over before the others: whatever else a graph reads of the operand starts from there.
+    A traced sum begins with the axes `first`, because all reads of an operand in the graph share that part.
     """
     if tracing():
         return _added_in_turn(counts, apart, first)
@@ -151,9 +154,10 @@ def _added(counts: Tensor, apart: Sequence[int], first: Sequence[int]) -> Tensor
 
 
 def _added_in_turn(counts: Tensor, apart: Sequence[int], first: Sequence[int]) -> Tensor:
-    """Adds up as the compiler likes it: flags over the batch in int32, then axis by axis in float32 where it is exact.
+    """Sums in the order that compiles to the fastest code: bools over the batch in int32, then axis by axis.
 
-    Along rows of memory sums of integers are slow. All reads of an operand take the same way, so that they share it.
+    The later sums use float32 if it is exact, because compiled sums of integers along rows of memory are slow. All
+    reads of an operand use the same order, so that the graph shares the common part.
     """
     flags, real = counts.dtype is torch.bool, counts.is_floating_point()
     few = flags and counts.numel() // len(counts) < _EXACT
@@ -170,7 +174,7 @@ def _added_in_turn(counts: Tensor, apart: Sequence[int], first: Sequence[int]) -
 
 
 def _summed(counts: Tensor, drop: Sequence[int], dtype: torch.dtype) -> Tensor:
-    """Sums over some axes, laid out as the operand is: into another order, a sum is ten times slower."""
+    """Sums over some axes; the result keeps the operand's memory order, since another order is ten times slower."""
     keep = [axis for axis in range(counts.dim()) if axis not in drop]
     order = sorted(keep, key=counts.stride, reverse=True)
     summed = counts.permute(*drop, *order).sum(list(range(len(drop))), dtype=dtype)
@@ -178,14 +182,15 @@ def _summed(counts: Tensor, drop: Sequence[int], dtype: torch.dtype) -> Tensor:
 
 
 def _keep(sums: Tensor, counts: Tensor) -> None:
+    """Adds counts to kept sums, over all time steps if the sums do not keep them apart."""
     sums += counts.to(sums.dtype) if sums.dim() == counts.dim() else counts.sum(0, dtype=sums.dtype)
 
 
 def _levels(stepped: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
-    """|level| of each element, none for what is no number, and the distance from it."""
+    """|level| of each element (0 if it is not finite), and the element's distance from that level."""
     size = stepped.abs() if stepped.is_floating_point() else stepped.float()
     if grid.quantum != 1.0:
-        # By a tensor: a device would multiply by the inverse of a number.
+        # Divides by a tensor: for a plain number, a GPU would multiply by its inverse.
         size = size * (1 / grid.quantum) if grid.exact else size / size.new_full((1,), grid.quantum)  # type: ignore[operator, arg-type]
     level = torch.round(size)
     distance = (level - size).abs()
@@ -193,13 +198,14 @@ def _levels(stepped: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
 
 
 def _largest(distance: Tensor) -> Tensor:
+    """The largest distance of each time step."""
     return distance.reshape(len(distance), -1).amax(1)
 
 
 def _histogram(level: Tensor, levels: int, add: Callable[[Tensor], Tensor]) -> list[Tensor]:
-    """Elements at level 0, 1, … of each step, `[steps]` each; what exceeds the bound counts as the bound.
+    """Elements at level 0, 1, … of each time step, `[steps]` each; levels above the bound count as the bound.
 
-    A traced graph looks for level after level in one loop over the operand; else they are sorted into bins.
+    A traced graph compares the operand with each level, in one loop over it; otherwise a scatter fills the bins.
     """
     size, rows = level[0].numel(), len(level)
     if tracing() and levels <= _FEW:
@@ -214,7 +220,7 @@ def _histogram(level: Tensor, levels: int, add: Callable[[Tensor], Tensor]) -> l
 
 
 def multiply(left: Sums, right: Sums, row: Tensor) -> None:
-    """See `snnprof.record.read.multiply`."""
+    """Multiplies counts as `snnprof.record.read.multiply` says."""
     whole = torch.float64 if tracing() else torch.int64
     one, other = left.nonzero.to(whole), right.nonzero.to(whole)
     of_one = one if left.levels is None else left.levels
@@ -222,6 +228,6 @@ def multiply(left: Sums, right: Sums, row: Tensor) -> None:
     pairs = [(one, other), (one, of_other), (of_one, other), (of_one, of_other)]
     if one.dim() == other.dim():
         products = [_in_all(a * b) for a, b in pairs]
-    else:  # stacks of different depth have no steps
+    else:  # stacks of different depth have no time steps
         products = [_in_all((a[0] * b[0]).unsqueeze(0)) for a, b in pairs]
     row.view(-1, 4).copy_(torch.stack(products, 1))

@@ -1,6 +1,6 @@
-"""Reads operands on a GPU by Triton: one kernel an operand, one pass, nothing copied, allocated or waited for.
+"""Reads operands on a GPU with one Triton kernel per operand, without copies, allocations or synchronisation.
 
-Triton comes with PyTorch's builds for a GPU. To compile a kernel takes seconds, once: they lie in its cache on disk.
+PyTorch's builds for GPUs include Triton. Compiling a kernel takes seconds, but only once: Triton caches it on disk.
 """
 
 from __future__ import annotations
@@ -19,21 +19,23 @@ from snnprof.errors import first_line
 from snnprof.record.read.operand import ANY, Dim, Dims, Grid, Reach, Steps, Sums, layout_of
 
 _PROGRAMS = 1056
-"""Of a step at most: eight for each multiprocessor of the largest cards."""
+"""The most programs per time step: eight for each multiprocessor of the largest cards."""
 _TILE = 2048
+"""Values that a program reads at once: places × lanes."""
 _WARPS = 8
+"""Warps of a program."""
 _FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 _DTYPES = frozenset([*_FLOATS, torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64])
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-"""Whether the kernels run on the CPU, value by value, as their tests do."""
+"""Whether Triton's interpreter runs the kernels on the CPU, as in their tests."""
 
 
 class NoKernels(Exception):
-    """No kernel runs on this machine."""
+    """Triton cannot make kernels on this machine."""
 
 
 class _State:
-    """Whether kernels run here, which the first one shows, and why not."""
+    """Whether a kernel has run on this machine, and the reason if the first one failed."""
 
     works = False
     broken = ""
@@ -41,19 +43,19 @@ class _State:
 
 @functools.cache
 def _is_installed() -> bool:
-    """Looked up once, since every operand on a GPU asks."""
+    """Whether Triton is installed; cached, since every read on a GPU needs it."""
     return importlib.util.find_spec("triton") is not None
 
 
 def missing() -> str:
-    """Why it cannot be used on this machine; empty where it can."""
+    """Why Triton cannot be used on this machine; "" if it can."""
     if not _is_installed():
         return "Triton is not installed"
     return _State.broken or ("" if INTERPRETED or torch.cuda.is_available() else "PyTorch finds no GPU")
 
 
 def reads(values: Tensor) -> bool:
-    """Whether it can read an operand: a tensor on a GPU of at most 2³⁰ values."""
+    """Whether the kernels can read an operand: a GPU tensor of a common dtype with at most 2³⁰ values."""
     there = values.is_cpu if INTERPRETED else values.is_cuda
     return there and type(values) is Tensor and values.dtype in _DTYPES and values.numel() <= 1 << 30 and not missing()
 
@@ -61,7 +63,7 @@ def reads(values: Tensor) -> bool:
 def read(
     values: Tensor, grid: Grid, reach: Reach, row: Tensor, steps: Steps | None = None, sums: Sums | None = None
 ) -> None:
-    """See `snnprof.record.read.read`."""
+    """Reads an operand as `snnprof.record.read.read` says."""
     dims = layout_of(values, steps, reach, sums)
     tabled = isinstance(reach, Tensor)
     launch = _launch(dims, grid, 0 if isinstance(reach, Tensor) else reach, tabled or sums is not None, values.device)
@@ -78,7 +80,7 @@ def read(
 
 
 def multiply(left: Sums, right: Sums, dims: Dims, row: Tensor) -> None:
-    """See `snnprof.record.read.multiply`."""
+    """Multiplies counts as `snnprof.record.read.multiply` says; `dims` are the loops over both (`operand.paired`)."""
     launch = _launch(dims, ANY, 0, False, row.device)
     one, other = (
         left.nonzero if left.levels is None else left.levels,
@@ -88,7 +90,16 @@ def multiply(left: Sums, right: Sums, dims: Dims, row: Tensor) -> None:
 
 
 class _Launch(NamedTuple):
-    """How a kernel is started on an operand that lies so; `facts` are for the kernel (`kernels.py`), on its device."""
+    """How a kernel is started on operands of one memory layout.
+
+    Attributes:
+        grid: number of programs, and time steps.
+        facts: the numbers that the kernel needs (`kernels.py`), on the operand's device.
+        size: places of a program.
+        lanes: values per place that a program reads at once.
+        bins: histogram bins, rounded up to a power of two; 1 for none.
+        near: which values are neighbours in memory (`kernels.py`).
+    """
 
     grid: tuple[int, int]
     facts: Tensor
@@ -100,7 +111,7 @@ class _Launch(NamedTuple):
 
 @functools.lru_cache(maxsize=4096)
 def _launch(dims: Dims, grid: Grid, reach: int, by_place: bool, device: torch.device) -> _Launch:
-    """Args: by_place: whether dimensions along which places differ are apart."""
+    """Plans the start of a kernel; `by_place`: counts stay apart along dimensions with a table or sums."""
     (steps, step_value, step_place), *others = dims
     inner = others[::-1]
     apart = [dim for dim in inner if by_place and dim[2]]
@@ -120,7 +131,10 @@ def _launch(dims: Dims, grid: Grid, reach: int, by_place: bool, device: torch.de
 
 
 def _near(places: list[Dim], rest: list[Dim], step: int) -> int:
-    """Which of the two the kernel may load several of at once: one dimension of neighbours, all else a multiple."""
+    """Whether places, or the rest, may be loaded several at once.
+
+    They must be one dimension of neighbours in memory, and all other distances multiples of the vector size.
+    """
     from snnprof.record.read import kernels
 
     for near, which, other in ((kernels.PLACES_NEAR, places, rest), (kernels.REST_NEAR, rest, places)):
@@ -131,7 +145,7 @@ def _near(places: list[Dim], rest: list[Dim], step: int) -> int:
 
 
 def _block(places: int, side_by_side: bool) -> int:
-    """Places that a program takes: neighbours in memory go side by side, be they places or what is summed."""
+    """The places of a program: many if places are neighbours in memory, else few, so that it reads the rest in rows."""
     if places == 1:
         return 1
     if not side_by_side:
@@ -143,7 +157,7 @@ def _run(kernel: str, launch: _Launch, where: Tensor, pointers: tuple[Tensor, ..
     """Starts a kernel.
 
     Raises:
-        NoKernels: none can be made here; Triton needs a C compiler, and a card that is not too old.
+        NoKernels: the first kernel failed: Triton needs a C compiler and a GPU that it supports.
     """
     try:
         _start(kernel, launch, where, pointers, constants)

@@ -1,4 +1,4 @@
-"""Figures for papers, one module per figure: numbers of `snnprof.charts` in, a matplotlib figure out. No pyplot."""
+"""Draws figures for papers, one module per figure: from the data of `snnprof.charts`, by matplotlib without pyplot."""
 
 from snnprof.render.figures.look import Look
 from snnprof.render.figures.style import SUFFIXES, encoded

@@ -1,4 +1,4 @@
-"""A claim under all conventions and price lists: a heat map of ratios, purple where the side needs less."""
+"""Draws the energy ratios under all conventions and price lists as heat maps; purple means less energy."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = "PuOr"
-"""Told apart by colour-blind readers; orange is more."""
+"""Orange is more, purple is less; colour-blind readers can distinguish them."""
 NOT_PRICED = "#e4e4e4"
 MOST_ABREAST, NARROW = 2, 5.0
 _LEAST, _MOST = 0.2, 3.0
-"""Powers of 2 at which the colours end; the ends of the scale are arrows where ratios lie beyond."""
+"""The smallest and largest power of 2 at which the colour scale ends; it ends in arrows if ratios lie beyond."""
 _DARK = 0.45
 LOWER_BOUND = "†"
 
 
 def draw_matrix(matrix: Matrix, look: Look) -> Figure:
-    """A panel per side; a number in each cell, a ring where it is undecided, grey where it is not priced."""
+    """Draws a panel per network; each cell has a number, a ring if it is undecided, and is grey if it is not priced."""
     columns = min(MOST_ABREAST if (look.width or TWO_COLUMNS) > NARROW else 1, len(matrix.panels))
     rows = -(-len(matrix.panels) // columns)
     height = 1.15 + rows * (0.35 + ROW * len(matrix.conventions)) + 0.25
@@ -46,7 +46,7 @@ def draw_matrix(matrix: Matrix, look: Look) -> Figure:
 
 
 def _have_room(figure: Figure, first: Axes, axes: list[Axes], columns: int) -> bool:
-    """Whether all numbers fit into their cells; where not, colours and marks alone are left."""
+    """Whether all numbers fit into their cells; if not, removes them and leaves colours and marks."""
     figure.draw_without_rendering()
     room = first.get_window_extent().width / columns
     texts = [text for axis in axes for text in axis.texts]
@@ -78,7 +78,7 @@ def _draw(axis: Axes, panel: Panel, matrix: Matrix, look: Look) -> Any:
 
 
 def _norm(reach: float) -> Any:
-    """Colours by the root of the power of 2, so that a few percent show beside a ratio of many."""
+    """The colour scale: the square root of the power of 2, so that small differences show next to large ratios."""
     from matplotlib.colors import FuncNorm
     from numpy import abs, sign, sqrt, square
 
@@ -86,7 +86,7 @@ def _norm(reach: float) -> Any:
 
 
 def _mark(axis: Axes, square: Square, place: tuple[int, int], reach: float, look: Look) -> None:
-    """The number of a cell, and what it must say of it."""
+    """Draws the number of a cell, and a ring if it is undecided."""
     from matplotlib.patches import Rectangle
 
     column, row = place

@@ -1,4 +1,4 @@
-"""The values of attention matrices: bars where they are binary, else how often each occurs."""
+"""Draws the values of attention matrices: bars if they are binary, else how often each value occurs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LINES: Any = ("-", "--", "-.", ":")
 
 
 def draw_attention_bars(matrices: Sequence[Values], look: Look) -> Figure:
-    """The share of entries that are not 0, a bar per block with its 95 % interval."""
+    """Draws the share of entries that are not 0, one bar per block with its 95 % interval."""
     with styled(look):
         figure = page(look, ONE_COLUMN, 2.1)
         axis = figure.subplots()
@@ -56,7 +56,7 @@ def draw_attention_bars(matrices: Sequence[Values], look: Look) -> Figure:
 
 
 def draw_attention_lines(matrices: Sequence[Values], look: Look) -> Figure:
-    """How often each value occurs, a line per block, from light (first) to dark (last), on a logarithmic axis."""
+    """Draws how often each value occurs, on a logarithmic axis: one line per block, from light (first) to dark."""
     with styled(look):
         figure = page(look, ONE_COLUMN, 2.4)
         axis = figure.subplots()

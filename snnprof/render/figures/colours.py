@@ -1,8 +1,9 @@
-"""What a colour, a hatch and a marker mean, in all figures.
+"""The meaning of colours, hatches and markers in all figures.
 
-A colour of `ROLES` is a role in the network, one of `MODELS` a network: no colour is in both. Inside a role's bar, a
-tint and a hatch of `WORK` are a kind of work. The colours of roles are those of Okabe and Ito in shades, those of
-models Paul Tol's muted scheme: both are told apart by colour-blind readers, and by lightness or hatch in grey print.
+A colour of `ROLES` stands for a role in the network, a colour of `MODELS` for a network; no colour is in both. Inside
+the bar of a role, a tint and hatch of `WORK` stand for a kind of work. The colours of roles are shades of those by
+Okabe and Ito, the colours of models Paul Tol's muted scheme: colour-blind readers can distinguish both, and lightness
+or hatch distinguishes them in grey print.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Paint:
-    """How a role is drawn: as a bar, and as a line."""
+    """How a role is drawn: colour and hatch of its bars, colour and marker of its lines."""
 
     colour: str
     hatch: str = ""
@@ -47,7 +48,7 @@ EVIDENCE: Mapping[str, str] = {
     "measured": "#004488", "simulated": "#BB5566", "synthesis": "#228833", "derived": "#DDAA33",
     "arithmetic": "#222222", "convention": "#33BBEE", "unstated": "#999999",
 }  # fmt: skip
-"""How well a price is known, where a figure shows that and neither roles nor networks."""
+"""Colours of the kinds of evidence for prices, in figures without roles and networks."""
 UNKNOWN = Paint("#8C8C8C", "", ".")
 _SPARE = (
     Paint("#56B4E9", "///", "o"), Paint("#7F3B08", "", "s"), Paint("#B2DF8A", "xxxx", "^"),
@@ -55,7 +56,7 @@ _SPARE = (
     Paint("#E7298A", "ooo", "X"), Paint("#C7EAE5", "", "*"), Paint("#666600", "///", "<"),
     Paint("#FFED6F", "....", ">"), Paint("#1A1A1A", "", "h"), Paint("#D9D9D9", "xxxx", "p"),
 )  # fmt: skip
-"""For what users call the parts of their own networks."""
+"""For roles of users' own networks, which are not in `ROLES`."""
 MODELS = (
     "#332288",
     "#CC6677",
@@ -71,7 +72,7 @@ MODELS = (
     "#888888",
 )
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-"""Of price lists, in the order in which a figure names them."""
+"""Markers of the price lists of a figure, in their order."""
 PUBLISHED = "d"
 WORK: Mapping[str, tuple[str, float, str]] = {
     "sop": ("synaptic operations", 1.0, ""),
@@ -82,17 +83,17 @@ WORK: Mapping[str, tuple[str, float, str]] = {
     "memory": ("memory", 0.28, ""),
     "static": ("static power", 0.0, ""),
 }
-"""Name, how much of the role's colour is left, and hatch of each kind of work."""
+"""For each kind of work: its name, the strength of the role's colour, and its hatch."""
 
 
 def paints(roles: Sequence[str]) -> dict[str, Paint]:
-    """How each role is drawn; roles that no catalogue names get colours in their order."""
+    """How each role is drawn; roles that are not in `ROLES` get spare colours in their order."""
     spare = iter(_SPARE)
     return {role: ROLES[role] if role in ROLES else next(spare, UNKNOWN) for role in dict.fromkeys(roles)}
 
 
 def bar(paint: Paint, work: str | None = None) -> dict[str, Any]:
-    """Keywords of a bar; of the part of it that one kind of work makes."""
+    """Keyword arguments of matplotlib for a role's bar, or for the part of it that is one kind of work."""
     if work is None:
         return {"facecolor": paint.colour, "hatch": paint.hatch}
     _, strength, hatch = WORK[work]
@@ -100,7 +101,7 @@ def bar(paint: Paint, work: str | None = None) -> dict[str, Any]:
 
 
 def tint(colour: str, strength: float) -> str:
-    """The colour on white paper, with so much of it left.
+    """The colour mixed with white: strength 1 is the colour itself, 0 is white.
 
     >>> tint("#000000", 0.5)
     '#808080'
@@ -110,8 +111,10 @@ def tint(colour: str, strength: float) -> str:
 
 
 def of_model(position: int) -> str:
+    """The colour of the network at this position in a figure."""
     return MODELS[position % len(MODELS)]
 
 
 def of_list(position: int) -> str:
+    """The marker of the price list at this position in a figure."""
     return MARKERS[position % len(MARKERS)]

@@ -1,4 +1,4 @@
-"""Stacked bars of energy, a panel per price list."""
+"""Draws stacked bars of energy, one panel per price list."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _NARROWEST, _ROOMY = 2.1, 3.0  # inches of a panel with its labels
 
 
 def draw_energy(bars: EnergyBars, look: Look) -> Figure:
-    """One run: a bar per role, stacked by kind of work, with its share. Several: a bar each, stacked by role."""
+    """Draws the bars: of one run with their shares of its energy, or of several networks with their energies."""
     with styled(look):
         labels = [look.name(bar.name) for bar in bars.panels[0].bars]
         width = columns_for(look, labels) if len(bars.panels) == 1 else look.width or TWO_COLUMNS
@@ -62,7 +62,7 @@ def _panel(axis: Axes, panel: Panel, bars: EnergyBars, paints: Mapping[str, Pain
 
 
 def _frame(axis: Axes, panel: Panel, per: str, narrow: bool, look: Look) -> None:
-    """Title and axis; a narrow panel has its title on two lines."""
+    """Sets title and axis of a panel; in a narrow panel the title has two lines."""
     axis.set_title(_title(panel, narrow, look), loc="left")
     energy_axis(axis.xaxis, [bar.total.value for bar in panel.bars if bar.total], per, short=narrow)
     axis.locator_params(axis="x", nbins=4 if narrow else 5)
@@ -77,7 +77,7 @@ def _paint(bar: Bar, part: str, paints: Mapping[str, Paint]) -> dict[str, Any]:
 
 
 def _end(axis: Axes, row: int, right: float, bar: Bar, look: Look) -> None:
-    """What stands behind a bar: its share of the run, or a network's energy and interval."""
+    """Writes at the end of a bar its share of the run, or a network's energy with its interval."""
     if bar.total is None:
         text = "no price"
     elif bar.share is not None:
@@ -92,7 +92,7 @@ def _end(axis: Axes, row: int, right: float, bar: Bar, look: Look) -> None:
 
 
 def _title(panel: Panel, narrow: bool, look: Look) -> str:
-    """The price list, and the run's energy on it."""
+    """The title of a panel: the price list, and the run's energy on it."""
     name, at_least = look.name(panel.hardware), "≥ " if panel.lower_bound else ""
     said = "lower bounds" if panel.lower_bound else ""
     if panel.total is not None:
@@ -102,7 +102,7 @@ def _title(panel: Panel, narrow: bool, look: Look) -> str:
 
 
 def _legend(bars: EnergyBars, paints: Mapping[str, Paint], look: Look) -> list[tuple[Artist, str]]:
-    """What the parts are; where bars are not named by the role that their colours mean, the roles too."""
+    """The legend of the parts; and of the roles, if the names of the bars are not the roles of their colours."""
     from matplotlib.patches import Patch
 
     if bars.stacked_by == "role":

@@ -1,4 +1,4 @@
-"""What a user may choose of a figure: its width, title, fonts, and other names for what it shows."""
+"""The choices that a user has for a figure: width, title, fonts, and other names for its parts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from snnprof.errors import SnnprofError, unknown
 from snnprof.render.cleaning import line
 
 ONE_COLUMN, TWO_COLUMNS = 3.5, 7.16
-"""Inches, as IEEE sets its pages."""
+"""Widths in inches of one and two columns on a page of IEEE."""
 WIDTHS, SIZES = (2.0, 20.0), (5.0, 16.0)
 TEXTS = {
     "stem": "first layer", "QKV": "Q, K, V", "QK": "Q, K", "QK^T": "Q × Kᵀ", "AV": "attention × V", "K^TV": "Kᵀ × V",
@@ -25,14 +25,14 @@ class Look:
     """How a figure looks.
 
     Attributes:
-        width: inches; by default what the content needs of one or two columns.
-        title: over the figure; none by default, since papers have captions.
-        font: a font family that is installed.
-        size: points of titles and axes; ticks and legends are 1 smaller, figures inside a plot 2.
-        labels: other names for runs, roles, layers and price lists, by the name that the figure has without them.
+        width: width in inches; None takes one or two columns, as the content needs.
+        title: title over the figure; none by default, since papers have captions.
+        font: an installed font family.
+        size: size of titles and axes in points; ticks and legends are 1 smaller, numbers inside a plot 2.
+        labels: other names for runs, roles, layers and price lists, by their name in the figure without labels.
 
     Raises:
-        SnnprofError: a width or size that no figure can have, or a font that is not installed.
+        SnnprofError: the width or size is out of range.
     """
 
     width: float | None = None
@@ -49,14 +49,16 @@ class Look:
 
     @property
     def small(self) -> float:
+        """The size of ticks and legends in points."""
         return max(SIZES[0], self.size - 1)
 
     @property
     def smallest(self) -> float:
+        """The size of numbers inside a plot in points."""
         return max(SIZES[0], self.size - 2)
 
     def name(self, text: str, length: int = 34) -> str:
-        """A name as the figure prints it: the user's, else in plain type, on one line, its middle left out if long."""
+        """A name as the figure prints it: the user's label or ours, on one line, shortened in the middle if long."""
         from snnprof.render.terminal import shortened
 
         self._seen[text] = None

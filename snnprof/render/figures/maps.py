@@ -1,4 +1,4 @@
-"""Attention maps over the images, on one scale."""
+"""Draws attention maps over their images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def draw_maps(overlays: Overlays, look: Look) -> Figure:
-    """A row per sample: the image, then each block's map over it. One colour is one value in the whole figure."""
+    """Draws a row per sample: the image, then each block's map over it; all maps have the same colour scale."""
     rows, columns = len(overlays.images), 1 + len(overlays.columns)
     with styled(look):
         width = look.width or (ONE_COLUMN if columns <= 4 else TWO_COLUMNS)
@@ -45,7 +45,7 @@ def _image(axis: Axes, values: Any) -> None:
 
 
 def _map(axis: Axes, image: Any, values: Any, largest: float) -> Any:
-    """The map stretched to the image, so that a token lies on the pixels it was made of."""
+    """Draws a map stretched to the size of the image, so that each token covers the pixels from which it was made."""
     height, width = image.shape[:2]
     return axis.imshow(
         values, cmap="inferno", vmin=0, vmax=largest, alpha=0.8, interpolation="nearest",

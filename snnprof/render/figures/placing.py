@@ -1,4 +1,4 @@
-"""Names beside their points, where they cover neither points, nor lines, nor each other."""
+"""Places names next to points so that they cover no points, no lines and not each other."""
 
 from __future__ import annotations
 
@@ -15,26 +15,29 @@ if TYPE_CHECKING:
     from matplotlib.transforms import Bbox
 
 Place = tuple[float, float]
-_RINGS = (4.0, 7.0, 12.0, 18.0, 26.0, 36.0, 48.0, 64.0, 84.0)  # points
+_RINGS = (4.0, 7.0, 12.0, 18.0, 26.0, 36.0, 48.0, 64.0, 84.0)  # points between a marker and its name
 _DIRECTIONS = 24
 _MARKER = 4.0  # points from the middle of a marker to its edge
-_CROWD = 40.0  # points within which a marker's neighbours count: the most crowded chooses first
+_CROWD = 40.0  # points: markers with the most neighbours within this distance are labelled first
 _UNMISTAKABLE = 1.3
-"""How many times farther than its own point all others lie from a name."""
+"""Every other point must be at least this many times farther from a name than the name's own point."""
 _LEADER = 10.0
-"""Beyond this many points a thin line leads from the name to its point."""
+"""A name farther away than this (in points) is connected to its point by a thin line."""
 
 
 def label_points(
     figure: Figure, axis: Axes, places: Sequence[Place], names: Sequence[str], size: float,
     lines: Sequence[Sequence[Place]] = (),
 ) -> None:  # fmt: skip
-    """Puts a name at each point: the nearest place that is free; where none is, the one that covers least.
+    """Puts a name next to each point: at the nearest free place, else at the one that covers least.
 
     Args:
-        places: in data coordinates.
-        size: of the type, in points.
-        lines: in data coordinates, each through some places; names had better not cover them.
+        figure: the figure.
+        axis: the axes of the points.
+        places: the points in data coordinates.
+        names: the name of each point.
+        size: font size in points.
+        lines: lines in data coordinates that names should not cover.
     """
     figure.draw_without_rendering()
     point = figure.dpi / 72
@@ -57,12 +60,12 @@ def label_points(
 
 @dataclass
 class _Room:
-    """What names may not cover; in pixels.
+    """The parts of a figure that names should not cover; in pixels.
 
     Attributes:
-        inside: names stay in here.
-        markers: middles of all markers.
-        taken: markers, and names that have their place.
+        inside: the box of the axes, in which names should stay.
+        markers: centres of all markers.
+        taken: boxes of the markers and of the names placed so far.
         lines: dots on all lines.
     """
 
@@ -72,9 +75,10 @@ class _Room:
     lines: list[Place] = field(default_factory=list)
 
     def cost(self, box: Bbox, of: Place, leader: bool) -> float:
-        """Square pixels that a name here would cover, and what it costs to be read as another point's name.
+        """The cost of a name in `box` for the marker at `of`: mainly the area, in square pixels, that it covers.
 
-        Leaving the axes costs most, lines little.
+        Leaving the axes costs most per pixel. Crossed lines, and a place that looks like another point's name, cost a
+        fixed amount each.
         """
         outside = box.width * box.height - _common(box, self.inside)
         covered = sum(_common(box, each) for each in self.taken)
@@ -88,7 +92,10 @@ class _Room:
 
 
 def _offsets(wide: float, high: float) -> Iterator[tuple[float, float, float]]:
-    """Ring, and the offset in points of the left end of the text's middle line, the right side of the point first."""
+    """Yields the offsets to try: the ring, and the offset in points of the left end of the text's middle line.
+
+    The nearest ring comes first, and on each ring the place to the right of the point.
+    """
     for ring in _RINGS:
         for step in range(_DIRECTIONS):
             angle = 2 * math.pi * step / _DIRECTIONS
@@ -121,7 +128,7 @@ def _nearest(box: Bbox, to: Place) -> Place:
 
 
 def _dots(line: Sequence[Place]) -> list[Place]:
-    """A dot every four pixels or so."""
+    """Dots along a line, about four pixels apart."""
     dots = []
     for (x, y), (to_x, to_y) in pairwise(line):
         count = max(1, int(math.hypot(to_x - x, to_y - y) / 4))
@@ -136,7 +143,7 @@ def _common(a: Bbox, b: Bbox) -> float:
 
 
 def _annotate(axis: Axes, place: Place, name: str, size: float, offset: Place, ring: float) -> Annotation:
-    """A name at an offset in points; outside the layout, which its place depends on."""
+    """Draws a name at an offset in points. The layout ignores it, since its place was chosen after the layout."""
     leader = {"arrowstyle": "-", "linewidth": 0.4, "color": "#777777", "shrinkA": 0, "shrinkB": 3}
     text = axis.annotate(
         name, place, xytext=offset, textcoords="offset points", fontsize=size, va="center", linespacing=1.0,

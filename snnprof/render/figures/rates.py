@@ -1,4 +1,4 @@
-"""Firing rates: by role, grouped by block; or a row per neuron layer."""
+"""Draws firing rates: by role, grouped by block; or one row per neuron layer."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _WHISKER: Any = {"fmt": "none", "ecolor": "black", "capsize": 1.2, "elinewidth":
 
 
 def draw_rate_groups(rates: Sequence[Rate], look: Look) -> Figure:
-    """A bar per role, block by block, with 95 % intervals."""
+    """Draws a bar per role, block by block, with 95 % intervals."""
     paints = colours.paints([rate.role for rate in rates])
     with styled(look):
         figure = page(look, ONE_COLUMN if len(rates) <= _MOST_IN_ONE_COLUMN else TWO_COLUMNS, 2.3)
@@ -73,7 +73,7 @@ def _bar(axis: Axes, place: float, rate: Rate, paints: Mapping[str, Paint], look
 
 
 def draw_rate_rows(rates: Sequence[Rate], look: Look) -> Figure:
-    """A row per neuron layer with its rate; a line where a block ends."""
+    """Draws a row per neuron layer with its rate, and a line between blocks."""
     labels = [look.name(rate.layers[0] or ROOT) for rate in rates]
     known = {role: paint for role, paint in colours.ROLES.items() if role in {rate.role for rate in rates}}
     with styled(look):

@@ -1,4 +1,7 @@
-"""What all figures share: type, lines, the page, legends, energy axes, and the files. The same bytes each time."""
+"""The parts that all figures share: fonts, lines, the page, legends, axes and files.
+
+The same data give the same bytes every time.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +23,9 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".pdf", ".svg", ".png")
 EDGE: Any = {"edgecolor": "#222222", "linewidth": 0.4}
-ROW = 0.145  # inches
+ROW = 0.145  # height of a row in inches
 NOTHING = 0.01
-"""How far an axis of shares goes where all of them are 0."""
+"""The end of an axis of shares if all of them are 0."""
 _SEVERAL_DECADES = 200
 _ENERGY = Column("energy_pj", kind="energy")
 _COUNT = Column("count", kind="count")
@@ -40,7 +43,7 @@ _STYLE: Any = {
 
 @contextmanager
 def styled(look: Look) -> Iterator[None]:
-    """Within it, and nowhere else, matplotlib draws as `look` says.
+    """Sets matplotlib's style inside the block, and restores it at the end.
 
     Raises:
         SnnprofError: the font is not installed.
@@ -55,7 +58,7 @@ def styled(look: Look) -> Iterator[None]:
 
 
 def _type(look: Look) -> Any:
-    """The fonts; signs that the chosen one lacks come from the one that matplotlib brings."""
+    """The settings of fonts; signs that the chosen font lacks come from the font that matplotlib includes."""
     from matplotlib.font_manager import fontManager
 
     families = {font.name for font in fontManager.ttflist}
@@ -73,7 +76,7 @@ def _type(look: Look) -> Any:
 
 
 def page(look: Look, width: float, height: float) -> Figure:
-    """An empty figure of the user's width, else of the one given, in inches; larger type needs more height."""
+    """An empty figure of the user's width, else of `width` inches; its height grows with the font size."""
     from matplotlib.figure import Figure
 
     title, larger = 0.22 if look.title else 0.0, max(1.0, look.size / Look.size)
@@ -84,7 +87,7 @@ def page(look: Look, width: float, height: float) -> Figure:
 
 
 def columns_for(look: Look, labels: Sequence[str]) -> float:
-    """One column, or two where long names would leave it no room."""
+    """The width in inches: the user's, else one column, or two if names are long."""
     return look.width or (ONE_COLUMN if max(map(len, labels), default=0) <= 26 else TWO_COLUMNS)
 
 
@@ -94,7 +97,7 @@ def columns_for(look: Look, labels: Sequence[str]) -> float:
 def legend_below(
     figure: Figure, entries: Sequence[tuple[Artist, str]], title: str = "", most: int | None = None
 ) -> None:
-    """A legend under everything, so that it covers no data, in as many columns as fit; in at most `most`."""
+    """Adds a legend below the figure, where it covers no data, in as many columns as fit, at most `most`."""
     if not entries:
         return
     handles, labels = [handle for handle, _ in entries], [label for _, label in entries]
@@ -110,14 +113,14 @@ def legend_below(
 
 
 def rows_axis(axis: Axes, labels: Sequence[str]) -> None:
-    """Names of rows, the first on top."""
+    """Sets the names of the rows of an axis, the first on top."""
     axis.set_yticks(range(len(labels)), labels)
     axis.set_ylim(len(labels) - 0.5, -0.5)
     axis.tick_params(axis="y", length=0)
 
 
 def slanted_if_crowded(figure: Figure, axis: Axes) -> None:
-    """Turns the names under an axis where they would run into each other."""
+    """Rotates the names under an axis if they would overlap."""
     figure.draw_without_rendering()
     boxes = [label.get_window_extent() for label in axis.get_xticklabels()]
     if any(one.x1 + 3 > other.x0 for one, other in pairwise(boxes)):
@@ -126,7 +129,7 @@ def slanted_if_crowded(figure: Figure, axis: Axes) -> None:
 
 
 def energy_axis(axis: Axis, picojoules: Sequence[float], per: str = "per inference", short: bool = False) -> None:
-    """Ticks in the unit that fits; the data stay picojoules."""
+    """Prints the ticks in a unit that fits the values; the data stay in pJ."""
     from matplotlib.ticker import FuncFormatter
 
     unit, size = scale(_ENERGY, [abs(value) for value in picojoules])
@@ -135,7 +138,7 @@ def energy_axis(axis: Axis, picojoules: Sequence[float], per: str = "per inferen
 
 
 def count_axis(axis: Axis, counts: Sequence[float], what: str) -> None:
-    """Ticks in thousands, millions or more, whichever fits; the data stay counts."""
+    """Prints the ticks in thousands, millions or more, as fits the values; the data stay counts."""
     from matplotlib.ticker import FuncFormatter
 
     unit, size = scale(_COUNT, [abs(value) for value in counts])
@@ -144,7 +147,7 @@ def count_axis(axis: Axis, counts: Sequence[float], what: str) -> None:
 
 
 def percent_axis(axis: Axis, text: str) -> None:
-    """Ticks in percent; the data stay shares."""
+    """Prints the ticks in percent; the data stay fractions."""
     from matplotlib.ticker import FuncFormatter
 
     axis.set_major_formatter(FuncFormatter(lambda value, _: _plain(100 * value)))
@@ -152,7 +155,7 @@ def percent_axis(axis: Axis, text: str) -> None:
 
 
 def decades(axis: Axis) -> None:
-    """Fewer ticks the more decades there are, and no numbers in mathematical type."""
+    """Sets the ticks of a logarithmic axis: fewer per decade on a wide axis; no numbers at minor ticks."""
     from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 
     low, high = axis.get_view_interval()
@@ -163,12 +166,12 @@ def decades(axis: Axis) -> None:
 
 
 def arms(value: float, low: float | None, high: float | None) -> tuple[list[float], list[float]] | None:
-    """How far an interval reaches below and above its figure, as matplotlib draws it; None where there is none."""
+    """The lengths of an error bar below and above its value, as matplotlib takes them; None without an interval."""
     return None if low is None or high is None else ([max(0.0, value - low)], [max(0.0, high - value)])
 
 
 def _plain(value: float) -> str:
-    """A tick without powers and without the noise of floating point.
+    """The text of a tick, without powers of ten and without floating-point noise.
 
     >>> _plain(0.30000000000000004), _plain(25000.0), _plain(1e-5)
     ('0.3', '25000', '0.00001')
@@ -181,9 +184,10 @@ def _plain(value: float) -> str:
 
 
 def encoded(figure: Figure, suffix: str) -> bytes:
-    """The figure as the bytes of a file; the same bytes each time.
+    """The figure as the bytes of a file; the same figure gives the same bytes every time.
 
     Args:
+        figure: the figure.
         suffix: `.pdf`, `.svg` or `.png`.
     """
     form = suffix.lstrip(".")

@@ -1,4 +1,7 @@
-"""Accuracy, SOPs and energy against one setting: colour = network, marker = price list, hollow = not on the front."""
+"""Draws accuracy, SOPs and energy against one setting.
+
+The colour is the curve, the marker the price list; a hollow marker is not on the Pareto front.
+"""
 
 from __future__ import annotations
 
@@ -28,14 +31,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_DECADE = 12
-_LETTERS = 20  # in an inch of small type
+_DECADE = 12  # ratio of energies from which on their axis is logarithmic
+_LETTERS = 20  # characters in an inch of small type
 _MOST_TEXTS = 4
 _LINES: Any = ("-", "--", ":", "-.")
 
 
 def draw_sweep(chart: Sweep, look: Look) -> Figure:
-    """Accuracy over SOPs over energy, on one axis of the setting; under them, energies at equal accuracy."""
+    """Draws accuracy, SOPs and energy in panels above each other, and energies at equal accuracy as text below."""
     accurate = any(stop.accuracy.value is not None for curve in chart.curves for stop in curve.stops)
     with styled(look):
         figure = page(look, ONE_COLUMN, 4.6 if accurate else 3.3)
@@ -51,7 +54,7 @@ def draw_sweep(chart: Sweep, look: Look) -> Figure:
 
 
 def _at_equal_accuracy(chart: Sweep, look: Look) -> str:
-    """For each further family, the highest accuracy that it and the first one reach, on the first price list."""
+    """The comparisons at the highest accuracy that two curves both reach, on the first price list, as text."""
     last = {match.names: match for match in chart.matched if match.hardware == chart.hardware[0]}
     texts = [matched_text(chart, match) for match in last.values()] + list(chart.unmatched)
     width = int(_LETTERS * (look.width or ONE_COLUMN))
@@ -101,9 +104,9 @@ def _energies(axis: Axes, chart: Sweep) -> None:
 
 
 def _curve(axis: Axes, chart: Sweep, number: int, estimates: Sequence[Estimate], hardware: str, **style: Any) -> None:
-    """A line through what is known, with its intervals; a value that is not known leaves a gap.
+    """Draws one curve with its intervals; an unknown value leaves a gap.
 
-    Where a price list has a Pareto front, the stops that are not on it are hollow.
+    If the price list has a Pareto front, the points that are not on it are hollow.
     """
     curve = chart.curves[number]
     places = [_place(chart, stop.value) for stop in curve.stops]
@@ -121,7 +124,7 @@ def _curve(axis: Axes, chart: Sweep, number: int, estimates: Sequence[Estimate],
 
 
 def _beaten(chart: Sweep, number: int, hardware: str) -> list[int]:
-    """The positions of a curve's stops that are not on the Pareto front, where the price list has one."""
+    """The positions of the points of a curve that are not on the Pareto front; none if there is no front."""
     front = chart.fronts[hardware]
     return [at for at, stop in enumerate(chart.curves[number].stops) if front and (number, stop.value) not in front]
 
@@ -131,7 +134,7 @@ def _place(chart: Sweep, value: str) -> float:
 
 
 def _setting(axis: Axes, chart: Sweep) -> None:
-    """A tick at each value; doubling values stand evenly."""
+    """Sets a tick at each value of the setting; a wide range of positive numbers gets a logarithmic axis."""
     from matplotlib.ticker import NullFormatter, NullLocator
 
     places = [_place(chart, value) for value in chart.values]
@@ -144,7 +147,7 @@ def _setting(axis: Axes, chart: Sweep) -> None:
 
 
 def _legend(chart: Sweep, look: Look) -> list[tuple[Artist, str]]:
-    """Networks by colour; price lists by marker and line, where there are several."""
+    """The legend: curves by colour, price lists by marker and line, and hollow markers."""
     from matplotlib.lines import Line2D
 
     several = len(chart.data) > 1

@@ -1,4 +1,4 @@
-"""Firing rates by time step: lines by role for few steps, a heat map of roles and blocks for many."""
+"""Draws firing rates by time step: lines by role for few steps, a heat map of roles and blocks for many."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_STEPS = 8
-"""More time steps than this are read more easily off a heat map."""
+"""The most time steps for which lines are drawn; more are easier to read as a heat map."""
 
 
 def draw_step_lines(rates: Sequence[StepRates], look: Look) -> Figure:
-    """A line per role over the steps, with 95 % intervals."""
+    """Draws a line per role over the steps, with 95 % intervals."""
     paints = colours.paints([rate.role for rate in rates])
     with styled(look):
         figure = page(look, ONE_COLUMN, 2.5)
@@ -58,8 +58,10 @@ def draw_step_lines(rates: Sequence[StepRates], look: Look) -> Figure:
 
 
 def draw_step_map(rates: Sequence[StepRates], look: Look) -> Figure:
-    """A row per role and block, a column per step, in a palette that stays ordered in grey; white: the layer did not
-    run at that step."""
+    """Draws a heat map with a row per role and block and a column per step.
+
+    The order of the colours is also visible in grey print. White cells: the layers did not run at that step.
+    """
     labels = [f"{look.name(rate.block, 16)} · {look.name(rate.role, 24)}" for rate in rates]
     steps = max(len(rate.values) for rate in rates)
     nothing = float("nan")

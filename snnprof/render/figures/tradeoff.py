@@ -1,4 +1,4 @@
-"""Accuracy against energy: colour = network, marker = price list, a line through what no other point beats."""
+"""Draws accuracy against energy: the colour is the network, the marker the price list; lines are Pareto fronts."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MOST_IN_ONE_COLUMN = 5
-_FEW_DECADES = 12
-_LINE = 22  # characters of a label's line
+_FEW_DECADES = 12  # ratio of energies from which on their axis is logarithmic
+_LINE = 22  # characters in a line of a label
 _FRONT: Any = {"color": "#777777", "linewidth": 0.8, "zorder": 1}
 _DASHES: Any = ("--", ":", "-.", (0, (6, 2)))
 
 
 def draw_tradeoff(chart: Tradeoff, look: Look) -> Figure:
-    """Names stand beside their points; where the data differ, with the data set, and each set has a line of its own."""
+    """Draws the points with their names; if data sets differ, names include them, and each has its style of line."""
     points = chart.points
     names = {key: place for place, key in enumerate(dict.fromkeys((point.name, point.data) for point in points))}
     lists = [id for id in dict.fromkeys(point.hardware for point in points) if id != PRINTED]
@@ -69,13 +69,13 @@ def _point(axis: Axes, point: Point, colour: str, marker: str) -> None:
 
 
 def _arms(estimate: Estimate) -> Any:
-    """The interval, which need not be even; else the ± of several runs."""
+    """The lengths of the error bars of an estimate; None if it has none."""
     low, high = bounds(estimate)
     return None if estimate.value is None else arms(estimate.value, low, high)
 
 
 def bounds(estimate: Estimate) -> tuple[float | None, float | None]:
-    """Where the whiskers of a figure end; None where it has no interval."""
+    """The ends of the error bar: the interval, else value ± half; None if there is neither."""
     value, interval = estimate.value, estimate.interval
     if interval is not None and interval.low is not None:
         return interval.low, interval.high
@@ -85,7 +85,7 @@ def bounds(estimate: Estimate) -> tuple[float | None, float | None]:
 
 
 def _whiskers(points: Sequence[Point]) -> list[list[tuple[float, float]]]:
-    """The ends of all whiskers."""
+    """The error bars of all points as lines, in data coordinates."""
     lines = []
     for point in points:
         x, y = point.place
@@ -96,7 +96,7 @@ def _whiskers(points: Sequence[Point]) -> list[list[tuple[float, float]]]:
 
 
 def _stairs(front: Sequence[Point]) -> list[tuple[float, float]]:
-    """The corners of a front: more accuracy is not to be had before its price is paid."""
+    """The corners of a front, which is drawn as steps: more accuracy is reached only at the energy of its point."""
     places = [point.place for point in front]
     corners = [(to[0], start[1]) for start, to in pairwise(places)]
     return [place for pair in zip(places, [*corners, places[-1]], strict=True) for place in pair]
@@ -123,11 +123,12 @@ def _text(point: Point, chart: Tradeoff, look: Look) -> str:
 
 
 def list_name(id: str, lower_bounds: Set[str], look: Look) -> str:
+    """The name of a price list in a legend, marked if its energies are lower bounds."""
     return f"{look.name(id)}: lower bounds" if id in lower_bounds else look.name(id)
 
 
 def _legend(chart: Tradeoff, markers: Mapping[str, str], fronts: bool, look: Look) -> list[tuple[Artist, str]]:
-    """The price lists, and the lines, one per data set."""
+    """The legend: the price lists by marker, and the fronts by style of line, one per data set."""
     from matplotlib.lines import Line2D
 
     shown = dict.fromkeys(point.hardware for point in chart.points)

@@ -1,4 +1,7 @@
-"""Estimated against measured energy, both axes logarithmic: colour = evidence, marker = whose prices."""
+"""Draws estimated against measured energy on logarithmic axes.
+
+The colour is the evidence for the prices, the marker their relation to the measured machine.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,10 @@ _GUIDE: Any = {"color": "#999999", "linewidth": 0.6, "zorder": 0}
 
 
 def draw_validation(chart: Marks, look: Look) -> Figure:
-    """A point where the activity is known, with the range of prices; else a line from silent to all firing."""
+    """Draws each estimate: a point with the range of prices if the activity is known, else a line.
+
+    The line runs from no neuron that fires to all neurons that fire at each step.
+    """
     with styled(look):
         figure = page(look, TWO_COLUMNS, 5.2)
         axis = figure.subplots()
@@ -44,7 +50,7 @@ def draw_validation(chart: Marks, look: Look) -> Figure:
 
 
 def _axes(axis: Axes, chart: Marks) -> None:
-    """The same scale on both, with the line of equality and those of ten times more and less."""
+    """Sets both axes, and draws the line of equality and the lines of ten times more and less."""
     measured = [energy for _, energy in chart.cases]
     ends = [end for mark in chart.marks for end in (mark.estimate.low, mark.estimate.high) if end > 0]
     axis.set(xscale="log", yscale="log")
@@ -63,7 +69,7 @@ def _axes(axis: Axes, chart: Marks) -> None:
 
 
 def _along(axis: Axes, factor: float, text: str) -> None:
-    """The name of a guide, over its left end."""
+    """Writes the name of a line above its left end."""
     x = axis.get_xlim()[0]
     axis.annotate(
         text, (x, factor * x), xytext=(2, 6), textcoords="offset points", color="#777777", fontsize="x-small",
@@ -72,7 +78,7 @@ def _along(axis: Axes, factor: float, text: str) -> None:
 
 
 def _dodged(marks: Sequence[Mark]) -> Iterator[tuple[Mark, float]]:
-    """Each estimate with its shift in points, so that those of one case stand side by side."""
+    """Yields each estimate with a shift in points, so that the estimates of one case are side by side."""
     for mark in marks:
         siblings = [other for other in marks if other.case == mark.case]
         yield mark, _DODGE * (siblings.index(mark) - (len(siblings) - 1) / 2)
@@ -84,7 +90,9 @@ def _draw(axis: Axes, mark: Mark, shift: float) -> None:
     figure = axis.figure
     moved = axis.transData + ScaledTranslation(shift / 72, 0, figure.dpi_scale_trans)
     colour, span = colours.EVIDENCE[mark.evidence], mark.estimate
-    bottom = span.low or axis.get_ylim()[0] / 10  # silence may cost nothing, which has no place on this axis
+    bottom = (
+        span.low or axis.get_ylim()[0] / 10
+    )  # an estimate without spikes may be 0, which a logarithmic axis cannot show
     axis.plot([mark.measured] * 2, [bottom, span.high], color=colour, linewidth=1.0, transform=moved, zorder=2)
     ends = [span.high] if not span.low else [span.low, span.high]
     if span.value is None:
@@ -105,7 +113,7 @@ def _marker(relation: Relation, colour: str, size: float = 4.5) -> dict[str, Any
 
 
 def _names(figure: Figure, axis: Axes, cases: Sequence[tuple[str, float]], look: Look) -> None:
-    """Names of the cases above the frame, spread where they would cover each other, with a line to their place."""
+    """Writes the names of the cases above the frame, moved apart if they overlap, each with a line to its place."""
     figure.draw_without_rendering()
     point = figure.dpi / 72
     places = [float(axis.transData.transform((energy, 1.0))[0]) / point for _, energy in cases]
@@ -121,7 +129,7 @@ def _names(figure: Figure, axis: Axes, cases: Sequence[tuple[str, float]], look:
 
 
 def _spread(places: Sequence[float], gap: float) -> list[float]:
-    """Rising places moved apart to at least `gap`, each group staying around its own middle.
+    """Moves rising places apart to at least `gap`; each group of places stays centred on its mean.
 
     >>> _spread([0.0, 1.0, 50.0], 10.0)
     [-4.5, 5.5, 50.0]
@@ -140,7 +148,7 @@ def _start(group: Sequence[float], gap: float) -> float:
 
 
 def _legend(chart: Marks) -> list[tuple[Artist, str]]:
-    """Evidence in the first column, whose prices in the second; blanks fill the shorter one."""
+    """The legend: evidence in the first column, relations in the second; blanks fill the shorter column."""
     from matplotlib.lines import Line2D
 
     evidence: list[tuple[Artist, str]] = [

@@ -1,1 +1,1 @@
-"""What a web page shows beyond a document's tables: tiles, bars, a tree of layers, a switch of price lists."""
+"""The parts of a web page besides a document's tables: tiles, bars, a tree of layers, a switch of price lists."""

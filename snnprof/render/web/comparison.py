@@ -1,4 +1,4 @@
-"""A comparison → the page's values: ratios to the baseline, figures with their intervals, where the energy goes."""
+"""The page of a comparison: ratios to the baseline, figures with intervals, the energy by part of the network."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from snnprof.render.web.values import Compared, ComparisonPage, Mark, Number, Sc
 from snnprof.units import brief_count, brief_energy, percent_text
 
 ROLE_HUES = ("stem", "SPS", "QKV", "attention", "projection", "MLP", "head", "residual")
-"""Roles by the number of their colour in web.css, which is that of the figures."""
+"""The roles in the order of their colours in web.css, which are those of the figures."""
 REST = len(ROLE_HUES)
-"""The colour of all that has none of its own."""
+"""The number of the colour for all other parts."""
 SPARE_HUES = range(REST + 1, REST + 7)
-"""Colours of roles that only a user's own catalogue knows, and of blocks."""
+"""The numbers of the colours for blocks, and for roles that are not in `ROLE_HUES`."""
 
 
 def comparison_page(comparison: Comparison) -> ComparisonPage:
@@ -51,7 +51,7 @@ def comparison_page(comparison: Comparison) -> ComparisonPage:
 
 
 def _tiles(comparison: Comparison) -> Iterator[Tile]:
-    """For each side the ratio of its energy to the baseline's, on the first price list that has one."""
+    """Yields for each side the ratio of its energy to the baseline's, on the first price list that has one."""
     for side in comparison.sides:
         ratios = [ratio for ratio in comparison.ratios if ratio.name == side.name]
         if ratios:
@@ -72,7 +72,10 @@ def _ratio_text(ratio: float) -> str:
 
 
 def _scales(comparison: Comparison, shown: Sequence[Side]) -> Iterator[Scale]:
-    """Accuracy, SOPs and energies; published rows only among themselves, since they count and price by other rules."""
+    """Yields the scales of accuracy, SOPs, energies and ratios.
+
+    Energies of published rows have their own scale, since papers count and price by other rules.
+    """
     sides, name = comparison.sides, _namer(comparison.sides)
     accuracy = [(name(side), side.accuracy) for side in shown if side.accuracy.value is not None]
     if accuracy:
@@ -88,7 +91,7 @@ def _scales(comparison: Comparison, shown: Sequence[Side]) -> Iterator[Scale]:
 
 
 def _namer(sides: Sequence[Side]) -> Callable[[Side], str]:
-    """What to call a side; with its data where the sides ran on different data."""
+    """A function that names a side, with its data set if the sides ran on different data."""
     data = {side.name: side.entry.activity.run.data.source for side in sides if side.entry.activity}
     data |= {side.name: side.entry.published.dataset or "" for side in sides if side.entry.published}
     if len(set(data.values())) < 2:
@@ -99,7 +102,7 @@ def _namer(sides: Sequence[Side]) -> Callable[[Side], str]:
 def _bars(
     title: str, figures: Sequence[tuple[str, Estimate]], text: Callable[[float | None], str], note: str = ""
 ) -> Iterator[Scale]:
-    """A scale from 0; nothing where no figure is known."""
+    """Yields a scale from 0, unless no figure is known."""
     end = max((each.value + (each.half or 0.0) for _, each in figures if each.value is not None), default=0.0)
     if end:
         marks = (_mark(name, each, text, lambda value: value / end) for name, each in figures)
@@ -107,7 +110,7 @@ def _bars(
 
 
 def _points(figures: Sequence[tuple[str, Estimate]]) -> Scale:
-    """Accuracies lie close together, so their scale starts where the lowest interval does."""
+    """The scale of accuracies. It starts at the lowest end of an interval, since accuracies are close together."""
     ends = [end for _, each in figures for end in _ends(each)]
     low, high = min(ends), max(ends)
     room = (high - low) or 0.01
@@ -118,7 +121,7 @@ def _points(figures: Sequence[tuple[str, Estimate]]) -> Scale:
 
 
 def _ratio_scale(comparison: Comparison) -> Scale:
-    """Energies over the baseline's, on a logarithmic scale that holds 1."""
+    """The scale of energies over the baseline's; it is logarithmic and includes 1."""
     figures = [
         (f"{ratio.name}, {_list_name(ratio)}", Estimate(ratio.energy.value, ratio.energy.half, ratio.energy))
         for ratio in comparison.ratios
@@ -137,7 +140,7 @@ def _ratio_scale(comparison: Comparison) -> Scale:
 
 
 def _ends(estimate: Estimate) -> list[float]:
-    """The value and the ends of what is printed after ±."""
+    """The value, and the lower and upper end of its interval; empty if the value is unknown."""
     if estimate.value is None:
         return []
     interval = estimate.interval
@@ -171,7 +174,7 @@ def _percent(value: float | None) -> str:
 
 
 def _lists(runs: Sequence[Side], others: Sequence[Side], base: Side) -> Iterator[Compared]:
-    """Energies of the runs, and of the others over the baseline's, list by list."""
+    """Yields for each price list the energies of the runs, and the ratios of the others to the baseline."""
     totals = {side.name: repricing.mean_totals(side.entry.runs) for side in runs}
     for position, first in enumerate(totals[runs[0].name]):
         here = {name: each[position] for name, each in totals.items()}
@@ -189,7 +192,7 @@ def _over(mine: float | None, theirs: float | None) -> Number:
 
 
 def _verdict(name: str, base: str, ratios: Sequence[Number]) -> str:
-    """Whether the choice of prices turns the comparison."""
+    """A sentence that shows whether the comparison depends on the choice of prices."""
     known = [ratio.value for ratio in ratios if ratio.value is not None]
     less, more = sum(value < 1 for value in known), sum(value > 1 for value in known)
     return f"{name} needs less energy than {base} on {less} of {len(known)} price lists, more on {more}."
@@ -204,7 +207,7 @@ def _has_roles(side: Side) -> bool:
 
 
 def _parts(runs: Sequence[Side], by: By) -> Iterable[str]:
-    """Names of the parts, the most expensive first."""
+    """The names of the parts, highest energy first."""
     cost: dict[str, float] = {}
     for side in runs:
         for group in grouped(list(side.entry.reports), by):
@@ -213,7 +216,7 @@ def _parts(runs: Sequence[Side], by: By) -> Iterable[str]:
 
 
 def _hues(parts: Iterable[str], by: By) -> dict[str, int]:
-    """The number of each part's colour, in the order of the bar: roles as in the figures, others one after another."""
+    """The number of each part's colour, in the order of the bar: roles as in figures, others by the next spare one."""
     spare, hues = iter(SPARE_HUES), {}
     for name in parts:
         family = FAMILIES.get(name, name)
@@ -235,7 +238,7 @@ def _legend(hues: dict[str, int]) -> Iterator[tuple[str, int]]:
 
 
 def _stacks(runs: Sequence[Side], by: By, hues: dict[str, int]) -> Iterator[tuple[str, tuple[Stack, ...]]]:
-    """One chart for each price list; of several runs joined, the first."""
+    """Yields a title and the bars for each price list; of runs that were joined, the first is shown."""
     for report in runs[0].entry.reports:
         id = report.hardware.id
         sides = [(side, grouped(list(side.entry.reports), by)) for side in runs]

@@ -1,4 +1,4 @@
-"""A run → the tree of its layers: a line for each operation and neuron layer, and what it opens to."""
+"""The tree of layers on the page of a run: a line for each operation and neuron layer, with details to open."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from snnprof.units import brief_count, percent_text, rate_text
 _KINDS = {"contraction": "operation", "neuron": "neurons", "elementwise": "other", "static": "static"}
 _STATIC = "static"
 LEVELS = 16
-"""Levels that a histogram shows one by one."""
+"""The most levels that a histogram shows one by one."""
 FEEDING = 4
-"""Neuron layers in front of an operation whose rates by step it opens to."""
+"""The most neuron layers in front of an operation whose rates by step are among its details."""
 
 
 def tree(places: Places) -> tuple[Block, ...]:
-    """Every line of the report in its block: operations in the order in which they ran, then neurons, then the rest."""
+    """The lines of the report by block: operations in the order in which they ran, then neurons, then the rest."""
     lines = _Lines(places)
     groups = sorted(grouped(places.reports, "op"), key=lambda group: list(_KINDS).index(group.rows[0].category))
     return tuple(
@@ -31,7 +31,7 @@ def tree(places: Places) -> tuple[Block, ...]:
 
 
 def rates(activity: Activity) -> tuple[Chart, ...]:
-    """Firing rates of the neuron layers, a chart for each block, all on one scale."""
+    """The firing rates of the neuron layers: one chart for each block, all on the same scale."""
     anchors, top = _anchors(activity), highest_rate(activity)
     blocks: dict[str, list[Column]] = {}
     for neuron in activity.neurons:
@@ -41,16 +41,17 @@ def rates(activity: Activity) -> tuple[Chart, ...]:
 
 
 def highest_rate(activity: Activity) -> float:
+    """The highest firing rate of a neuron layer, the top of the scale of `rates`."""
     return max((neuron.rate or 0.0 for neuron in activity.neurons), default=0.0)
 
 
 def _anchors(activity: Activity) -> dict[str, str]:
-    """The fragments that lead to neuron layers."""
+    """The HTML anchors of the neuron layers by their paths."""
     return {neuron.layer: f"neurons-{number}" for number, neuron in enumerate(activity.neurons)}
 
 
 class _Lines:
-    """Makes lines out of groups; counts are per inference."""
+    """Makes the lines of the tree; counts are per inference, or of the whole run if its samples are unknown."""
 
     def __init__(self, places: Places) -> None:
         report = places.reports[0]
@@ -63,12 +64,14 @@ class _Lines:
         )
 
     def block(self, group: Group, layers: Iterable[Group]) -> Block:
+        """A block with the lines of its layers."""
         priced = self._places.of(group)
         return Block(
             group.name, self._number(group.sops), self._number(group.macs), priced, tuple(map(self.layer, layers))
         )
 
     def layer(self, group: Group) -> Layer:
+        """The line of one operation or neuron layer."""
         row = group.rows[0]
         op = self._ops.get((row.layer, row.op, row.index or 0)) if row.category == "contraction" else None
         neuron = self._neurons.get(row.layer) if row.category == "neuron" else None
@@ -132,7 +135,7 @@ class _Lines:
 
 
 def _shapes(op: OpRecord) -> str:
-    """E.g. `8×16×16 → 16×16×16, weights 16×8×3×3, padding 1`."""
+    """The shapes of an operation, such as `8×16×16 → 16×16×16, weights 16×8×3×3, padding 1`."""
     sizes = {name: _sizes(size) for name, size in op.shape.items() if isinstance(size, list)}
     if op.op == "matmul" and not op.weights:
         return f"{sizes.get('left', '?')} · {sizes.get('right', '?')}"
@@ -153,7 +156,7 @@ def _sizes(size: Sequence[int]) -> str:
 
 
 def _by_step(neurons: Sequence[NeuronRecord]) -> list[Chart]:
-    """Rates by time step, all on one scale."""
+    """Charts of the firing rates by time step, all on the same scale."""
     top = max((rate for neuron in neurons for rate in neuron.rate_by_step), default=0.0)
     return [
         Chart(
@@ -166,7 +169,7 @@ def _by_step(neurons: Sequence[NeuronRecord]) -> list[Chart]:
 
 
 def _histograms(op: OpRecord) -> list[Chart]:
-    """How often each level occurs in each data operand."""
+    """Charts of how often each level occurs in each data operand."""
     names = ["Input"] if len(op.data) == 1 else ["Left operand", "Right operand"]
     pairs = zip(names, op.data, strict=False)
     return [_histogram(name, operand) for name, operand in pairs if any(operand.histogram)]

@@ -1,4 +1,4 @@
-"""The places of a page that show an energy, and what each of them costs on every price list."""
+"""The places of a page that show an energy, and the energy of each on every price list."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from snnprof.units import brief_count, brief_energy, percent_text
 
 
 class Places:
-    """Hands out the places of a page in the order in which they appear.
+    """Makes the places of a page and numbers them in order.
 
     Attributes:
-        reports: those of the summary, with which the page opens, then the run on every other price list.
+        reports: the reports of the summary, which the page shows first, then the run on every other price list.
     """
 
     def __init__(self, summary: Summary) -> None:
@@ -29,7 +29,7 @@ class Places:
         self._amounts: list[list[Amount]] = []
 
     def of(self, group: Group) -> Priced:
-        """The place of a group that was made of these reports."""
+        """A new place for a group that was made of `reports`."""
         amounts = [repricing.amount(group, report) for report in self.reports]
         self._amounts.append(amounts)
         first, whole = amounts[0], self._totals[0].energy_pj
@@ -39,7 +39,7 @@ class Places:
         return Priced(len(self._amounts) - 1, Number(energy_text(pj, bound), pj), share, _works(first.missing))
 
     def prices(self) -> tuple[Prices, ...]:
-        """What all places handed out so far cost, list by list."""
+        """The energies of all places so far, for each price list."""
         return tuple(map(self._prices, range(len(self.reports))))
 
     def _prices(self, position: int) -> Prices:
@@ -61,22 +61,23 @@ class Places:
 
 
 def energy_text(pj: float | None, lower_bound: bool) -> str:
-    """E.g. `≥ 3.26 µJ`; what is unknown has no bound."""
+    """An energy such as `≥ 3.26 µJ`; an unknown one has no bound."""
     return f"{'≥ ' if lower_bound and pj is not None else ''}{brief_energy(pj)}"
 
 
 def total_text(total: Total) -> str:
+    """The energy of a run on a price list."""
     return energy_text(_rounded(total.energy_pj), total.lower_bound)
 
 
 def interval_text(total: Total) -> str:
-    """Half the 95 % interval of the energy, e.g. `± 0.9 %`; empty where there is none."""
+    """Half the 95 % interval of the energy, such as `± 0.9 %`; "" if there is none."""
     relative = total.interval.relative if total.interval else None
     return "" if relative is None else f"± {percent_text(relative)}"
 
 
 def against_ann(total: Total) -> str:
-    """E.g. `6.7× below its ANN twin`."""
+    """The comparison with the ANN twin, such as `6.7× below its ANN twin`."""
     if total.factor is None:
         return "no ANN price on this list" if total.hardware.energy.mac is None else "ANN twin unknown"
     if total.sign == "equal":
@@ -85,7 +86,7 @@ def against_ann(total: Total) -> str:
 
 
 def _unpriced(report: EnergyReport) -> Iterable[str]:
-    """Work that is not in the total: how much of what, most frequent first."""
+    """Yields the work that has no price, each with its count."""
     for what, count in report.unpriced:
         each = report.per_inference(count) if report.samples else count
         yield f"{brief_count(each)} {WORK.get(what, what)}"
@@ -96,5 +97,5 @@ def _works(kinds: Sequence[str]) -> str:
 
 
 def _rounded(pj: float | None) -> float | None:
-    """Seven digits: the texts show three, and the page stays small."""
+    """Rounds to seven digits, to keep the page small; the texts show three."""
     return None if pj is None else float(f"{pj:.7g}")

@@ -1,4 +1,4 @@
-"""Reports of one run → the page's values: tiles, bars by role and block, the tree of layers, all price lists."""
+"""The page of one run: tiles, bars by role and block, the tree of layers, all price lists."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def report_page(reports: Sequence[EnergyReport]) -> ReportPage:
     """The page of a run.
 
     Args:
-        reports: the same run and convention, one report per price list; the page opens with the first.
+        reports: the reports of the run under one convention, one per price list; the page first shows the first.
     """
     summary = summarise(reports)
     activity, places = summary.activity, Places(summary)
@@ -93,7 +93,7 @@ def _divisions(activity: Activity) -> list[By]:
 
 
 def _bars(places: Places, by: By) -> tuple[Bar, ...]:
-    """The parts that cost or do anything, the most expensive on the first list first."""
+    """The bars of the parts with any operations or energy, the highest energy on the first price list first."""
     id = places.reports[0].hardware.id
     groups = sorted(grouped(places.reports, by), key=lambda group: -(group.energies[id] or 0.0))
     return tuple(

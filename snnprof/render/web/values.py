@@ -1,7 +1,7 @@
 """The parts of a page as plain values: texts, and the numbers behind them for sorting and for the widths of bars.
 
-A `Priced` place shows an energy of the chosen price list. Its number is its position in every `Prices.pj`, by which
-the page's script finds what the place costs on another list.
+A `Priced` place shows an energy on the chosen price list. Its number is its index in `Prices.pj` of every price list;
+with it the page's script finds the energy on another list.
 """
 
 from __future__ import annotations
@@ -11,7 +11,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Tile:
-    """One headline figure, and what stands beneath it; `prices` is the position of the price list it is about."""
+    """A headline figure.
+
+    Attributes:
+        label: what the figure is.
+        figure: the figure.
+        small: the texts below it.
+        prices: the number of its price list; None if it does not depend on prices.
+    """
 
     label: str
     figure: str
@@ -21,7 +28,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class Check:
-    """A sentence to read before anything else, and the codes of the findings behind it."""
+    """A sentence to read first, and the codes of the findings in it."""
 
     text: str
     codes: tuple[str, ...]
@@ -29,7 +36,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Number:
-    """A number as the page prints it, and its value; null where it is unknown or there is none."""
+    """A number as the page prints it, and its value; None if it is unknown or there is none."""
 
     text: str
     value: float | None
@@ -37,14 +44,19 @@ class Number:
 
 @dataclass(frozen=True)
 class Prices:
-    """One price list and what every place costs on it, per inference.
+    """One price list, and the energy of every place on it, per inference (of the whole run if samples are unknown).
 
     Attributes:
-        total: the whole run; `against`: its ANN twin; `unpriced`: work that is not in the total, and how much of it.
-        evidence: how well the prices are known.
-        pj: picojoules by place; null for unknown.
-        missing: for each place the position in `kinds` of what has no price there.
-        kinds: combinations of kinds of work; the first is the empty one.
+        id: id of the price list.
+        title: title of the price list.
+        total: the total energy in pJ.
+        interval: half the 95 % interval of the total, as text.
+        against: comparison with the ANN twin, as text.
+        evidence: kind of evidence for the prices.
+        unpriced: the work without a price, with its counts, as text.
+        pj: energy of each place in pJ; None if unknown.
+        missing: for each place, the index in `kinds` of the work that has no price there.
+        kinds: the combinations of kinds of work that occur in `missing`; the first is "".
     """
 
     id: str
@@ -61,7 +73,14 @@ class Prices:
 
 @dataclass(frozen=True)
 class Priced:
-    """A place that shows an energy, as the first price list has it: its share of the total, and what has no price."""
+    """A place that shows an energy.
+
+    Attributes:
+        number: its index in `Prices.pj`.
+        energy: energy on the first price list in pJ.
+        share: fraction of the total energy; None if unknown.
+        missing: the work in it that has no price, as text.
+    """
 
     number: int
     energy: Number
@@ -80,7 +99,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a small chart, from 0 to 1 high; `anchor` is that of the layer it is about."""
+    """One column of a small chart; its height is from 0 to 1, and it links to the anchor of its layer."""
 
     name: str
     text: str
@@ -90,6 +109,8 @@ class Column:
 
 @dataclass(frozen=True)
 class Chart:
+    """A small chart of columns, with a title and perhaps a note."""
+
     title: str
     columns: tuple[Column, ...]
     note: str = ""
@@ -97,7 +118,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class Source:
-    """A layer that feeds another, or is fed by it; `anchor` is empty where it has no line on the page."""
+    """A layer that feeds another or is fed by it; `anchor` is "" if it has no line on the page."""
 
     name: str
     anchor: str
@@ -105,12 +126,23 @@ class Source:
 
 @dataclass(frozen=True)
 class Layer:
-    """One line of the tree; its facts and charts show once it is opened.
+    """One line of the tree.
 
     Attributes:
+        anchor: its HTML anchor; "" if nothing links to it.
         kind: `operation`, `neurons`, `other` or `static`.
-        reads: what its data was, e.g. `binary`.
-        anchor: the fragment that leads to it; empty where nothing does.
+        name: name of the layer.
+        op: the operation, or the class of the neurons.
+        reads: the kind of its input, such as `binary`.
+        role: its role in the network.
+        rate: firing rate of its input or of its neurons.
+        sops: SOPs per inference.
+        macs: MACs per inference.
+        priced: its energy.
+        facts: pairs of label and text that show when the line is opened.
+        fed_by: the neuron layers that feed it.
+        feeds: the neuron layers that it feeds.
+        charts: charts that show when the line is opened.
     """
 
     anchor: str
@@ -131,7 +163,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Block:
-    """Layers that stand together, and their sums."""
+    """A block of the network: its layers and their sums."""
 
     name: str
     sops: Number
@@ -142,14 +174,21 @@ class Block:
 
 @dataclass(frozen=True)
 class ReportPage:
-    """One run.
+    """The page of one run.
 
     Attributes:
-        contents: fragments and names of what a reader may want to go to.
-        kind: the template that shows it.
-        bars: headings, and the parts of the network by each of them.
-        sops, macs: of the whole run.
-        rates: firing rates of the neuron layers, a chart for each block, all on one scale up to `rates_top`.
+        subtitle: samples, T and parameters.
+        checks: sentences to read first.
+        tiles: the headline figures.
+        bars: pairs of a heading and the parts of the network.
+        prices: all price lists; the first is shown first.
+        tree: the layers by block.
+        sops: SOPs per inference.
+        macs: MACs per inference.
+        rates: firing rates of the neuron layers, one chart for each block, all on the same scale.
+        rates_top: the top of that scale.
+        contents: the table of contents: pairs of anchor and name.
+        kind: name of the page's template.
     """
 
     subtitle: str
@@ -168,7 +207,7 @@ class ReportPage:
 
 @dataclass(frozen=True)
 class Mark:
-    """One model on a scale from 0 to 1: its figure and the ends of its interval; null where unknown."""
+    """One model on a scale from 0 to 1: its value and the ends of its interval; None if unknown."""
 
     name: str
     text: str
@@ -182,9 +221,13 @@ class Scale:
     """Models on one scale.
 
     Attributes:
-        start, end: what the ends of the scale stand for.
-        bars: whether the scale starts at 0, so that lengths can be compared; points otherwise.
-        line: where the value lies that parts better from worse.
+        title: title of the scale.
+        marks: the models.
+        start: the value at the beginning of the scale, as text.
+        end: the value at its end, as text.
+        bars: True draws bars, for a scale that starts at 0; False draws points.
+        line: place, from 0 to 1, of the value that separates better from worse; None for none.
+        note: a note on the scale.
     """
 
     title: str
@@ -198,7 +241,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class Segment:
-    """A part of a stacked bar; `hue` numbers its colour, the same for a name all over the page."""
+    """A part of a stacked bar; `hue` is the number of its colour, the same for equal names on the whole page."""
 
     name: str
     text: str
@@ -208,7 +251,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Stack:
-    """One model's bar, in parts."""
+    """The stacked bar of one model."""
 
     name: str
     text: str
@@ -217,7 +260,7 @@ class Stack:
 
 @dataclass(frozen=True)
 class Compared:
-    """The runs on one price list: their energies, and the ratios of all but the baseline to it."""
+    """The runs on one price list: their energies, and the ratios of the others to the baseline."""
 
     id: str
     title: str
@@ -227,13 +270,22 @@ class Compared:
 
 @dataclass(frozen=True)
 class ComparisonPage:
-    """Several runs side by side.
+    """The page of a comparison.
 
     Attributes:
-        lists: the runs on every price list; `runs` and `others` head the columns of their energies and ratios.
-        verdicts: on how many lists each of the others needs less than the baseline.
-        stacks: titles, and the models' bars by part of the network.
-        legend: names and hues of the parts.
+        subtitle: names of the models.
+        tiles: the ratios to the baseline.
+        scales: accuracy, SOPs, energies and ratios of the models.
+        stacks: pairs of a title and the models' bars by part of the network.
+        legend: name and hue of each part.
+        runs: headings of the columns of energies in `lists`.
+        others: headings of the columns of ratios in `lists`.
+        lists: the runs on every price list.
+        verdicts: sentences on how many lists each of the others needs less energy than the baseline.
+        kind: name of the page's template.
+        contents: the table of contents: pairs of anchor and name.
+        checks: empty; only the page of a run has them.
+        prices: empty; only the page of a run has them.
     """
 
     subtitle: str

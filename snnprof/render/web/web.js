@@ -9,14 +9,14 @@ const one = (selector, root = document) => root.querySelector(selector);
 const UNITS = [["J", 1e12], ["mJ", 1e9], ["µJ", 1e6], ["nJ", 1e3], ["pJ", 1], ["fJ", 1e-3]];
 const UNKNOWN = "–";
 
-/** `value.toFixed(digits)` or the like; a number exactly between two texts takes the even one, as in Python. */
+/** The text of `value[method](digits)`, such as `toFixed`; a tie is rounded to the even digit, as in Python. */
 function rounded(value, method, digits) {
   const [, kept, rest, power = ""] = /^(.*)(\d{20})(e.*)?$/.exec(value[method](digits + 20));
   const even = /[02468]\.?$/.test(kept) && /^50+$/.test(rest);
   return even ? kept.replace(/\.$/, "") + power : value[method](digits);
 }
 
-/** Three digits in the largest unit that leaves one before the point, after rounding. */
+/** Three digits in the largest unit in which at least one digit is before the point, after rounding. */
 function energyText(pj) {
   if (pj === null) return UNKNOWN;
   if (pj === 0) return "0 pJ";
@@ -46,7 +46,7 @@ function comparison(column, down) {
   };
 }
 
-/** Blocks by their sums, and the layers inside of each; what a block has no figure for leaves the blocks as they are. */
+/** Sorts blocks by their sums, and the layers within each block; in a column without sums, blocks stay in place. */
 function sortTree(table, column, down) {
   const order = comparison(column, down);
   for (const body of [...table.tBodies].sort((a, b) => order(a.rows[0], b.rows[0]))) {
@@ -65,7 +65,7 @@ function sortRows(table, column, down) {
 
 function sortBy(head) {
   const table = head.closest("table");
-  // Numbers start with the largest; a second click turns the order.
+  // Numbers are first sorted from the largest down; a second click reverses the order.
   const first = head.classList.contains("number") || head.classList.contains("share") ? "descending" : "ascending";
   const second = first === "ascending" ? "descending" : "ascending";
   const order = head.ariaSort === first ? second : first;
@@ -81,7 +81,7 @@ function resort(table) {
   sort(table, head.cellIndex, head.ariaSort === "descending");
 }
 
-/** Makes an element do something on a click, Enter or the space bar. */
+/** Calls `action` when the element is clicked, or Enter or the space bar is pressed on it. */
 function pressable(element, action) {
   element.tabIndex = 0;
   element.addEventListener("click", action);
@@ -101,7 +101,7 @@ for (const head of all("table.sortable tr.heads th")) {
 // -- the tree: filter, fold, open -----------------------------------------------------------------------------
 
 const tree = one("#tree");
-const MANY = 150; // lines beyond which the blocks begin folded
+const MANY = 150; // with more lines, the blocks are folded at first
 
 function openLine(row, wanted) {
   const button = one("button", row);
@@ -141,7 +141,7 @@ function fold(body, folded) {
   one("button.fold", body).ariaExpanded = String(!folded);
 }
 
-/** Unfolds what a link leads to; shows a line of the tree whatever the filter says. */
+/** Opens the target of the address's fragment; a line of the tree is shown even if the filter excluded it. */
 function reveal() {
   const target = location.hash && document.getElementById(location.hash.slice(1));
   if (target instanceof HTMLDetailsElement) target.open = true;
@@ -165,7 +165,7 @@ function startTree() {
     row.cells[0].prepend(button);
     row.more.hidden = true;
     row.addEventListener("click", () => {
-      if (getSelection().isCollapsed) openLine(row, !isOpen(row)); // a name that is being copied opens nothing
+      if (getSelection().isCollapsed) openLine(row, !isOpen(row)); // selecting a name to copy must not open the line
     });
   }
   for (const button of all("button.fold", tree)) {
@@ -234,7 +234,7 @@ if (tree) {
   startTree();
   startPrices();
 }
-// A link that is followed a second time changes no address, so clicks are watched as well.
+// Following the same link twice does not change the address, so clicks are handled as well.
 addEventListener("hashchange", reveal);
 addEventListener("click", (event) => event.target.closest("a[href^='#']") && setTimeout(reveal));
 reveal();

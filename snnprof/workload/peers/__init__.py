@@ -1,1 +1,1 @@
-"""Other tools that count, run on the same model and batches; each is imported only when it is asked for."""
+"""Runs other tools that count operations on the same model and batches; a tool is imported only when it is used."""

@@ -1,4 +1,4 @@
-"""NeuroBench's SynapticOperations on a model, one module with weights at a time."""
+"""Runs NeuroBench's metric SynapticOperations on a model, for each module with weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from snnprof.errors import SnnprofError, first_line
 
 
 class NeuroBench:
-    """Its metric, asked after each batch about each of the hooks by which it keeps the inputs of modules."""
+    """NeuroBench's metric, computed after each batch from the inputs that its hooks keep of each module."""
 
     own, energy_pj = Ops(), None
 
@@ -28,6 +28,7 @@ class NeuroBench:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
+        """See `run.Counter.watching`."""
         self._model.register_hooks()
         try:
             yield
@@ -36,14 +37,21 @@ class NeuroBench:
             self._model.cleanup_hooks()
 
     def _counted(self, hook: object) -> Iterator[Call]:
-        """One entry for each call of the hook's module."""
+        """Yields one entry for each call of the hook's module.
+
+        Yields:
+            The call with the operations that the metric counts.
+
+        Raises:
+            SnnprofError: the metric does not know the module.
+        """
         layer: nn.Module = hook.layer  # type: ignore[attr-defined]
         for inputs in list(hook.inputs):  # type: ignore[attr-defined]
             one = SimpleNamespace(layer=layer, inputs=[inputs], hook=hook.hook, register_hook=lambda: None)  # type: ignore[attr-defined]
             metric = SynapticOperations()
             try:
                 metric(SimpleNamespace(connection_hooks=[one]), None, (torch.empty(1),))
-            except Exception as error:  # it raises anything for modules that it does not know
+            except Exception as error:  # for modules that it does not know, it raises errors of any kind
                 name = self._names[layer]
                 raise SnnprofError(f"NeuroBench cannot count {name!r}: {first_line(error)}") from error
             self.dense += metric.total_synops

@@ -1,4 +1,4 @@
-"""One model and data through snnprof and through another tool."""
+"""Counts one model on the same data by snnprof and by another tool."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from snnprof.workload.session import Session
 
 
 class Counter(Protocol):
-    """What a tool counts on a model.
+    """A tool that counts the operations of a model.
 
     Attributes:
-        calls: of the batch that ran last.
-        own: what its counters counted of their own arithmetic.
-        energy_pj: its own estimate; null where it has none.
-        dense: its operations without any sparsity; null where it has none.
+        calls: the operations in the last batch.
+        own: operations of the tool's own arithmetic that its counters counted too.
+        energy_pj: the tool's own estimate in pJ over all batches; None if it has none.
+        dense: the tool's operations without sparsity over all batches; None if it has none.
     """
 
     calls: list[Call]
@@ -42,7 +42,7 @@ def both(options: ProfileOptions, tool: Tool, progress: Progress) -> tuple[Activ
 
     Raises:
         SnnprofError: the tool is not installed, or one of the two cannot run the model.
-        KeyboardInterrupt: before both had counted everything.
+        KeyboardInterrupt: Ctrl-C came before both had counted everything.
     """
     tools.must_count(tool)
     counted: list[PeerRun] = []

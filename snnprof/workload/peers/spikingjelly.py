@@ -1,4 +1,4 @@
-"""SpikingJelly 2.0's counters on a model: SynOps and MACs of contractions, ACs and MACs of everything else."""
+"""Runs SpikingJelly 2.0's counters on a model: SynOps and MACs of contractions, ACs and MACs of other operators."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ KINDS: dict[str, CallKind] = {
     "native_batch_norm": "batch_norm",
     "avg_pool2d": "pool",
 }
-"""What it has rules for, without the underscore of an in-place form; any other operator is `other`."""
+"""The kinds of the operators for which SpikingJelly has rules; names without the underscore of in-place forms."""
 
 
 class SpikingJelly:
-    """Its estimator of energy, whose counters are listened to call by call.
+    """SpikingJelly's energy profiler; its counters are wrapped to record each call of an operator.
 
-    The counters see an operator one after the other: MACs, ACs, SynOps. A contraction's ACs are its SynOps.
+    For every operator the counters run one after the other: MACs, ACs, SynOps. The ACs of a contraction are its SynOps.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -44,6 +44,7 @@ class SpikingJelly:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
+        """See `run.Counter.watching`."""
         self.calls = []
         with self._where.followed(), self._profiler:
             yield
@@ -63,7 +64,7 @@ class SpikingJelly:
         counter.count = counting
 
     def _mark_memory(self, counter: Any) -> None:
-        """Its memory counter reads activations by operators that the other counters see."""
+        """Marks the operators that the memory counter itself runs: the other counters see them too."""
         count = counter.count
 
         def counting(*args: Any, **context: Any) -> Any:
@@ -101,7 +102,7 @@ def _kind(func: Any) -> CallKind:
 
 
 def _described(call: Call, func: Any, args: Any, out: Tensor) -> Call:
-    """A contraction with its MACs on dense operands, and what its operands held."""
+    """Adds to a contraction its dense MACs, whether its operands are binary, and the density of the right one."""
     name = func.overloadpacket.__name__
     left, right = args[1:3] if name in ("addmm", "baddbmm") else args[:2]
     if name == "convolution":

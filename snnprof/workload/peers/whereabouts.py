@@ -1,4 +1,4 @@
-"""Which module of a model is running."""
+"""Tracks which module of a model is running."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 
 
 class Whereabouts:
-    """The path of the innermost module of a model that is running; '' is the model itself."""
+    """Tracks the innermost running module of a model."""
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
@@ -18,10 +18,12 @@ class Whereabouts:
 
     @property
     def layer(self) -> str:
+        """The path of the innermost running module; "" for the model itself."""
         return self._path[-1] if self._path else ""
 
     @contextmanager
     def followed(self) -> Iterator[None]:
+        """Tracks the modules by forward hooks inside the block."""
         handles = []
         for name, module in self._model.named_modules():
             handles.append(module.register_forward_pre_hook(self._entering(name)))
