@@ -73,7 +73,7 @@ def _print_document(console: Console, document: Document, width: int | None) -> 
 
 
 def _left_out(document: Document, table: Table, columns: Sequence[Column]) -> Iterator[str]:
-    """Say which columns a narrow terminal does not show, and how to see them. CSV holds the first table alone."""
+    """Says which columns a narrow terminal does not show, and how to see them. CSV holds the first table alone."""
     missing = [column for column in table.printed if column not in columns]
     if missing:
         in_csv = (document.machine or table).keys() if table is document.tables[0] else []
