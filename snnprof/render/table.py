@@ -200,7 +200,7 @@ class Document:
 
 
 def scale(column: Column, magnitudes: Sequence[float]) -> tuple[str, float]:
-    """Choose the unit that leaves the largest value at 1 or just above, and say what to divide values by.
+    """Choose the largest unit that leaves the largest value at 1 or more, and return its size too.
 
     Args:
         column: its kind decides between units of counts and of energies; its own unit is taken first.
@@ -220,7 +220,7 @@ def scale(column: Column, magnitudes: Sequence[float]) -> tuple[str, float]:
 
 
 def number_text(value: float, kind: Kind, digits: int = 2) -> str:
-    """Print a number that is already in its column's unit, with at least `digits` significant digits.
+    """Format a number that is already in its column's unit, with at least `digits` significant digits.
 
     >>> number_text(934.035456, "count"), number_text(0.00002, "count"), number_text(64, "integer")
     ('934.035', '0.000020', '64')
@@ -244,7 +244,7 @@ def _significant_decimals(value: float, digits: int) -> int:
 
 
 def value_text(value: Value, column: Column, divisor: float) -> str:
-    """Print a value of a column; `divisor` is the size of the column's unit."""
+    """Format a value of a column; `divisor` is the size of the column's unit."""
     if value is None:
         return UNKNOWN
     if isinstance(value, bool):
