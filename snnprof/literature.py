@@ -24,7 +24,7 @@ from snnprof.yaml_file import YamlProblem, read_yaml
 
 SEE = "snnprof papers list"
 MJ, GIGA = 1e9, 1e9
-"""pJ per mJ, and operations per 1e9 of them."""
+"""pJ per mJ, and operations per G."""
 FOLLOWS, DIFFERS, UNCHECKED = "follows", "does not follow", "cannot be checked"
 VERDICTS = (FOLLOWS, DIFFERS, UNCHECKED)
 Status = Literal["paper", "third party", "unverified"]
