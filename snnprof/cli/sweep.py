@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -83,8 +84,9 @@ def sweep(
     axes = grid.axes(over)
     planned = _planned(grid.grid(axes), profile.what_runs(shared, model), ["profile", model, *_words(context)])
     profile.check_model_name(model)
-    runs = _in(_made(out or Path(f"{Path(kept.file_name(model)).stem}-sweep")), planned)
-    finished = _finished(runs, model, force, quiet)
+    with _folder_for_runs(out or Path(f"{Path(kept.file_name(model)).stem}-sweep")) as folder:
+        runs = _in(folder, planned)
+        finished = _finished(runs, model, force, quiet)
     if finished:
         from snnprof.render.selection import with_columns
         from snnprof.render.sweep import sweep_document
@@ -152,8 +154,9 @@ def _in(folder: Path, planned: Sequence[tuple[GridPoint, ProfileOptions]]) -> li
     ]
 
 
-def _made(folder: Path) -> Path:
-    """Makes the folder if it does not exist.
+@contextmanager
+def _folder_for_runs(folder: Path) -> Iterator[Path]:
+    """Makes the folder if it does not exist, and takes it away again if no run was kept in it.
 
     Raises:
         SnnprofError: it cannot be made or written to, or this is one of several processes.
@@ -164,12 +167,18 @@ def _made(folder: Path) -> Path:
         )
     if folder.exists() and not folder.is_dir():
         raise SnnprofError(f"cannot keep runs in {folder}: it is a file", hint="name a folder with --output")
+    is_new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SnnprofError(f"cannot make the folder {folder}: {error.strerror}") from error
     output.must_be_writable(folder / "run.json")
-    return folder
+    try:
+        yield folder
+    finally:
+        if is_new:
+            with suppress(OSError):  # it is not empty
+                folder.rmdir()
 
 
 def _finished(runs: Sequence[PlannedRun], model: str, force: bool, quiet: bool) -> list[tuple[PlannedRun, Activity]]:

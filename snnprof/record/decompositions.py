@@ -1,4 +1,4 @@
-"""Operators with contractions inside, rewritten as operators that the recorder can count.
+"""Operators with contractions or additions inside, rewritten as operators that the recorder can count.
 
 Each function takes the operator's arguments and computes its result, or returns None if it cannot.
 """
@@ -6,7 +6,7 @@ Each function takes the operator's arguments and computes its result, or returns
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -60,3 +60,36 @@ def cudnn_rnn(
     with torch.backends.cudnn.flags(enabled=False):
         out, *states = kernels[mode](x, state, weight, biased, layers, dropout, train, bidirectional, batch_first)
     return out, *states, *(x.new_empty(0) for _ in range(4 - len(states)))
+
+
+# -- values that are added at places which indices name: `index_add` adds each once and has a rule; writes go on as writes
+
+
+def added_by_index_put(
+    x: Tensor, indices: Sequence[Tensor | None], values: Tensor, accumulate: bool = False, *unsafe: bool, **out: Tensor
+) -> Tensor | None:
+    """`index_put` where it adds (`accumulate`): values are broadcast to the places that the indices select in `x`."""
+    if not accumulate or out:
+        return None
+    numbers = torch.arange(x.numel(), device=x.device).view(x.shape)
+    places = torch.ops.aten.index(numbers, indices)
+    return _added(x, places, values.expand(places.shape))
+
+
+def added_by_put(x: Tensor, index: Tensor, source: Tensor, accumulate: bool = False, **out: Tensor) -> Tensor | None:
+    """`put` where it adds (`accumulate`): an index counts the elements of `x` in the order of its flattened form."""
+    return _added(x, index, source) if accumulate and not out else None
+
+
+def _added(x: Tensor, places: Tensor, values: Tensor) -> Tensor:
+    return x.flatten().index_add(0, places.flatten(), values.flatten()).view(x.shape)
+
+
+def in_place(rewrite: Callable[..., Tensor | None]) -> Callable[..., Tensor | None]:
+    """The same rewrite, which writes its result into the first operand and returns that."""
+
+    def written(x: Tensor, *args: Any, **kwargs: Any) -> Tensor | None:
+        total = rewrite(x, *args, **kwargs)
+        return total if total is None else x.copy_(total)
+
+    return written

@@ -88,6 +88,8 @@ def _looked_up(func: Any) -> Overload:
     """Makes the entry of an aten operator by its name; the same name in another library means nothing."""
     name, own = func.overloadpacket.__name__, func.namespace == "aten"
     name = name if own else f"{func.namespace}::{name}"
+    if own and name in ("scatter", "scatter_") and "reduce" in schema(func).overload_name:
+        name = "scatter_reduce"  # the overloads of `scatter` that add or multiply; the others only move values
     known = operator(name)
     is_composite = known.rewrite is not None or (known.transfer is None and torch_private.is_composite(func))
     return Overload.of(

@@ -104,7 +104,9 @@ def test_ctrl_c_keeps_what_is_there(here: Path) -> None:
     ],
 )
 def test_refusals_are_one_sentence(words: list[str], message: str, here: Path, capsys: Capture) -> None:
+    before = set(here.iterdir())
     assert main(["sweep", "net.py:build", "--data", "net.py:data", *words, "--quiet"]) == 2
+    assert {path for path in set(here.iterdir()) - before if path.name != "__pycache__"} == set()
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("error: ")

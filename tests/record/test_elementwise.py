@@ -14,6 +14,8 @@ from snnprof.record.recorder import Recorder
 
 X = torch.rand(2, 3, 4)  # 24 elements
 ROW = torch.rand(4)
+PLACES = torch.randint(0, 4, (2, 3, 4))
+ROWS = torch.tensor([1, 0, 1])
 
 CASES: dict[str, tuple[Callable[[Tensor], Tensor], str, int]] = {
     "a number added": (lambda x: 1 - x, "bias", 24),
@@ -32,6 +34,19 @@ CASES: dict[str, tuple[Callable[[Tensor], Tensor], str, int]] = {
     "the larger of two": (lambda x: torch.maximum(x[:, :1], x), "compare", 24),
     "sorted": (lambda x: x.sort(-1).values, "compare", 24),
     "summed": (lambda x: x.sum(1), "reduce", 24),
+    "added at places": (lambda x: torch.zeros(2, 3, 4).scatter_add(2, PLACES, x), "reduce", 24),
+    "added at places, as an argument says": (lambda x: x.scatter(2, PLACES, x, reduce="add"), "reduce", 24),
+    "a number added at places": (lambda x: x.scatter(2, PLACES, 0.5, reduce="add"), "reduce", 24),
+    "multiplied at places": (lambda x: x.clone().scatter_(2, PLACES, x, reduce="multiply"), "reduce", 24),
+    "added at indices": (lambda x: torch.zeros(2, 4).index_put((ROWS,), x[0], accumulate=True), "reduce", 12),
+    "added at indices in place": (lambda x: torch.zeros(2, 4).index_put_((ROWS,), x[1], True), "reduce", 12),
+    "one row added at indices": (
+        lambda x: torch.zeros(2, 4).index_put((ROWS,), x[0, 0], accumulate=True),
+        "reduce",
+        12,
+    ),
+    "put and added": (lambda x: torch.zeros(2, 4).put(PLACES, x, accumulate=True), "reduce", 24),
+    "put and added in place": (lambda x: torch.zeros(2, 4).put_(PLACES, x, accumulate=True), "reduce", 24),
     "pooled to more than there was": (lambda x: F.max_pool1d(x, 2, stride=1, padding=1), "pool", 24),
     "pooled to one": (lambda x: F.adaptive_avg_pool1d(x, 2), "pool", 24),
 }
@@ -48,3 +63,22 @@ def test_elements(as_module: Callable[[Callable[..., Any]], nn.Module], case: st
             recorder.end_block(2)
     found = {each.op: each.elements for each in recorder.activity(samples=4).elementwise}
     assert found[line] == 2 * elements
+
+
+@pytest.mark.parametrize("accumulate", [False, True])
+@pytest.mark.parametrize("name", ["index_put", "index_put_"])
+def test_what_is_added_at_indices_is_what_pytorch_adds(
+    as_module: Callable[[Callable[..., Any]], nn.Module], name: str, accumulate: bool
+) -> None:
+    """Computed by other operators under a recorder, with the same result; what only writes is no arithmetic."""
+    start, values = torch.rand(3, 4, 5).transpose(0, 1), torch.rand(2, 3)
+    indices = [torch.tensor([3, 0]), None, torch.tensor([4, 4])]
+    model = as_module(lambda x: getattr(torch.ops.aten, name)(x, indices, values, accumulate))
+    expected = model(start.clone())
+    with torch.no_grad(), Recorder(model, input="real") as recorder:
+        given = start.clone()
+        returned = model(given)
+    assert torch.equal(returned, expected)
+    assert (returned.data_ptr() == given.data_ptr()) == (name == "index_put_")
+    found = {each.op: each.elements for each in recorder.activity(samples=1).elementwise}
+    assert found == ({"reduce": 6} if accumulate else {})
