@@ -23,6 +23,7 @@ from snnprof.record import callers, contractions, layers, provenance, readings, 
 from snnprof.record.accumulate import CountLog
 from snnprof.record.contractions import Contraction, Rows
 from snnprof.record.counters import ConstantCounter, LineCounter, OpCounter
+from snnprof.record.decisions import Decisions, Feed
 from snnprof.record.elementwise import line_of, work
 from snnprof.record.firing import FiringLine, FiringLines
 from snnprof.record.measure import Plan, Role
@@ -84,6 +85,7 @@ class CallSites:
 
     def __init__(self, recording: Recording, log: CountLog, named: dict[int, str]) -> None:
         self.recording, self.log = recording, log
+        self.decisions = Decisions(lambda op: self.by_id[op].all_calls)
         self.firing = FiringLines(recording, log, named)
         self._forget()
         self.learning = True
@@ -103,9 +105,6 @@ class CallSites:
         self.renamed: dict[str, str] = {}  # what turned out to be part of a neuron layer
         self.left = False  # values left PyTorch in this pass: constants made after it may depend on them
         self.added: OpCounter | None = None  # of rows that the last operator added up
-        self.decided: list[int] = []  # call sites that turned real values into whole numbers, in this pass
-        self.carrying: set[int] = set()  # those that read what they decided on before
-        self._sites: dict[SiteKey, int] = {}
         self.read_names: set[str] = set()  # neurons whose spikes the model puts out
         self.foreign: set[str] = set()  # layers whose contractions read what nobody knows
         self.disguised: set[str] = set()
@@ -210,7 +209,8 @@ class CallSites:
             self.firing.knowledge(),
             dict(self._padding),
             dict(self.renamed),
-            [set(names) for names in (self.read_parameters, self.used_parameters, self.read_names, self.carrying)],
+            [set(names) for names in (self.read_parameters, self.used_parameters, self.read_names)],
+            set(self.decisions.carrying),
         )
 
     def _forget(self) -> None:
@@ -223,11 +223,6 @@ class CallSites:
             self._contracting[layer] = any(not layer or within(op.layer, layer) for op in self.ops.values())
         return self._contracting[layer]
 
-    def steps_since(self, decisions: int) -> int:
-        """How often the same call site decided since then, each time on what it had decided on before."""
-        counts = Counter(site for site in self.decided[decisions:] if site in self.carrying)
-        return max(counts.values(), default=1)
-
     def contracts_below(self, layer: str) -> bool:
         """Whether a module inside a module ran a contraction."""
         return any(op.layer != layer and within(op.layer, layer) for op in self.ops.values())
@@ -239,7 +234,7 @@ class CallSites:
     def begin_pass(self) -> None:
         self.store.begin_pass()
         self.left = False
-        self.decided.clear()
+        self.decisions.begin_pass()
 
     def widen_input(self, levels: int) -> None:
         """What the input alone feeds may be as many times larger as its event counts are."""
@@ -644,29 +639,51 @@ class CallSites:
         """Spikes that an operator makes, with what makes them: the neuron layer that runs, or else its line of code."""
         if not operator(name).quantises or not layers.is_own(output):
             return made
+        place = CallSite(self.layer, name, frame)
         if not made.data:
-            self._note_firing(name, None)
+            self._fired_on_constants(place, facts, args, output)
             return made
+        call = self._feed(facts, args)
         if operator(name).decides:
-            self._decides((self.layer, name, *callers.chain(frame)), facts, args)
+            self._decides((self.layer, name, *callers.chain(frame)), facts, args, call)
         if self.neurons:
             return replace(made, fed_by=frozenset(self.neurons[:1])) if operator(name).decides else made
         steps = self.steps.of_made(name, output, tensors_of(args), args)
-        made, line = self.firing.learn(CallSite(self.layer, name, frame), facts, made, output, steps)
+        made, line = self.firing.learn(place, facts, made, output, steps, call)
         if line is not None and operator(name).decides:
-            line.sites.add(self.decided[-1])
+            line.sites.add(self.decisions.made[-1])
         self._note_firing(name, line)
         return made
 
-    def _decides(self, site: SiteKey, facts: list[Facts], args: Any) -> None:
-        """A call site makes whole numbers of real values; of values made of what it read before, it keeps state."""
-        number = self._sites.setdefault(site, len(self._sites))
-        self.decided.append(number)
+    def _feed(self, facts: list[Facts], args: Any) -> Feed:
+        """What feeds the data among the operands of a call."""
+        data = [(operand, known) for operand, known in zip(tensors_of(args), facts, strict=False) if known.data]
+        terms = {value: term for operand, _ in data for value, term in self.store.terms(operand).items()}
+        return self.decisions.feed(provenance.merged([known for _, known in data]).ops, terms, self.store.written)
+
+    def _decides(self, site: SiteKey, facts: list[Facts], args: Any, call: Feed) -> None:
+        """A call site makes whole numbers of real values, which are marked with it."""
+        decided = frozenset[int]().union(*(known.decided for known in facts if known.data))
+        number = self.decisions.decide(site, call, decided)
         for operand, known in zip(tensors_of(args), facts, strict=False):
-            if known.data and number in known.decided:
-                self.carrying.add(number)
             if known.data:
                 self.store.decide(operand, number)
+
+    def _fired_on_constants(self, place: CallSite, facts: list[Facts], args: Any, output: Tensor) -> None:
+        """A state may start as zeros, and what compares it in the first step be a neuron all the same."""
+        layer, name, frame = place
+        if operator(name).decides and not any(f.params for f in facts):
+            number = self.decisions.decide_on_constants((layer, name, *callers.chain(frame)))
+            for operand in tensors_of(args):
+                self.store.decide(operand, number)
+            if not self.neurons:
+                self.firing.idle(place, output, functools.partial(self._refire, layer, name, len(self.script or ())))
+        self._note_firing(name, None)
+
+    def _refire(self, layer: str, name: str, number: int, line: FiringLine) -> None:
+        """A call on constants, with that number in the script, was one of a line that fires."""
+        if self.script is not None:
+            self.script[number] = Call(layer, firing_family(name), line)
 
     def _note_firing(self, name: str, line: FiringLine | None) -> None:
         """What a compiled graph will have to count of an operator that may make spikes."""

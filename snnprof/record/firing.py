@@ -7,15 +7,16 @@ out 0 and 2, which are no spike and one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from snnprof.record import callers, measure, provenance
 from snnprof.record.accumulate import CountLog
 from snnprof.record.counters import NeuronCounter, Source
+from snnprof.record.decisions import Feed, same_line
 from snnprof.record.neurons import within
 from snnprof.record.operators import operator
 from snnprof.record.provenance import Facts
@@ -52,6 +53,7 @@ class FiringLine:
         layer: that runs it.
         upstream: what feeds the line, to be named in its place where nothing reads its spikes.
         ops: contractions whose result reaches it without passing a neuron.
+        feed: what fed its last call, which tells whether the next call at its place is one of its own.
         counter: counts them where they are a network's; None where an input was merely quantised.
         source: of spikes of several levels.
         grid: that the results are expected to lie on.
@@ -62,6 +64,7 @@ class FiringLine:
     layer: str
     upstream: frozenset[str] = frozenset()
     ops: frozenset[int] = frozenset()
+    feed: Feed = field(default_factory=Feed)
     counter: NeuronCounter | None = None
     source: Source | None = None
     grid: Grid = ANY
@@ -76,9 +79,9 @@ class _Site:
         self.calls: dict[Key, list[FiringLine]] = {}
         self.turns: dict[Key, int] = {}
 
-    def at(self, chain: Key, ops: frozenset[int]) -> FiringLine | None:
-        """The line with these callers that such contractions feed."""
-        return next((line for line in self.calls.get(chain, []) if line.ops & ops or line.ops == ops), None)
+    def at(self, chain: Key, feed: Feed) -> FiringLine | None:
+        """The line with these callers that a call with such a feed belongs to."""
+        return same_line(self.calls.get(chain, []), feed)
 
     def only(self) -> FiringLine | None:
         """The line, if there is no other."""
@@ -98,6 +101,13 @@ class _Site:
         return calls[turn % len(calls)] if calls else None
 
 
+class _Idle(NamedTuple):
+    """A call on constants alone, and what to do if it turns out to be the first call of a line."""
+
+    result: Tensor
+    found: Callable[[FiringLine], None]
+
+
 class FiringLines:
     """The firing lines of a recording: learned on the first batch, looked up by call site after it."""
 
@@ -108,6 +118,7 @@ class FiringLines:
         self.found_names: set[str] = set()
         self._sites: dict[Key, _Site] = {}
         self._at: dict[Key, FiringLine | None] = {}
+        self._idle: dict[Key, list[_Idle]] = {}
 
     def __bool__(self) -> bool:
         return bool(self._sites)
@@ -120,13 +131,14 @@ class FiringLines:
         return [name for name, line in self.by_name.items() if within(line.layer, layer)]
 
     def begin_pass(self) -> None:
+        self._idle.clear()
         for site in self._sites.values():
             site.turns.clear()
 
     # -- learning ------------------------------------------------------------------------------------------
 
     def learn(
-        self, place: CallSite, facts: Sequence[Facts], made: Facts, result: Tensor, steps: Steps | None
+        self, place: CallSite, facts: Sequence[Facts], made: Facts, result: Tensor, steps: Steps | None, call: Feed
     ) -> tuple[Facts, FiringLine | None]:
         """Counts what an operator made, where that is spikes; the facts of its result, and the line that feeds it now.
 
@@ -134,14 +146,18 @@ class FiringLines:
             facts: of the operator's operands.
             made: of its result, by propagation.
             steps: where the time steps lie in it.
+            call: what feeds the operands.
         """
-        before = self._fires(place, facts, made)
+        before = self._fires(place, facts, made, call)
         several = made.data and bool(made.grid) and not made.single
         if before is None and not (several and _makes_levels(place.name, facts)):
             return made, None
-        line = self._line(place, before, several)
+        line, earlier = self._line(place, before, several, result)
         line.grid = measure.grid_of(made) if line.grid.quantum is None else line.grid
         line.steps = steps
+        for idle in earlier:
+            self.count(line, idle.result)
+            idle.found(line)
         self.count(line, result)
         if line.source is not None:
             made = provenance.from_source(made, line.source.index)
@@ -152,7 +168,7 @@ class FiringLines:
             )  # fmt: skip
         return made, line
 
-    def _fires(self, place: CallSite, facts: Sequence[Facts], made: Facts) -> FiringLine | None:
+    def _fires(self, place: CallSite, facts: Sequence[Facts], made: Facts, call: Feed) -> FiringLine | None:
         """A line, where real values of a network become spikes, or its spikes become others."""
         if not operator(place.name).quantises or not (made.data and made.grid):
             return None
@@ -160,7 +176,7 @@ class FiringLines:
         if not turned:
             return self._taken_over(place, facts, made)
         whole = provenance.merged(turned)
-        return FiringLine(place.layer, whole.fed_by, whole.ops)
+        return FiringLine(place.layer, whole.fed_by, whole.ops, call)
 
     def _taken_over(self, place: CallSite, facts: Sequence[Facts], made: Facts) -> FiringLine | None:
         """A bound on whole numbers, or a constant added to signs: from here on these are the spikes."""
@@ -171,22 +187,38 @@ class FiringLines:
         known = self.by_name.get(feeder)
         bound = data[0].levels is None and made.levels is not None
         shift = operator(place.name).shifts and data[0].signed and not made.single
-        return FiringLine(place.layer, known.upstream, known.ops) if known and (bound or shift) else None
+        if known is None or not (bound or shift):
+            return None
+        return FiringLine(place.layer, known.upstream, known.ops, replace(known.feed))
 
-    def _line(self, place: CallSite, before: FiringLine | None, several: bool) -> FiringLine:
-        """The line at a call site; made where this is its first call."""
+    def idle(self, place: CallSite, result: Tensor, found: Callable[[FiringLine], None]) -> None:
+        """Remembers a call on constants alone: it is the first of a line whose state starts as zeros.
+
+        Args:
+            found: is called with the line, if the same callers run it on data later in this pass.
+        """
+        calls = self._idle.setdefault((place.expression, callers.chain(place.frame)), [])
+        calls.append(_Idle(result.detach().clone(), found))
+
+    def _line(
+        self, place: CallSite, before: FiringLine | None, several: bool, result: Tensor
+    ) -> tuple[FiringLine, list[_Idle]]:
+        """The line at a call site, made where this is its first call, and its calls on constants before."""
         site = self._sites.setdefault(place.expression, _Site())
         chain = callers.chain(place.frame)
         new = before or FiringLine(place.layer)
-        line = site.at(chain, new.ops) or new
+        line = site.at(chain, new.feed) or new
         line.ops |= new.ops
-        site.add(chain, line)
+        line.feed.add(new.feed)
+        earlier = [idle for idle in self._idle.pop((place.expression, chain), []) if idle.result.shape == result.shape]
+        for _ in [*earlier, result]:
+            site.add(chain, line)
         if before is not None and line.counter is None:
             line.counter = self._counter(place)
             self.by_name[line.counter.layer] = line
         if several and line.source is None:
             line.source = self.sources.new()
-        return line
+        return line, earlier
 
     def _counter(self, place: CallSite) -> NeuronCounter:
         """A row named after the line of the module's forward, or the function that the user named."""

@@ -292,7 +292,7 @@ class Recorder:
         if neuron or not self.sites.neurons:
             self._candidates[module] = _Candidate(
                 [facts for facts in map(self.sites.store.get, inputs[:1]) if facts],
-                neurons.own_state(module), len(self.sites.decided), len(self._neuron_calls),
+                neurons.own_state(module), len(self.sites.decisions.made), len(self._neuron_calls),
             )  # fmt: skip
 
     def _leave(self, module: nn.Module, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
@@ -395,7 +395,7 @@ class Recorder:
         if not self.sites.learning:
             return
         self.sites.know_outputs(_tensors(output))
-        self.seen_time.end_pass(self.sites.ops.values(), self._stateful())
+        self.seen_time.end_pass(self.sites.ops.values(), self._stateful(), bool(self.sites.decisions.unclear))
         self.state_names |= self._written_state()
         if not self._led:
             self._end_learning_if_nothing_new()
@@ -431,7 +431,7 @@ class Recorder:
     def _stateful(self) -> list[NeuronCounter]:
         """Neuron layers and firing lines that keep state from call to call."""
         layers = [counter for module, counter in self._neurons.items() if self.watched[module].stateful]
-        lines = [line for line in self.sites.firing.by_name.values() if line.sites & self.sites.carrying]
+        lines = [line for line in self.sites.firing.by_name.values() if line.sites & self.sites.decisions.carrying]
         return layers + [line.counter for line in lines if line.counter is not None]
 
     def _written_state(self) -> set[tuple[nn.Module, str]]:
@@ -499,13 +499,15 @@ class Recorder:
         self, module: nn.Module, name: str, inputs: list[Tensor], output: Any, candidate: _Candidate
     ) -> None:
         """Whether a module is a hand-written neuron: the smallest with state, or that turns real into spikes."""
-        position, decisions = self._spikes_among(output), len(self.sites.decided) - candidate.decisions
+        position, decisions = self._spikes_among(output), len(self.sites.decisions.made) - candidate.decisions
         if position is None or not decisions or self.sites.contracts_below(name):
             return
         inner = {module for module in self._neuron_calls[candidate.calls :] if module in self.watched}
         if any(self.watched[m].stateful for m in inner):
             return
-        stateful = neurons.wrote_state(candidate.state, module) or self.sites.steps_since(candidate.decisions) > 1
+        stateful = (
+            neurons.wrote_state(candidate.state, module) or self.sites.decisions.steps_since(candidate.decisions) > 1
+        )
         was_real = bool(candidate.facts) and candidate.facts[0].data and candidate.facts[0].grid is None
         if stateful or (was_real and not inner and not self.sites.contracts_at(name)):
             self._take_in(inner, name)
@@ -541,7 +543,7 @@ class Recorder:
         if spikes is None or not spikes.dim():
             return
         along = watched.kind.time_first(module)
-        steps = spikes.shape[0] if along else self.sites.steps_since(candidate.decisions)
+        steps = spikes.shape[0] if along else self.sites.decisions.steps_since(candidate.decisions)
         if steps in spikes.shape or steps == 1:
             self.seen_time.of_call(self._names[module], steps, tuple(spikes.shape))
 

@@ -19,6 +19,7 @@ class SeenTime:
         shapes: what those layers put out.
         calls: how often neuron layers and firing lines that keep state ran in the pass, if more than once.
         repeats: how often contractions ran in the pass, if more than once.
+        unclear: turns of a loop may be time steps or blocks of layers.
     """
 
     def __init__(self) -> None:
@@ -26,6 +27,7 @@ class SeenTime:
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.calls: set[int] = set()
         self.repeats: set[int] = set()
+        self.unclear = False
         self._totals: dict[int, int] = {}  # calls of each counter, before the pass
 
     def of_call(self, layer: str, steps: int, shape: tuple[int, ...]) -> None:
@@ -34,8 +36,9 @@ class SeenTime:
             self.lengths[layer] = steps
             self.shapes[layer] = shape
 
-    def end_pass(self, ops: Iterable[OpCounter], stateful: Iterable[NeuronCounter]) -> None:
+    def end_pass(self, ops: Iterable[OpCounter], stateful: Iterable[NeuronCounter], unclear: bool) -> None:
         """Looks at how often each thing ran in the pass."""
+        self.unclear = unclear
         self.repeats |= self._ran_again(ops)
         self.calls |= self._ran_again(stateful)
 
@@ -56,11 +59,11 @@ class SeenTime:
     def timesteps(self) -> int | None:
         """T; None where what was seen leaves several answers.
 
-        State that is carried tells it. Without any it is 1, if nothing ran twice either.
+        State that is carried tells it. Without any it is 1, if nothing ran twice either, and no loop is unclear.
         """
         if self._answers:
             return next(iter(self._answers)) if len(self._answers) == 1 else None
-        return None if self.repeats else 1
+        return None if self.repeats or self.unclear else 1
 
     @property
     def unknown(self) -> bool:
