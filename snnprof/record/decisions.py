@@ -1,9 +1,10 @@
 """Tells loops over time from loops over depth, by what feeds the lines of code that compare or round real values.
 
-A line keeps state if it decided before on what its operand is made of. Over time, as in `v = 0.9 * v + layer(x[t])`, the
-same contractions feed each turn of the loop. Over depth, as in `x = x + layer(spike(x))` for each layer of a list, one
-more contraction feeds each turn. A recurrent network whose first step has no spikes to read yet also gets one more in
-its second step; but there fresh input comes through a contraction that fed the first step.
+A line of code *decides* when it compares or rounds real values. It may keep state if its operand is made of values
+that it decided on before. Over time, as in `v = 0.9 * v + layer(x[t])`, the same contractions feed each turn of the
+loop. Over depth, as in `x = x + layer(spike(x))` for each layer of a list, one more contraction feeds each turn. A
+recurrent network whose first step has no spikes to read yet also gets one more contraction in its second step; but
+there, fresh input comes through a contraction that fed the first step.
 """
 
 from __future__ import annotations
@@ -21,7 +22,12 @@ Value = tuple[int, ...]
 
 
 class Term(NamedTuple):
-    """A value in the sum that an operand is: its factor without the sign, and the contractions that made it."""
+    """One value in the sum that an operand is.
+
+    Attributes:
+        factor: of the value, without its sign.
+        ops: contractions that made the value.
+    """
 
     factor: Fraction
     ops: Ops
@@ -29,14 +35,14 @@ class Term(NamedTuple):
 
 @dataclass
 class Feed:
-    """What feeds the calls of a line of code.
+    """The contractions that feed a call of a line of code, or all calls so far.
 
     Attributes:
-        ops: the contractions that feed any call.
+        ops: the contractions that feed any of the calls.
         runs: how often each of them had run at the last call.
-        terms: the values that the operand of any call was a sum of, each with its largest factor.
-        last: those of the last call.
-        written: how many values had been made at the last call; they are numbered in order.
+        terms: the values whose sum the operand of any call was, each with its largest factor.
+        last: the values whose sum the operand of the last call was.
+        written: how many values the pass had made at the last call; they are numbered in this order.
     """
 
     ops: Ops = frozenset()
@@ -46,13 +52,14 @@ class Feed:
     written: int = 0
 
     def ran_since(self, before: Feed, ops: Ops) -> bool:
-        """Whether one of these contractions, which feed both calls, has run again since an earlier call."""
+        """Whether a contraction among `ops` that feeds this call and those before has run again since."""
         return any(self.runs[op] > before.runs[op] for op in ops & self.ops & before.ops)
 
     def fresh_since(self, before: Feed, ops: Ops) -> bool:
-        """Whether one of these contractions feeds more into this call than into those before.
+        """Whether a contraction among `ops` that fed the calls before feeds fresh input into this one.
 
-        It ran again, or it ran once for all steps: another part of its result is added, or the same result once more.
+        Either it has run again since; or it ran once for all steps, and this call adds another part of its result, or
+        adds the same result once more.
         """
         ops &= before.ops
         return self.ran_since(before, ops) or any(
@@ -61,11 +68,11 @@ class Feed:
         )
 
     def factor_of(self, value: Value) -> Fraction:
-        """The largest factor that a value had."""
+        """The largest factor that a value had; 0 if no operand was made of it."""
         return self.terms[value].factor if value in self.terms else Fraction(0)
 
     def add(self, call: Feed) -> None:
-        """Remembers a call of the line."""
+        """Adds another call of the line."""
         self.ops |= call.ops
         self.runs = self.runs | call.runs
         more = {value: term for value, term in call.terms.items() if term.factor > self.factor_of(value)}
@@ -74,7 +81,7 @@ class Feed:
 
 
 class Fed(Protocol):
-    """Anything that contractions feed."""
+    """A line of code with its feed."""
 
     feed: Feed
 
@@ -92,14 +99,14 @@ def same_line(lines: Iterable[F], call: Feed) -> F | None:
 
 @dataclass
 class _Line:
-    """A line that decides.
+    """A line of code that decides. Blocks of layers in a loop are several lines at one place in the code.
 
     Attributes:
-        number: its name in `Facts.decided`.
-        feed: what feeds it.
-        above: for a line that seems to lie one block of layers deeper than another one: the contractions that feed
-            both. None for a line whose first operand is made of nothing that was decided on at its place.
-        grew: a call had more contractions than those before.
+        number: its number in `Facts.decided`.
+        feed: the contractions that feed its calls.
+        above: the contractions that it shares with the block before it, if its first operand was made of values that
+            another line at its place had decided on; else None.
+        grew: one of its calls was fed by a contraction that fed none before.
     """
 
     number: int
@@ -109,17 +116,17 @@ class _Line:
 
     @property
     def unfed(self) -> bool:
-        """Whether it has decided on constants alone so far."""
+        """Whether it has decided on constants only so far."""
         return not self.feed.written
 
 
 class Decisions:
-    """The lines that decide, and which of them keep state over time.
+    """All lines that decide, and which of them keep state over time.
 
     Attributes:
-        made: the numbers of the lines that decided in this pass, in order.
-        carrying: the numbers of the lines that keep state over time.
-        unclear: those whose turns may be steps of time or blocks of layers.
+        made: the number of the line for each decision of this pass, in order.
+        carrying: the numbers of lines that keep state over time.
+        unclear: the numbers of lines whose turns may be time steps or blocks of layers.
     """
 
     def __init__(self, runs: Callable[[int], int]) -> None:
@@ -132,19 +139,21 @@ class Decisions:
         self._next = 0
 
     def begin_pass(self) -> None:
+        """Forgets the decisions of the pass before, but not the lines."""
         self.made.clear()
         self._idle.clear()
 
     def feed(self, ops: Ops, terms: dict[Value, Term], written: int) -> Feed:
-        """What feeds a call that happens now."""
+        """The feed of a call that runs now."""
         return Feed(ops, {op: self._runs(op) for op in ops}, terms, terms, written)
 
     def decide(self, place: Hashable, call: Feed, decided: Ops) -> int:
-        """Notes that a place in the code compares or rounds values, and returns the number of the line that does.
+        """Notes that a line compares or rounds values, and returns its number.
 
         Args:
-            call: what feeds the values.
-            decided: numbers of the lines that decided on what the values are made of.
+            place: the place of the line in the code, with its callers.
+            call: the feed of the values.
+            decided: numbers of the lines that decided on values which these are made of.
         """
         lines = self._lines.setdefault(place, [])
         line = same_line(lines, call) or self._from_constants(lines, decided)
@@ -158,13 +167,13 @@ class Decisions:
         return line.number
 
     def decide_on_constants(self, place: Hashable) -> int:
-        """Notes that a place compares or rounds constants, as a line does first whose state starts as zeros."""
+        """Notes that a line compares or rounds constants, as it does first if its state starts as zeros."""
         self._idle[place] += 1
         unfed = next((line for line in self._lines.get(place, []) if line.unfed), None)
         return (unfed or self._new_line(place, None)).number
 
     def _from_constants(self, lines: list[_Line], decided: Ops) -> _Line | None:
-        """The line that decided on constants alone so far, of which the values are made."""
+        """The line that has decided on constants only so far, if the values are made of these constants."""
         return next((line for line in lines if line.unfed and line.number in decided), None)
 
     def _new_line(self, place: Hashable, above: Ops | None) -> _Line:
@@ -174,9 +183,9 @@ class Decisions:
         return line
 
     def _decide_again(self, line: _Line, call: Feed) -> None:
-        """A line decides on what it had decided on: over time, unless one more contraction feeds each of its turns."""
-        if call.last == line.feed.last:
-            return  # the same value against another threshold
+        """Decides whether a line keeps state, given that its operand is made of values that it decided on before."""
+        if call.last == line.feed.last:  # the same value against another threshold
+            return
         self.carrying.discard(line.number)
         self.unclear.discard(line.number)
         grows = not (line.unfed or call.ops <= line.feed.ops)
@@ -187,6 +196,6 @@ class Decisions:
         line.grew |= grows
 
     def steps_since(self, decisions: int) -> int:
-        """How often the same line has decided since so many decisions, each time on what it had decided on before."""
+        """How often a line with state has decided, after the first `decisions` of the pass; of several, the most."""
         counts = Counter(number for number in self.made[decisions:] if number in self.carrying)
         return max(counts.values(), default=1)
