@@ -142,6 +142,7 @@ class CallSites(PassState):
         """Starts learning again, since the pass before met a call site without a plan."""
         self.learning, self.met_new = True, False
         self.contractions.learn_again()
+        self.spikes.lines.learn_again()
 
     def knowledge(self) -> tuple[Any, ...]:
         """Everything that decides how the next pass is counted: a pass that leaves it unchanged has taught nothing."""
