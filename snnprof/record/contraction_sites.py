@@ -29,10 +29,17 @@ Found = tuple[OpCounter, Plan] | ConstantCounter
 
 
 class _Idle(NamedTuple):
-    """A contraction of weights alone, which its call site may run on data in a later step (a state's first value)."""
+    """A contraction of weights alone, which its call site may run on data in a later step (a state's first value).
+
+    Attributes:
+        key: the call site.
+        form: the contraction.
+        number: of its call in the script; None without a script.
+    """
 
     key: SiteKey
     form: Contraction
+    number: int | None
 
 
 class ContractionSites:
@@ -75,7 +82,8 @@ class ContractionSites:
         if isinstance(found, ConstantCounter):
             self._traced(found, form)
             if self._state.learning:
-                self._idle.append(_Idle(key, _kept(form)))
+                script = self._state.script
+                self._idle.append(_Idle(key, _kept(form), None if script is None else len(script) - 1))
             else:
                 found.count(form.macs)
             return None
@@ -206,11 +214,14 @@ class ContractionSites:
             else:
                 counter, plan = found
                 counter.count(idle.form, plan)
+                script = self._state.script
+                if script is not None and idle.number is not None:
+                    script[idle.number] = script[idle.number]._replace(counter=counter, plan=plan)
         self._idle = still
 
     def end_learning(self) -> None:
         """Lists the calls that read only constants as products of weights alone."""
-        for key, form in self._idle:
+        for key, form, _ in self._idle:
             self._constant(key).count(form.macs)
         self._idle.clear()
 
@@ -249,7 +260,7 @@ class ContractionSites:
         for counter in self.constants.values():
             if counter.calls:
                 sums[counter.layer, counter.op] += counter.dense_macs
-        for key, form in self._idle:
+        for key, form, _ in self._idle:
             counter = self._constant(key)
             sums[counter.layer, counter.op] += form.macs
         return dict(sums)
