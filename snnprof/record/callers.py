@@ -1,4 +1,4 @@
-"""Names the place in the user's code that an operator is called from."""
+"""Finds the place in the user's code that calls an operator."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _NUMBERS = itertools.count(1)  # in one step, whichever thread takes the next
 
 
 def chain(frame: FrameType | None = None) -> tuple[Expression, ...]:
-    """The calling lines from the operator, or a frame, up to the module whose forward runs it; loops repeat them.
+    """The expressions that call an operator, innermost first, up to the forward of the module that runs it.
 
-    This package's frames, and those that torch puts round a dispatch mode, are left out: they come and go as the
-    compiler is loaded.
+    Calls in a loop have the same expressions. Frames of this package, and frames that torch puts round a dispatch mode,
+    are left out: they change when the compiler is loaded.
     """
     frame = frame or sys._getframe(2)
     chain: list[Expression] = []
@@ -44,7 +44,7 @@ def chain(frame: FrameType | None = None) -> tuple[Expression, ...]:
 
 
 def caller(frame: FrameType | None) -> Expression:
-    """The first of the callers from a frame on."""
+    """The innermost expression in the user's code, from a frame outwards; 0 if there is none."""
     while frame is not None:
         place = place_of(frame)
         if place:
@@ -54,7 +54,7 @@ def caller(frame: FrameType | None) -> Expression:
 
 
 def place_of(frame: FrameType) -> Expression:
-    """The expression a frame is at."""
+    """The expression that a frame runs now; 0 for a frame of this package or of torch's own."""
     code, at = frame.f_code, frame.f_lasti
     place, _ = _PLACES.get((id(code), at)) or _learned(code, at)
     return place
@@ -63,7 +63,8 @@ def place_of(frame: FrameType) -> Expression:
 def _learned(code: CodeType, at: int) -> tuple[Expression, CodeType]:
     """Numbers the expression that an instruction belongs to, by line and column.
 
-    The instruction would not do: from Python 3.11 on the interpreter moves within a call as it specialises it.
+    The instruction itself does not name the expression: from Python 3.11 on, `f_lasti` moves within one call as the
+    interpreter specialises it.
     """
     place = 0
     if not _plumbing(code):
@@ -75,13 +76,14 @@ def _learned(code: CodeType, at: int) -> tuple[Expression, CodeType]:
 
 
 def _plumbing(code: CodeType) -> bool:
+    """Whether code is part of this package, or of torch's machinery between a module and its operators."""
     path = code.co_filename.replace("\\", "/")
     inside = any(part in path for part in ("/torch/_dynamo/", "/snnprof/record/"))
     return inside or path.endswith(_BETWEEN)
 
 
 def source() -> str:
-    """`file:line` of the user's code that runs the operator."""
+    """`file:line` of the user's code that runs the current operator; empty if no frame is the user's."""
     frame = sys._getframe(1)
     while frame is not None:
         path = frame.f_code.co_filename.replace("\\", "/")
@@ -92,7 +94,7 @@ def source() -> str:
 
 
 def line(frame: FrameType) -> tuple[str, str]:
-    """`file:line` in the forward of the module that runs a frame, and the name of the function that the frame is in."""
+    """`file:line` in the forward of the module that runs a frame, and the name of the frame's own function."""
     function, where = "", ""
     for caller in _frames(frame):
         function = function or caller.f_code.co_name
@@ -101,12 +103,12 @@ def line(frame: FrameType) -> tuple[str, str]:
 
 
 def code_ids(frame: FrameType) -> list[int]:
-    """The code objects that run, from a frame up to the module's forward."""
+    """The addresses of the user's code objects that run, from a frame up to the module's forward."""
     return [id(caller.f_code) for caller in _frames(frame)]
 
 
 def _frames(frame: FrameType | None) -> Iterator[FrameType]:
-    """The user's frames, from this one up to the forward of the module that runs it."""
+    """The user's frames, from this one up to the forward of the module that runs it, innermost first."""
     while frame is not None and frame.f_code is not _MODULE_CALL:
         if not _plumbing(frame.f_code) and "/torch/" not in frame.f_code.co_filename.replace("\\", "/"):
             yield frame

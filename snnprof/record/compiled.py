@@ -18,7 +18,7 @@ from torch import Tensor, fx, nn
 from snnprof.errors import SnnprofError, first_line
 from snnprof.record import contractions, measure, neurons, torch_private
 from snnprof.record.accumulate import Series
-from snnprof.record.call_sites import firing_family
+from snnprof.record.script import firing_family
 from snnprof.record.counters import LineCounter, NeuronCounter, OpCounter, Source, neurons_of
 from snnprof.record.elementwise import work
 from snnprof.record.firing import FiringLine
@@ -31,7 +31,7 @@ from snnprof.record.store import storage_key
 from snnprof.record.torch_private import TorchDispatchMode, tree_leaves
 
 if TYPE_CHECKING:
-    from snnprof.record.call_sites import Call
+    from snnprof.record.script import Call
     from snnprof.record.recorder import Recorder
 
 _ROOT = re.compile(r"^L\['\w+'\]\.?")

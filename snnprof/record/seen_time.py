@@ -1,4 +1,4 @@
-"""The number of time steps, seen on the first batch: steps that neuron layers make of a call, or calls in a pass."""
+"""Detects T on the first batch: by the steps that neuron layers make in one call, or by how often things run."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ if TYPE_CHECKING:
 
 
 class SeenTime:
-    """What a pass shows of T.
+    """Everything that passes show of T.
 
     Attributes:
-        lengths: steps that neuron layers made of one call, along an axis or in a loop of their own, by layer.
-        shapes: what those layers put out.
-        calls: how often neuron layers and firing lines that keep state ran in the pass, if more than once.
-        repeats: how often contractions ran in the pass, if more than once.
+        lengths: how many steps each neuron layer made in one call, along an axis or in a loop, by layer; only if more
+            than one.
+        shapes: the shapes of these layers' outputs.
+        calls: how often neuron layers and firing lines with state ran in a pass; only numbers above 1.
+        repeats: how often contractions ran in a pass; only numbers above 1.
+        unclear: there is a loop whose turns may be time steps or blocks of layers.
     """
 
     def __init__(self) -> None:
@@ -26,21 +28,23 @@ class SeenTime:
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.calls: set[int] = set()
         self.repeats: set[int] = set()
+        self.unclear = False
         self._totals: dict[int, int] = {}  # calls of each counter, before the pass
 
     def of_call(self, layer: str, steps: int, shape: tuple[int, ...]) -> None:
-        """A neuron layer made so many steps of one call."""
+        """Notes how many steps a neuron layer made in one call, and the shape of its output."""
         if steps > 1:
             self.lengths[layer] = steps
             self.shapes[layer] = shape
 
-    def end_pass(self, ops: Iterable[OpCounter], stateful: Iterable[NeuronCounter]) -> None:
-        """Looks at how often each thing ran in the pass."""
+    def end_pass(self, ops: Iterable[OpCounter], stateful: Iterable[NeuronCounter], unclear: bool) -> None:
+        """Notes how often contractions, and neuron layers and firing lines with state, ran in the pass."""
+        self.unclear = unclear
         self.repeats |= self._ran_again(ops)
         self.calls |= self._ran_again(stateful)
 
     def _ran_again(self, counters: Iterable[OpCounter | NeuronCounter]) -> set[int]:
-        """How often those ran in this pass that ran more than once."""
+        """The numbers of calls in this pass, of all counters that ran more than once."""
         calls = set()
         for counter in counters:
             calls.add(counter.all_calls - self._totals.get(id(counter), 0))
@@ -49,34 +53,36 @@ class SeenTime:
 
     @property
     def _answers(self) -> set[int]:
-        """Numbers of steps along which state was carried."""
+        """All values of T for which a neuron layer or line carried state from step to step."""
         return set(self.lengths.values()) | self.calls
 
     @property
     def timesteps(self) -> int | None:
-        """T; None where what was seen leaves several answers.
+        """T; None if several values are possible.
 
-        State that is carried tells it. Without any it is 1, if nothing ran twice either.
+        It is the number of steps over which state was carried. If no state was carried, T is 1, unless a contraction
+        ran several times or a loop is unclear.
         """
         if self._answers:
             return next(iter(self._answers)) if len(self._answers) == 1 else None
-        return None if self.repeats else 1
+        return None if self.repeats or self.unclear else 1
 
     @property
     def unknown(self) -> bool:
+        """Whether T may be another number than 1."""
         return self.timesteps != 1
 
     @property
     def within_calls(self) -> bool:
-        """Whether steps lie within single calls of neuron layers or contractions, which were not told apart."""
+        """Whether several steps lie in one call of a neuron layer or of a contraction, and were counted as one."""
         return bool(self.lengths) or (bool(self.calls) and self.repeats != self.calls)
 
     def disagrees_with(self, told: int) -> int | None:
-        """Another number of steps than was told, if state is carried along that and nothing is as long as was told."""
+        """The T that the model carries state over, if the T that was told matches nothing that ran; else None."""
         return min(self._answers) if self._answers and told not in self._answers | self.repeats else None
 
     def along_first_axis(self, x: Tensor, logits: Tensor | None) -> bool:
-        """Whether state is carried along the first axis of the input, which was taken for the batch."""
+        """Whether the model carries state along the first axis of its input, which was taken for the batch axis."""
         if x.dim() < 2 or x.shape[0] == x.shape[1] or x.shape[0] not in self._answers:
             return False
         results = [*self.shapes.values(), *([] if logits is None else [tuple(logits.shape)])]

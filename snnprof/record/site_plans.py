@@ -1,7 +1,7 @@
-"""By what plan an operator that is no contraction is counted at each place in the code.
+"""The plans by which operators that are no contractions are counted, by their place in the user's code.
 
-A place may be run from several others, on data by some and on constants by others, or on a number at first and on
-tensors from then on: such calls are told apart by their operands and their callers.
+Several callers may run the same place, some on data and others on constants; or the first call is on a number and later
+calls are on tensors. Such calls are told apart by their operands and their callers.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ class LinePlan(NamedTuple):
     """How an operator that is no contraction is counted.
 
     Attributes:
-        line: of other arithmetic, that it belongs to; none where it reads no data.
-        counter: whose sums it adds to, of the line or of the contraction whose bias it is; None where it is uncounted.
-        positions: of its operands, where all of them are spikes.
+        line: the line of other arithmetic that it belongs to, such as `add`; empty if it reads no data.
+        counter: adds its counts: the counter of the line, or of the contraction whose bias it adds; None if it is
+            uncounted.
+        positions: of its spike operands, among its tensors; None unless all its data operands are spikes.
     """
 
     line: str = ""
@@ -37,7 +38,7 @@ UNCOUNTED = LinePlan("uncounted")
 
 
 class CallSite(NamedTuple):
-    """Where an operator is called: in which layer, by which instruction of which frame."""
+    """The place of a call: the layer that runs it, the operator, and the frame of the code that calls it."""
 
     layer: str
     name: str
@@ -45,15 +46,22 @@ class CallSite(NamedTuple):
 
     @property
     def instruction(self) -> Key:
+        """The place as an instruction: quick to find, but one expression may have several."""
         return self.layer, self.name, id(self.frame.f_code), self.frame.f_lasti
 
     @property
     def expression(self) -> Key:
+        """The place as an expression in the user's code."""
         return self.layer, self.name, callers.caller(self.frame)
+
+    @property
+    def chain(self) -> Key:
+        """The place with all expressions that call it, up to the layer's forward."""
+        return self.layer, self.name, *callers.chain(self.frame)
 
 
 class SitePlans:
-    """The plans that the first batch taught."""
+    """The plans of other arithmetic that the recorder learned."""
 
     def __init__(self) -> None:
         self._at: dict[Key, LinePlan] = {}  # by instruction, where a place has one plan
@@ -66,8 +74,11 @@ class SitePlans:
         """Remembers the plan of a call.
 
         Args:
-            later: for a call that reads no data: what to do where the same call reads data on another turn, as that of
-                a state does that starts as zeros.
+            place: where it is called.
+            args: its arguments.
+            plan: how it is counted.
+            later: for a call that reads no data, adds its counts once the same call has read data in a later turn of a
+                loop, as it does if its operand is a state that starts as zeros.
         """
         plans = self._plans.setdefault(place.expression, {})
         call = _operands(args), callers.chain(place.frame)
@@ -77,7 +88,7 @@ class SitePlans:
             self._idle.append((plans, call, later))
 
     def settle(self) -> None:
-        """Adds the calls that read only constants at first, where the same calls are known by now to read data."""
+        """Adds the counts of calls that read only constants at first, if the same calls have read data by now."""
         still = []
         for plans, call, later in self._idle:
             if plans[call] is NO_LINE:
@@ -87,15 +98,16 @@ class SitePlans:
         self._idle = still
 
     def end_learning(self) -> None:
-        """What read only constants until now is no line of other arithmetic."""
+        """Drops the calls that have read only constants until now: they are not counted."""
         self._idle.clear()
         self._at.clear()
 
     def knowledge(self) -> dict[Key, dict[Key, LinePlan]]:
+        """A copy of all plans, by expression, then by operands and callers."""
         return {expression: dict(calls) for expression, calls in self._plans.items()}
 
     def find(self, place: CallSite, args: Sequence[Any]) -> LinePlan | None:
-        """The plan of a call after the first batch; None for one that was not met there."""
+        """The plan of a call after learning; None if learning did not meet the call."""
         known = self._at.get(place.instruction)
         if known is not None:
             return known
@@ -105,7 +117,7 @@ class SitePlans:
         found = set(plans.values())
         if len(found) == 1:
             (plan,) = found
-            if callers.place_of(place.frame):  # else the instruction is not what tells it from others
+            if callers.place_of(place.frame):  # else the frame is not the user's, and several places share it
                 self._at[place.instruction] = plan
             return plan
         operands = _operands(args)

@@ -1,4 +1,4 @@
-"""Where the time steps lie in a tensor: from its provenance or, failing that, from its first axes."""
+"""Finds the time axis of a tensor: by its provenance or, if that is unknown, by the sizes of its first axes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from snnprof.record.timeaxis import TimeDim, TimeStride
 
 
 class TimeSteps:
-    """Follows the time axis from operand to result, for a recording of so many steps in such a layout."""
+    """Follows the time axis from operands to results."""
 
     def __init__(self, recording: Recording, store: Store) -> None:
         self.recording = recording
@@ -24,11 +24,11 @@ class TimeSteps:
 
     @property
     def inside(self) -> bool:
-        """Whether steps can lie inside a tensor; a caller who loops over them shows one at a time."""
+        """Whether one tensor can hold several steps; if the caller loops over them, it holds one."""
         return (self.recording.timesteps or 1) > 1 and self.recording.layout != "step"
 
     def of_operands(self, form: Contraction, roles: tuple[Role, Role]) -> tuple[Steps | None, Steps | None]:
-        """Where each data operand's steps lie; None for both where they disagree."""
+        """The time axes of a contraction's data operands; None for both if they disagree, or if it sums over time."""
         found = [self.of(t) if role == "data" else None for t, role in zip(form.operands, roles, strict=True)]
         if roles == ("data", "data"):
             if isinstance(form, contractions.Convolution):
@@ -43,7 +43,7 @@ class TimeSteps:
         return found[0], found[1]
 
     def of(self, tensor: Tensor) -> Steps | None:
-        """Where the time steps lie in a tensor, from its provenance or, failing that, from its first axes."""
+        """The time axis of a tensor; None if one call is one step, or if the axis is not known."""
         axis = self.store.time(tensor)
         return self._leading(tensor) if axis is None else self._of_axis(tensor, axis)
 
@@ -57,7 +57,7 @@ class TimeSteps:
     def of_result(
         self, name: str, output: Tensor, inputs: list[Tensor], args: Any, form: Contraction | None
     ) -> TimeStride | None:
-        """The time axis of an operator's result: carried on from its operands, or made by it."""
+        """The time axis of an operator's result: that of its operands, or one that the operator made."""
         sources = [(tensor, self.store.time(tensor)) for tensor in (form.operands if form else inputs)]
         if form:
             sources = [(t, _unsummed(form, i, t, axis)) for i, (t, axis) in enumerate(sources)]
@@ -68,19 +68,20 @@ class TimeSteps:
         return timeaxis.axis_of(output, made) or axis
 
     def of_made(self, name: str, output: Tensor, inputs: list[Tensor], args: Any) -> Steps | None:
-        """Where the time steps lie in what an operator has just made, whose axis is not known yet."""
+        """The time axis of a result whose facts are not stored yet."""
         axis = self.of_result(name, output, inputs, args, None)
         if axis is None:
             return self._leading(output)
         return self._of_axis(output, axis)
 
     def of_expanded(self, output: Tensor) -> TimeStride | None:
+        """The time axis that `expand` made by repeating a tensor T times without a copy; None if it made none."""
         steps = self.recording.timesteps or 1
         shared = [d for d in range(output.dim()) if output.stride(d) == 0 and output.shape[d] == steps]
         return TimeStride(0, steps) if self.inside and shared else None
 
     def _leading(self, tensor: Tensor) -> Steps | None:
-        """A tensor of T·B rows, or of T by B, is time-major unless the layout says otherwise."""
+        """Takes a tensor [T·B, ...] or [T, B, ...] for time-major, unless the layout is `batch-time`."""
         steps, batch = self.recording.timesteps or 1, self.recording.batch_size
         if not self.inside or not batch or tensor.dim() == 0:
             return None
@@ -92,7 +93,7 @@ class TimeSteps:
 
 
 def _made_axis(name: str, output: Tensor, inputs: list[Tensor], args: Any, steps: int) -> TimeDim | None:
-    """A time axis made by stacking, concatenating or repeating T times; of [B, ...] in front, by habit."""
+    """The time axis that stacking, concatenating or repeating T times made; it is usually the first."""
     if name in ("stack", "cat"):
         dim = (args[1] if len(args) > 1 else 0) % output.dim()
         inner = inputs[0].shape[dim] if name == "cat" else 1
@@ -108,17 +109,18 @@ def _made_axis(name: str, output: Tensor, inputs: list[Tensor], args: Any, steps
 
 
 def _lives(axis: TimeStride | None) -> bool:
+    """Whether there is a time axis, over which nothing has summed."""
     return axis is not None and axis is not timeaxis.GONE
 
 
 def _unsummed(form: Contraction, position: int, operand: Tensor, axis: TimeStride | None) -> TimeStride | None:
-    """An operand's time axis, unless the contraction sums over it."""
+    """The time axis of an operand; `GONE` if the contraction sums over it."""
     fold = timeaxis.folding(operand, axis)
     return axis if fold is None or _splits(form, position, fold.dim) else timeaxis.GONE
 
 
 def _splits(form: Contraction, position: int, dim: int) -> bool:
-    """Whether the steps along `dim` of an operand reach separate results: a batch axis, not one summed over."""
+    """Whether a dimension of an operand is kept in the result, so that steps along it stay apart."""
     if isinstance(form, contractions.Convolution):
         return dim == 0
     return dim != form.operands[position].dim() - 1 - position

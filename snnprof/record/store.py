@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.parameter import is_lazy
 
+from snnprof.record.decisions import Term, Value
 from snnprof.record.provenance import ONE, Facts, real
 from snnprof.record.timeaxis import TimeStride
 from snnprof.record.torch_private import storage_address
@@ -184,6 +185,19 @@ class Store:
         if entry.form is not None and entry.geometry == geometry:
             return entry.form
         return {(entry.value, *geometry): ONE}
+
+    @property
+    def written(self) -> int:
+        """How many values were made so far; they are numbered in order."""
+        return self._next
+
+    def terms(self, tensor: Tensor) -> dict[Value, Term]:
+        """The data that a tensor is a sum of, by value and the part of it (offset and size), in whatever shape."""
+        found: dict[Value, Term] = {}
+        for (value, shape, _, offset), factor in self.form(tensor).items():
+            if value in self._values and self._values[value].data:
+                found[value, offset, math.prod(shape)] = Term(abs(factor), self._values[value].ops)
+        return found
 
     def _without_constants(self, form: Form) -> Form:
         """The terms of a sum that are data, scaled so that the first factor is 1."""

@@ -1,4 +1,4 @@
-"""Suspends the recorder's modes in parts of a pass, hides its own arithmetic, and shares switches of the process."""
+"""Suspends the recorder's modes in parts of a pass, hides the recorder's own operators, and shares global switches."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from snnprof.record.torch_private import DISPATCH_MODES, FUNCTION_MODES, Stack, 
 
 
 def _remove(stack: Stack, mode: Any) -> int | None:
-    """Takes the innermost mode away, if it is this one; how many are left then."""
+    """Removes the innermost mode if it is this one, and returns how many are left; None if it is another one."""
     if not stack.length():
         return None
     innermost = stack.pop()
@@ -22,34 +22,36 @@ def _remove(stack: Stack, mode: Any) -> int | None:
 
 
 def _put_back(stack: Stack, mode: Any, depth: int) -> None:
-    """Below the modes that somebody entered meanwhile, and has not left yet."""
+    """Puts a mode back below the modes that were entered meanwhile and not left yet."""
     above = [stack.pop() for _ in range(stack.length() - depth)]
     for each in [mode, *reversed(above)]:
         stack.push(each)
 
 
 class Suspended:
-    """From now until it is closed two modes see nothing: one of calls, the other of operators."""
+    """Hides function calls and operators from the recorder's two modes, from now until it is closed."""
 
     def __init__(self, calls: Any, operators: Any) -> None:
         modes = ((FUNCTION_MODES, calls), (DISPATCH_MODES, operators))
         self._removed = [(stack, mode, depth) for stack, mode in modes if (depth := _remove(stack, mode)) is not None]
 
     def close(self) -> None:
+        """Lets the modes see again."""
         for stack, mode, depth in self._removed:
             _put_back(stack, mode, depth)
 
 
 class Unseen:
-    """From now until it is closed no mode sees an operator.
+    """Hides operators from all modes, from now until it is closed.
 
-    For the recorder's own arithmetic, which is none of the model's, and for what nobody else can want to see.
+    The recorder runs its own operators under it, since they are not the model's.
     """
 
     def __init__(self) -> None:
         self._guard: Any = dispatch_disabled()
 
     def close(self) -> None:
+        """Lets modes see operators again."""
         self._guard = None
 
     def __enter__(self) -> Unseen:
@@ -60,7 +62,7 @@ class Unseen:
 
 
 class Shared:
-    """Switches of the whole process: turned by the first who needs them, in whatever thread, put back by the last."""
+    """Switches of the whole process: the first recorder that needs them sets them, the last one resets them."""
 
     def __init__(self, turned: Callable[[], AbstractContextManager[None]]) -> None:
         self._turned = turned
@@ -70,6 +72,7 @@ class Shared:
 
     @contextmanager
     def held(self) -> Iterator[None]:
+        """Keeps the switches set inside a `with` block."""
         with self._lock:
             if not self._users:
                 self._open.enter_context(self._turned())

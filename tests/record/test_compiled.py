@@ -113,6 +113,18 @@ class PlainLoop(Attention):
         return self.head(total)
 
 
+class FiresFirst(Attention):
+    """The first step compares zeros, and a layer reads the constant spikes that come of it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        v, out = torch.zeros(len(x), 4, 4, 4), []
+        for _ in range(2):
+            spikes = (v >= 0.1).float()
+            v = v * 0.5 * (1 - spikes) + self.conv(x)
+            out.append(self.head(spikes.mean((2, 3))))
+        return torch.stack(out).mean(0)
+
+
 def _counted(model: nn.Module, batches: list[Tensor], run: Any = None) -> Activity:
     recorder = Recorder(model, timesteps=2)
     call = Compiling(model, recorder) if run is None else run
@@ -130,7 +142,7 @@ def _batches() -> list[Tensor]:
 
 
 @needs_compiler
-@pytest.mark.parametrize("network", [Attention, Masked, Overwritten, Bundled, PlainLoop])
+@pytest.mark.parametrize("network", [Attention, Masked, Overwritten, Bundled, PlainLoop, FiresFirst])
 def test_the_graph_counts_what_the_recorder_counts(network: type[nn.Module]) -> None:
     model = network().eval()
     inside, eager = _counted(model, _batches()), _counted(model, _batches(), run=model)

@@ -193,3 +193,29 @@ def test_an_input_whose_counts_grow_stays_spikes() -> None:
     (op,) = recorder.activity(samples=16).ops
     assert op.part("real").events == 0
     assert op.part("spikes").by_value == 3 * int(X.sum()) * (1 + 1 + 1 + 3)
+
+
+def test_a_line_that_fires_in_a_later_branch_alone_is_counted_from_the_next_pass_on() -> None:
+    """Its first pass has no facts; it must not go on as the line that fires nothing."""
+
+    class Branches(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b, self.c, self.both = nn.Linear(12, 6), nn.Linear(6, 8), nn.Linear(8, 2), False
+
+        def forward(self, x: Tensor) -> Tensor:
+            spikes = (self.a(x) > 0).float()
+            if self.both:
+                return self.c((self.b(spikes) > 0).float())  # type: ignore[no-any-return]
+            return spikes
+
+    net, passes = Branches(), 6
+    with Recorder(net) as recorder, torch.no_grad():
+        for _ in range(4):
+            net(X)
+        net.both = True
+        for _ in range(passes):
+            net(X)
+    first, second = recorder.activity(samples=len(X), timesteps=1).neurons
+    assert first.updates == (4 + passes) * len(X) * 6
+    assert second.updates == (passes - 1) * len(X) * 8

@@ -90,7 +90,7 @@ def test_what_the_recorder_fails_at_is_listed_and_found_by_the_self_check(monkey
     def broken(*arguments):
         raise KeyError("of our own")
 
-    monkeypatch.setattr("snnprof.record.call_sites.CallSites.contraction", broken)
+    monkeypatch.setattr("snnprof.record.contraction_sites.ContractionSites.count", broken)
     activity = snnprof.profile(nn.Linear(3, 2), torch.rand(4, 3))
     assert [(entry.op, entry.calls) for entry in activity.uncounted] == [("addmm", 1)]
     assert {"C05", "C16", "C31"} <= {finding.code for finding in activity.findings}
