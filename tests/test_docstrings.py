@@ -143,10 +143,18 @@ def _raised(function: Any) -> set[str]:
     }
 
 
-def test_the_walk_reaches_what_users_hold() -> None:
-    for name in ("snnprof.workload.run.profile", "snnprof.records.OpRecord.dense_macs", "snnprof.hardware.schema.HardwareProfile",
-                 "snnprof.models.neuron.LIF", "snnprof.comparison.Comparison"):  # fmt: skip
-        assert name in PUBLIC, name
+@pytest.mark.parametrize(
+    "name",
+    [
+        "snnprof.workload.run.profile",
+        "snnprof.records.OpRecord.dense_macs",
+        "snnprof.hardware.schema.HardwareProfile",
+        "snnprof.models.neuron.LIF",
+        "snnprof.comparison.Comparison",
+    ],
+)
+def test_the_walk_reaches_what_users_hold(name: str) -> None:
+    assert name in PUBLIC
 
 
 @pytest.mark.parametrize("module", sorted({PUBLIC[name].__module__ for name in PUBLIC}))

@@ -62,7 +62,7 @@ def cudnn_rnn(
     return out, *states, *(x.new_empty(0) for _ in range(4 - len(states)))
 
 
-# -- values that are added at places which indices name: `index_add` adds each once and has a rule; writes go on as writes
+# -- values added at the places that indices name, by `index_add`, which has a rule: one addition for each value
 
 
 def added_by_index_put(
