@@ -101,6 +101,7 @@ class CallSites(PassState):
         """Forgets what only the pass before needed."""
         self.store.begin_pass()
         self.left = False
+        self.contractions.begin_pass()
         self.spikes.decisions.begin_pass()
 
     def know_outputs(self, outputs: Sequence[Tensor]) -> None:
