@@ -18,7 +18,6 @@ from torch import Tensor, fx, nn
 from snnprof.errors import SnnprofError, first_line
 from snnprof.record import contractions, measure, neurons, torch_private
 from snnprof.record.accumulate import Series
-from snnprof.record.script import firing_family
 from snnprof.record.counters import LineCounter, NeuronCounter, OpCounter, Source, neurons_of
 from snnprof.record.elementwise import work
 from snnprof.record.firing import FiringLine
@@ -27,11 +26,11 @@ from snnprof.record.overloads import changed, overload_of
 from snnprof.record.read import read
 from snnprof.record.read.operand import ANY, FIGURES, Grid, Steps, Sums, fitting, folded
 from snnprof.record.read.reference import traced
+from snnprof.record.script import Call, firing_family
 from snnprof.record.store import storage_key
 from snnprof.record.torch_private import TorchDispatchMode, tree_leaves
 
 if TYPE_CHECKING:
-    from snnprof.record.script import Call
     from snnprof.record.recorder import Recorder
 
 _ROOT = re.compile(r"^L\['\w+'\]\.?")
