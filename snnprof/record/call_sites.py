@@ -1,7 +1,7 @@
-"""Call sites: how each is counted, where its counts accumulate, and the provenance of its result.
+"""All call sites of a recording: how each is counted, where its counts accumulate, the provenance of its result.
 
 While learning, facts go from tensor to tensor and each call site gets a `Plan`; after that passes only look the plan
-up, count and verify. Learning ends with the first batch of `profile()`; where the caller drives the passes it ends with
+up, count and verify. Learning ends with the first batch of `profile()`; if the caller drives the passes, it ends with
 the first pass that teaches nothing new, and a call site that is met later starts it again.
 """
 
@@ -31,7 +31,9 @@ from snnprof.record.suspend import Unseen
 
 
 class CallSites(PassState):
-    """All call sites of a recording: what `dispatch` hands operators to, and `Recorder` reads counters from.
+    """The call sites together: `dispatch` hands operators to them, and `Recorder` reads their counters.
+
+    Its parts share what it knows of the pass, as a `PassState`.
 
     Attributes:
         weights: the parameters and buffers of the model.
@@ -101,6 +103,7 @@ class CallSites(PassState):
         """Forgets what only the pass before needed."""
         self.store.begin_pass()
         self.left = False
+        self.contractions.begin_pass()
         self.spikes.decisions.begin_pass()
 
     def know_outputs(self, outputs: Sequence[Tensor]) -> None:

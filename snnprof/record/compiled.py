@@ -26,13 +26,12 @@ from snnprof.record.overloads import changed, overload_of
 from snnprof.record.read import read
 from snnprof.record.read.operand import ANY, FIGURES, Grid, Steps, Sums, fitting, folded
 from snnprof.record.read.reference import traced
-from snnprof.record.script import firing_family
+from snnprof.record.script import Call, firing_family
 from snnprof.record.store import storage_key
 from snnprof.record.torch_private import TorchDispatchMode, tree_leaves
 
 if TYPE_CHECKING:
     from snnprof.record.recorder import Recorder
-    from snnprof.record.script import Call
 
 _ROOT = re.compile(r"^L\['\w+'\]\.?")
 _NO_OPERATION = ("placeholder", "get_attr", "output")

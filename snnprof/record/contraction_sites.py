@@ -67,6 +67,7 @@ class ContractionSites:
         self._per_layer: Counter[str] = Counter()
         self._contracting: dict[str, bool] = {}
         self._softmax: tuple[Any, ...] | None = None
+        self._turns: Counter[tuple[Any, ...]] = Counter()  # calls of this pass, by counter and what feeds them
 
     # -- counting ------------------------------------------------------------------------------------------
 
@@ -174,6 +175,8 @@ class ContractionSites:
             facts = (provenance.side_by_side([plan.facts[0], first]), provenance.side_by_side([plan.facts[1], second]))
             steps = steps if steps == plan.steps else (None, None)
         counter = self._counter(key, form, roles, facts)
+        blocks = (first.fed_by, second.fed_by, first.ops | second.ops) if roles == ("data", "data") else ()
+        self._turns[id(counter), blocks] += 1
         return counter, Plan(roles, facts, steps, _counts_weights(form, roles, facts))
 
     def _note_raw_input(self, operand: Tensor, facts: Facts) -> None:
@@ -203,6 +206,18 @@ class ContractionSites:
         return counter
 
     # -- the ends of passes and of learning ----------------------------------------------------------------
+
+    def begin_pass(self) -> None:
+        """Forgets how often contractions ran in the pass before."""
+        self._turns.clear()
+
+    def repeats(self) -> set[int]:
+        """How often contractions ran in this pass, while learning; only numbers above 1.
+
+        A line that multiplies data by data in a loop over blocks of layers, as attention does, runs once for each
+        block: its operands are fed by other layers each time.
+        """
+        return {turns for turns in self._turns.values() if turns > 1}
 
     def settle(self) -> None:
         """Adds the calls that read only constants at first, if their call sites have read data by now."""

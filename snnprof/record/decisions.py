@@ -42,7 +42,7 @@ class Feed:
         runs: how often each of them had run at the last call.
         terms: the values whose sum the operand of any call was, each with its largest factor.
         last: the values whose sum the operand of the last call was.
-        written: how many values the pass had made at the last call; they are numbered in this order.
+        written: how many values had been made at the last call; they are numbered in this order.
     """
 
     ops: Ops = frozenset()
@@ -189,13 +189,13 @@ class Decisions:
         self.carrying.discard(line.number)
         self.unclear.discard(line.number)
         grows = not (line.unfed or call.ops <= line.feed.ops)
-        if grows and (line.grew or not call.ran_since(line.feed, call.ops)):
+        if grows and (line.grew or not call.ran_since(line.feed, call.ops)):  # a block, or a second step
             self.unclear.add(line.number)
         elif line.above is None or call.fresh_since(line.feed, line.above):
             self.carrying.add(line.number)
         line.grew |= grows
 
     def steps_since(self, decisions: int) -> int:
-        """How often a line with state has decided, after the first `decisions` of the pass; of several, the most."""
+        """How often one line with state decided after the first `decisions` of the pass; 1 if no line has state."""
         counts = Counter(number for number in self.made[decisions:] if number in self.carrying)
         return max(counts.values(), default=1)

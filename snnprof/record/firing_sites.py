@@ -55,7 +55,7 @@ class FiringSites:
         if not made.data:
             self._fired_on_constants(place, facts, args, output)
             return made
-        call = self._feed(facts, args)
+        call = self._feed(facts, args) if made.grid or operator(name).decides else Feed()
         if operator(name).decides:
             self._decide(place, facts, args, call)
         if state.neurons:

@@ -61,8 +61,8 @@ class Passes:
         if not self._sites.learning:
             return
         self._sites.know_outputs(tensors_in(output))
-        unclear = bool(self._sites.spikes.decisions.unclear)
-        self._seen_time.end_pass(self._sites.ops.values(), self._layers.stateful(), unclear)
+        repeats, unclear = self._sites.contractions.repeats(), bool(self._sites.spikes.decisions.unclear)
+        self._seen_time.end_pass(repeats, self._layers.stateful(), unclear)
         self._state.note_written()
         if not self.led:
             self._end_learning_if_nothing_new()

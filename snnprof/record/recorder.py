@@ -21,7 +21,6 @@ from snnprof.record.dispatch import plain_kernels
 from snnprof.record.hooks import ModuleHooks
 from snnprof.record.memory import WORKSPACE
 from snnprof.record.neuron_layers import NeuronLayers
-from snnprof.record.neurons import NeuronLayer
 from snnprof.record.passes import Passes
 from snnprof.record.read.operand import Steps
 from snnprof.record.recording import Recording
@@ -39,6 +38,7 @@ class Recorder:
         sites: the counters of contractions and other arithmetic, and the facts of the tensors.
         seen_time: what the passes showed of T.
         log: takes the counts that are read on the device.
+        watched: the neuron layers that are known so far; learning may find more.
         state_names: (module, attribute) for each attribute in which a pass left values that it made of its input.
 
     Example:
@@ -84,11 +84,11 @@ class Recorder:
 
     def _start(self) -> None:
         """Makes all parts anew: nothing is known and nothing is counted yet."""
-        watched, functions = neurons.watched(self.model, self._named)
+        self.watched, functions = neurons.watched(self.model, self._named)
         self.log = CountLog()
         self.sites = CallSites(self.recording, self.log, functions)
         self.seen_time = SeenTime()
-        self._layers = NeuronLayers(self.sites, self._names, watched, self.seen_time)
+        self._layers = NeuronLayers(self.sites, self._names, self.watched, self.seen_time)
         self._passes = Passes(self.sites, self._layers, self._names, self.state_names, self.seen_time)
         self._hooks = ModuleHooks(self.sites, self._layers, self._passes, self._names)
         self._passes.led, self._hooks.thread = self._led, self._thread
@@ -224,11 +224,6 @@ class Recorder:
     def batch_size(self) -> int | None:
         """Samples in the pass that runs or ran last; None before the first pass."""
         return self.recording.batch_size
-
-    @property
-    def watched(self) -> dict[nn.Module, NeuronLayer]:
-        """The neuron layers that are known so far; learning may find more."""
-        return self._layers.watched
 
     def name_of(self, module: nn.Module) -> str:
         """Names a module of the model.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from snnprof.record.counters import NeuronCounter, OpCounter
+    from snnprof.record.counters import NeuronCounter
 
 
 class SeenTime:
@@ -37,19 +37,21 @@ class SeenTime:
             self.lengths[layer] = steps
             self.shapes[layer] = shape
 
-    def end_pass(self, ops: Iterable[OpCounter], stateful: Iterable[NeuronCounter], unclear: bool) -> None:
-        """Notes how often contractions, and neuron layers and firing lines with state, ran in the pass."""
-        self.unclear = unclear
-        self.repeats |= self._ran_again(ops)
-        self.calls |= self._ran_again(stateful)
+    def end_pass(self, repeats: set[int], stateful: Iterable[NeuronCounter], unclear: bool) -> None:
+        """Notes how often contractions, and neuron layers and firing lines with state, ran in the pass.
 
-    def _ran_again(self, counters: Iterable[OpCounter | NeuronCounter]) -> set[int]:
-        """The numbers of calls in this pass, of all counters that ran more than once."""
-        calls = set()
-        for counter in counters:
-            calls.add(counter.all_calls - self._totals.get(id(counter), 0))
+        Args:
+            repeats: how often contractions ran; only numbers above 1.
+            stateful: the counters of neuron layers and firing lines with state.
+            unclear: there is a loop whose turns may be time steps or blocks of layers.
+        """
+        self.repeats |= repeats
+        self.unclear = unclear
+        for counter in stateful:
+            calls = counter.all_calls - self._totals.get(id(counter), 0)
             self._totals[id(counter)] = counter.all_calls
-        return {number for number in calls if number > 1}
+            if calls > 1:
+                self.calls.add(calls)
 
     @property
     def _answers(self) -> set[int]:
