@@ -87,7 +87,7 @@ class Outcome:
 
 
 @dataclass
-class CallSite:
+class Folder:
     """A folder with a model and data, and the process that runs there."""
 
     folder: Path
@@ -146,13 +146,13 @@ class CallSite:
         os._exit(status)
 
 
-def place(parent: Path, number: int) -> CallSite:
+def place(parent: Path, number: int) -> Folder:
     folder = parent / str(number) / "here"
     folder.mkdir(parents=True)
     (folder / "net.py").write_text(NET)
     (folder / "data.py").write_text(DATA)
     _write_data(folder)
-    return CallSite(folder)
+    return Folder(folder)
 
 
 def _write_data(folder: Path, change: Callable[[Any, Any], None] = lambda x, y: None) -> None:
@@ -188,7 +188,7 @@ def unfit(path: Path, before: int) -> tuple[list[str], bool]:
     return ([f"{before} samples became {now}"], True) if now < before else ([], False)
 
 
-def without_a_word(done: CallSite, *expected: int) -> list[str]:
+def without_a_word(done: Folder, *expected: int) -> list[str]:
     """What is wrong with how a process ended."""
     found = [] if done.status in expected else [f"exit status {done.status}: {done.err.strip()[-300:]}"]
     return [*found, "a traceback"] if "Traceback" in done.err else found
@@ -236,6 +236,7 @@ class Steps:
         interrupted: Any = Checkpointer._interrupted
 
         def watched(checkpointer: Any, number: int) -> Any:
+            sys._getframe().f_trace_opcodes = True  # looked at by Python 3.12 when a trace function is set
             sys.settrace(self._called)
             sys._getframe().f_trace = self._called
             return interrupted(checkpointer, number)
@@ -364,7 +365,7 @@ def _signalled(parent: Path, number: int, seconds: float) -> Outcome:
     return _gone_on(here, Outcome("two signals at a random moment", f"after {seconds:.3f} s", tuple(complaints), lost))
 
 
-def _gone_on(here: CallSite, outcome: Outcome) -> Outcome:
+def _gone_on(here: Folder, outcome: Outcome) -> Outcome:
     """The file goes on, by itself, to the end of a run without interrupts; the place is cleared away."""
     complaints = list(outcome.complaints)
     if here.run.exists() and not outcome.lost:
@@ -457,7 +458,7 @@ def failures(parent: Path) -> Iterator[Outcome]:
         yield _was_rescued(here, "the folder changes during a run", what, there=False)
 
 
-def _complete_run_in(here: CallSite) -> None:
+def _complete_run_in(here: Folder) -> None:
     """An earlier run under the same name, which --force replaces."""
     here.run.write_text(_GOOD[0])
 
@@ -490,7 +491,7 @@ def _happens() -> dict[str, Setup]:
     }  # fmt: skip
 
 
-def _was_tried_again(here: CallSite, what: str) -> Outcome:
+def _was_tried_again(here: Folder, what: str) -> Outcome:
     complaints, lost = unfit(here.run, SAMPLES)
     complaints += without_a_word(here, 0)
     if here.err.count("warning: cannot write run.json") != 1:
@@ -499,7 +500,7 @@ def _was_tried_again(here: CallSite, what: str) -> Outcome:
     return Outcome("a save fails for a while", what, (*complaints, *left), lost)
 
 
-def _was_rescued(here: CallSite, kind: str, what: str, there: bool = True) -> Outcome:
+def _was_rescued(here: Folder, kind: str, what: str, there: bool = True) -> Outcome:
     complaints = without_a_word(here, 2)
     if "block,role,layer" not in here.out:
         complaints.append("no report")
@@ -539,7 +540,7 @@ def edits(parent: Path, count: int, rng: random.Random) -> Iterator[Outcome]:
         yield Outcome("a resume of something else", what, (*complaints, *(["the file changed"] * lost)), lost)
 
 
-Change = tuple[str, list[str], Callable[[CallSite], None]]
+Change = tuple[str, list[str], Callable[[Folder], None]]
 
 
 def _changes() -> Iterator[Change]:
@@ -560,7 +561,7 @@ def _changes() -> Iterator[Change]:
     )
 
 
-def _with_data(change: Callable[[Any, Any, int], None], sample: int) -> Callable[[CallSite], None]:
+def _with_data(change: Callable[[Any, Any, int], None], sample: int) -> Callable[[Folder], None]:
     return lambda here: _write_data(here.folder, lambda x, y: change(x, y, sample))
 
 
@@ -576,15 +577,15 @@ def _exchange(x: Any, y: Any, sample: int) -> None:
     x[[sample, sample + 2]], y[[sample, sample + 2]] = x[[sample + 2, sample]], y[[sample + 2, sample]]
 
 
-def _with_iterable(name: str, batch: int) -> Callable[[CallSite], None]:
+def _with_iterable(name: str, batch: int) -> Callable[[Folder], None]:
     shown = "torch.rand(2, 3, 2, 2)", "torch.arange(2)"
     other = f"{shown[0]} + 1e-6 * (number == {batch})", f"{shown[1]} * (number != {batch})"
     position = 0 if name == "input" else 1
     return _with_text("data.py", shown[position], other[position])
 
 
-def _with_text(name: str, old: str, new: str) -> Callable[[CallSite], None]:
-    def change(here: CallSite) -> None:
+def _with_text(name: str, old: str, new: str) -> Callable[[Folder], None]:
+    def change(here: Folder) -> None:
         text = (here.folder / name).read_text()
         assert old in text
         (here.folder / name).write_text(text.replace(old, new))

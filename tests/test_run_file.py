@@ -46,6 +46,7 @@ def interrupted_at(step: int) -> Iterator[list[int]]:
         return stepped
 
     before = sys.gettrace()
+    sys._getframe().f_trace_opcodes = True  # Python 3.12 looks whether any frame has it when a trace function is set
     sys.settrace(called)
     try:
         yield count

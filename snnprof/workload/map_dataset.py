@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import os
 import signal
@@ -9,9 +10,8 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -35,6 +35,7 @@ from snnprof.workload.inputs import Input, mapped
 from snnprof.workload.interrupt import undisturbed
 
 Loaded = tuple[Input, Labels]
+T = TypeVar("T")
 FORKS = "fork" in multiprocessing.get_all_start_methods() and sys.platform != "darwin"
 """Whether workers can be forked, so that the data set need not be picklable. On macOS a fork can crash in libraries."""
 GPU_WORKERS = max(1, min(8, (os.cpu_count() or 1) // max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))))
@@ -97,17 +98,19 @@ class MapDataset:
         """
         reader = _Reader(self.read, loading.seed)
         workers = self._workers(loading)
-        with _explained(workers):
-            ahead = _started(reader, dealt[1:], workers, loading.pinned)
+        ahead = _by_workers(workers, lambda: _started(reader, dealt[1:], workers, loading.pinned))
+        take_next = functools.partial(next, ahead)
         try:
             for number in range(len(dealt)):
-                with _explained(workers):
-                    loaded = next(ahead) if number else reader[dealt[0]]
+                loaded = _by_workers(workers, take_next) if number else reader[dealt[0]]
                 if isinstance(loaded, SnnprofError):
                     raise loaded
                 yield loaded
         finally:
-            del ahead  # ends the workers; without it, a traceback that keeps this frame would keep them alive
+            del (
+                ahead,
+                take_next,
+            )  # ends the workers; without it, a traceback that keeps this frame would keep them alive
 
 
 @dataclass
@@ -188,15 +191,21 @@ def _ignore_ctrl_c(worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-@contextmanager
-def _explained(workers: int) -> Iterator[None]:
-    """Turns the errors for workers that cannot start or have died into a SnnprofError."""
+def _by_workers(workers: int, act: Callable[[], T]) -> T:
+    """Runs a step that needs workers, and explains why they cannot start or have died.
+
+    The error does not hold the one behind it: its traceback would keep the DataLoader, and so the other workers, alive.
+
+    Raises:
+        SnnprofError: the workers failed.
+    """
     try:
-        yield
+        return act()
     except (RuntimeError, OSError) as error:
         if not workers:
             raise
-        raise SnnprofError(
-            f"loading data with {workers} workers failed: {first_line(error)}",
-            hint="memory, shared memory (/dev/shm) or processes may have run out; --workers 0 needs none of them",
-        ) from error
+        reason = first_line(error)
+    raise SnnprofError(
+        f"loading data with {workers} workers failed: {reason}",
+        hint="memory, shared memory (/dev/shm) or processes may have run out; --workers 0 needs none of them",
+    )
