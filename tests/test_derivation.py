@@ -102,6 +102,42 @@ def test_what_has_no_price_is_said() -> None:
     assert "energy" not in steps
 
 
+@pytest.mark.parametrize(
+    ("convention", "layer", "what", "how"),
+    [
+        ("exact", "conv", "SOPs", "one for each event of spikes"),
+        ("exact:attention=left", "(root)", "SOPs", "each non-zero of the left operand × all products"),
+        ("exact:attention=dense", "(root)", "SOPs", "all products, zeros included"),
+        ("neurobench", "conv", "SOPs", "one for each event of spikes on a weight that is not zero"),
+        ("formula", "up", "SOPs", "input rate"),
+        ("spikformer", "conv", "MACs", "convention spikformer multiplies here: dense MACs"),
+        ("spikingformer-script", "conv", "SOPs", "input rate"),
+    ],
+)
+def test_the_rule_beside_a_count_is_the_one_that_gives_it(
+    net: Activity, convention: str, layer: str, what: str, how: str
+) -> None:
+    found = derivations(snnprof.price(net, "cmos45-fp32", convention), layer)[0]
+    (step,) = [step for step in found.steps if step.what == what]
+    assert step.how.startswith(how)
+    assert not {"SOPs", "MACs"} - {what} & {step.what for step in found.steps}
+
+
+def test_a_layer_that_a_convention_leaves_out_is_explained() -> None:
+    """A batch norm behind a biased convolution has no line, nor has a neuron layer under Spikformer's convention."""
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU()).eval()
+    activity = snnprof.profile(net, (torch.rand(2, 1, 5, 5) > 0.5).float(), timesteps=1, self_check=False)
+    report = snnprof.price(activity, "cmos45-fp32")
+    assert "1" in derivation.layers(report)
+    (norm,) = derivations(report, "1")
+    assert "folds into the weights" in norm.steps[-1].how
+    run = snnprof.price(ROOT / "tests/data/runs/saformer.json", "cmos45-fp32", "spikformer")
+    neuron = run.activity.neurons[0]
+    (left_out,) = derivations(run, neuron.layer)
+    assert figures(left_out)["spikes"] == neuron.spikes
+    assert left_out.steps[-1].how == "convention spikformer does not count this operation"
+
+
 def test_unknown_layers_get_suggestions(net: Activity) -> None:
     report = snnprof.price(net)
     with pytest.raises(SnnprofError, match="unknown layer 'tokn'") as caught:
