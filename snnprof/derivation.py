@@ -14,6 +14,7 @@ from snnprof.conventions.counts import Counts, Line, Options
 from snnprof.errors import SnnprofError, unknown
 from snnprof.grouping import ROOT
 from snnprof.hardware import HardwareProfile, Price
+from snnprof.priced_work import synapse_kind
 from snnprof.pricing import EnergyReport, Row, Term
 from snnprof.units import percent_text
 
@@ -219,10 +220,13 @@ def _by_convention(report: EnergyReport, op: OpRecord, row: Row) -> Iterator[Ste
     share = exact.encoder_share(op, options)
     once = f"; × 1/{op.steps}: the constant input is encoded once" if share != 1 else ""
     otherwise = f"by convention {report.convention.id}: {report.convention.title}"
-    if row.sops or (spikes and not row.macs):
-        how = _rule_for(row.sops / share, _sop_rules(report, op, spikes, multiplied), otherwise)
+    if options.method == "formula" and op.dense_macs:
+        counted = percent_text((row.sops or row.macs) / share / op.dense_macs, 2)
+        otherwise = f"{counted} × {op.dense_macs:,} dense MACs, {otherwise}"
+    if row.sops or (not row.macs and (spikes or options.real == "sop")):
+        how = _rule_for(row.sops / share, _sop_rules(report, op, spikes), otherwise)
         yield Step("SOPs", row.sops, f"{how}{once}")
-    if row.macs or (multiplied and not row.sops):
+    if row.macs or (not row.sops and multiplied and options.real != "sop"):
         how = _rule_for(row.macs / share, _mac_rules(report, op, multiplied), otherwise)
         yield Step("MACs", row.macs, f"{how}{once}")
     if row.formula_sops is not None and options.method != "formula" and op.elements:
@@ -236,9 +240,7 @@ def _rule_for(count: float, rules: Iterable[tuple[float, str]], otherwise: str) 
     return next((text for value, text in rules if math.isclose(value, count)), otherwise)
 
 
-def _sop_rules(
-    report: EnergyReport, op: OpRecord, spikes: Sequence[Part], multiplied: Sequence[Part]
-) -> Iterator[tuple[float, str]]:
+def _sop_rules(report: EnergyReport, op: OpRecord, spikes: Sequence[Part]) -> Iterator[tuple[float, str]]:
     """Yields (count, rule) for each way to count additions that spikes cause, the likeliest first."""
     options, activity = report.convention.settings, report.activity
     if options.method == "formula":
@@ -328,7 +330,7 @@ def _energy(report: EnergyReport, row: Row, op: OpRecord | None = None) -> Itera
     for term, pj in row.terms.items():
         if not pj:
             continue
-        work = [(count, what, price) for count, what, price in _work(report, row, term) if count and price]
+        work = [(count, what, price) for count, what, price in _work(report, row, term, op) if count and price]
         if work and math.isclose(sum(count * price.value for count, _, price in work), pj):
             parts = " + ".join(f"{count:,.12g} {what} × {price.value:g} pJ" for count, what, price in work)
             how = f"{parts} ({_source(hardware, work[0][2])})"
@@ -345,11 +347,11 @@ def _energy(report: EnergyReport, row: Row, op: OpRecord | None = None) -> Itera
         yield Step("energy", row.energy_pj, "the sum", "pJ")
 
 
-def _work(report: EnergyReport, row: Row, term: Term) -> Iterator[tuple[float, str, Price | None]]:
+def _work(report: EnergyReport, row: Row, term: Term, op: OpRecord | None) -> Iterator[tuple[float, str, Price | None]]:
     """Yields what a kind of work consists of: how often, its name, its price."""
     hardware, energy = report.hardware, report.hardware.energy
-    if term == "sop":
-        yield row.sops, "SOPs", hardware.sop
+    if term == "sop" and op:
+        yield row.sops, "SOPs", hardware.synapse(synapse_kind(op, hardware))
     elif term == "mac":
         yield row.macs, "MACs", energy.mac
     elif term == "elementwise":
@@ -377,17 +379,12 @@ def line_key(line: Line) -> tuple[str, str, int | None]:
 
 
 def _memory_text(report: EnergyReport, op: OpRecord, row: Row) -> str:
-    """Writes how often what is read and written; the price of each access depends on the size of the memory."""
+    """Writes how often what is read and written, and the price of one access, which depends on the memory's size."""
     counts = Counts(sops=row.sops, acs=row.acs, macs=row.macs)
-    accesses = memory.accesses_of(op, counts, report.activity, report.hardware)
-    if accesses is None:
-        return "memory accesses"
-    named = {
-        "weight reads": accesses.weights, "bias reads": accesses.biases, "potential reads and writes": accesses.states,
-        "input reads": accesses.inputs, "output writes": accesses.outputs,
-    }  # fmt: skip
-    listed = ", ".join(f"{count:,.12g} {what}" for what, count in named.items() if count)
-    return f"{listed}; each at the price of a memory of its size ({_source(report.hardware, None)})"
+    named = memory.named_work(op, counts, report.activity, report.hardware) or []
+    costs = [(name, count, memory.cost(work)) for name, count, work in named]
+    parts = [f"{count:,.12g} {name} × {pj / count:.6g} pJ" for name, count, pj in costs if count and pj]
+    return f"{' + '.join(parts) or 'memory accesses'} ({_source(report.hardware, None)})"
 
 
 def _source(hardware: HardwareProfile, price: Price | None) -> str:

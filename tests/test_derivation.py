@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,20 @@ def test_every_layer_of_a_run_is_explained_by_its_own_numbers(hardware: str, con
     assert sum(each.get("MACs") or 0 for each in found) == pytest.approx(report.totals.macs)
     energy = sum(each.get("energy per inference") or 0 for each in found)
     assert energy == pytest.approx(report.per_inference(report.energy_pj))
+
+
+@pytest.mark.parametrize(
+    "hardware", ["cmos45-fp32-mem", "lemaire2022-int32", "cmos45-fp32-reuse-os", "loihi1-sanafe", "loihi1-davies2018"]
+)
+def test_an_energy_is_what_its_formula_gives(hardware: str) -> None:
+    """Counts × prices of the text, added up, are the figure beside it."""
+    report = snnprof.price(ROOT / "tests/data/runs/saformer.json", hardware)
+    steps = [s for layer in derivation.layers(report) for each in derivations(report, layer) for s in each.steps]
+    energies = [step for step in steps if step.what.endswith(" energy")]
+    assert len(energies) > 10
+    for step in energies:
+        products = re.findall(r"(\d[\d,.]*) [\w ]+? × (\d[\d.e+-]*) pJ", step.how)
+        assert step.value == pytest.approx(sum(float(n.replace(",", "")) * float(pj) for n, pj in products), rel=1e-5)
 
 
 def test_the_steps_of_a_layer_in_order(net: Activity) -> None:
