@@ -164,6 +164,17 @@ def test_unknown_layers_get_suggestions(net: Activity) -> None:
     assert "block.0.mlp.fc1_conv" in caught.value.hint
 
 
+def test_a_run_file_may_have_any_name_that_is_no_term(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "tests/data/runs/saformer.json").read_text(encoding="utf-8")
+    for name in ("My Run.JSON", "first-run", "sops"):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        assert main(["explain", name]) == 0
+        assert ("patch_embed.proj_conv\n" in capsys.readouterr().out) == (name != "sops")
+
+
 def test_explain_prints_layers_in_every_format(capsys: pytest.CaptureFixture[str]) -> None:
     run = str(ROOT / "tests/data/runs/saformer.json")
     assert main(["explain", run]) == 0
