@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from snnprof import memory
-from snnprof.activity import Activity, OpRecord, Part
+from snnprof.activity import Activity, ElementwiseRecord, NeuronRecord, OpRecord, Part
 from snnprof.conventions import exact, formula, kinds
-from snnprof.conventions.counts import Counts, Line, Rate
+from snnprof.conventions.counts import Counts, Line, Options
 from snnprof.errors import SnnprofError, unknown
 from snnprof.grouping import ROOT
 from snnprof.hardware import HardwareProfile, Price
+from snnprof.priced_work import synapse_kind
 from snnprof.pricing import EnergyReport, Row, Term
 from snnprof.units import percent_text
+
+Record = OpRecord | ElementwiseRecord | NeuronRecord
+_SKIPS_ZEROS = ("add", "bias", "reduce", "mul")
+"""Element-wise operations that count an operand of zero as no work."""
 
 
 @dataclass(frozen=True)
@@ -58,21 +63,36 @@ def derivations(report: EnergyReport, layer: str) -> list[Derivation]:
     """
     path = "" if layer == ROOT else layer
     rows = [row for row in report.rows if row.layer == path and row.category != "static"]
-    missed = [op for op in report.activity.ops if op.layer == path and op.key not in {_key(row) for row in rows}]
-    found = [_of_row(report, row) for row in rows] + [_of_left_out(report, op) for op in missed]
+    reported = {_key(row) for row in rows}
+    left_out = [each for each in _recorded(report.activity) if each.layer == path and _record_key(each) not in reported]
+    found = [_of_row(report, row) for row in rows] + [_of_left_out(report, each) for each in left_out]
     if not found:
         raise _no_layer(report, layer)
     return found
 
 
 def layers(report: EnergyReport) -> list[str]:
-    """Returns the layers that have a line, in the order of the report."""
-    named = [row.layer for row in report.rows if row.category != "static"] + [op.layer for op in report.activity.ops]
+    """Returns the layers in the order of the report, then those of which the convention counts nothing."""
+    counted = [row.layer for row in report.rows if row.category != "static"]
+    named = counted + [each.layer for each in _recorded(report.activity)]
     return [layer or ROOT for layer in dict.fromkeys(named)]
 
 
 def _key(row: Row) -> tuple[str, str, int | None]:
     return row.layer, row.op, row.index
+
+
+def _recorded(activity: Activity) -> Iterator[Record]:
+    yield from activity.ops
+    yield from activity.elementwise
+    yield from activity.neurons
+
+
+def _record_key(record: Record) -> tuple[str, str, int | None]:
+    """Returns the key that the row of a record has, if the convention counts it."""
+    if isinstance(record, OpRecord):
+        return record.key
+    return record.layer, record.type if isinstance(record, NeuronRecord) else record.op, None
 
 
 def _no_layer(report: EnergyReport, layer: str) -> SnnprofError:
@@ -88,17 +108,27 @@ def _of_row(report: EnergyReport, row: Row) -> Derivation:
         op = next(op for op in report.activity.ops if op.key == _key(row))
         steps = (*_counted(op, report.activity), *_by_convention(report, op, row), *_energy(report, row, op))
     elif row.category == "neuron":
-        steps = (*_neurons(report.activity, row), *_energy(report, row))
+        neuron = next(each for each in report.activity.neurons if each.layer == row.layer)
+        steps = (*_neurons(report.activity, neuron), *_energy(report, row))
     else:
         steps = (*_elements(report.activity, row), *_energy(report, row))
     name = f"{row.op} {row.index}" if row.op == "matmul" else row.op
     return Derivation(row.layer or ROOT, name, (*steps, *_per_inference(report, row)))
 
 
-def _of_left_out(report: EnergyReport, op: OpRecord) -> Derivation:
-    """Derives an operation that the convention does not count."""
-    nothing = Step("SOPs", None, f"convention {report.convention.id} does not count this operation")
-    return Derivation(op.layer or ROOT, op.op, (*_counted(op, report.activity), nothing))
+def _of_left_out(report: EnergyReport, record: Record) -> Derivation:
+    """Derives what the run recorded and the convention does not count."""
+    why = f"convention {report.convention.id} does not count this operation"
+    if isinstance(record, OpRecord):
+        steps = (*_counted(record, report.activity), Step("SOPs", None, why))
+        name = f"{record.op} {record.index}" if record.op == "matmul" else record.op
+    elif isinstance(record, NeuronRecord):
+        name, steps = record.type, (*_neurons(report.activity, record), Step("energy", None, why))
+    else:
+        if exact.vanishes(record, report.convention.settings):
+            why = "its factor folds into the weights before it and its shift into their bias: nothing is left to count"
+        name, steps = record.op, (*_elementwise(record), Step("energy", None, why))
+    return Derivation(record.layer or ROOT, name, steps)
 
 
 # -- from the shape to events: what the run recorded ---------------------------------------------------------------
@@ -184,47 +214,84 @@ def _events_text(op: OpRecord) -> str:
 
 
 def _by_convention(report: EnergyReport, op: OpRecord, row: Row) -> Iterator[Step]:
+    """Yields the operations that the convention counts, each with the rule that gives this number."""
     options = report.convention.settings
     spikes, multiplied = kinds.split(op, options)
     share = exact.encoder_share(op, options)
     once = f"; × 1/{op.steps}: the constant input is encoded once" if share != 1 else ""
-    if options.method == "formula":
-        spike_text = _formula_text(op, report.activity, spikes, options.rate)
-    elif report.convention.id == "exact":
-        spike_text = _exact_text(op, spikes, options.levels)
-    else:
-        spike_text = f"by convention {report.convention.id}: {report.convention.title}"
-    if row.sops or spikes:
-        yield Step("SOPs", row.sops, f"{spike_text}{once}")
-    if row.macs or multiplied:
-        what = {"valid": "valid MACs", "dense": "dense MACs", "nonzero": "non-zero products"}[options.real_count]
-        why = "its input is real-valued" if any(p.kind == "real" for p in multiplied) else "its levels are multiplied"
-        yield Step("MACs", row.macs, f"{why}: {what} of those steps{once}")
+    otherwise = f"by convention {report.convention.id}: {report.convention.title}"
+    if options.method == "formula" and op.dense_macs:
+        counted = percent_text((row.sops or row.macs) / share / op.dense_macs, 2)
+        otherwise = f"{counted} × {op.dense_macs:,} dense MACs, {otherwise}"
+    if row.sops or (not row.macs and (spikes or options.real == "sop")):
+        how = _rule_for(row.sops / share, _sop_rules(report, op, spikes), otherwise)
+        yield Step("SOPs", row.sops, f"{how}{once}")
+    if row.macs or (not row.sops and multiplied and options.real != "sop"):
+        how = _rule_for(row.macs / share, _mac_rules(report, op, multiplied), otherwise)
+        yield Step("MACs", row.macs, f"{how}{once}")
     if row.formula_sops is not None and options.method != "formula" and op.elements:
-        rate = percent_text(op.nonzero / op.elements, 2)
-        yield Step(
-            "rate × MACs", row.formula_sops, f"for comparison, the papers' formula: {rate} × dense MACs of spikes"
+        rate = formula.rate_of(op, report.activity, "input", kinds.split(op, Options())[0])
+        how = f"for comparison, the papers' formula: {percent_text(rate, 2)} × dense MACs of spikes"
+        yield Step("rate × MACs", row.formula_sops, how)
+
+
+def _rule_for(count: float, rules: Iterable[tuple[float, str]], otherwise: str) -> str:
+    """Returns the first rule that gives the count; conventions have rules of their own, which their titles tell."""
+    return next((text for value, text in rules if math.isclose(value, count)), otherwise)
+
+
+def _sop_rules(report: EnergyReport, op: OpRecord, spikes: Sequence[Part]) -> Iterator[tuple[float, str]]:
+    """Yields (count, rule) for each way to count additions that spikes cause, the likeliest first."""
+    options, activity = report.convention.settings, report.activity
+    if options.method == "formula":
+        for parts, which in ((spikes, "dense MACs of the spike-driven steps"), (op.parts, "dense MACs")):
+            rate, dense = formula.rate_of(op, activity, options.rate, list(parts)), _sum(parts, "dense_macs")
+            yield (rate or 0) * dense, f"{options.rate} rate {percent_text(rate, 2)} × {dense:,} {which}"
+    if len(op.data) > 1 and options.attention != "pairs":
+        each = {"dense": "all products, zeros included"}.get(
+            options.attention, f"each non-zero of the {options.attention} operand × all products that it is part of"
         )
+        yield _sum(spikes, "dense_macs" if options.attention == "dense" else options.attention), each
+    if options.synapses == "nonzero":
+        yield _sum(spikes, "effective"), "one for each event of spikes on a weight that is not zero"
+    if kinds.single_level(op) or options.levels == "events":
+        yield _sum(spikes, "events"), "one for each event of spikes"
+    yield _sum(spikes, "by_value"), "an input of value n counts n times"
+    if options.real == "sop":
+        counts = exact.op_counts(op, options).sops
+        real = counts - exact.op_counts(op, replace(options, real="mac")).sops
+        yield counts, f"{counts - real:,.12g} of spikes, and {real:,.12g} multiplications that count as SOPs (real=sop)"
 
 
-def _formula_text(op: OpRecord, activity: Activity, spikes: list[Part], rate: Rate) -> str:
-    share = percent_text(formula.rate_of(op, activity, rate, spikes), 2)
-    return f"{rate} rate {share} × {sum(part.dense_macs for part in spikes):,} dense MACs of the spike-driven steps"
+def _mac_rules(report: EnergyReport, op: OpRecord, multiplied: Sequence[Part]) -> Iterator[tuple[float, str]]:
+    """Yields (count, rule) for each way to count multiplications, the likeliest first."""
+    options = report.convention.settings
+    why = "its input is real-valued" if any(p.kind == "real" for p in multiplied) else "its levels are multiplied"
+    chosen = {"valid": "valid_macs", "dense": "dense_macs", "nonzero": "events"}[options.real_count]
+    if options.real_count == "nonzero" and options.synapses == "nonzero":
+        chosen = "effective"
+    for name in dict.fromkeys([chosen, "dense_macs"]):
+        yield _sum(multiplied, name) if multiplied else math.nan, f"{why}: {_MACS[name]} of those steps"
+    for name, text in _MACS.items():
+        yield _sum(op.parts, name), f"convention {report.convention.id} multiplies here: {text}"
 
 
-def _exact_text(op: OpRecord, spikes: Sequence[Part], levels: str) -> str:
-    if not spikes:
-        return "no step is driven by spikes"
-    if kinds.single_level(op) or levels == "events":
-        return "one for each event of spikes"
-    return "an input of value n counts n times"
+_MACS = {
+    "dense_macs": "dense MACs",
+    "valid_macs": "valid MACs",
+    "events": "products of non-zero inputs",
+    "effective": "products of non-zero inputs and non-zero weights",
+}
+
+
+def _sum(parts: Iterable[Part], name: str) -> int:
+    return sum(getattr(part, name) for part in parts)
 
 
 # -- other lines -----------------------------------------------------------------------------------------------
 
 
-def _neurons(activity: Activity, row: Row) -> Iterator[Step]:
-    neuron = next(each for each in activity.neurons if each.layer == row.layer)
+def _neurons(activity: Activity, neuron: NeuronRecord) -> Iterator[Step]:
     steps = f" × {_several(neuron.steps, 'time step')}" if neuron.steps else ""
     samples = f" × {_several(activity.samples, 'sample')}" if activity.samples else ""
     exactly = neuron.size * (neuron.steps or 0) * (activity.samples or 0) == neuron.updates
@@ -242,13 +309,17 @@ def _elements(activity: Activity, row: Row) -> Iterator[Step]:
         return
     for entry in activity.elementwise:
         if (entry.layer, entry.op) == (row.layer, row.op):
-            yield Step("elements", entry.elements, "results computed (of pooling and sums: elements read)")
-            if entry.nonzero is not None:
-                rest = "" if entry.op == "compare" else "; the others are no work"
-                yield Step("non-zero", entry.nonzero, f"operands that are not zero{rest}")
-            if entry.op == "batch_norm":
-                folded = "folds into the weights before it" if entry.foldable else "does not fold into weights"
-                yield Step("folding", None, f"it {folded}")
+            yield from _elementwise(entry)
+
+
+def _elementwise(entry: ElementwiseRecord) -> Iterator[Step]:
+    yield Step("elements", entry.elements, "results computed (of pooling and sums: elements read)")
+    if entry.nonzero is not None:
+        rest = "; the others are no work" if entry.op in _SKIPS_ZEROS else ""
+        yield Step("non-zero", entry.nonzero, f"operands that are not zero{rest}")
+    if entry.op == "batch_norm":
+        folded = "folds into the weights before it" if entry.foldable else "does not fold into weights"
+        yield Step("folding", None, f"it {folded}")
 
 
 # -- from counts to picojoules ---------------------------------------------------------------------------------
@@ -259,7 +330,7 @@ def _energy(report: EnergyReport, row: Row, op: OpRecord | None = None) -> Itera
     for term, pj in row.terms.items():
         if not pj:
             continue
-        work = [(count, what, price) for count, what, price in _work(report, row, term) if count and price]
+        work = [(count, what, price) for count, what, price in _work(report, row, term, op) if count and price]
         if work and math.isclose(sum(count * price.value for count, _, price in work), pj):
             parts = " + ".join(f"{count:,.12g} {what} × {price.value:g} pJ" for count, what, price in work)
             how = f"{parts} ({_source(hardware, work[0][2])})"
@@ -276,11 +347,11 @@ def _energy(report: EnergyReport, row: Row, op: OpRecord | None = None) -> Itera
         yield Step("energy", row.energy_pj, "the sum", "pJ")
 
 
-def _work(report: EnergyReport, row: Row, term: Term) -> Iterator[tuple[float, str, Price | None]]:
+def _work(report: EnergyReport, row: Row, term: Term, op: OpRecord | None) -> Iterator[tuple[float, str, Price | None]]:
     """Yields what a kind of work consists of: how often, its name, its price."""
     hardware, energy = report.hardware, report.hardware.energy
-    if term == "sop":
-        yield row.sops, "SOPs", hardware.sop
+    if term == "sop" and op:
+        yield row.sops, "SOPs", hardware.synapse(synapse_kind(op, hardware))
     elif term == "mac":
         yield row.macs, "MACs", energy.mac
     elif term == "elementwise":
@@ -308,17 +379,12 @@ def line_key(line: Line) -> tuple[str, str, int | None]:
 
 
 def _memory_text(report: EnergyReport, op: OpRecord, row: Row) -> str:
-    """Writes how often what is read and written; the price of each access depends on the size of the memory."""
+    """Writes how often what is read and written, and the price of one access, which depends on the memory's size."""
     counts = Counts(sops=row.sops, acs=row.acs, macs=row.macs)
-    accesses = memory.accesses_of(op, counts, report.activity, report.hardware)
-    if accesses is None:
-        return "memory accesses"
-    named = {
-        "weight reads": accesses.weights, "bias reads": accesses.biases, "potential reads and writes": accesses.states,
-        "input reads": accesses.inputs, "output writes": accesses.outputs,
-    }  # fmt: skip
-    listed = ", ".join(f"{count:,.12g} {what}" for what, count in named.items() if count)
-    return f"{listed}; each at the price of a memory of its size ({_source(report.hardware, None)})"
+    named = memory.named_work(op, counts, report.activity, report.hardware) or []
+    costs = [(name, count, memory.cost(work)) for name, count, work in named]
+    parts = [f"{count:,.12g} {name} × {pj / count:.6g} pJ" for name, count, pj in costs if count and pj]
+    return f"{' + '.join(parts) or 'memory accesses'} ({_source(report.hardware, None)})"
 
 
 def _source(hardware: HardwareProfile, price: Price | None) -> str:

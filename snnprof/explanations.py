@@ -13,6 +13,8 @@ from snnprof.yaml_file import read_yaml
 
 TEXTS = Path(__file__).with_suffix(".yaml")
 _CODE = re.compile(r"[CMW]\d\d")
+_ENERGY = re.compile(r"\([pnµmkM]?J\)\s*$")
+"""Matches the end of the heading of a column of energies, which may be the name of a price list."""
 _SPREAD = "spread"
 _SIGNS = {"≥": "lower_bound", "±": _SPREAD, "–": "unknown"}
 
@@ -105,11 +107,12 @@ def term(name: str) -> Term | None:
 
     >>> term("energy_pj_rolls_77fj").name, term("Dense MACs").name, term("sops_spread").name, term("SOPs (M)").name
     ('energy_pj', 'dense_macs', 'spread', 'sops')
-    >>> term("Energy ×").name, term("≥").name
-    ('energy_ratio', 'lower_bound')
+    >>> term("Energy ×").name, term("≥").name, term("≥ cmos45-fp32 (µJ)").name
+    ('energy_ratio', 'lower_bound', 'energy_pj')
     """
     whole, without_unit = _as_name(name), _as_name(re.sub(r"\([^()]*\)$", "", name.strip()))
-    return _named(whole) or _named(without_unit)
+    found = _named(whole) or _named(without_unit)
+    return _named("energy_pj") if found is None and _ENERGY.search(name) else found
 
 
 def _as_name(text: str) -> str:

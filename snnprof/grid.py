@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -88,7 +88,7 @@ def axes(given: Sequence[str] | Mapping[str, Sequence[object]]) -> list[Axis]:
         SnnprofError: there is no axis, one has no value or the same value twice, or there is no such setting.
     """
     pairs = given.items() if isinstance(given, Mapping) else map(_parsed, given)
-    found = [Axis(name, tuple(_text(value) for value in values)) for name, values in pairs]
+    found = [Axis(name, _texts(name, values)) for name, values in pairs]
     if not found:
         raise SnnprofError("a sweep needs a setting and its values", hint="for example --over timesteps=1,2,4,8")
     for place, axis in enumerate(found):
@@ -138,15 +138,23 @@ def _parsed(text: str) -> tuple[str, list[str]]:
     return name.strip(), [value.strip() for value in _COMMAS.split(values)]
 
 
-def _text(value: object) -> str:
-    """Writes a value from Python as its option takes it: `0.5`, `[1, 2]`."""
-    return str(value)
+def _texts(name: str, values: object) -> tuple[str, ...]:
+    """Writes the values from Python as their option takes them: `0.5`, `[1, 2]`.
+
+    Raises:
+        SnnprofError: it is one value, not several. A text is refused too, since it would be read letter by letter.
+    """
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise SnnprofError(f"--over {name} needs a list of values, not {values!r}", hint=f"for example [{values!r}]")
+    return tuple(map(str, values))
 
 
 def _must_be_an_axis(axis: Axis) -> None:
     kind, _, rest = axis.name.partition(".")
     if kind not in _FLAGS or (rest and kind not in ("threshold", "set")) or (kind == "set" and not rest.isidentifier()):
         raise unknown("setting to sweep over", axis.name, NAMES)
+    if not axis.values:
+        raise SnnprofError(f"--over {axis.name} has no values")
     if not all(axis.values):
         raise SnnprofError(f"--over {axis.name}: a value is empty", hint="separate the values with one comma each")
     if len(set(axis.values)) < len(axis.values):

@@ -61,27 +61,47 @@ def access_work(
 
 def memory_work(op: OpRecord, counts: Counts, activity: Activity, hardware: HardwareProfile) -> Work | None:
     """Returns the memory accesses and the address arithmetic of an operation; None if they are unknown."""
-    if hardware.memory and hardware.memory.accesses == "reuse":
-        moved = reuse.traffic(op, counts, activity, hardware)
-        return None if moved is None else reuse.work(moved, hardware)
-    accesses = accesses_of(op, counts, activity, hardware)
+    named = named_work(op, counts, activity, hardware)
+    return None if named is None else [each for _, _, work in named for each in work]
+
+
+def named_work(
+    op: OpRecord, counts: Counts, activity: Activity, hardware: HardwareProfile
+) -> list[tuple[str, float, Work]] | None:
+    """Returns the same by name: what is done, how often over the run, and its work; None if the accesses are unknown.
+
+    What the profile does not include is missing, because it costs nothing.
+    """
     memory, precision = hardware.memory, hardware.precision
+    if memory and memory.accesses == "reuse":
+        moved = reuse.traffic(op, counts, activity, hardware)
+        return None if moved is None else [
+            (f"words of {each.tensor} in {memory.levels[each.level].name}", each.reads + each.writes,
+             reuse.work([each], hardware)) for each in moved
+        ]  # fmt: skip
+    accesses = accesses_of(op, counts, activity, hardware)
     weight, state, word = (word_bits(p) for p in (precision.weight, precision.accumulator, precision.activation))
     if not accesses or not memory or weight is None or state is None or word is None:
         return None
     weight_bit, state_bit = memory.weight_bit, memory.state_bit
-    work: Work = []
+    found: list[tuple[str, float, Work]] = []
+
+    def add(name: str, count: float, work: Work) -> None:
+        found.append((name, count, _times(count, work)))
+
     if "weight_read" in hardware.includes:
-        work += _times(accesses.weights, access_work(memory, accesses.weight_size, weight, "read", weight_bit))
-        work += _times(accesses.biases, access_work(memory, accesses.bias_size, state, "read", weight_bit))
+        add("weight reads", accesses.weights, access_work(memory, accesses.weight_size, weight, "read", weight_bit))
+        add("bias reads", accesses.biases, access_work(memory, accesses.bias_size, state, "read", weight_bit))
     if "potential_rw" in hardware.includes:
-        work += _times(accesses.states, access_work(memory, accesses.state_size, state, "read", state_bit))
-        work += _times(accesses.states, access_work(memory, accesses.state_size, state, "write", state_bit))
+        add("potential reads", accesses.states, access_work(memory, accesses.state_size, state, "read", state_bit))
+        add("potential writes", accesses.states, access_work(memory, accesses.state_size, state, "write", state_bit))
     if "io" in hardware.includes:
-        work += _times(accesses.inputs, access_work(memory, accesses.input_size, word, "read"))
-        work += _times(accesses.outputs, access_work(memory, accesses.output_size, word, "write"))
-        work += _addressing(accesses, hardware)
-    return work
+        add("input reads", accesses.inputs, access_work(memory, accesses.input_size, word, "read"))
+        add("output writes", accesses.outputs, access_work(memory, accesses.output_size, word, "write"))
+        found += [
+            ("operations on addresses", count, [(count, price)]) for count, price in _addressing(accesses, hardware)
+        ]
+    return found
 
 
 def cost(work: Work) -> float:

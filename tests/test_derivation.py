@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,20 @@ def test_every_layer_of_a_run_is_explained_by_its_own_numbers(hardware: str, con
     assert energy == pytest.approx(report.per_inference(report.energy_pj))
 
 
+@pytest.mark.parametrize(
+    "hardware", ["cmos45-fp32-mem", "lemaire2022-int32", "cmos45-fp32-reuse-os", "loihi1-sanafe", "loihi1-davies2018"]
+)
+def test_an_energy_is_what_its_formula_gives(hardware: str) -> None:
+    """Counts × prices of the text, added up, are the figure beside it."""
+    report = snnprof.price(ROOT / "tests/data/runs/saformer.json", hardware)
+    steps = [s for layer in derivation.layers(report) for each in derivations(report, layer) for s in each.steps]
+    energies = [step for step in steps if step.what.endswith(" energy")]
+    assert len(energies) > 10
+    for step in energies:
+        products = re.findall(r"(\d[\d,.]*) [\w ]+? × (\d[\d.e+-]*) pJ", step.how)
+        assert step.value == pytest.approx(sum(float(n.replace(",", "")) * float(pj) for n, pj in products), rel=1e-5)
+
+
 def test_the_steps_of_a_layer_in_order(net: Activity) -> None:
     (found,) = derivations(snnprof.price(net, "cmos45-fp32"), "conv")
     (op,) = [op for op in net.ops if op.layer == "conv"]
@@ -102,6 +117,42 @@ def test_what_has_no_price_is_said() -> None:
     assert "energy" not in steps
 
 
+@pytest.mark.parametrize(
+    ("convention", "layer", "what", "how"),
+    [
+        ("exact", "conv", "SOPs", "one for each event of spikes"),
+        ("exact:attention=left", "(root)", "SOPs", "each non-zero of the left operand × all products"),
+        ("exact:attention=dense", "(root)", "SOPs", "all products, zeros included"),
+        ("neurobench", "conv", "SOPs", "one for each event of spikes on a weight that is not zero"),
+        ("formula", "up", "SOPs", "input rate"),
+        ("spikformer", "conv", "MACs", "convention spikformer multiplies here: dense MACs"),
+        ("spikingformer-script", "conv", "SOPs", "input rate"),
+    ],
+)
+def test_the_rule_beside_a_count_is_the_one_that_gives_it(
+    net: Activity, convention: str, layer: str, what: str, how: str
+) -> None:
+    found = derivations(snnprof.price(net, "cmos45-fp32", convention), layer)[0]
+    (step,) = [step for step in found.steps if step.what == what]
+    assert step.how.startswith(how)
+    assert not {"SOPs", "MACs"} - {what} & {step.what for step in found.steps}
+
+
+def test_a_layer_that_a_convention_leaves_out_is_explained() -> None:
+    """A batch norm behind a biased convolution has no line, nor has a neuron layer under Spikformer's convention."""
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU()).eval()
+    activity = snnprof.profile(net, (torch.rand(2, 1, 5, 5) > 0.5).float(), timesteps=1, self_check=False)
+    report = snnprof.price(activity, "cmos45-fp32")
+    assert "1" in derivation.layers(report)
+    (norm,) = derivations(report, "1")
+    assert "folds into the weights" in norm.steps[-1].how
+    run = snnprof.price(ROOT / "tests/data/runs/saformer.json", "cmos45-fp32", "spikformer")
+    neuron = run.activity.neurons[0]
+    (left_out,) = derivations(run, neuron.layer)
+    assert figures(left_out)["spikes"] == neuron.spikes
+    assert left_out.steps[-1].how == "convention spikformer does not count this operation"
+
+
 def test_unknown_layers_get_suggestions(net: Activity) -> None:
     report = snnprof.price(net)
     with pytest.raises(SnnprofError, match="unknown layer 'tokn'") as caught:
@@ -111,6 +162,17 @@ def test_unknown_layers_get_suggestions(net: Activity) -> None:
     with pytest.raises(SnnprofError, match="computes nothing itself") as caught:
         derivations(inner, "block.0.mlp")
     assert "block.0.mlp.fc1_conv" in caught.value.hint
+
+
+def test_a_run_file_may_have_any_name_that_is_no_term(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "tests/data/runs/saformer.json").read_text(encoding="utf-8")
+    for name in ("My Run.JSON", "first-run", "sops"):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        assert main(["explain", name]) == 0
+        assert ("patch_embed.proj_conv\n" in capsys.readouterr().out) == (name != "sops")
 
 
 def test_explain_prints_layers_in_every_format(capsys: pytest.CaptureFixture[str]) -> None:

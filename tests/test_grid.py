@@ -46,9 +46,12 @@ def test_a_point_becomes_options(tmp_path: Path) -> None:
         (["set.=1"], "unknown setting to sweep over 'set.'"),
         (["seed.x=1"], "unknown setting to sweep over 'seed.x'"),
         ([], "a sweep needs a setting"),
+        ({"threshold": []}, "--over threshold has no values"),
+        ({"timesteps": "12"}, "--over timesteps needs a list of values, not '12'"),
+        ({"timesteps": 4}, "--over timesteps needs a list of values, not 4"),
     ],
 )
-def test_what_is_no_axis(over: list[str], message: str) -> None:
+def test_what_is_no_axis(over: list[str] | dict[str, list[object]], message: str) -> None:
     with pytest.raises(SnnprofError, match=message):
         axes(over)
 

@@ -47,6 +47,13 @@ def test_the_action_gates_the_new_run_by_the_old_one(firing, activity_maker, tmp
     capsys.readouterr()
 
 
+def test_the_page_shows_the_action_with_its_inputs() -> None:
+    page = (ROOT / "docs/in_ci.md").read_text(encoding="utf-8")
+    shown = next(text for text in re.findall(r"```yaml\n(.*?)```", page, re.S) if "actions/compare" in text)
+    (step,) = yaml.safe_load(shown)
+    assert set(step["with"]) == set(read(".github/actions/compare/action.yml")["inputs"])
+
+
 def test_the_changelog_keeps_its_form_and_begins_with_this_version() -> None:
     """Keep a Changelog: versions with dates, newest first, and below each its kinds of changes."""
     headings = re.findall(r"^(#{1,3}) (.+)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import pytest
 
-from snnprof.activity import Activity
+from snnprof.activity import Activity, Finding
 from snnprof.comparison import Entry, Estimate, Side
 from snnprof.errors import SnnprofError
 from snnprof.pricing import price
@@ -174,6 +174,15 @@ def test_the_same_numbers_in_every_format(runs: list[Entry]) -> None:
     assert "| time steps T |" in markdown.render(document)
     assert "\\begin{tabular}" in latex.render(document)
     assert "<table" in html.render(document)
+
+
+def test_why_there_is_no_front(activity: Activity) -> None:
+    note = Finding(code="C26", text="There is no accuracy: the labels number 3 for 2 samples")
+    for findings, why in (([], "the data has no labels"), ([note], "the labels number 3 for 2 samples")):
+        bare = activity.model_copy(update={"accuracy": None, "findings": findings})
+        made = [changed(bare, {}, timesteps=steps) for steps in (1, 2)]
+        document = sweep_document(sweep_of([Entry(str(n), ((price(run),),)) for n, run in enumerate(made)]))
+        assert f"no Pareto front, because there is no accuracy: {why}." in terminal.render(document)
 
 
 def test_names_and_settings_cannot_break_a_format(activity: Activity) -> None:

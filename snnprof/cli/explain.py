@@ -49,7 +49,7 @@ def explain(
     Without a name, lists all of them; with a run file alone, its layers.
     """
     first, *rest = names or [""]
-    if first.endswith(".json"):
+    if _is_run_file(first):
         _explain_layers(Path(first), rest, hardware, convention, form, output.command_line(context))
         return
     if hardware or form or convention != "exact":
@@ -62,6 +62,14 @@ def explain(
     known: list[Explanation | Term] = [*every().values(), *terms().values()]
     lines = _sections(map(find, names), width) if names else (f"{each.name}  {each.title}" for each in known)
     output.write("".join(f"{line}\n" for line in lines), None)
+
+
+def _is_run_file(name: str) -> bool:
+    """Whether a name is that of a run file: one that ends in `.json`, or a file that is named like no code or term."""
+    from snnprof.explanations import every, term
+
+    explained = name.upper() in every() or term(name) is not None
+    return name.lower().endswith(".json") or (Path(name).is_file() and not explained)
 
 
 def _sections(explanations: Iterable[Explanation | Term], width: int) -> Iterator[str]:

@@ -60,4 +60,7 @@ def _value(option: str, text: str) -> Any:
     if text in get_args(kind):
         return text
     allowed = ", ".join(values_of(option)) or "a whole number from 0 on"
-    raise SnnprofError(f"{option}={text}: there is no such value", hint=f"{option} is one of: {allowed}")
+    raise SnnprofError(
+        f"{option}={text}: there is no such value",
+        hint=f"{option} is {allowed}" if kind is int else f"{option} is one of: {allowed}",
+    )

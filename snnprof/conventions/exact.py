@@ -65,7 +65,7 @@ def other_lines(activity: Activity, options: Options) -> list[Line]:
     elementwise = [
         Line(entry.layer, entry.op, None, "elementwise", elementwise_counts(entry, options), entry.elements)
         for entry in activity.elementwise
-        if not _vanishes(entry, options)
+        if not vanishes(entry, options)
         and (options.bias or entry.op != "bias")
         and (options.reductions or entry.op != "reduce")
     ]
@@ -77,7 +77,7 @@ def other_lines(activity: Activity, options: Options) -> list[Line]:
     return biases + elementwise + neurons
 
 
-def _vanishes(entry: ElementwiseRecord, options: Options) -> bool:
+def vanishes(entry: ElementwiseRecord, options: Options) -> bool:
     """Whether a batch norm folds into a contraction with a bias: its shift joins that bias, which has its own line."""
     return entry.op == "batch_norm" and entry.foldable and entry.biased and options.batch_norm == "folded"
 

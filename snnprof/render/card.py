@@ -87,7 +87,7 @@ def _ran(activity: Activity, known: dict[str, str]) -> Iterator[tuple[str, str]]
     yield "about the model", run.model.note or ""
     yield "data", known["data"]
     yield "about the data", "random numbers, not data" if run.data.kind == RANDOM_DATA else run.data.note or ""
-    yield "accuracy", known.get("accuracy", "unknown: the data have no labels")
+    yield "accuracy", known.get("accuracy", f"unknown: {facts.why_no_accuracy(activity)}")
     yield "complete", "" if run.complete else "no: the run was interrupted, and holds the samples that ran"
 
 
@@ -226,8 +226,8 @@ def _code(text: str) -> str:
 
 
 def as_latex(card: Card) -> str:
-    """The card as a LaTeX document of one page; a long card is scaled down."""
-    parts = [rf"{{\large\textbf{{{latex.breakable(card.title)}}}}}\par"]
+    """The card as a LaTeX document of one page. A longer card is scaled down; one of two pages or more is not."""
+    parts = [rf"{{\large\bfseries\raggedright\sloppy {latex.breakable(card.title)}\par}}"]
     for section in card.sections:
         parts.append(rf"\medskip\textbf{{{latex.escaped(section.title)}}}\par\smallskip")
         for label, text in section.rows:
@@ -245,14 +245,17 @@ _PAGE = r"""\documentclass[a4paper]{article}
   \parbox[t]{0.78\linewidth}{\raggedright\sloppy #2\strut}\par\vspace{1pt}}
 \newsavebox{\card}
 \begin{document}
-\sbox{\card}{\begin{minipage}{\textwidth}\footnotesize
+\newcommand{\body}{%
 BODY
-\end{minipage}}
-\ifdim\dimexpr\ht\card+\dp\card\relax>\textheight
+}
+\sbox{\card}{\begin{minipage}{\textwidth}\footnotesize\body\end{minipage}}
+\ifdim\dimexpr\ht\card+\dp\card\relax>2\textheight  % too small to read on one page
+  \footnotesize\body
+\else\ifdim\dimexpr\ht\card+\dp\card\relax>\textheight
   \centering\resizebox*{!}{0.99\textheight}{\usebox{\card}}
 \else
   \usebox{\card}
-\fi
+\fi\fi
 \end{document}
 """
 

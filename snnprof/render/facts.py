@@ -32,6 +32,7 @@ WORK = {
 }  # fmt: skip
 """The kinds of work, priced or not, in words."""
 FEW = 3
+NO_ACCURACY = "C26"
 """With fewer right or wrong predictions, Wilson's 95 % interval covers the true accuracy with a probability between 85
 and 100 % (docs/statistics.md)."""
 
@@ -163,6 +164,12 @@ def _accuracy(activity: Activity) -> str:
     if counted is None or not counted.total:
         return UNKNOWN
     return f"{percent_text(counted.correct / counted.total, 2)} ({accuracy_detail(activity)})"
+
+
+def why_no_accuracy(activity: Activity) -> str:
+    """Says why a run has no accuracy: the finding about its labels, or else that there were none."""
+    said = next((each.text for each in activity.findings if each.code == NO_ACCURACY), "")
+    return said.removeprefix("There is no accuracy: ") or "the data has no labels"
 
 
 def accuracy_detail(activity: Activity) -> str:

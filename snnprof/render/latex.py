@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "$": r"\$",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "|": r"\textbar{}", '"': r"\textquotedbl{}", "`": r"\textasciigrave{}",
+    "|": r"\textbar{}", '"': r"\symbol{34}", "`": r"\textasciigrave{}",
     "–": "--", "—": "---", "…": r"\ldots{}", "’": "'", "−": "$-$", "±": r"$\pm$", "×": r"$\times$", "·": r"$\cdot$",
     "µ": r"$\mu$", "μ": r"$\mu$", "Δ": r"$\Delta$", "Σ": r"$\Sigma$", "≈": r"$\approx$", "≤": r"$\leq$",
     "≥": r"$\geq$", "→": r"$\rightarrow$", "²": "$^2$", "³": "$^3$", "ᵀ": r"$^{\mathsf{T}}$", "[": "{[}", "]": "{]}",

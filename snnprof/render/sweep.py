@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from snnprof.comparison import Estimate
-from snnprof.render import notes
+from snnprof.render import facts, notes
 from snnprof.render.comparison import bounds_text
 from snnprof.render.table import Column, Document, Notes, Row, Table, Value
 from snnprof.report_rows import slug
@@ -149,7 +149,9 @@ def _stop_notes(sweep: Sweep) -> Iterable[str]:
     if any(sweep.fronts.values()):
         yield FRONT_NOTE
     elif all(stop.accuracy.value is None for stop in stops):
-        yield "There is no Pareto front: the data has no labels, so no accuracy is known."
+        runs = [stop.side.entry.activity for stop in stops]
+        reasons = dict.fromkeys(facts.why_no_accuracy(run) for run in runs if run)
+        yield f"There is no Pareto front, because there is no accuracy: {'; '.join(reasons)}."
     bounds = [id for id in sweep.hardware if id in sweep.lower_bounds]
     if bounds:
         have = "has" if len(bounds) == 1 else "have"

@@ -18,7 +18,7 @@ _MUST = {"low": "low", "high": "high", "either": UNKNOWN, "equal": "equal"}
 _PEOPLE = (
     Column("case", "Case"),
     Column("measured", "Measured", drop=1),
-    Column("hardware", "Prices"),
+    Column("hardware", "Price list"),
     Column("relation", "Prices of", drop=3),
     Column("evidence", "Evidence", drop=2),
     Column("estimate", "Estimate"),
@@ -134,9 +134,9 @@ def _needs(found: Sequence[Need]) -> Table:
     columns = (
         Column("case", "Case"),
         Column("operations", "Operations", drop=1),
-        Column("operation", "Per operation"),
-        Column("spike", "Per spike"),
-        Column("neuron_step", "Per neuron-step", drop=2),
+        Column("per_operation", "Per operation"),
+        Column("per_spike", "Per spike"),
+        Column("per_neuron_step", "Per neuron-step", drop=2),
     )
     rows = tuple(Row(_need(each)) for each in found)
     note = (
@@ -151,9 +151,9 @@ def _need(each: Need) -> dict[str, Value]:
     return {
         "case": each.case.id,
         "operations": f"{'≤ ' if each.at_least else ''}{brief_count(each.operations)} {kind}",
-        "operation": f"{'≥ ' if each.at_least else ''}{brief_energy(each.operation_pj)}",
-        "spike": None if each.spike_pj is None else brief_energy(each.spike_pj),
-        "neuron_step": None if each.neuron_step_pj is None else f"≤ {brief_energy(each.neuron_step_pj)}",
+        "per_operation": f"{'≥ ' if each.at_least else ''}{brief_energy(each.operation_pj)}",
+        "per_spike": None if each.spike_pj is None else brief_energy(each.spike_pj),
+        "per_neuron_step": None if each.neuron_step_pj is None else f"≤ {brief_energy(each.neuron_step_pj)}",
     }
 
 

@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 
 from snnprof import conventions
-from snnprof.activity import Activity
+from snnprof.activity import Activity, Finding
+from snnprof.hardware.loader import names
 from snnprof.pricing import price, split_gain
 from snnprof.render import card
 from snnprof.units import count_text
 
 FILE = card.File("my run.json", "ab12" * 16, pricing=("--price", "mac=1pJ", "--exclude", "a*"))
-HOSTILE = r"<script>alert(1)</script> 50 % of_it {\input{x}} | `rm` $\alpha$ 中文 ‮ \end{document}" + "long_" * 60
+HOSTILE = r"""<script>alert("1", '2')</script> 50 % of_it {\input{x}} | `rm` $\alpha$ 中文 ‮ \end{document}"""
+HOSTILE += "long_" * 60
 
 
 def texts(made: card.Card) -> dict[str, str]:
@@ -72,7 +74,7 @@ def test_what_is_missing_is_said(activity: Activity) -> None:
     bare = activity.model_copy(update={"accuracy": None, "self_check": None, "coverage": None})
     report = price(changed(bare, argv=[], versions={}, complete=False), "rolls-77fj")
     found = texts(card.card([report], card.File("r.json", "x", changed=True)))
-    assert found["What/accuracy"] == "unknown: the data have no labels"
+    assert found["What/accuracy"] == "unknown: the data has no labels"
     assert found["What/complete"].startswith("no: ")
     assert found["How/self-check"].startswith("not done")
     assert "could not trace" in found["How/coverage"]
@@ -83,6 +85,13 @@ def test_what_is_missing_is_said(activity: Activity) -> None:
     assert "Commands/verify" not in found
     unsealed = texts(card.card([report], card.File("r.json")))
     assert unsealed["Identity/run file"] == "r.json holds no checksum"
+
+
+def test_it_says_why_there_is_no_accuracy(activity: Activity) -> None:
+    note = Finding(code="C26", text="There is no accuracy: the model outputs [4, 10], not 24 rows of class scores")
+    run = activity.model_copy(update={"accuracy": None, "findings": [note]})
+    found = texts(card.card([price(run, "rolls-77fj")], FILE))
+    assert found["What/accuracy"] == "unknown: the model outputs [4, 10], not 24 rows of class scores"
 
 
 def test_no_name_breaks_text_or_markdown(hostile_activity: Activity) -> None:
@@ -99,14 +108,15 @@ def test_no_name_breaks_text_or_markdown(hostile_activity: Activity) -> None:
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed (Debian: texlive-latex-extra)")
 @pytest.mark.parametrize(
-    "lists", [["cmos45-fp32"], ["cmos45-fp32", "cmos45-fp32-mem", "rolls-77fj", "loihi1-davies2018"]]
+    "lists", [["cmos45-fp32"], ["cmos45-fp32", "cmos45-fp32-mem", "rolls-77fj", "loihi1-davies2018"], names()]
 )
-def test_pdflatex_makes_one_page_of_it(lists: list[str], hostile_activity: Activity, tmp_path: Path) -> None:
+def test_pdflatex_makes_a_page_of_it(lists: list[str], hostile_activity: Activity, tmp_path: Path) -> None:
+    """One page; a card with every price list would be too small to read on one, so it has several."""
     activity = hostile(hostile_activity) if len(lists) > 1 else hostile_activity
     made = card.card([price(activity, id) for id in lists], FILE)
     (tmp_path / "card.tex").write_text(card.as_latex(made), encoding="utf-8")
     command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "card.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout[-2000:]
-    assert "Output written on card.pdf (1 page" in done.stdout
+    assert ("Output written on card.pdf (1 page" in done.stdout) == (len(lists) < 5)
     assert "Overfull" not in done.stdout

@@ -106,6 +106,26 @@ def test_another_network_or_other_data_is_not_what_was_run(
     assert "the code of the model differs" in capsys.readouterr().err
 
 
+def test_a_run_is_verified_from_another_folder(
+    net: str, images: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    """`--model` and `--data` name the files where they lie; another function of the same file is another model."""
+    monkeypatch.chdir(tmp_path)
+    code, _, function = net.rpartition(":")
+    data = images(8)
+    (tmp_path / "net.py").write_text(Path(code).read_text() + f"\n\ndef other():\n    return {function}()\n")
+    assert main(["profile", f"net.py:{function}", "--data", data, "-o", "run.json", "-q"]) == 0
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert main(["verify", "../run.json", "--model", f"../net.py:{function}", "--data", data]) == 0
+    assert main(["verify", "../run.json", "--model", "../net.py:other", "--data", data]) == 2
+    assert f"the model differs (net.py:{function} then, ../net.py:other now)" in capsys.readouterr().err
+    (tmp_path / "net.py").write_text((tmp_path / "net.py").read_text() + "\n")
+    assert main(["verify", "../run.json", "--model", f"../net.py:{function}", "--data", data]) == 2
+    assert "the code of the model differs" in capsys.readouterr().err
+
+
 def test_what_was_edited_or_has_no_blocks_is_refused(
     recorded: Callable[..., Path], run_file: Path, capsys: Capture
 ) -> None:
