@@ -90,11 +90,15 @@ F = TypeVar("F", bound=Fed)
 
 
 def same_line(lines: Iterable[F], call: Feed) -> F | None:
-    """Finds, among the lines at one place in the code, the line that a call belongs to; None for a line of its own."""
-    known = list(lines)
+    """Finds, among the lines at one place in the code, the line that a call belongs to; None for a line of its own.
+
+    A loop calls its lines in turn, so of several the one that was called longest ago is next.
+    """
+    known = sorted(lines, key=lambda line: line.feed.written)
+    turned = (line for line in known if call.ran_since(line.feed, call.ops))
     alike = (line for line in known if line.feed.ops == call.ops)
     again = (line for line in known if call.fresh_since(line.feed, call.ops))
-    return next(alike, None) or next(again, None)
+    return next(turned, None) or next(alike, None) or next(again, None)
 
 
 @dataclass

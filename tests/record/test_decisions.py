@@ -175,6 +175,19 @@ def residual_inside(net: Layers, x: Tensor) -> Tensor:
     return total
 
 
+def one_tensor(net: Layers, x: Tensor) -> Tensor:
+    """The potentials of all layers lie in one tensor, which each step writes in place."""
+    v, total = torch.zeros(3, len(x), C), torch.zeros(len(x), C)
+    for _ in range(net.turns):
+        h = x
+        for block, layer in enumerate([net.stem, net.shared, net.recurrent]):
+            v[block].mul_(0.8).add_(layer(h))
+            h = net.fire(v[block])
+            v[block].sub_(0.3 * h)
+        total = total + net.layers[0](h)
+    return total
+
+
 def time_inside(net: Layers, x: Tensor) -> Tensor:
     """All steps of one residual block before the next block."""
     frames = [net.stem(x)] * net.turns
@@ -196,7 +209,7 @@ def fires_first(net: Layers, x: Tensor) -> Tensor:
     return total
 
 
-TIME = [leaky, recurrent, residual_inside, time_inside, fires_first]
+TIME = [leaky, recurrent, residual_inside, one_tensor, time_inside, fires_first]
 
 
 @pytest.mark.parametrize("loop", TIME, ids=lambda loop: loop.__name__)
@@ -209,7 +222,7 @@ def test_a_loop_over_steps_is_time(loop: Any) -> None:
 def test_the_neurons_of_each_block_have_one_row_for_all_steps(loop: Any) -> None:
     net = Layers(loop, 4, FIRES["apply"])
     activity = snnprof.profile(net, [X])
-    blocks = 3 if loop in (residual_inside, time_inside) else 1
+    blocks = 3 if loop in (residual_inside, one_tensor, time_inside) else 1
     assert activity.run.timesteps == 4
     assert [(n.size, n.steps, n.updates) for n in activity.neurons] == [(C, 4, B * C * 4)] * blocks
     net(X)
