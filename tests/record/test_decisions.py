@@ -253,6 +253,38 @@ def test_steps_that_compare_zeros_alone_are_steps(told: int | None) -> None:
     assert (neuron.updates, neuron.spikes_per_step) == ((B + 2) * C * 5, expected.int().tolist())
 
 
+def test_a_potential_that_is_only_a_bias_is_a_potential() -> None:
+    """Both layers fire first: the second one has read only the bias of its weights when it fires the second time."""
+
+    def fires_twice(net: Layers, x: Tensor) -> Tensor:
+        v, w, total = torch.zeros(len(x), C), torch.zeros(len(x), C), torch.zeros(len(x), C)
+        for _ in range(net.turns):
+            first, second = net.fire(v), net.fire(w)
+            v, w = v * 0.9 * (1 - first) + net.stem(x), w * 0.9 * (1 - second) + net.shared(first)
+            total = total + net.recurrent(second)
+        return total
+
+    for fire in FIRES.values():
+        net = Layers(fires_twice, 4, fire)
+        activity = snnprof.profile(net, [X, X])
+        assert activity.run.timesteps == 4
+        net(X)
+        spikes = [2 * sum(int(each.sum()) for each in net.fired[layer::2]) for layer in (0, 1)]
+        assert [(n.spikes, n.steps, n.updates) for n in activity.neurons] == [(s, 4, 2 * B * C * 4) for s in spikes]
+
+
+def test_a_line_that_one_caller_runs_on_constants_alone_counts_the_other_caller() -> None:
+    def never_driven(net: Layers, x: Tensor) -> Tensor:
+        v = net.stem(x)
+        spikes, idle = net.fire(v), net.fire(torch.ones(len(x), C))
+        return net.shared(spikes) + net.recurrent(idle)
+
+    net = Layers(never_driven, 1, FIRES["apply"])
+    (neuron,) = snnprof.profile(net, [X, X]).neurons
+    net(X)
+    assert (neuron.spikes, neuron.updates) == (2 * int(net.fired[0].sum()), 2 * B * C)
+
+
 # -- which of both it is, nobody can tell --------------------------------------------------------------------
 
 
