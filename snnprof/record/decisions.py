@@ -111,12 +111,15 @@ class _Line:
         above: the contractions that it shares with the block before it, if its first operand was made of values that
             another line at its place had decided on; else None.
         grew: one of its calls was fed by a contraction that fed none before.
+        shrank: a later call was fed by fewer contractions, though made of values that the line had decided on: blocks
+            of layers inside a time step, taken for one line.
     """
 
     number: int
     feed: Feed
     above: Ops | None
     grew: bool = False
+    shrank: bool = False
 
     @property
     def unfed(self) -> bool:
@@ -193,7 +196,8 @@ class Decisions:
         self.carrying.discard(line.number)
         self.unclear.discard(line.number)
         grows = not (line.unfed or call.ops <= line.feed.ops)
-        if grows and (line.grew or not call.ran_since(line.feed, call.ops)):
+        line.shrank |= line.grew and not line.feed.ops <= call.ops
+        if line.shrank or (grows and (line.grew or not call.ran_since(line.feed, call.ops))):
             self.unclear.add(line.number)
         elif line.above is None or call.fresh_since(line.feed, line.above):
             self.carrying.add(line.number)

@@ -209,7 +209,19 @@ def fires_first(net: Layers, x: Tensor) -> Tensor:
     return total
 
 
-TIME = [leaky, recurrent, residual_inside, one_tensor, time_inside, fires_first]
+def adaptive(net: Layers, x: Tensor) -> Tensor:
+    """The threshold is a state, too; potential and threshold start as the same zeros."""
+    v = threshold = torch.zeros(len(x), C)
+    total = torch.zeros(len(x), C)
+    for _ in range(net.turns):
+        v = 0.9 * v + net.stem(x)
+        spikes = net.fire(v - threshold)
+        threshold = 0.5 * threshold + 0.1 * spikes
+        total = total + net.shared(spikes)
+    return total
+
+
+TIME = [adaptive, leaky, recurrent, residual_inside, one_tensor, time_inside, fires_first]
 
 
 @pytest.mark.parametrize("loop", TIME, ids=lambda loop: loop.__name__)
@@ -294,6 +306,23 @@ def one_block_again(net: Layers, x: Tensor) -> Tensor:
     for _ in range(net.turns):
         x = x + net.shared(net.fire(x))
     return x
+
+
+def test_blocks_that_add_the_stem_again_are_no_steps() -> None:
+    """Each block reads the stem's result once more, as each step of a recurrent network does."""
+
+    def injected(net: Layers, x: Tensor) -> Tensor:
+        v: list[Any] = [0.0] * 3
+        total = torch.zeros(len(x), C)
+        for _ in range(net.turns):
+            h = stem = net.stem(x)
+            for block, layer in enumerate([net.shared, net.recurrent, net.layers[0]]):
+                spikes, v[block] = step(v[block], h, net)
+                h = h + layer(spikes) + stem
+            total = total + h
+        return total
+
+    assert [seen(Layers(injected, steps, fire)) for fire in FIRES.values() for steps in (2, 3, 4)] == [None] * 9
 
 
 def test_what_may_be_time_or_depth_is_said_to_be_unknown() -> None:
