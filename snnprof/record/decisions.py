@@ -59,13 +59,22 @@ class Feed:
         """Whether a contraction among `ops` that fed the calls before feeds fresh input into this one.
 
         Either it has run again since; or it ran once for all steps, and this call adds another part of its result, or
-        adds the same result once more.
+        adds the same result once more: to itself, or to a value made of it since.
         """
         ops &= before.ops
         return self.ran_since(before, ops) or any(
-            value[0] < before.written and bool(term.ops & ops) and term.factor > before.factor_of(value)
+            value[0] < before.written and bool(term.ops & ops) and term.factor > self._kept(before, value, term.ops)
             for value, term in self.terms.items()
         )
+
+    def _kept(self, before: Feed, value: Value, ops: Ops) -> Fraction:
+        """The factor that a value of the calls before has in this one, at most, if nothing adds it again.
+
+        If a later value was made of the same contractions, as a reset by `v * (1 - spikes)` makes one, that is what the
+        line kept, and nothing of the value itself.
+        """
+        later = any(other[0] >= before.written and term.ops & ops for other, term in self.terms.items())
+        return Fraction(0) if later else before.factor_of(value)
 
     def factor_of(self, value: Value) -> Fraction:
         """The largest factor that a value had; 0 if no operand was made of it."""

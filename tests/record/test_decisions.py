@@ -335,6 +335,19 @@ def test_what_may_be_time_or_depth_is_said_to_be_unknown() -> None:
         assert activity.run.timesteps == told
 
 
+@pytest.mark.parametrize("hard", [False, True])
+def test_a_current_that_is_computed_once_tells_time_from_the_third_step_on(hard: bool) -> None:
+    def once(net: Layers, x: Tensor) -> Tensor:
+        current, v, spikes = net.stem(x), torch.zeros(len(x), C), torch.zeros(0)
+        for t in range(net.turns):
+            v = 0.9 * v + (current + net.recurrent(spikes) if t else current)
+            spikes = net.fire(v)
+            v = v * (1 - spikes) if hard else v - spikes
+        return spikes
+
+    assert [seen(Layers(once, steps, FIRES["apply"])) for steps in (2, 3, 4)] == [None, 3, 4]
+
+
 def test_a_current_that_all_steps_share_tells_time_from_the_third_step_on() -> None:
     def folded(net: Layers, x: Tensor) -> Tensor:
         currents, v, spikes = net.stem(x.expand(net.turns, *x.shape)), torch.zeros(len(x), C), torch.zeros(0)
