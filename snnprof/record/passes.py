@@ -62,7 +62,9 @@ class Passes:
             return
         self._sites.know_outputs(tensors_in(output))
         unclear = bool(self._sites.spikes.decisions.unclear)
-        self._seen_time.end_pass(self._sites.ops.values(), self._layers.stateful(), unclear)
+        # A line of attention may run once for each block: only weights that are read again tell of time.
+        weighted = [op for op in self._sites.ops.values() if "weight" in op.roles]
+        self._seen_time.end_pass(weighted, self._layers.stateful(), unclear)
         self._state.note_written()
         if not self.led:
             self._end_learning_if_nothing_new()
