@@ -91,7 +91,7 @@ class ArithmeticSites:
         layer, name, _ = place
         plan, script = self._plan(name, args, facts), self._state.script
         number = None if script is None else len(script)
-        idle = plan is NO_LINE and operator(name).arithmetic and not any(f.params for f in facts)
+        idle = plan is NO_LINE and bool(operator(name).arithmetic)
         self._places.learn(place, args, plan, self._later(layer, name, args, result, number) if idle else None)
         if script is not None:
             script.append(self._call(layer, name, plan))

@@ -59,13 +59,22 @@ class Feed:
         """Whether a contraction among `ops` that fed the calls before feeds fresh input into this one.
 
         Either it has run again since; or it ran once for all steps, and this call adds another part of its result, or
-        adds the same result once more.
+        adds the same result once more: to itself, or to a value made of it since.
         """
         ops &= before.ops
         return self.ran_since(before, ops) or any(
-            value[0] < before.written and bool(term.ops & ops) and term.factor > before.factor_of(value)
+            value[0] < before.written and bool(term.ops & ops) and term.factor > self._kept(before, value, term.ops)
             for value, term in self.terms.items()
         )
+
+    def _kept(self, before: Feed, value: Value, ops: Ops) -> Fraction:
+        """The factor that a value of the calls before has in this one, at most, if nothing adds it again.
+
+        If a later value was made of the same contractions, as a reset by `v * (1 - spikes)` makes one, that is what the
+        line kept, and nothing of the value itself.
+        """
+        later = any(other[0] >= before.written and term.ops & ops for other, term in self.terms.items())
+        return Fraction(0) if later else before.factor_of(value)
 
     def factor_of(self, value: Value) -> Fraction:
         """The largest factor that a value had; 0 if no operand was made of it."""
@@ -90,11 +99,15 @@ F = TypeVar("F", bound=Fed)
 
 
 def same_line(lines: Iterable[F], call: Feed) -> F | None:
-    """Finds, among the lines at one place in the code, the line that a call belongs to; None for a line of its own."""
-    known = list(lines)
+    """Finds, among the lines at one place in the code, the line that a call belongs to; None for a line of its own.
+
+    A loop calls its lines in turn, so of several the one that was called longest ago is next.
+    """
+    known = sorted(lines, key=lambda line: line.feed.written)
+    turned = (line for line in known if call.ran_since(line.feed, call.ops))
     alike = (line for line in known if line.feed.ops == call.ops)
     again = (line for line in known if call.fresh_since(line.feed, call.ops))
-    return next(alike, None) or next(again, None)
+    return next(turned, None) or next(alike, None) or next(again, None)
 
 
 @dataclass
@@ -107,12 +120,15 @@ class _Line:
         above: the contractions that it shares with the block before it, if its first operand was made of values that
             another line at its place had decided on; else None.
         grew: one of its calls was fed by a contraction that fed none before.
+        shrank: a later call was fed by fewer contractions, though made of values that the line had decided on: blocks
+            of layers inside a time step, taken for one line.
     """
 
     number: int
     feed: Feed
     above: Ops | None
     grew: bool = False
+    shrank: bool = False
 
     @property
     def unfed(self) -> bool:
@@ -189,7 +205,8 @@ class Decisions:
         self.carrying.discard(line.number)
         self.unclear.discard(line.number)
         grows = not (line.unfed or call.ops <= line.feed.ops)
-        if grows and (line.grew or not call.ran_since(line.feed, call.ops)):  # a block, or a second step
+        line.shrank |= line.grew and not line.feed.ops <= call.ops
+        if line.shrank or (grows and (line.grew or not call.ran_since(line.feed, call.ops))):
             self.unclear.add(line.number)
         elif line.above is None or call.fresh_since(line.feed, line.above):
             self.carrying.add(line.number)

@@ -7,6 +7,7 @@ spike and one spike.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -85,8 +86,10 @@ class _Site:
         """The line with these callers to which a call with this feed belongs; None for a new line."""
         return same_line(self.calls.get(chain, []), feed)
 
-    def only(self) -> FiringLine | None:
-        """The line, if the place has one only."""
+    def only(self, others: set[Key]) -> FiringLine | None:
+        """The line, if the place has one only, and no caller among these runs the place without it."""
+        if others - self.calls.keys():
+            return None
         lines = {id(line): line for calls in self.calls.values() for line in calls}
         return next(iter(lines.values())) if len(lines) == 1 else None
 
@@ -130,6 +133,7 @@ class FiringLines:
         self._sites: dict[Key, _Site] = {}
         self._at: dict[Key, FiringLine | None] = {}
         self._idle: dict[Key, list[_Idle]] = {}
+        self._on_constants: defaultdict[Key, set[Key]] = defaultdict(set)  # callers, by place
 
     def __bool__(self) -> bool:
         return bool(self._sites)
@@ -214,8 +218,9 @@ class FiringLines:
             result: its result.
             found: is called with the line, if the same callers run it on data later in this pass.
         """
-        calls = self._idle.setdefault((place.expression, callers.chain(place.frame)), [])
-        calls.append(_Idle(result.detach().clone(), found))
+        chain = callers.chain(place.frame)
+        self._on_constants[place.expression].add(chain)
+        self._idle.setdefault((place.expression, chain), []).append(_Idle(result.detach().clone(), found))
 
     def _line(
         self, place: CallSite, before: FiringLine | None, several: bool, result: Tensor
@@ -271,7 +276,7 @@ class FiringLines:
         if place.instruction in self._at:
             return self._at[place.instruction]
         site = self._sites.get(place.expression)
-        line = site.only() if site else None
+        line = site.only(self._on_constants[place.expression]) if site else None
         if site is not None and line is None:
             return site.next(callers.chain(place.frame))
         if callers.place_of(place.frame):  # else the frame is not the user's, and several places share it

@@ -85,7 +85,7 @@ class FiringSites:
     def _fired_on_constants(self, place: CallSite, facts: list[Facts], args: Any, output: Tensor) -> None:
         """A state may start as zeros: the line that compares it in the first step is a neuron all the same."""
         script = self._state.script
-        if operator(place.name).decides and not any(f.params for f in facts):
+        if operator(place.name).decides:
             number = self.decisions.decide_on_constants(place.chain)
             for operand in tensors_of(args):
                 self._state.store.decide(operand, number)

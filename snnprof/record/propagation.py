@@ -187,13 +187,15 @@ def of_scatter(call: Call) -> Facts:
         case ["mean"]:  # of a number of values that only the index knows
             together = merged([together])
         case ["prod" | "multiply"]:
-            together = together if _is_closed_under_products(together) else merged([together])
+            together = _products(together)
     return _decided(together, call.facts)
 
 
-def _is_closed_under_products(values: Facts) -> bool:
-    """Whether products of any number of the values are again such values: those of −1, 0 and 1 are."""
-    return values.quantum in (0, 1) and values.bound is not None and values.bound <= 1
+def _products(values: Facts) -> Facts:
+    """Products of any number of the values: −1, 0 and 1 if the values are, of both signs if one of them is negative."""
+    if values.quantum not in (0, 1) or values.bound is None or values.bound > 1:
+        return merged([values])
+    return replace(values, high=ONE) if values.signed else values
 
 
 def of_masked_scatter(call: Call) -> Facts:
@@ -403,8 +405,11 @@ def of_bitwise(call: Call) -> Facts:
 
 
 def of_bitwise_not(call: Call) -> Facts:
-    """0 and 1 for a bool result; else −1 − x."""
-    return of_compare(call) if call.result.dtype is torch.bool else added(number(-1.0), call.first, -ONE)
+    """0 and 1 for a bool result; else m − x, where m is −1, or the largest number of an unsigned type."""
+    dtype = call.result.dtype
+    if dtype is torch.bool:
+        return of_compare(call)
+    return added(number(-1.0 if dtype.is_signed else float(torch.iinfo(dtype).max)), call.first, -ONE)
 
 
 def of_sign(call: Call) -> Facts:

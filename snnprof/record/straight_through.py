@@ -64,8 +64,8 @@ def _of_rest(store: Store, total: Form, facts: Facts) -> Facts:
         for atom, factor in total.items()
     ]
     rest = functools.reduce(provenance.added, terms) if terms else provenance.NOTHING
-    # The operator read every operand, so its result stays data even if all terms that are data cancelled.
-    return replace(rest, origin=facts.origin, rough=True, result_of=None)
+    # The operator read every operand: its result stays data even if all terms that are data cancelled.
+    return replace(rest, origin=facts.origin, decided=facts.decided, rough=True, result_of=None)
 
 
 def _proposed(store: Store, args: tuple[Any, ...], result: Tensor, facts: Facts) -> Facts:

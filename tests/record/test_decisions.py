@@ -184,6 +184,19 @@ def residual_inside(net: Layers, x: Tensor) -> Tensor:
     return total
 
 
+def one_tensor(net: Layers, x: Tensor) -> Tensor:
+    """The potentials of all layers lie in one tensor, which each step writes in place."""
+    v, total = torch.zeros(3, len(x), C), torch.zeros(len(x), C)
+    for _ in range(net.turns):
+        h = x
+        for block, layer in enumerate([net.stem, net.shared, net.recurrent]):
+            v[block].mul_(0.8).add_(layer(h))
+            h = net.fire(v[block])
+            v[block].sub_(0.3 * h)
+        total = total + net.layers[0](h)
+    return total
+
+
 def time_inside(net: Layers, x: Tensor) -> Tensor:
     """All steps of one residual block before the next block."""
     frames = [net.stem(x)] * net.turns
@@ -205,7 +218,19 @@ def fires_first(net: Layers, x: Tensor) -> Tensor:
     return total
 
 
-TIME = [leaky, recurrent, residual_inside, time_inside, fires_first]
+def adaptive(net: Layers, x: Tensor) -> Tensor:
+    """The threshold is a state, too; potential and threshold start as the same zeros."""
+    v = threshold = torch.zeros(len(x), C)
+    total = torch.zeros(len(x), C)
+    for _ in range(net.turns):
+        v = 0.9 * v + net.stem(x)
+        spikes = net.fire(v - threshold)
+        threshold = 0.5 * threshold + 0.1 * spikes
+        total = total + net.shared(spikes)
+    return total
+
+
+TIME = [adaptive, leaky, recurrent, residual_inside, one_tensor, time_inside, fires_first]
 
 
 @pytest.mark.parametrize("loop", TIME, ids=lambda loop: loop.__name__)
@@ -218,7 +243,7 @@ def test_a_loop_over_steps_is_time(loop: Any) -> None:
 def test_the_neurons_of_each_block_have_one_row_for_all_steps(loop: Any) -> None:
     net = Layers(loop, 4, FIRES["apply"])
     activity = snnprof.profile(net, [X])
-    blocks = 3 if loop in (residual_inside, time_inside) else 1
+    blocks = 3 if loop in (residual_inside, one_tensor, time_inside) else 1
     assert activity.run.timesteps == 4
     assert [(n.size, n.steps, n.updates) for n in activity.neurons] == [(C, 4, B * C * 4)] * blocks
     net(X)
@@ -249,6 +274,38 @@ def test_steps_that_compare_zeros_alone_are_steps(told: int | None) -> None:
     assert (neuron.updates, neuron.spikes_per_step) == ((B + 2) * C * 5, expected.int().tolist())
 
 
+def test_a_potential_that_is_only_a_bias_is_a_potential() -> None:
+    """Both layers fire first: the second one has read only the bias of its weights when it fires the second time."""
+
+    def fires_twice(net: Layers, x: Tensor) -> Tensor:
+        v, w, total = torch.zeros(len(x), C), torch.zeros(len(x), C), torch.zeros(len(x), C)
+        for _ in range(net.turns):
+            first, second = net.fire(v), net.fire(w)
+            v, w = v * 0.9 * (1 - first) + net.stem(x), w * 0.9 * (1 - second) + net.shared(first)
+            total = total + net.recurrent(second)
+        return total
+
+    for fire in FIRES.values():
+        net = Layers(fires_twice, 4, fire)
+        activity = snnprof.profile(net, [X, X])
+        assert activity.run.timesteps == 4
+        net(X)
+        spikes = [2 * sum(int(each.sum()) for each in net.fired[layer::2]) for layer in (0, 1)]
+        assert [(n.spikes, n.steps, n.updates) for n in activity.neurons] == [(s, 4, 2 * B * C * 4) for s in spikes]
+
+
+def test_a_line_that_one_caller_runs_on_constants_alone_counts_the_other_caller() -> None:
+    def never_driven(net: Layers, x: Tensor) -> Tensor:
+        v = net.stem(x)
+        spikes, idle = net.fire(v), net.fire(torch.ones(len(x), C))
+        return net.shared(spikes) + net.recurrent(idle)
+
+    net = Layers(never_driven, 1, FIRES["apply"])
+    (neuron,) = snnprof.profile(net, [X, X]).neurons
+    net(X)
+    assert (neuron.spikes, neuron.updates) == (2 * int(net.fired[0].sum()), 2 * B * C)
+
+
 # -- which of both it is, nobody can tell --------------------------------------------------------------------
 
 
@@ -260,6 +317,23 @@ def one_block_again(net: Layers, x: Tensor) -> Tensor:
     return x
 
 
+def test_blocks_that_add_the_stem_again_are_no_steps() -> None:
+    """Each block reads the stem's result once more, as each step of a recurrent network does."""
+
+    def injected(net: Layers, x: Tensor) -> Tensor:
+        v: list[Any] = [0.0] * 3
+        total = torch.zeros(len(x), C)
+        for _ in range(net.turns):
+            h = stem = net.stem(x)
+            for block, layer in enumerate([net.shared, net.recurrent, net.layers[0]]):
+                spikes, v[block] = step(v[block], h, net)
+                h = h + layer(spikes) + stem
+            total = total + h
+        return total
+
+    assert [seen(Layers(injected, steps, fire)) for fire in FIRES.values() for steps in (2, 3, 4)] == [None] * 9
+
+
 def test_what_may_be_time_or_depth_is_said_to_be_unknown() -> None:
     assert [seen(Layers(one_block_again, turns, FIRES["compare"])) for turns in (2, 3, 4)] == [None] * 3
     report = snnprof.price(snnprof.profile(Layers(one_block_again, 4, FIRES["compare"]), [X]))
@@ -268,6 +342,19 @@ def test_what_may_be_time_or_depth_is_said_to_be_unknown() -> None:
     for told in (1, 4):
         activity = snnprof.profile(Layers(one_block_again, 4, FIRES["compare"]), [X], timesteps=told)
         assert activity.run.timesteps == told
+
+
+@pytest.mark.parametrize("hard", [False, True])
+def test_a_current_that_is_computed_once_tells_time_from_the_third_step_on(hard: bool) -> None:
+    def once(net: Layers, x: Tensor) -> Tensor:
+        current, v, spikes = net.stem(x), torch.zeros(len(x), C), torch.zeros(0)
+        for t in range(net.turns):
+            v = 0.9 * v + (current + net.recurrent(spikes) if t else current)
+            spikes = net.fire(v)
+            v = v * (1 - spikes) if hard else v - spikes
+        return spikes
+
+    assert [seen(Layers(once, steps, FIRES["apply"])) for steps in (2, 3, 4)] == [None, 3, 4]
 
 
 def test_a_current_that_all_steps_share_tells_time_from_the_third_step_on() -> None:

@@ -61,9 +61,11 @@ KEPT: dict[str, tuple[Callable[[Tensor], Tensor], float, int | None]] = {
     "reflected from spikes with a factor": (lambda s: torch.rsub(s, s.flip(0), alpha=2), 1, 2),
     "added with factor 0": (lambda s: torch.add(s, s.flip(0) * 0.37, alpha=0), 1, 1),
     "inverted whole numbers": (lambda s: (~s.int()).float(), 1, 2),
+    "inverted unsigned numbers": (lambda s: (~s.to(torch.uint8)).float(), 1, 255),
     "scattered, reduced by sum": (lambda s: _reduced(s, "sum"), 1, None),
     "scattered, reduced by maximum": (lambda s: _reduced(s, "amax"), 1, 1),
     "scattered, reduced by product": (lambda s: _reduced(s, "prod"), 1, 1),
+    "scattered, negative, reduced by product": (lambda s: _reduced(-s, "prod").clamp_min(0), 1, 1),
     "scattered, reduced by add": (lambda s: torch.zeros(4, 8).scatter(1, PLACES, s, reduce="add"), 1, None),
     "scattered, reduced by multiply": (lambda s: torch.ones(4, 8).scatter(1, PLACES, s, reduce="multiply"), 1, 1),
     "rows reduced by maximum": (
