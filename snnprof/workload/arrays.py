@@ -22,6 +22,8 @@ def as_tensor(value: Any) -> Tensor:
         return value.detach()
     if hasattr(value, "__array__") and not isinstance(value, np.generic):
         return torch.from_numpy(native(np.asarray(value)))
+    if isinstance(value, list | tuple) and value and all(isinstance(each, np.ndarray) for each in value):
+        return as_tensor(np.asarray(value))  # PyTorch would convert them number by number, and warn that this is slow
     return torch.as_tensor(value)
 
 
