@@ -229,7 +229,7 @@ class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         overload = overload_of(func)
         name = overload.name
         form = reading(name, args, kwargs)
-        if form is None and operator(name).rewrite:
+        if form is None and operator(name).rewrite and not overload.only_writes(args, kwargs):
             with self:
                 decomposed = decompose(func, args, kwargs)
             if decomposed is not None:

@@ -66,19 +66,19 @@ def cudnn_rnn(
 
 
 def added_by_index_put(
-    x: Tensor, indices: Sequence[Tensor | None], values: Tensor, accumulate: bool = False, *unsafe: bool, **out: Tensor
+    x: Tensor, indices: Sequence[Tensor | None], values: Tensor, *flags: bool, **given: Any
 ) -> Tensor | None:
     """`index_put` where it adds (`accumulate`): values are broadcast to the places that the indices select in `x`."""
-    if not accumulate or out:
+    if "out" in given:
         return None
     numbers = torch.arange(x.numel(), device=x.device).view(x.shape)
     places = torch.ops.aten.index(numbers, indices)
     return _added(x, places, values.expand(places.shape))
 
 
-def added_by_put(x: Tensor, index: Tensor, source: Tensor, accumulate: bool = False, **out: Tensor) -> Tensor | None:
+def added_by_put(x: Tensor, index: Tensor, source: Tensor, *flags: bool, **given: Any) -> Tensor | None:
     """`put` where it adds (`accumulate`): an index counts the elements of `x` in the order of its flattened form."""
-    return _added(x, index, source) if accumulate and not out else None
+    return None if "out" in given else _added(x, index, source)
 
 
 def _added(x: Tensor, places: Tensor, values: Tensor) -> Tensor:

@@ -55,7 +55,7 @@ class OperatorMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Runs an operator of the model and counts it, by its parts if it has to be decomposed."""
         sites, name = self.sites, overload.name
         form = reading(name, args, kwargs) if overload.contracts and are_readable(args) else None
-        if form is None and overload.decompose:
+        if form is None and overload.decompose and not overload.only_writes(args, kwargs):
             with self:
                 result = overload.decompose(args, kwargs)
             if result is not None:

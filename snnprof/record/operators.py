@@ -35,6 +35,8 @@ class Operator:
         transfer: computes the facts of its result; None: real values, made of all operands.
         reading: brings its call into the normal form of a contraction; None: it is none.
         rewrite: computes its result by operators that the recorder can count, or returns None if it cannot.
+        accumulates: whether it adds values, instead of writing them, only if its fourth argument, `accumulate`, is set;
+            only then is it rewritten.
         source: whether it creates a tensor without a tensor operand.
         constant: whether it makes constants of the numbers among its arguments.
         random: whether the same arguments may give other values.
@@ -49,6 +51,7 @@ class Operator:
     transfer: Transfer | None = None
     reading: Reading | None = None
     rewrite: Callable[..., Any] | None = None
+    accumulates: bool = False
     source: bool = False
     constant: bool = False
     random: bool = False
@@ -145,12 +148,14 @@ _ROWS: list[tuple[str, Operator]] = [
     *_rows(MOVES, result.of_filled(1, "value"), "fill", constant=True),
     *_rows(MOVES, result.of_filled(2, "fill_value"), "new_full", constant=True),
     *_rows(MOVES, result.of_folded, "col2im"),
-    *_rows(MOVES, result.of_index_put, "_unsafe_index_put index_put", rewrite=decompositions.added_by_index_put),
     *_rows(MOVES, result.of_index_put,
-           "_index_put_impl_ index_put_", rewrite=decompositions.in_place(decompositions.added_by_index_put)),
+           "_unsafe_index_put index_put", rewrite=decompositions.added_by_index_put, accumulates=True),
+    *_rows(MOVES, result.of_index_put, "_index_put_impl_ index_put_",
+           rewrite=decompositions.in_place(decompositions.added_by_index_put), accumulates=True),
     *_rows(MOVES, result.of_masked_scatter, "masked_scatter"),
-    *_rows(MOVES, result.of_masked_scatter, "put", rewrite=decompositions.added_by_put),
-    *_rows(MOVES, result.of_masked_scatter, "put_", rewrite=decompositions.in_place(decompositions.added_by_put)),
+    *_rows(MOVES, result.of_masked_scatter, "put", rewrite=decompositions.added_by_put, accumulates=True),
+    *_rows(MOVES, result.of_masked_scatter,
+           "put_", rewrite=decompositions.in_place(decompositions.added_by_put), accumulates=True),
     *_rows(MOVES, result.of_join, "cat concat hstack select_scatter slice_scatter stack vstack"),
     *_rows(MOVES, result.of_keep,
            "atleast_1d atleast_2d atleast_3d channel_shuffle chunk diagonal flip gather im2col index index_select "

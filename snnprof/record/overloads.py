@@ -24,6 +24,7 @@ class Overload(NamedTuple):
         decompose: computes its result from (args, kwargs) by operators that the recorder can count, or returns None if
             that is impossible. Set for composites that may arrive whole (as under inference_mode), for fused kernels,
             and for operators that run functions; else None.
+        accumulates: whether it is decomposed only if its argument `accumulate` is set, and only writes otherwise.
         contracts: whether it may be a contraction.
         writes: whether it changes an operand in place.
         free: whether it only moves or describes values and computes none.
@@ -36,6 +37,7 @@ class Overload(NamedTuple):
     name: str
     run: Callable[..., Any]
     decompose: Callable[[Any, Any], Any] | None
+    accumulates: bool
     contracts: bool
     writes: bool
     free: bool
@@ -55,7 +57,13 @@ class Overload(NamedTuple):
     ) -> Overload:
         """The entry of `func`, which runs the operator called `name`."""
         known = operator(name)
-        return cls(func, name, run, decompose, contracts, writes, known.moves, strange, known.quantises)
+        return cls(
+            func, name, run, decompose, known.accumulates, contracts, writes, known.moves, strange, known.quantises
+        )
+
+    def only_writes(self, args: Any, kwargs: Any) -> bool:
+        """Whether a call writes where it could add. Such a call is not decomposed: that would take longer than it."""
+        return self.accumulates and not (args[3] if len(args) > 3 else kwargs.get("accumulate"))
 
     def written(self, args: Any, kwargs: Any) -> list[Tensor]:
         """The operands that a strange operator writes to, according to its schema."""
