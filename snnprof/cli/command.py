@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,14 +46,15 @@ def must_keep_inputs(given: Mapping[str, Any]) -> None:
     Raises:
         SnnprofError: an output file is read too, under whatever name, or it is one of the files of `--data FOLDER`.
     """
-    read = {name: value for name, value in given.items() if name not in {"out", *_TEXTS}}
-    for out in filter(os.path.isfile, _written(given)):
-        if read.get("resume") == out:  # the run goes on in its file
-            continue
-        names = [name for value in read.values() for name in _names_in(value)]
-        if any(_is_file(name, out) for name in names) or any(
-            _is_data(name, out) for name in _names_in(read.get("data"))
-        ):
+    # A run goes on in its file with --resume.
+    existing = [out for out in _written(given) if os.path.isfile(out) and given.get("resume") != out]
+    if not existing:
+        return
+    read = [value for name, value in given.items() if name not in {"out", *_TEXTS}]
+    files = list(_files_named([name for value in read for name in _names_in(value)]))
+    for out in existing:
+        is_read = any(os.path.samefile(file, out) for file in files)
+        if is_read or any(_is_data(name, out) for name in _names_in(given.get("data"))):
             raise SnnprofError(f"cannot write {out}: this command reads it", hint="choose another file with --output")
 
 
@@ -76,16 +77,18 @@ def _names_in(value: Any) -> Iterator[str]:
                 yield from (str(text)[start:end] for end in (*signs, len(str(text))) if end > start)
 
 
-def _is_file(name: str, out: Path) -> bool:
-    """Whether a name stands for this file: a path, a run in the cache, a Python module or a profile of the user's."""
+def _files_named(names: Iterable[str]) -> Iterator[str]:
+    """The files that names stand for: paths, runs in the cache, Python modules and profiles of the user's."""
     from snnprof.hardware.lookup import users_own
 
-    module = name.replace(".", os.sep)
-    places = [os.path.expanduser(name), f"{module}.py", os.path.join(module, "__init__.py")]
-    if name.endswith(".json"):
-        places.append(str(kept.found(Path(name))))
-    places.append(str(users_own().get(name, "")))
-    return any(os.path.isfile(place) and os.path.samefile(place, out) for place in places)
+    profiles = users_own()
+    for name in names:
+        module = name.replace(".", os.sep)
+        places = [os.path.expanduser(name), f"{module}.py", os.path.join(module, "__init__.py")]
+        if name.endswith(".json"):
+            places.append(str(kept.found(Path(name))))
+        places.append(str(profiles.get(name, "")))
+        yield from filter(os.path.isfile, places)
 
 
 def _is_data(folder: str, out: Path) -> bool:
