@@ -121,8 +121,14 @@ def _as_name(text: str) -> str:
     return re.sub(r"\W+", "_", re.sub(r"×\s*$", "ratio", text).lower()).strip("_")
 
 
+@functools.cache
+def _names() -> dict[str, Term]:
+    """All terms by each of their names."""
+    return {alias: each for each in terms().values() for alias in each.also} | terms()
+
+
 def _named(wanted: str) -> Term | None:
-    names = {alias: each for each in terms().values() for alias in each.also} | terms()
+    names = _names()
     if wanted in names:
         return names[wanted]
     if wanted.endswith(f"_{_SPREAD}"):
