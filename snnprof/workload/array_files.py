@@ -7,7 +7,6 @@ import warnings
 import zipfile
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import torch
 
 from snnprof import capacity
 from snnprof.errors import SnnprofError
+from snnprof.workload.hdf5 import h5py_for
 from snnprof.workload.iterable_dataset import as_batch
 
 NAMES = (
@@ -96,10 +96,7 @@ def _pt(path: Path) -> Content:
 
 
 def _hdf5(path: Path) -> Content:
-    try:
-        h5py = import_module("h5py")
-    except ImportError as error:
-        raise SnnprofError(f"reading {path} needs the h5py package", hint="pip install h5py") from error
+    h5py = h5py_for(path, "pip install h5py")
     try:
         with h5py.File(path, "r") as file:
             arrays = {name: entry for name, entry in file.items() if isinstance(entry, h5py.Dataset)}

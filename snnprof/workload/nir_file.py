@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import numpy as np
 
 from snnprof import capacity
 from snnprof.errors import SnnprofError, first_line
+from snnprof.workload.hdf5 import h5py_for
 
 INSIDE = "/"
 """Separates the name of a graph from that of a node in it; names in HDF5 cannot contain it."""
@@ -80,10 +80,7 @@ def read(path: Path) -> Graph:
     """
     if not path.is_file():
         raise SnnprofError(f"there is no file {path}")
-    try:
-        h5py = import_module("h5py")
-    except ImportError as error:
-        raise SnnprofError(f"reading {path} needs the h5py package", hint="pip install 'snnprof[nir]'") from error
+    h5py = h5py_for(path, "pip install 'snnprof[nir]'")
     try:
         with h5py.File(path, "r") as file:
             return _Reader(h5py, path).graph(file)
